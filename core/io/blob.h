@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Blobs: bytes under a key, in a shared directory (S3 comes behind the same calls). Keys are [a-z0-9/._-], no "..", at most 200.
+ * Writes go to a temporary name, are synced and renamed: a blob is there whole or not at all. Work is done on the pool. */
+#pragma once
+#include "base/err.h"
+#include <stddef.h>
+#include <uv.h>
+
+struct blob_store;
+typedef void (*blob_cb)(void *arg, const void *data, size_t len, const struct err *e);  /* e NULL: done */
+int blob_open(struct blob_store **out, uv_loop_t *loop, const char *directory, struct err *e);
+void blob_close(struct blob_store *b);
+void blob_put(struct blob_store *b, const char *key, const void *data, size_t len, blob_cb cb, void *arg);  /* copies */
+/* Appends to a file that grows (recording spool), in order per key, synced when sync is set. */
+void blob_append(struct blob_store *b, const char *key, const void *data, size_t len, int sync, blob_cb cb, void *arg);
+void blob_get(struct blob_store *b, const char *key, size_t limit, blob_cb cb, void *arg);  /* ERR_NOT_FOUND, ERR_LIMIT */
+void blob_remove(struct blob_store *b, const char *key, blob_cb cb, void *arg);
