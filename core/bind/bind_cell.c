@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core.cell: the worker's end of a tenant's cell. Everything a cell sends is checked for form here before a value is made of it. */
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "bind/vm.h"
+#include "script/message.h"
+#include "script/value.h"
+#include "script/zygote.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CELL_TYPE "parley.cell"
+enum { READ_BURST = 16, VALUES_MAX = 16, SEND_QUEUE_MAX = 4096 };
+
+struct queued {
+    struct queued *next;
+    size_t len;
+    int fd; /* to be passed along, or -1 */
+    char bytes[];
+};
+
+struct cell {
+    struct cell *next;
+    struct vm *vm;
+    struct bind_wait *spawning;
+    uint32_t id;
+    int pid, fd, pidfd;
+    uv_poll_t *poll; /* freed in its close callback */
+    const struct cell_page *page;
+    struct queued *first, *last;
+    int queued;
+    int on_message, on_ended, self;
+    bool ended;
+};
+
+/* One zygote per worker; cells are found by our own id. */
+static struct {
+    struct vm *vm;
+    uv_poll_t poll;
+    bool open;
+    uint32_t last_id;
+    struct cell *cells;
+} zygote;
+
+static const struct {
+    const char *name;
+    uint8_t type;
+} types[] = {{"load", MESSAGE_LOAD},     {"check", MESSAGE_CHECK},     {"unload", MESSAGE_UNLOAD},
+             {"run", MESSAGE_RUN},       {"answer", MESSAGE_ANSWER},   {"drop", MESSAGE_DROP},
+             {"limit", MESSAGE_LIMIT},   {"ping", MESSAGE_PING},       {"verbs", MESSAGE_VERBS},
+             {"loaded", MESSAGE_LOADED}, {"checked", MESSAGE_CHECKED}, {"verb", MESSAGE_VERB},
+             {"next", MESSAGE_NEXT},     {"failed", MESSAGE_FAILED},   {"pong", MESSAGE_PONG}};
+
+static void cell_end(struct cell *c, const char *why);
+
+/* -- sending --------------------------------------------------------------------------------------------------------- */
+
+static int send_now(int fd, const void *data, size_t len, int pass) {
+    struct iovec io = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1};
+
+    if (pass >= 0) {
+        memset(&control, 0, sizeof control);
+        m.msg_control = control.space;
+        m.msg_controllen = sizeof control.space;
+        control.head.cmsg_level = SOL_SOCKET;
+        control.head.cmsg_type = SCM_RIGHTS;
+        control.head.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.head), &pass, sizeof pass);
+    }
+    return sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void on_cell_io(uv_poll_t *p, int status, int events);
+
+static int cell_send(struct cell *c, const struct buf *b, int pass, struct err *e) {
+    struct queued *q;
+    int rc = c->first == NULL ? send_now(c->fd, b->data, b->len, pass) : -EAGAIN;
+
+    if (rc == 0) {
+        if (pass >= 0) close(pass);
+        return 0;
+    }
+    if (rc != -EAGAIN && rc != -ENOBUFS) {
+        if (pass >= 0) close(pass);
+        return err_set(e, ERR_CLOSED, "the cell is gone: %s", strerror(-rc));
+    }
+    if (c->queued >= SEND_QUEUE_MAX) {
+        if (pass >= 0) close(pass);
+        return err_set(e, ERR_LIMIT, "the cell does not read: %d messages wait", c->queued);
+    }
+    q = mem_alloc(sizeof *q + b->len);
+    q->len = b->len;
+    q->fd = pass;
+    memcpy(q->bytes, b->data, b->len);
+    if (c->last != NULL)
+        c->last->next = q;
+    else
+        c->first = q;
+    c->last = q;
+    c->queued++;
+    uv_poll_start(c->poll, UV_READABLE | UV_WRITABLE, on_cell_io);
+    return 0;
+}
+
+static void cell_flush(struct cell *c) {
+    while (c->first != NULL) {
+        struct queued *q = c->first;
+        int rc = send_now(c->fd, q->bytes, q->len, q->fd);
+        if (rc == -EAGAIN || rc == -ENOBUFS) return;
+        c->first = q->next;
+        if (c->first == NULL) c->last = NULL;
+        c->queued--;
+        if (q->fd >= 0) close(q->fd);
+        free(q);
+    }
+    uv_poll_start(c->poll, UV_READABLE, on_cell_io);
+}
+
+/* -- receiving ------------------------------------------------------------------------------------------------------- */
+
+static void cell_message(struct cell *c, const char *data, size_t len) {
+    lua_State *L = vm_lua(c->vm);
+    const char *at = data + 4, *end = data + len;
+    const char *name = NULL;
+    struct err e = {0};
+    int n = 0, top = lua_gettop(L);
+
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (len >= 4 && types[i].type == (uint8_t)data[0] && types[i].type >= MESSAGE_LOADED) name = types[i].name;
+    if (name == NULL) {
+        cell_end(c, "sent a message of no known type");
+        return;
+    }
+    for (const char *p = at; p < end; n++) {
+        p = value_check(p, end, &e);
+        if (p == NULL || n >= VALUES_MAX) {
+            cell_end(c, "sent a malformed message");
+            return;
+        }
+    }
+    if (!bind_push_ref(c->vm, c->on_message)) return;
+    lua_pushstring(L, name);
+    luaL_checkstack(L, n + 8, "cell message");
+    for (int i = 0; i < n; i++) {
+        at = value_unpack(L, at, end, &e);
+        if (at == NULL) {
+            lua_settop(L, top);
+            cell_end(c, "sent a malformed message");
+            return;
+        }
+    }
+    vm_spawn(c->vm, n + 1, NULL, NULL);
+}
+
+static void on_cell_io(uv_poll_t *p, int status, int events) {
+    struct cell *c = p->data;
+    static char data[MESSAGE_MAX]; /* one loop thread */
+
+    if (c == NULL) return;
+    if (status < 0) {
+        cell_end(c, "its socket failed");
+        return;
+    }
+    if (events & UV_WRITABLE) cell_flush(c);
+    if (!(events & UV_READABLE)) return;
+    for (int i = 0; i < READ_BURST; i++) {
+        ssize_t n = recv(c->fd, data, sizeof data, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+        if (n <= 0) {
+            cell_end(c, "died");
+            return;
+        }
+        cell_message(c, data, (size_t)n);
+        if (p->data == NULL) return; /* ended meanwhile */
+    }
+}
+
+static void on_poll_closed(uv_handle_t *h) {
+    free(h);
+}
+
+static void zygote_say(enum zygote_type type, uint32_t id) {
+    struct zygote_message m = {.type = type, .id = id};
+
+    if (send(vm_services(vm_lua(zygote.vm))->zygote_fd, &m, sizeof m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_error("zygote.unreachable", "%s", strerror(errno));
+}
+
+/* Pushes what the page says ran last. The page is the cell's: texts are cut and cleaned. */
+static void push_page(lua_State *L, const struct cell_page *page) {
+    char text[128];
+
+    lua_createtable(L, 0, 6);
+    if (page == NULL) return;
+    lua_pushboolean(L, page->running != 0);
+    lua_setfield(L, -2, "running");
+    lua_pushnumber(L, (lua_Number)page->line);
+    lua_setfield(L, -2, "line");
+    memcpy(text, (const void *)page->call, sizeof page->call);
+    text[sizeof page->call - 1] = 0;
+    for (char *p = text; *p; p++)
+        if (*p < 32 || *p > 126) *p = '?';
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "call");
+    memcpy(text, (const void *)page->file, sizeof page->file);
+    text[sizeof page->file - 1] = 0;
+    for (char *p = text; *p; p++)
+        if (*p < 32 || *p > 126) *p = '?';
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "file");
+    lua_pushnumber(L, (lua_Number)page->memory);
+    lua_setfield(L, -2, "memory");
+    lua_pushnumber(L, (lua_Number)page->slices);
+    lua_setfield(L, -2, "slices");
+}
+
+static void cell_close_fds(struct cell *c) {
+    struct queued *q;
+
+    if (c->poll != NULL) {
+        c->poll->data = NULL;
+        uv_close((uv_handle_t *)c->poll, on_poll_closed);
+        c->poll = NULL;
+    }
+    if (c->fd >= 0) close(c->fd);
+    if (c->pidfd >= 0) close(c->pidfd);
+    c->fd = c->pidfd = -1;
+    while ((q = c->first) != NULL) {
+        c->first = q->next;
+        if (q->fd >= 0) close(q->fd);
+        free(q);
+    }
+    c->last = NULL;
+    c->queued = 0;
+}
+
+static void cell_end(struct cell *c, const char *why) {
+    lua_State *L = vm_lua(c->vm);
+
+    if (c->ended) return;
+    c->ended = true;
+    zygote_say(ZYGOTE_KILL, c->id);
+    if (bind_push_ref(c->vm, c->on_ended)) {
+        lua_pushstring(L, why);
+        push_page(L, c->page);
+        vm_spawn(c->vm, 2, NULL, NULL);
+    }
+    cell_close_fds(c);
+    bind_unref(c->vm, c->on_message);
+    bind_unref(c->vm, c->on_ended);
+    bind_unref(c->vm, c->self);
+    c->on_message = c->on_ended = c->self = LUA_NOREF;
+}
+
+/* -- the zygote --------------------------------------------------------------------------------------------------------- */
+
+static struct cell *find_cell(uint32_t id) {
+    for (struct cell *c = zygote.cells; c != NULL; c = c->next)
+        if (c->id == id) return c;
+    return NULL;
+}
+
+static void cell_spawned(struct cell *c, const struct zygote_message *m, int fds[3]) {
+    struct bind_wait *w = c->spawning;
+    struct err e = {0};
+    void *page;
+
+    c->spawning = NULL;
+    if (m->type != ZYGOTE_SPAWNED || m->value != 0) {
+        err_set(&e, ERR_IO, "no cell: %s", strerror(m->value));
+        c->ended = true;
+        bind_unref(c->vm, c->self);
+        bind_wait_fail(w, &e);
+        return;
+    }
+    c->pid = m->pid;
+    c->fd = fds[0];
+    c->pidfd = fds[1];
+    page = mmap(NULL, sizeof(struct cell_page), PROT_READ, MAP_SHARED, fds[2], 0);
+    c->page = page == MAP_FAILED ? NULL : page;
+    close(fds[2]);
+    fds[0] = fds[1] = fds[2] = -1;
+    c->poll = mem_alloc(sizeof *c->poll);
+    uv_poll_init(vm_services(vm_lua(c->vm))->loop, c->poll, c->fd);
+    c->poll->data = c;
+    uv_poll_start(c->poll, UV_READABLE, on_cell_io);
+    lua_rawgeti(bind_wait_state(w), LUA_REGISTRYINDEX, c->self);
+    bind_wait_done(w, 1);
+}
+
+static void on_zygote(uv_poll_t *p, int status, int events) {
+    int fd = vm_services(vm_lua(zygote.vm))->zygote_fd;
+
+    (void)events;
+    for (int i = 0; i < READ_BURST && status >= 0; i++) {
+        struct zygote_message m;
+        struct iovec io = {.iov_base = &m, .iov_len = sizeof m};
+        union {
+            struct cmsghdr head;
+            char space[CMSG_SPACE(3 * sizeof(int))];
+        } control;
+        struct msghdr h = {
+            .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+        int fds[3] = {-1, -1, -1};
+        ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        struct cell *c;
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+        if (n < (ssize_t)sizeof m) {
+            log_error("zygote.gone", "no new cells until this worker is restarted");
+            uv_poll_stop(p);
+            zygote.open = false;
+            for (c = zygote.cells; c != NULL; c = c->next) {
+                struct zygote_message gone = {.type = ZYGOTE_FAILED, .value = EPIPE};
+                if (c->spawning != NULL) cell_spawned(c, &gone, fds);
+            }
+            return;
+        }
+        struct cmsghdr *cm = CMSG_FIRSTHDR(&h);
+        if (cm != NULL && cm->cmsg_type == SCM_RIGHTS && cm->cmsg_len == CMSG_LEN(sizeof fds))
+            memcpy(fds, CMSG_DATA(cm), sizeof fds);
+        c = find_cell(m.id);
+        if (c != NULL && c->spawning != NULL && (m.type == ZYGOTE_SPAWNED || m.type == ZYGOTE_FAILED))
+            cell_spawned(c, &m, fds);
+        else if (c != NULL && m.type == ZYGOTE_ENDED)
+            cell_end(c, "died");
+        for (int k = 0; k < 3; k++)
+            if (fds[k] >= 0) close(fds[k]);
+    }
+}
+
+static bool zygote_open(struct vm *vm) {
+    int fd = vm_services(vm_lua(vm))->zygote_fd;
+
+    if (zygote.open) return true;
+    if (fd < 0) return false;
+    zygote.vm = vm;
+    zygote.open = true;
+    uv_poll_init(vm_services(vm_lua(vm))->loop, &zygote.poll, fd);
+    uv_poll_start(&zygote.poll, UV_READABLE, on_zygote);
+    uv_unref((uv_handle_t *)&zygote.poll);
+    return true;
+}
+
+/* -- for Lua ------------------------------------------------------------------------------------------------------------- */
+
+static struct cell *check_cell(lua_State *L) {
+    struct cell **slot = luaL_checkudata(L, 1, CELL_TYPE);
+
+    return *slot;
+}
+
+static int bind_cell_spawn(lua_State *L) {
+    struct vm *vm = vm_of(L);
+    struct cell *c, **place;
+    struct bind_wait *w;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "on_message"); /* 2 */
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_getfield(L, 1, "on_ended"); /* 3 */
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    if (!zygote_open(vm)) return bind_fail_text(L, ERR_CLOSED, "this program has no zygote, so no cells");
+    place = lua_newuserdata(L, sizeof *place); /* 4 */
+    *place = NULL;
+    luaL_getmetatable(L, CELL_TYPE);
+    lua_setmetatable(L, 4);
+    w = bind_wait_begin(L);
+    c = mem_alloc(sizeof *c);
+    *place = c;
+    c->vm = vm;
+    c->spawning = w;
+    c->id = ++zygote.last_id;
+    c->fd = c->pidfd = -1;
+    c->on_message = bind_ref(L, 2);
+    c->on_ended = bind_ref(L, 3);
+    c->self = bind_ref(L, 4);
+    c->next = zygote.cells;
+    zygote.cells = c;
+    zygote_say(ZYGOTE_SPAWN, c->id);
+    return bind_wait_yield(w);
+}
+
+/* cell:send(type, value, ...) */
+static int cell_lua_send(lua_State *L) {
+    struct cell *c = check_cell(L);
+    const char *name = luaL_checkstring(L, 2);
+    struct buf b = {0};
+    struct err e = {0};
+    uint8_t head[4] = {0};
+    int top = lua_gettop(L), rc = 0;
+
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(types[i].name, name) == 0 && types[i].type < MESSAGE_LOADED && types[i].type != MESSAGE_LOAD)
+            head[0] = types[i].type;
+    luaL_argcheck(L, head[0] != 0, 2, "a message type for a cell");
+    if (c == NULL || c->ended) return bind_fail_text(L, ERR_CLOSED, "the cell has ended");
+    buf_add(&b, head, sizeof head);
+    for (int i = 3; i <= top && rc == 0; i++) rc = value_pack(L, i, &b, MESSAGE_MAX - b.len, &e);
+    if (rc == 0) rc = cell_send(c, &b, -1, &e);
+    buf_free(&b);
+    if (rc < 0) return bind_fail(L, &e);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* cell:load(version, bundle bytes): by a sealed memfd */
+static int cell_lua_load(lua_State *L) {
+    struct cell *c = check_cell(L);
+    size_t len;
+    const char *bytes;
+    struct buf b = {0};
+    struct err e = {0};
+    const uint8_t head[4] = {MESSAGE_LOAD};
+    int fd, rc;
+
+    luaL_checkstring(L, 2);
+    bytes = luaL_checklstring(L, 3, &len);
+    if (c == NULL || c->ended) return bind_fail_text(L, ERR_CLOSED, "the cell has ended");
+    fd = memfd_create("bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || write(fd, bytes, len) != (ssize_t)len ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0) {
+        err_set(&e, ERR_IO, "no memory file for the bundle: %s", strerror(errno));
+        if (fd >= 0) close(fd);
+        return bind_fail(L, &e);
+    }
+    buf_add(&b, head, sizeof head);
+    rc = value_pack(L, 2, &b, MESSAGE_MAX, &e);
+    if (rc == 0)
+        rc = cell_send(c, &b, fd, &e); /* takes fd */
+    else
+        close(fd);
+    buf_free(&b);
+    if (rc < 0) return bind_fail(L, &e);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int cell_lua_kill(lua_State *L) {
+    struct cell *c = check_cell(L);
+
+    if (c != NULL && !c->ended && c->fd >= 0) cell_end(c, luaL_optstring(L, 2, "was ended"));
+    return 0;
+}
+
+static int cell_lua_page(lua_State *L) {
+    struct cell *c = check_cell(L);
+
+    push_page(L, c == NULL ? NULL : c->page);
+    return 1;
+}
+
+/* CPU seconds the cell has used, from outside, and its pid. */
+static int cell_lua_usage(lua_State *L) {
+    struct cell *c = check_cell(L);
+    clockid_t clock;
+    struct timespec t;
+
+    if (c == NULL || c->ended || clock_getcpuclockid(c->pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+        return bind_fail_text(L, ERR_CLOSED, "the cell has ended");
+    lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+    lua_pushinteger(L, c->pid);
+    return 2;
+}
+
+static int cell_gc(lua_State *L) { /* only ended cells: others are referenced from the registry */
+    struct cell **slot = lua_touserdata(L, 1);
+    struct cell *c = *slot, **at;
+
+    if (c == NULL) return 0;
+    *slot = NULL;
+    for (at = &zygote.cells; *at != NULL; at = &(*at)->next)
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
+    if (c->page != NULL) munmap((void *)(uintptr_t)c->page, sizeof *c->page);
+    free(c);
+    return 0;
+}
+
+static const struct bind_fn functions[] = {
+    {"spawn", bind_cell_spawn, BIND_YIELDS, "cell.spawn{ on_message=, on_ended= } -> cell | nil, err",
+     "A new process for a tenant's Lua. on_message(type, ...), on_ended(why, page). cell:send(type, ...), "
+     ":load(version, bytes), :kill(), :page(), :usage()."},
+    {NULL, NULL, 0, NULL, NULL},
+};
+
+int bind_open_cell(lua_State *L) {
+    static const luaL_Reg methods[] = {{"send", cell_lua_send}, {"load", cell_lua_load},   {"kill", cell_lua_kill},
+                                       {"page", cell_lua_page}, {"usage", cell_lua_usage}, {NULL, NULL}};
+
+    luaL_newmetatable(L, CELL_TYPE);
+    lua_newtable(L);
+    for (const luaL_Reg *m = methods; m->name != NULL; m++) {
+        lua_pushcfunction(L, m->func);
+        lua_setfield(L, -2, m->name);
+    }
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, cell_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    bind_module(L, functions);
+    return 1;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core.json, over jansson: empty lists stay lists, and an integer that a Lua number cannot hold is an error, never rounded. */
+#include "bind/vm.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { JSON_DEPTH = 64 };
+static char array_mark; /* address of the metatable in the registry */
+
+static void push_array_meta(lua_State *L) {
+    lua_pushlightuserdata(L, &array_mark);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+/* Arrays carry the mark only when empty: others are known by their keys. */
+static int push(lua_State *L, const json_t *value, int depth, struct err *e) {
+    if (depth > JSON_DEPTH) return err_set(e, ERR_INVALID, "JSON is nested deeper than %d", JSON_DEPTH);
+    luaL_checkstack(L, 4, "JSON too deep");
+    switch (json_typeof(value)) {
+    case JSON_NULL:
+        lua_pushlightuserdata(L, NULL);
+        return 0;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        lua_pushboolean(L, json_is_true(value));
+        return 0;
+    case JSON_REAL:
+        lua_pushnumber(L, json_real_value(value));
+        return 0;
+    case JSON_STRING:
+        lua_pushlstring(L, json_string_value(value), json_string_length(value));
+        return 0;
+    case JSON_INTEGER: {
+        json_int_t n = json_integer_value(value);
+        if (n > (1LL << 53) || n < -(1LL << 53))
+            return err_set(e, ERR_INVALID, "the integer %lld is too large to be exact; send it as a string",
+                           (long long)n);
+        lua_pushnumber(L, (lua_Number)n);
+        return 0;
+    }
+    case JSON_ARRAY: {
+        size_t i;
+        json_t *item;
+        lua_createtable(L, (int)json_array_size(value), 0);
+        if (json_array_size(value) == 0) {
+            push_array_meta(L);
+            lua_setmetatable(L, -2);
+        }
+        json_array_foreach(value, i, item) {
+            if (push(L, item, depth + 1, e) < 0) {
+                lua_pop(L, 1);
+                return ERR_INVALID;
+            }
+            lua_rawseti(L, -2, (int)i + 1);
+        }
+        return 0;
+    }
+    case JSON_OBJECT: {
+        const char *key;
+        json_t *item;
+        lua_createtable(L, 0, (int)json_object_size(value));
+        json_object_foreach((json_t *)(uintptr_t)value, key, item) {
+            lua_pushstring(L, key);
+            if (push(L, item, depth + 1, e) < 0) {
+                lua_pop(L, 2);
+                return ERR_INVALID;
+            }
+            lua_rawset(L, -3);
+        }
+        return 0;
+    }
+    }
+    return err_set(e, ERR_INVALID, "unknown JSON type");
+}
+
+int bind_json_push(lua_State *L, const json_t *value, struct err *e) {
+    if (value == NULL) {
+        lua_pushnil(L);
+        return 0;
+    }
+    return push(L, value, 0, e);
+}
+
+/* A table is a list when it has the mark, or a first element and no other keys than 1..n. */
+static bool is_array(lua_State *L, int idx, size_t *n) {
+    size_t len = lua_objlen(L, idx), count = 0;
+    bool marked = false;
+
+    if (lua_getmetatable(L, idx)) {
+        push_array_meta(L);
+        marked = lua_rawequal(L, -1, -2);
+        lua_pop(L, 2);
+    }
+    *n = len;
+    if (marked) return true;
+    if (len == 0) return false;
+    lua_pushnil(L);
+    while (lua_next(L, idx)) {
+        lua_pop(L, 1);
+        if (lua_type(L, -1) != LUA_TNUMBER) {
+            lua_pop(L, 1);
+            return false;
+        }
+        count++;
+    }
+    return count == len;
+}
+
+static json_t *take(lua_State *L, int idx, int depth, struct err *e) {
+    if (depth > JSON_DEPTH) {
+        err_set(e, ERR_INVALID, "the value is nested deeper than %d (or holds itself)", JSON_DEPTH);
+        return NULL;
+    }
+    luaL_checkstack(L, 6, "value too deep");
+    switch (lua_type(L, idx)) {
+    case LUA_TNIL:
+        return json_null();
+    case LUA_TLIGHTUSERDATA:
+        return json_null();
+    case LUA_TBOOLEAN:
+        return json_boolean(lua_toboolean(L, idx));
+    case LUA_TNUMBER: {
+        lua_Number n = lua_tonumber(L, idx);
+        if (!isfinite(n)) {
+            err_set(e, ERR_INVALID, "JSON has no %s", isnan(n) ? "NaN" : "infinity");
+            return NULL;
+        }
+        if (n == floor(n) && fabs(n) <= 9007199254740992.0) return json_integer((json_int_t)n);
+        return json_real(n);
+    }
+    case LUA_TSTRING: {
+        size_t len;
+        const char *text = lua_tolstring(L, idx, &len);
+        json_t *s = json_stringn(text, len);
+        if (s == NULL) err_set(e, ERR_INVALID, "a string is not UTF-8");
+        return s;
+    }
+    case LUA_TTABLE: {
+        size_t n;
+        if (is_array(L, idx, &n)) {
+            json_t *list = json_array();
+            for (size_t i = 1; i <= n; i++) {
+                json_t *item;
+                lua_rawgeti(L, idx, (int)i);
+                item = take(L, lua_gettop(L), depth + 1, e);
+                lua_pop(L, 1);
+                if (item == NULL) {
+                    json_decref(list);
+                    return NULL;
+                }
+                json_array_append_new(list, item);
+            }
+            return list;
+        }
+        json_t *object = json_object();
+        lua_pushnil(L);
+        while (lua_next(L, idx)) {
+            json_t *item;
+            char number[32];
+            const char *key;
+            size_t len;
+            if (lua_type(L, -2) == LUA_TSTRING) {
+                key = lua_tolstring(L, -2, &len);
+                if (strlen(key) != len) key = NULL;
+            } else if (lua_type(L, -2) == LUA_TNUMBER) {
+                snprintf(number, sizeof number, "%.14g", lua_tonumber(L, -2));
+                key = number;
+            } else {
+                key = NULL;
+            }
+            item = key == NULL ? NULL : take(L, lua_gettop(L), depth + 1, e);
+            if (key == NULL) err_set(e, ERR_INVALID, "a table key is neither text nor a number");
+            lua_pop(L, 1);
+            if (item == NULL || json_object_set_new(object, key, item) != 0) {
+                if (item != NULL) err_set(e, ERR_INVALID, "a table key is not UTF-8");
+                lua_pop(L, 1);
+                json_decref(object);
+                return NULL;
+            }
+        }
+        return object;
+    }
+    default:
+        err_set(e, ERR_INVALID, "JSON cannot hold a %s", luaL_typename(L, idx));
+        return NULL;
+    }
+}
+
+json_t *bind_json_take(lua_State *L, int idx, struct err *e) {
+    if (idx < 0 && idx > LUA_REGISTRYINDEX) idx = lua_gettop(L) + idx + 1;
+    return take(L, idx, 0, e);
+}
+
+static int bind_json_encode(lua_State *L) {
+    struct err e = {0};
+    json_t *value;
+    char *text;
+    size_t flags = JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS;
+
+    luaL_checkany(L, 1);
+    value = bind_json_take(L, 1, &e);
+    if (value == NULL) return luaL_error(L, "%s", e.text);
+    text = json_dumps(value, flags);
+    json_decref(value);
+    if (text == NULL) return luaL_error(L, "the value cannot be written as JSON");
+    lua_pushstring(L, text);
+    free(text);
+    return 1;
+}
+
+static int bind_json_decode(lua_State *L) {
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    json_error_t where;
+    struct err e = {0};
+    json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
+
+    if (value == NULL) {
+        err_set(&e, ERR_INVALID, "line %d column %d: %s", where.line, where.column, where.text);
+        return bind_fail(L, &e);
+    }
+    if (bind_json_push(L, value, &e) < 0) {
+        json_decref(value);
+        return bind_fail(L, &e);
+    }
+    json_decref(value);
+    return 1;
+}
+
+static int bind_json_array(lua_State *L) {
+    if (lua_isnoneornil(L, 1)) {
+        lua_settop(L, 0);
+        lua_newtable(L);
+    }
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    push_array_meta(L);
+    lua_setmetatable(L, 1);
+    return 1;
+}
+
+static int bind_json_is_array(lua_State *L) {
+    size_t n;
+
+    lua_settop(L, 1);
+    lua_pushboolean(L, lua_istable(L, 1) && is_array(L, 1, &n));
+    return 1;
+}
+
+static const struct bind_fn functions[] = {
+    {"encode", bind_json_encode, BIND_PLAIN, "json.encode(value) -> text",
+     "Keys are sorted. Raises for what JSON cannot hold."},
+    {"decode", bind_json_decode, BIND_PLAIN, "json.decode(text) -> value | nil, err",
+     "Duplicate keys and integers beyond 2^53 are errors; null is json.null."},
+    {"array", bind_json_array, BIND_PLAIN, "json.array([t]) -> t",
+     "Marks a table as a list, so that an empty one is written as []."},
+    {"is_array", bind_json_is_array, BIND_PLAIN, "json.is_array(value) -> boolean",
+     "Whether it would be written as a list."},
+    {NULL, NULL, 0, NULL, NULL},
+};
+
+int bind_open_json(lua_State *L) {
+    lua_pushlightuserdata(L, &array_mark);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "json.array");
+    lua_setfield(L, -2, "__name");
+    lua_rawset(L, LUA_REGISTRYINDEX);
+    bind_module(L, functions);
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "null");
+    return 1;
+}
