@@ -18,7 +18,7 @@ int metrics_open(struct metrics **out, int fd, int columns, int column, struct e
 int metrics_fd(const struct metrics *m);
 void metrics_close(struct metrics *m);
 
-struct metric;  /* a handle to a series in this process's column; stays valid until metrics_close */
+struct metric; /* a handle to a series in this process's column; stays valid until metrics_close */
 /* labels: "tenant=\"acme\",kind=\"call\"" (already escaped) or "". help is kept from the first use of the name. */
 struct metric *metrics_counter(struct metrics *m, const char *name, const char *labels, const char *help);
 struct metric *metrics_gauge(struct metrics *m, const char *name, const char *labels, const char *help);
@@ -27,11 +27,11 @@ struct metric *metrics_histogram(struct metrics *m, const char *name, const char
 void metric_add(struct metric *s, double n);
 void metric_set(struct metric *s, double n);
 void metric_observe(struct metric *s, double value);
-double metric_value(const struct metric *s);  /* this column only */
-void metrics_reset_column(struct metrics *m, int column);  /* gauges of a dead worker go to 0; counters stay */
-void metrics_write(struct metrics *m, struct buf *out);    /* the exposition */
+double metric_value(const struct metric *s);              /* this column only */
+void metrics_reset_column(struct metrics *m, int column); /* gauges of a dead worker go to 0; counters stay */
+void metrics_write(struct metrics *m, struct buf *out);   /* the exposition */
 
 /* Heartbeats: one per worker loop and one per media thread, in the same page. */
 enum beat { BEAT_LOOP = 0, BEAT_MEDIA = 1 };
-void metrics_beat(struct metrics *m, enum beat which);                     /* now, monotonic */
+void metrics_beat(struct metrics *m, enum beat which); /* now, monotonic */
 uint64_t metrics_last_beat_ms(const struct metrics *m, int column, enum beat which);
