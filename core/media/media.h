@@ -22,12 +22,13 @@
 struct metrics;
 struct media;
 struct media_opts {
-    const char *address;      /* IPv4, advertised and bound */
-    int port_min, port_max;   /* a free one is taken, at random, so that a predecessor's is not reused at once */
-    int streams_max;          /* 0: 1024 */
-    struct metrics *metrics;  /* may be NULL */
+    const char *address;     /* IPv4, advertised and bound */
+    int port_min, port_max;  /* a free one is taken, at random, so that a predecessor's is not reused at once */
+    int streams_max;         /* 0: 1024 */
+    struct metrics *metrics; /* may be NULL */
 };
 int media_open(struct media **out, uv_loop_t *loop, const struct media_opts *o, struct err *e);
+/* No callback of a stream or recorder comes any more. Those still open go with it, and may be closed until `closed`. */
 void media_close(struct media *m, void (*closed)(void *arg), void *arg);
 int media_port(const struct media *m);
 const char *media_address(const struct media *m);
@@ -35,12 +36,12 @@ const char *media_address(const struct media *m);
 enum media_codec { MEDIA_ULAW = 0, MEDIA_ALAW = 8 };
 
 enum media_event_type {
-    MEDIA_HEARD = 0,     /* first packet accepted */
-    MEDIA_SILENT,        /* no packet for 2 s (once until it is heard again) */
-    MEDIA_PLAYED,        /* a play ended by itself; id says which; position in ms */
-    MEDIA_STOPPED,       /* a play was stopped; position in ms: how much went out */
-    MEDIA_SPEECH,        /* energy VAD: the party began to speak */
-    MEDIA_QUIET,         /* the party has been quiet; position: since how many ms (200, then each further 200) */
+    MEDIA_HEARD = 0, /* first packet accepted */
+    MEDIA_SILENT,    /* no packet for 2 s (once until it is heard again) */
+    MEDIA_PLAYED,    /* a play ended by itself; id says which; position in ms */
+    MEDIA_STOPPED,   /* a play was stopped; position in ms: how much went out */
+    MEDIA_SPEECH,    /* energy VAD: the party began to speak */
+    MEDIA_QUIET,     /* the party has been quiet; position: since how many ms (200, then each further 200) */
 };
 struct media_event {
     enum media_event_type type;
@@ -50,7 +51,7 @@ struct media_event {
 
 /* PCM that can be played by many streams at once: shared, reference counted, never changed. */
 struct media_audio;
-struct media_audio *media_audio_new(const int16_t *pcm, size_t samples);  /* copies */
+struct media_audio *media_audio_new(const int16_t *pcm, size_t samples); /* copies */
 /* RIFF/WAVE: PCM 16 bit, mono or stereo (mixed down), 8..48 kHz (resampled to 8 kHz, speexdsp). */
 int media_audio_from_wav(struct media_audio **out, const void *wav, size_t len, struct err *e);
 struct media_audio *media_audio_ref(struct media_audio *a);
@@ -63,11 +64,11 @@ struct media_stream_opts {
     const char *peer_address;
     int peer_port;
     enum media_codec codec;
-    void (*on_event)(void *arg, const struct media_event *ev);  /* may be NULL */
+    void (*on_event)(void *arg, const struct media_event *ev); /* may be NULL */
     void *arg;
 };
 int media_stream_open(struct media_stream **out, struct media *m, const struct media_stream_opts *o, struct err *e);
-void media_stream_close(struct media_stream *s);  /* unregisters at once: later packets are unknown */
+void media_stream_close(struct media_stream *s); /* unregisters at once: later packets are unknown */
 
 /* Plays after what is queued already (at most 64 waiting: ERR_LIMIT). id is the caller's. loop: again and again until stopped. */
 int media_play(struct media_stream *s, uint64_t id, struct media_audio *a, bool loop, struct err *e);
@@ -77,26 +78,31 @@ void media_stop(struct media_stream *s, uint64_t id);
 /* Joined streams hear each other (mixed with what is played to them). A stream is joined with at most 8 others. */
 int media_join(struct media_stream *a, struct media_stream *b, struct err *e);
 void media_unjoin(struct media_stream *a, struct media_stream *b);
-void media_mute(struct media_stream *s, bool muted);  /* others and the recorder hear silence from it */
+void media_mute(struct media_stream *s, bool muted); /* others and the recorder hear silence from it */
 
 /* A recorder writes two channels, a frame every 20 ms from its opening on, also through silence. */
-enum media_source { MEDIA_SAYS = 0, MEDIA_HEARS };  /* what the party says / everything that is sent to it */
+enum media_source { MEDIA_SAYS = 0, MEDIA_HEARS }; /* what the party says / everything that is sent to it */
 struct media_recorder;
 struct media_recorder_opts {
-    struct media_stream *left, *right;  /* right may be NULL: silence. A stream closed while recording becomes silence. */
+    struct media_stream *left,
+        *right; /* right may be NULL: silence. A stream closed while recording becomes silence. */
     enum media_source left_source, right_source;
-    int chunk_ms;               /* how often on_audio comes; 0: 500 */
-    /* pcm: interleaved left, right; lost: frames dropped before these because the ring was full (filled with silence). */
+    int chunk_ms; /* how often on_audio comes; 0: 500 */
+    /* pcm: interleaved left, right, a chunk or less. lost > 0: all of it is silence in place of that many frames which
+     * were dropped because nobody read for 10 s, or the thread came late. */
     void (*on_audio)(void *arg, const int16_t *pcm, size_t samples_per_channel, unsigned lost);
     void *arg;
 };
-int media_recorder_open(struct media_recorder **out, struct media *m, const struct media_recorder_opts *o, struct err *e);
-/* flush: on_audio comes once more from inside this call with what is left. */
+int media_recorder_open(struct media_recorder **out, struct media *m, const struct media_recorder_opts *o,
+                        struct err *e);
+/* flush: on_audio comes once more (with losses: several times) from inside this call with what is left. */
 void media_recorder_close(struct media_recorder *r, bool flush);
-void media_recorder_set(struct media_recorder *r, struct media_stream *left, struct media_stream *right); /* re-target */
+void media_recorder_set(struct media_recorder *r, struct media_stream *left,
+                        struct media_stream *right); /* re-target */
 
 struct media_stats {
-    uint64_t received, sent, dropped_unknown, lost, late;
+    uint64_t received, sent, lost, late;
+    uint64_t dropped_unknown;  /* of the whole worker: a packet of an unknown source belongs to no stream */
     uint32_t jitter_us;
 };
 void media_stream_stats(const struct media_stream *s, struct media_stats *out);

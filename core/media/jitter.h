@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A playout buffer: packets go in when they come, a frame comes out every 20 ms.
+ *
+ * Samples lie in a ring by their RTP timestamp, so any packet length works, order does not matter and what never came is
+ * silence. Playing starts 40 ms behind the first packet. A packet that comes too late moves playing back by whole frames
+ * (up to 200 ms behind); when for 2 s every packet came more than 60 ms early, a frame is dropped: that also follows
+ * a sender whose clock runs faster or slower than ours.
+ *
+ * Threads    One. Allocates nothing. Zero-initialised is empty.
+ */
+#pragma once
+#include "media/frame.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { JITTER_SAMPLES = 4096, JITTER_PACKET_MAX = 1024 };
+
+struct jitter {
+    bool running;
+    uint32_t play_at; /* timestamp of the next sample to come out */
+    int late_run;     /* packets in a row dropped as late */
+    int earliest;     /* least lead of the packets of this window, in samples */
+    int window;       /* packets seen in it */
+    int16_t pcm[JITTER_SAMPLES];
+};
+
+/* The next packet decides anew when playing starts. */
+void jitter_reset(struct jitter *j);
+/* marker: the sender says that a new stretch begins here. table: 256 samples. Returns false when it came late. */
+bool jitter_put(struct jitter *j, uint32_t timestamp, bool marker, const uint8_t *codes, size_t count,
+                const int16_t *table);
+void jitter_get(struct jitter *j, int16_t out[FRAME_SAMPLES]);
+void jitter_skip(struct jitter *j, unsigned frames); /* time passed in which nobody called jitter_get() */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "media/player.h"
+#include "media/audio.h"
+#include <string.h>
+
+enum { FADE_SAMPLES = 10 * SAMPLES_PER_MS };
+
+static void drop(struct player *p, int i) {
+    p->count--;
+    memmove(p->queue + i, p->queue + i + 1, (size_t)(p->count - i) * sizeof *p->queue);
+}
+
+void player_add(struct player *p, const struct play *play) {
+    if (p->count < PLAYER_MAX) p->queue[p->count++] = *play;
+}
+
+void player_stop(struct player *p, uint64_t id, player_report *report, void *arg) {
+    for (int i = p->count - 1; i >= 0; i--) {
+        struct play *play = &p->queue[i];
+        if ((id != 0 && play->id != id) || play->over) continue;
+        if (play->sent > 0)
+            play->stopping = true;
+        else if (report(arg, play, true))
+            drop(p, i);
+        else
+            play->stopping = play->over = true;
+    }
+}
+
+/* Adds up to room samples of play to sum, softer and softer when it is stopping. Returns how many; play->over when it
+ * has ended. */
+static int add_samples(struct play *play, int32_t *sum, int room) {
+    const struct media_audio *a = play->audio;
+    int fade = 0, n = 0;
+    if (play->stopping) {
+        size_t left = play->loop ? FADE_SAMPLES : a->samples - play->at;
+        fade = left < FADE_SAMPLES ? (int)left : FADE_SAMPLES;
+        if (room > fade) room = fade;
+    }
+    while (n < room) {
+        if (play->at == a->samples) {
+            if (!play->loop) break;
+            play->at = 0;
+        }
+        int32_t sample = a->pcm[play->at++];
+        sum[n] += play->stopping ? sample * (fade - n) / (fade + 1) : sample;
+        n++;
+    }
+    play->sent += (unsigned)n;
+    play->over = play->stopping || (!play->loop && play->at == a->samples);
+    return n;
+}
+
+bool player_frame(struct player *p, int32_t sum[FRAME_SAMPLES], player_report *report, void *arg) {
+    int n = 0;
+    while (p->count > 0) {
+        struct play *play = &p->queue[0];
+        if (!play->over) {
+            if (n == FRAME_SAMPLES) break;
+            n += add_samples(play, sum + n, FRAME_SAMPLES - n);
+        }
+        if (!play->over || !report(arg, play, play->stopping)) break;
+        drop(p, 0);
+    }
+    return n > 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The queue of what is played to one party, one after the other without a gap.
+ *
+ * Threads    The media thread.
+ * Ownership  Each play holds a reference of its audio, counted by the loop: it goes with the report that the play has
+ *            ended, back to the loop, which drops it.
+ */
+#pragma once
+#include "media/frame.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PLAYER_WAITING_MAX = 64, PLAYER_MAX = PLAYER_WAITING_MAX + 1 /* the one that is heard */ };
+
+struct media_audio;
+struct play {
+    uint64_t id;
+    struct media_audio *audio;
+    size_t at;     /* next sample of audio */
+    uint64_t sent; /* samples that went out, rounds of a loop included */
+    bool loop;
+    bool stopping; /* fades out in the next frame */
+    bool over;     /* has ended, and the report of it did not fit yet */
+};
+struct player {
+    int count;
+    struct play queue[PLAYER_MAX]; /* the first is heard */
+};
+
+/* Tells the loop that a play has ended; false: no room, it is told again next time. */
+typedef bool player_report(void *arg, const struct play *play, bool stopped);
+
+void player_add(struct player *p, const struct play *play); /* there is room: the loop has counted */
+/* Ends play id, or all when 0. What is heard fades out; what waits is reported from inside. */
+void player_stop(struct player *p, uint64_t id, player_report *report, void *arg);
+/* Adds the next frame to sum; false when nothing was played. */
+bool player_frame(struct player *p, int32_t sum[FRAME_SAMPLES], player_report *report, void *arg);

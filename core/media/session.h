@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The media thread's part of a stream: one RTP session with one peer.
+ *
+ *   packet -> session_receive() -> jitter -> session_listen() -> says --+--> VAD, recorders, joined sessions
+ *   player + says of those joined -> session_speak() -> hears ----------+--> recorders, packet
+ *
+ * Threads    Filled in by the loop before it is handed over; then the media thread's until it reports REPORT_GONE.
+ *            The counters may be read by the loop at any time.
+ */
+#pragma once
+#include "media/jitter.h"
+#include "media/media.h"
+#include "media/player.h"
+#include "media/rtp.h"
+#include "media/vad.h"
+#include <netinet/in.h>
+#include <stdatomic.h>
+
+enum { SESSION_JOINED_MAX = 8, SESSION_PACKET_BYTES = RTP_HEADER_BYTES + FRAME_SAMPLES };
+
+struct media_stream;
+struct report;
+/* Tells the loop; false when there was no room. */
+typedef bool session_report(void *arg, const struct report *report);
+
+struct session {
+    struct media_stream *stream; /* whose part this is; not looked into */
+    struct sockaddr_in peer;
+    enum media_codec codec;
+    int index; /* in the thread's list */
+
+    /* in */
+    bool latched; /* in_ssrc is valid */
+    bool heard;   /* since the last MEDIA_SILENT */
+    bool silent_told;
+    bool muted;
+    uint32_t in_ssrc;
+    uint64_t last_heard_us; /* or opened */
+    struct rtp_sequence sequence;
+    uint32_t transit; /* of the last packet, in samples; RFC 3550 A.8 */
+    bool transit_known;
+    struct jitter jitter;
+    struct vad vad;
+    int16_t says[FRAME_SAMPLES]; /* this tick */
+
+    /* out */
+    uint16_t out_seq;
+    uint32_t out_timestamp, out_ssrc;
+    bool out_marker; /* on the next packet */
+    int16_t hears[FRAME_SAMPLES];
+    struct player player;
+    struct session *joined[SESSION_JOINED_MAX];
+    int joined_count;
+
+    _Atomic uint64_t received, sent, lost, late;
+    _Atomic uint32_t jitter_x16; /* samples, as RFC 3550 keeps it */
+};
+
+void session_init(struct session *s, const struct sockaddr_in *peer, enum media_codec codec);
+/* false: no new audio for us (another source, another payload type, a repeated packet). */
+bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_us, session_report *report, void *arg);
+/* Makes `says` of this tick and tells what the VAD noticed. */
+void session_listen(struct session *s, uint64_t now_us, session_report *report, void *arg);
+/* Makes `hears` of this tick, after all sessions have listened, and the packet that carries it. */
+void session_speak(struct session *s, uint8_t packet[SESSION_PACKET_BYTES], session_report *report, void *arg);
+/* Ends play id, or all when 0. */
+void session_stop(struct session *s, uint64_t id, session_report *report, void *arg);
+void session_skip(struct session *s, unsigned frames); /* the thread came too late for that many ticks */
+void session_join(struct session *a, struct session *b);
+void session_unjoin(struct session *a, struct session *b);

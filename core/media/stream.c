@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streams as the loop sees them: it checks and counts, so that the thread never has to refuse a command. */
+#include "base/mem.h"
+#include "media/audio.h"
+#include "media/hub.h"
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool peer_is_taken(const struct media *m, const struct sockaddr_in *peer) {
+    for (const struct media_stream *s = m->streams; s != NULL; s = s->next)
+        if (s->session.peer.sin_port == peer->sin_port && s->session.peer.sin_addr.s_addr == peer->sin_addr.s_addr)
+            return true;
+    return false;
+}
+
+static void unlink_stream(struct media_stream *s) {
+    if (s->prev != NULL) s->prev->next = s->next;
+    if (s->next != NULL) s->next->prev = s->prev;
+    if (s->media->streams == s) s->media->streams = s->next;
+    s->prev = s->next = NULL;
+}
+
+int media_stream_open(struct media_stream **out, struct media *m, const struct media_stream_opts *o, struct err *e) {
+    struct sockaddr_in peer = {.sin_family = AF_INET};
+    if (o->peer_address == NULL || inet_pton(AF_INET, o->peer_address, &peer.sin_addr) != 1)
+        return err_set(e, ERR_INVALID, "media: %s is no IPv4 address", o->peer_address ? o->peer_address : "(none)");
+    if (o->peer_port < 1 || o->peer_port > 65535) return err_set(e, ERR_INVALID, "media: no port: %d", o->peer_port);
+    if (o->codec != MEDIA_ULAW && o->codec != MEDIA_ALAW)
+        return err_set(e, ERR_INVALID, "media: unknown payload type %d", (int)o->codec);
+    peer.sin_port = htons((uint16_t)o->peer_port);
+    if (m->closing) return err_set(e, ERR_CLOSED, "media is closing");
+    if (peer_is_taken(m, &peer))
+        return err_set(e, ERR_EXISTS, "a media stream with %s:%d is open already", o->peer_address, o->peer_port);
+    if (m->stream_count >= m->streams_max)
+        return err_set(e, ERR_LIMIT, "all %d media streams are in use", m->streams_max);
+
+    struct media_stream *s = mem_alloc(sizeof *s);
+    session_init(&s->session, &peer, o->codec);
+    s->session.stream = s;
+    s->media = m;
+    s->on_event = o->on_event;
+    s->arg = o->arg;
+    s->next = m->streams;
+    if (s->next != NULL) s->next->prev = s;
+    m->streams = s;
+    m->stream_count++;
+    media_send(m, &(struct command){.type = COMMAND_OPEN, .a = &s->session});
+    *out = s;
+    return 0;
+}
+
+static int find_joined(const struct media_stream *s, const struct media_stream *other) {
+    for (int i = 0; i < s->joined_count; i++)
+        if (s->joined[i] == other) return i;
+    return -1;
+}
+
+static void forget_joined(struct media_stream *s, const struct media_stream *other) {
+    int i = find_joined(s, other);
+    if (i >= 0) s->joined[i] = s->joined[--s->joined_count];
+}
+
+void media_stream_close(struct media_stream *s) {
+    if (s->closed) return;
+    s->closed = true;
+    for (int i = 0; i < s->joined_count; i++) forget_joined(s->joined[i], s);
+    unlink_stream(s);
+    media_send(s->media, &(struct command){.type = COMMAND_CLOSE, .a = &s->session});
+}
+
+void stream_free(struct media_stream *s) {
+    for (int i = 0; i < s->session.player.count; i++) media_audio_unref(s->session.player.queue[i].audio);
+    unlink_stream(s);
+    s->media->stream_count--;
+    free(s);
+}
+
+void stream_on_event(struct media_stream *s, const struct report *r) {
+    if (r->audio != NULL) {
+        media_audio_unref(r->audio);
+        s->plays--;
+    }
+    if (!s->closed && !s->media->closing && s->on_event != NULL) s->on_event(s->arg, &r->event);
+}
+
+int media_play(struct media_stream *s, uint64_t id, struct media_audio *a, bool loop, struct err *e) {
+    if (loop && a->samples == 0) return err_set(e, ERR_INVALID, "there is nothing to play again and again");
+    if (s->plays >= PLAYER_MAX) return err_set(e, ERR_LIMIT, "%d plays are waiting already", PLAYER_WAITING_MAX);
+    s->plays++;
+    media_send(s->media, &(struct command){.type = COMMAND_PLAY,
+                                           .a = &s->session,
+                                           .play = {.id = id, .audio = media_audio_ref(a), .loop = loop}});
+    return 0;
+}
+
+void media_stop(struct media_stream *s, uint64_t id) {
+    media_send(s->media, &(struct command){.type = COMMAND_STOP, .a = &s->session, .play = {.id = id}});
+}
+
+int media_join(struct media_stream *a, struct media_stream *b, struct err *e) {
+    if (a == b) return err_set(e, ERR_INVALID, "a media stream cannot be joined with itself");
+    if (find_joined(a, b) >= 0) return 0;
+    if (a->joined_count == SESSION_JOINED_MAX || b->joined_count == SESSION_JOINED_MAX)
+        return err_set(e, ERR_LIMIT, "a media stream is joined with %d others already", SESSION_JOINED_MAX);
+    a->joined[a->joined_count++] = b;
+    b->joined[b->joined_count++] = a;
+    media_send(a->media, &(struct command){.type = COMMAND_JOIN, .a = &a->session, .b = &b->session});
+    return 0;
+}
+
+void media_unjoin(struct media_stream *a, struct media_stream *b) {
+    if (find_joined(a, b) < 0) return;
+    forget_joined(a, b);
+    forget_joined(b, a);
+    media_send(a->media, &(struct command){.type = COMMAND_UNJOIN, .a = &a->session, .b = &b->session});
+}
+
+void media_mute(struct media_stream *s, bool muted) {
+    media_send(s->media, &(struct command){.type = COMMAND_MUTE, .a = &s->session, .flag = muted});
+}
+
+void media_stream_stats(const struct media_stream *s, struct media_stats *out) {
+    const struct session *x = &s->session;
+    *out = (struct media_stats){
+        .received = atomic_load_explicit(&x->received, memory_order_relaxed),
+        .sent = atomic_load_explicit(&x->sent, memory_order_relaxed),
+        .dropped_unknown = atomic_load_explicit(&s->media->thread->unknown_total, memory_order_relaxed),
+        .lost = atomic_load_explicit(&x->lost, memory_order_relaxed),
+        .late = atomic_load_explicit(&x->late, memory_order_relaxed),
+        .jitter_us = atomic_load_explicit(&x->jitter_x16, memory_order_relaxed) / 16 * 125,
+    };
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "media/thread.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "media/command.h"
+#include "media/recording.h"
+#include "metrics/metrics.h"
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    TICK_US = FRAME_MS * 1000,
+    TICKS_BEHIND_MAX = 5,
+    NAP_US = 1000,
+    BATCHES_MAX = 32, /* in a row, so that a flood cannot keep the ticks away */
+    COMMANDS_CAP = 4096,
+    REPORTS_CAP = 8192,
+    REPORTS_SPARE = 256, /* kept for what must not be lost: more than one command or one stream's tick can need */
+    PRIORITY = 10,
+    NICENESS = -10,
+};
+
+void thread_init(struct thread *t, int sessions_max) {
+    ring_init(&t->commands, sizeof(struct command), COMMANDS_CAP);
+    ring_init(&t->reports, sizeof(struct report), REPORTS_CAP);
+    atomic_init(&t->commands_wait, false);
+    peers_init(&t->peers, (size_t)sessions_max);
+    t->sessions = mem_alloc((size_t)sessions_max * sizeof(struct session *));
+    t->recordings = mem_alloc((size_t)sessions_max * 2 * sizeof(struct recording *));
+    for (int i = 0; i < THREAD_BATCH; i++) {
+        t->in_iov[i] = (struct iovec){t->in_bytes[i], THREAD_PACKET_MAX};
+        t->in[i].msg_hdr = (struct msghdr){.msg_name = &t->in_from[i], .msg_iov = &t->in_iov[i], .msg_iovlen = 1};
+        t->out_iov[i] = (struct iovec){t->out_bytes[i], SESSION_PACKET_BYTES};
+        t->out[i].msg_hdr = (struct msghdr){.msg_iov = &t->out_iov[i], .msg_iovlen = 1};
+    }
+}
+
+void thread_deinit(struct thread *t) {
+    ring_deinit(&t->commands);
+    ring_deinit(&t->reports);
+    peers_deinit(&t->peers);
+    free(t->sessions);
+    free(t->recordings);
+}
+
+static void count(struct metric *metric, unsigned n) {
+    if (metric != NULL && n > 0) metric_add(metric, n);
+}
+
+/* ---- to the loop ---- */
+
+/* An event of the moment may be lost when the loop has stood still for long; an end of something may not. */
+static bool report(void *arg, const struct report *r) {
+    struct thread *t = arg;
+    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL;
+    if (may_be_lost && ring_free_count(&t->reports) <= REPORTS_SPARE) return false;
+    t->loop_wanted = true;
+    return ring_push(&t->reports, r);
+}
+
+static void wake_loop(struct thread *t) {
+    if (!t->loop_wanted && !atomic_load_explicit(&t->commands_wait, memory_order_relaxed)) return;
+    t->loop_wanted = false;
+    uv_async_send(t->wake);
+}
+
+/* ---- from the loop ---- */
+
+static void open_session(struct thread *t, struct session *s) {
+    s->index = t->session_count;
+    t->sessions[t->session_count++] = s;
+    peers_put(&t->peers, &s->peer, s);
+}
+
+static void close_session(struct thread *t, struct session *s) {
+    peers_remove(&t->peers, &s->peer);
+    while (s->joined_count > 0) session_unjoin(s, s->joined[0]);
+    for (int i = 0; i < t->recording_count; i++) {
+        struct recording *r = t->recordings[i];
+        if (r->left == s) r->left = NULL;
+        if (r->right == s) r->right = NULL;
+    }
+    t->sessions[s->index] = t->sessions[--t->session_count];
+    t->sessions[s->index]->index = s->index;
+    report(t, &(struct report){.type = REPORT_GONE, .session = s});
+}
+
+static void begin_recording(struct thread *t, struct recording *r) {
+    r->index = t->recording_count;
+    t->recordings[t->recording_count++] = r;
+}
+
+static void end_recording(struct thread *t, struct recording *r) {
+    t->recordings[r->index] = t->recordings[--t->recording_count];
+    t->recordings[r->index]->index = r->index;
+    report(t, &(struct report){.type = REPORT_RECORDING_GONE, .recording = r});
+}
+
+static bool do_command(struct thread *t, const struct command *c) {
+    switch (c->type) {
+    case COMMAND_OPEN:
+        open_session(t, c->a);
+        break;
+    case COMMAND_CLOSE:
+        close_session(t, c->a);
+        break;
+    case COMMAND_PLAY:
+        player_add(&c->a->player, &c->play);
+        break;
+    case COMMAND_STOP:
+        session_stop(c->a, c->play.id, report, t);
+        break;
+    case COMMAND_JOIN:
+        session_join(c->a, c->b);
+        break;
+    case COMMAND_UNJOIN:
+        session_unjoin(c->a, c->b);
+        break;
+    case COMMAND_MUTE:
+        c->a->muted = c->flag;
+        break;
+    case COMMAND_RECORD:
+        begin_recording(t, c->recording); /* fall through */
+    case COMMAND_RECORD_SET:
+        c->recording->left = c->a;
+        c->recording->right = c->b;
+        break;
+    case COMMAND_RECORD_END:
+        end_recording(t, c->recording);
+        break;
+    case COMMAND_QUIT:
+        report(t, &(struct report){.type = REPORT_QUIT});
+        return false;
+    }
+    return true;
+}
+
+/* One at a time while there is room for all that one may report. false: the thread is to end. */
+static bool take_commands(struct thread *t) {
+    struct command c;
+    while (ring_free_count(&t->reports) >= REPORTS_SPARE && ring_pop(&t->commands, &c))
+        if (!do_command(t, &c)) return false;
+    return true;
+}
+
+/* ---- packets ---- */
+
+static void receive(struct thread *t) {
+    unsigned received = 0, unknown = 0, invalid = 0;
+    for (int batch = 0, n = THREAD_BATCH; batch < BATCHES_MAX && n == THREAD_BATCH; batch++) {
+        for (int i = 0; i < THREAD_BATCH; i++) t->in[i].msg_hdr.msg_namelen = sizeof t->in_from[i];
+        n = recvmmsg(t->socket, t->in, THREAD_BATCH, MSG_DONTWAIT, NULL);
+        uint64_t now_us = clock_mono_us();
+        for (int i = 0; i < n; i++) {
+            struct rtp packet;
+            struct session *s = peers_get(&t->peers, &t->in_from[i]);
+            if (s == NULL)
+                unknown++;
+            else if (t->in[i].msg_hdr.msg_flags & MSG_TRUNC || !rtp_parse(&packet, t->in_bytes[i], t->in[i].msg_len))
+                invalid++;
+            else if (session_receive(s, &packet, now_us, report, t))
+                received++;
+        }
+    }
+    count(t->received, received);
+    count(t->unknown, unknown);
+    count(t->invalid, invalid);
+    atomic_fetch_add_explicit(&t->unknown_total, unknown, memory_order_relaxed);
+}
+
+/* What the kernel refuses (a full buffer, no route) is lost, as on any line; the rest of the batch still goes. */
+static void send_packets(struct thread *t) {
+    unsigned at = 0, failed = 0;
+    while (at < t->out_count) {
+        int n = sendmmsg(t->socket, t->out + at, t->out_count - at, MSG_DONTWAIT);
+        if (n <= 0) {
+            if (n < 0 && errno == EINTR) continue;
+            failed++;
+            n = 1;
+        }
+        at += (unsigned)n;
+    }
+    count(t->sent, t->out_count - failed);
+    count(t->send_failed, failed);
+    t->out_count = 0;
+}
+
+/* ---- ticks ---- */
+
+static void tick(struct thread *t, uint64_t now_us) {
+    if (t->metrics != NULL) metrics_beat(t->metrics, BEAT_MEDIA);
+    for (int i = 0; i < t->session_count; i++) session_listen(t->sessions[i], now_us, report, t);
+    for (int i = 0; i < t->session_count; i++) {
+        struct session *s = t->sessions[i];
+        t->out[t->out_count].msg_hdr.msg_name = &s->peer;
+        t->out[t->out_count].msg_hdr.msg_namelen = sizeof s->peer;
+        session_speak(s, t->out_bytes[t->out_count], report, t);
+        if (++t->out_count == THREAD_BATCH) send_packets(t);
+    }
+    send_packets(t);
+    for (int i = 0; i < t->recording_count; i++)
+        if (recording_tick(t->recordings[i])) t->loop_wanted = true;
+}
+
+static void skip(struct thread *t, unsigned ticks) {
+    for (int i = 0; i < t->session_count; i++) session_skip(t->sessions[i], ticks);
+    for (int i = 0; i < t->recording_count; i++) recording_skip(t->recordings[i], ticks);
+    count(t->skipped, ticks);
+}
+
+/* next_tick_us only ever grows by whole ticks, so lateness does not add up. */
+static void run_ticks(struct thread *t) {
+    uint64_t now_us = clock_mono_us();
+    if (now_us < t->next_tick_us) return;
+    uint64_t due = (now_us - t->next_tick_us) / TICK_US + 1;
+    if (due > TICKS_BEHIND_MAX) {
+        skip(t, (unsigned)(due - TICKS_BEHIND_MAX));
+        t->next_tick_us += (due - TICKS_BEHIND_MAX) * TICK_US;
+        due = TICKS_BEHIND_MAX;
+    }
+    for (; due > 0; due--) {
+        tick(t, now_us);
+        t->next_tick_us += TICK_US;
+    }
+}
+
+/* ---- the thread ---- */
+
+static bool wait_for_packets(const struct thread *t) {
+    uint64_t now_us = clock_mono_us();
+    uint64_t left_us = now_us < t->next_tick_us ? t->next_tick_us - now_us : 0;
+    struct timespec left = {.tv_nsec = (long)left_us * 1000}; /* less than a second: a tick is 20 ms */
+    struct pollfd readable = {.fd = t->socket, .events = POLLIN};
+    return ppoll(&readable, 1, &left, NULL) > 0;
+}
+
+static void nap(const struct thread *t) {
+    uint64_t until_us = clock_mono_us() + NAP_US;
+    if (until_us > t->next_tick_us) until_us = t->next_tick_us;
+    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000), .tv_nsec = (long)(until_us % 1000000) * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+static void go_first(void) {
+    struct sched_param above = {.sched_priority = PRIORITY};
+    int why = pthread_setschedparam(pthread_self(), SCHED_RR, &above);
+    if (why == 0 || setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS) == 0) return;
+    log_info("media.priority", "neither SCHED_RR nor nice %d is permitted (%s): audio may stutter on a busy machine",
+             NICENESS, strerror(why));
+}
+
+static void *run(void *arg) {
+    struct thread *t = arg;
+    go_first();
+    t->next_tick_us = clock_mono_us() + TICK_US;
+    for (;;) {
+        bool packets = wait_for_packets(t);
+        if (!take_commands(t)) break;
+        if (packets) receive(t);
+        run_ticks(t);
+        wake_loop(t);
+        if (packets) nap(t);
+    }
+    uv_async_send(t->wake);
+    return NULL;
+}
+
+int thread_start(struct thread *t, struct err *e) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the loop; the new thread inherits this */
+    int why = pthread_create(&t->id, NULL, run, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (why != 0) return err_set(e, ERR_IO, "cannot start the media thread: %s", strerror(why));
+    pthread_setname_np(t->id, "media");
+    return 0;
+}
+
+void thread_join(struct thread *t) {
+    pthread_join(t->id, NULL);
+}
