@@ -13,15 +13,16 @@
 
 struct leg;
 struct leg_opts {
-    const char *id;          /* [A-Za-z0-9._-]{1,64} */
-    const char *channel;     /* the SIP channel's id */
+    const char *id;      /* [A-Za-z0-9._-]{1,64} */
+    const char *channel; /* the SIP channel's id */
     enum media_codec codec;
-    void (*on_ready)(void *arg, const struct err *e);  /* once: e NULL when audio can flow. e ERR_NOT_FOUND: the channel is gone */
+    void (*on_ready)(void *arg,
+                     const struct err *e); /* once: e NULL when audio can flow. e ERR_NOT_FOUND: the channel is gone */
     void (*on_media)(void *arg, const struct media_event *ev);
     void *arg;
 };
 struct leg *leg_open(struct slot *s, const struct leg_opts *o);
-struct media_stream *leg_stream(struct leg *l);     /* NULL until ready */
+struct media_stream *leg_stream(struct leg *l); /* NULL until ready */
 /* The floor above hands events of media channels to the legs: true when it was one of ours and is dealt with. */
 bool leg_event(struct slot *s, const json_t *event);
 /* keep: leaves bridge and media channel in Asterisk (hand-over); else they are deleted. Registration with the media thread ends first. */

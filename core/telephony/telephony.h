@@ -28,30 +28,36 @@ struct media;
 struct metrics;
 
 struct telephony_node {
-    const char *name;       /* "n1": [a-z0-9]{1,12}, unique among all nodes of the installation */
-    const char *ari_url;    /* http://127.0.0.1:18088 */
+    const char *name;    /* "n1": [a-z0-9]{1,12}, unique among all nodes of the installation */
+    const char *ari_url; /* http://127.0.0.1:18088 */
     const char *user, *password;
 };
 
-enum slot_lost { SLOT_GIVEN = 0, SLOT_STOLEN, SLOT_EXPIRED, SLOT_DISCONNECTED /* comes back by itself: reconnecting */ };
+enum slot_lost {
+    SLOT_GIVEN = 0,
+    SLOT_STOLEN,
+    SLOT_EXPIRED,
+    SLOT_DISCONNECTED /* comes back by itself: reconnecting */
+};
 
 struct telephony_opts {
     uv_loop_t *loop;
     struct net *net;
     struct redis *redis;
     struct media *media;
-    struct metrics *metrics;      /* may be NULL */
-    const char *owner;            /* "<host boot id>-<pid>-<start>": unique for this incarnation of the worker */
+    struct metrics *metrics; /* may be NULL */
+    const char *owner;       /* "<host boot id>-<pid>-<start>": unique for this incarnation of the worker */
     const struct telephony_node *nodes;
     int node_count;
-    int slots_per_node;           /* K, 16 */
-    int lease_ms;                 /* 3000 */
-    const char *prefix;           /* of the Redis keys, "" or "p1:" (several installations on one Redis) */
+    int slots_per_node; /* K, 16 */
+    int lease_ms;       /* 3000 */
+    const char *prefix; /* of the Redis keys, "" or "p1:" (several installations on one Redis) */
     void *arg;
     /* Connected and listed. channels and bridges: ARI's own arrays (GET /channels, GET /bridges, filtered to this slot's
      * application; media channels of ours by id prefix included), borrowed. Comes on every connect and every 30 s.
      * first: a new incarnation of the slot here (taken or reconnected), so calls must be taken up. predecessor: owner before or "". */
-    void (*on_slot_ready)(void *arg, struct slot *s, bool first, const char *predecessor, const json_t *channels, const json_t *bridges);
+    void (*on_slot_ready)(void *arg, struct slot *s, bool first, const char *predecessor, const json_t *channels,
+                          const json_t *bridges);
     void (*on_slot_lost)(void *arg, struct slot *s, enum slot_lost why);
     /* Planned hand-over: write what you have; call slot_flushed() when the calls' records are complete. Nothing may be started
      * in this slot any more. */
@@ -63,22 +69,24 @@ int telephony_open(struct telephony **out, const struct telephony_opts *o, struc
 /* Drains: gives every slot to other workers (make before break) or, with nobody there, releases the leases and leaves the calls
  * in Asterisk. done(arg, slots left behind). */
 void telephony_drain(struct telephony *t, void (*done)(void *arg, int left), void *arg);
-void telephony_close(struct telephony *t, void (*closed)(void *arg), void *arg);  /* without drain: sockets shut, leases stay */
+void telephony_close(struct telephony *t, void (*closed)(void *arg),
+                     void *arg); /* without drain: sockets shut, leases stay */
 /* The master says: this owner is dead. Its leases are taken at once. */
 void telephony_owner_died(struct telephony *t, const char *owner);
 /* Adds a node at run time; known names are refused (ERR_EXISTS). */
 int telephony_add_node(struct telephony *t, const struct telephony_node *n, struct err *e);
 
 /* A slot's facts; borrowed until on_slot_lost has returned. */
-const char *slot_name(const struct slot *s);    /* "n1.7": node and number */
+const char *slot_name(const struct slot *s); /* "n1.7": node and number */
 const char *slot_node(const struct slot *s);
-const char *slot_app(const struct slot *s);     /* "parley-7" */
+const char *slot_app(const struct slot *s); /* "parley-7" */
 int64_t slot_fence(const struct slot *s);
-bool slot_ready(const struct slot *s);          /* connected, reconciled, lease confirmed: requests may be sent */
-struct slot *telephony_slot(struct telephony *t, const char *name);  /* only owned ones; else NULL */
+const char *slot_boot(const struct slot *s);    /* which start of Asterisk this is: changes when the node restarts; "" before on_slot_ready */
+bool slot_ready(const struct slot *s); /* connected, reconciled, lease confirmed: requests may be sent */
+struct slot *telephony_slot(struct telephony *t, const char *name); /* only owned ones; else NULL */
 /* A ready slot with few calls for an outbound call, any node or the named one; NULL: none. */
 struct slot *telephony_pick(struct telephony *t, const char *node);
-void slot_set_calls(struct slot *s, int calls);  /* how many calls it holds: those with fewest are given first */
+void slot_set_calls(struct slot *s, int calls); /* how many calls it holds: those with fewest are given first */
 void slot_flushed(struct slot *s);
 /* JSON array for /ready and the admin page: [{"slot":"n1.7","owner":"...","mine":true,"state":"ready","calls":2}] */
 json_t *telephony_status(struct telephony *t);
