@@ -58,6 +58,7 @@ class Caller:
         self._stamp = random.getrandbits(31)
         self._ssrc = random.getrandbits(32)
         self._digit = None  # (event, packets sent, stamp of its start)
+        self._digit_ended = 0
         self._tasks = []
         self._moved = asyncio.Event()
 
@@ -173,6 +174,10 @@ class Caller:
             await asyncio.sleep(wait)
         self._end("no answer to BYE")
 
+    def abandon(self):
+        """Forgets the call without a word to the far side."""
+        self._end("abandoned")
+
     def _set(self, state):
         self.state = state
         self._moved.set()
@@ -217,7 +222,10 @@ class Caller:
         """Sends one digit, 100 ms long. The one before must be over."""
         assert self._digit is None, "a digit is still being sent"
         self._digit = [DIGITS.index(digit), 0, self._stamp]
-        self.digits_sent.append(digit)
+
+    def is_between_digits(self):
+        """The last one is over and has had time to be heard as one: a caller may hang up without taking it along."""
+        return self._digit is None and time.monotonic() - self._digit_ended > 0.1
 
     async def _speak(self):
         """Sends a packet each 20 ms: silence, or the digit that is pressed."""
@@ -232,6 +240,9 @@ class Caller:
                 kind = 101 | (0x80 if sent == 0 else 0)
                 payload = struct.pack("!BBH", event, (0x80 if ending else 0) | 10, min(sent + 1, frames) * 160)
                 self._digit = None if sent == frames + 2 else [event, sent + 1, stamp]
+                if sent == frames:
+                    self.digits_sent.append(DIGITS[event])
+                    self._digit_ended = time.monotonic()
             packet = struct.pack("!BBHII", 0x80, kind, self._sequence, stamp, self._ssrc) + payload
             self._sequence = (self._sequence + 1) & 0xFFFF
             self._stamp = (self._stamp + 160) & 0xFFFFFFFF

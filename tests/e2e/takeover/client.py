@@ -176,12 +176,15 @@ class Client:
 
     async def _confirm(self):
         """Renews all leases in one pipeline, drops the lost slots and opens the gate."""
+        asked_after = self._pauses
         mine = [slot for slot in self.slots.values() if not slot.given]
         answers = await self._redis.many([self._lease.renew_command(slot.k) for slot in mine])
         for slot, answer in zip(mine, answers):
             if (not answer or answer[0] != slot.fence) and self.slots.get(slot.k) is slot:
                 await self._drop(slot, "lease lost")
-        self._may_send.set()
+        # An answer to what was asked before the pause says nothing about the time in it.
+        if asked_after == self._pauses:
+            self._may_send.set()
 
     async def _renewing(self):
         while True:
@@ -191,13 +194,14 @@ class Client:
     async def _sweep(self):
         while True:
             if self._sweeping and self._may_send.is_set():
-                await self._do_take([k for k in range(1, 17) if k not in self.slots and k not in self._flushed])
+                await self._do_take([k for k in range(1, 17) if k not in self._flushed])
             await asyncio.sleep(0.5)
 
     async def _do_sweep(self):
         self._sweeping = True
 
     async def _do_take(self, slots, dead=""):
+        slots = [k for k in slots if k not in self.slots]
         fences = await self._redis.many([self._lease.take_command(k, dead) for k in slots])
         await asyncio.gather(*(self._own(k, fence) for k, fence in zip(slots, fences) if fence))
 
@@ -223,7 +227,9 @@ class Client:
 
     async def _drop(self, slot, why):
         """Forgets the slot. Nothing of it is told to Asterisk: it is another's now."""
-        self.slots.pop(slot.k, None)
+        if self.slots.get(slot.k) is not slot:
+            return
+        del self.slots[slot.k]
         slot.acting = False
         self._hush(slot)
         if slot.worker:
@@ -374,10 +380,13 @@ class Client:
         """A new call, heard of by its StasisStart, or found by a look and never heard of."""
         if channel in slot.calls:
             call = slot.calls[channel]
-            # Heard after a look had found it: once is normal.
-            self.counts["duplicate_starts"] += call.start_heard and heard is not None
-            call.start_heard |= heard is not None
+            if heard and call.start_heard:
+                self.counts["duplicate_starts"] += 1
+            elif heard:
+                call.start_heard = True
+                await self._journal(slot, channel, heard="after a look had found it")
             return
+        heard = heard or self._queued(slot, "StasisStart", channel)
         call = slot.calls[channel] = Call(channel)
         call.start_heard = heard is not None
         try:
@@ -387,6 +396,14 @@ class Client:
             return
         await self._journal(slot, channel, start="event" if heard else "reconcile", sip=detail["protocol_id"])
         self._set_up(slot, call)
+
+    def _queued(self, slot, kind, channel):
+        """Takes an event from those that came while the slot was being set right; returns its channel, or None."""
+        for event in slot.queued or ():
+            if event["type"] == kind and event["channel"]["id"] == channel:
+                slot.queued.remove(event)
+                return event["channel"]
+        return None
 
     def _set_up(self, slot, call, old=frozenset(), taken=None):
         task = asyncio.get_running_loop().create_task(self._leg(slot, call, old, taken))
@@ -399,6 +416,8 @@ class Client:
         if call is None:
             return
         self._silence(call)
+        if self._queued(slot, "StasisEnd", channel):
+            how = "event"
         await self._journal(slot, channel, keep=False, end=how)
         await self._remove(slot, [f"channels/{call.media}"] if call.media else [], [f"bridges/{call.bridge}"])
 
@@ -408,7 +427,8 @@ class Client:
                 try:
                     await self._request(slot, "DELETE", uri)
                 except AriError as error:
-                    if error.status != 404:
+                    # 409: a bridge that somebody else is just removing.
+                    if error.status not in (404, 409):
                         raise
 
     # -- legs -------------------------------------------------------------------------------------------------------------

