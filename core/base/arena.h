@@ -5,10 +5,10 @@
 
 struct arena_block;
 struct arena {
-    struct arena_block *block;  /* newest first */
+    struct arena_block *block; /* newest first */
 };
 
-void *arena_alloc(struct arena *a, size_t size);  /* 16-byte aligned, zeroed */
+void *arena_alloc(struct arena *a, size_t size); /* 16-byte aligned, zeroed */
 char *arena_strndup(struct arena *a, const char *text, size_t len);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void arena_free(struct arena *a);                 /* the arena can be used again */
+void arena_free(struct arena *a); /* the arena can be used again */

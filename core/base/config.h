@@ -13,21 +13,36 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-enum config_type { CONFIG_STRING, CONFIG_INT, CONFIG_NUMBER, CONFIG_BOOL, CONFIG_SECRET, CONFIG_LIST /* of strings */, CONFIG_RECORDS };
+enum config_type {
+    CONFIG_STRING,
+    CONFIG_INT,
+    CONFIG_NUMBER,
+    CONFIG_BOOL,
+    CONFIG_SECRET,
+    CONFIG_LIST /* of strings */,
+    CONFIG_RECORDS
+};
 
 struct config_row {
-    const char *path;      /* "http.port"; inside records "telephony.nodes[].name" */
+    const char *path; /* "http.port"; inside records "telephony.nodes[].name" */
     enum config_type type;
-    const char *standard;  /* default as text; NULL: must be given */
-    double min, max;       /* numbers; for strings the length; both 0: free */
-    const char *doc;       /* one line */
+    const char *standard; /* default as text; NULL: must be given */
+    double min, max; /* numbers; for strings and each string of a list the length; records: how many; both 0: free */
+    const char *doc; /* one line */
+    const char *pattern; /* strings: an extended regular expression for the whole text, or NULL */
 };
-extern const struct config_row config_rows[];  /* ends with path NULL */
+extern const struct config_row config_rows[]; /* ends with path NULL */
+
+/* Pairs of numbers of which the first must not be above the second. Ends with low NULL. */
+struct config_order {
+    const char *low, *high;
+};
+extern const struct config_order config_orders[];
 
 struct config;
 int config_load(struct config **out, const char *file, struct err *e);
 int config_from_json(struct config **out, const char *json, size_t len, struct err *e);
-char *config_json(const struct config *c);  /* free() it; holds secrets in clear */
+char *config_json(const struct config *c); /* free() it; holds secrets in clear */
 void config_free(struct config *c);
 
 /* Reading by declared path; asking for an undeclared one aborts (our mistake). Borrowed from c. */

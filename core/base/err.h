@@ -7,18 +7,18 @@
 #pragma once
 
 enum err_code {
-    ERR_INVALID = -1,    /* the caller's input is wrong; asking again will not help */
-    ERR_LIMIT = -2,      /* a limit or quota is reached */
+    ERR_INVALID = -1, /* the caller's input is wrong; asking again will not help */
+    ERR_LIMIT = -2,   /* a limit or quota is reached */
     ERR_NOT_FOUND = -3,
     ERR_EXISTS = -4,
     ERR_TIMEOUT = -5,
-    ERR_CLOSED = -6,     /* the other side or the thing itself is gone */
-    ERR_IO = -7,         /* disk, network, system call */
+    ERR_CLOSED = -6, /* the other side or the thing itself is gone */
+    ERR_IO = -7,     /* disk, network, system call */
     ERR_DENIED = -8,
-    ERR_BUSY = -9,       /* try again later */
-    ERR_PROTOCOL = -10,  /* the other side said something that makes no sense */
+    ERR_BUSY = -9,      /* try again later */
+    ERR_PROTOCOL = -10, /* the other side said something that makes no sense */
     ERR_CANCELLED = -11,
-    ERR_STALE = -12,     /* fenced: somebody else owns it now */
+    ERR_STALE = -12, /* fenced: somebody else owns it now */
 };
 
 struct err {

@@ -13,7 +13,7 @@ void log_open(const char *program, int worker, int fd, enum log_level least);
 void log_line(enum log_level level, const char *event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* fields: the inside of a JSON object, already escaped ("\"call\":\"c1\",\"tenant\":\"acme\""), or NULL. */
 void log_fields(enum log_level level, const char *event, const char *fields);
-int log_level_parse(const char *name);  /* a log_level or -1 */
+int log_level_parse(const char *name); /* a log_level or -1 */
 /* Lines logged at error since the start (tests fail on them). */
 unsigned long log_error_count(void);
 
