@@ -36,7 +36,7 @@ const char *media_address(const struct media *m);
 enum media_codec { MEDIA_ULAW = 0, MEDIA_ALAW = 8 };
 
 enum media_event_type {
-    MEDIA_HEARD = 0, /* first packet accepted */
+    MEDIA_HEARD = 0, /* first packet accepted, of all or after MEDIA_SILENT */
     MEDIA_SILENT,    /* no packet for 2 s (once until it is heard again) */
     MEDIA_PLAYED,    /* a play ended by itself; id says which; position in ms */
     MEDIA_STOPPED,   /* a play was stopped; position in ms: how much went out */
@@ -84,8 +84,8 @@ void media_mute(struct media_stream *s, bool muted); /* others and the recorder 
 enum media_source { MEDIA_SAYS = 0, MEDIA_HEARS }; /* what the party says / everything that is sent to it */
 struct media_recorder;
 struct media_recorder_opts {
-    struct media_stream *left,
-        *right; /* right may be NULL: silence. A stream closed while recording becomes silence. */
+    /* right may be NULL: silence. A stream closed while recording becomes silence. */
+    struct media_stream *left, *right;
     enum media_source left_source, right_source;
     int chunk_ms; /* how often on_audio comes; 0: 500 */
     /* pcm: interleaved left, right, a chunk or less. lost > 0: all of it is silence in place of that many frames which
@@ -97,12 +97,12 @@ int media_recorder_open(struct media_recorder **out, struct media *m, const stru
                         struct err *e);
 /* flush: on_audio comes once more (with losses: several times) from inside this call with what is left. */
 void media_recorder_close(struct media_recorder *r, bool flush);
-void media_recorder_set(struct media_recorder *r, struct media_stream *left,
-                        struct media_stream *right); /* re-target */
+/* Records these from now on; either may be NULL. */
+void media_recorder_set(struct media_recorder *r, struct media_stream *left, struct media_stream *right);
 
 struct media_stats {
     uint64_t received, sent, lost, late;
-    uint64_t dropped_unknown;  /* of the whole worker: a packet of an unknown source belongs to no stream */
+    uint64_t dropped_unknown; /* of the whole worker: a packet of an unknown source belongs to no stream */
     uint32_t jitter_us;
 };
 void media_stream_stats(const struct media_stream *s, struct media_stats *out);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "media/g711.h"
+#include "media/jitter.h"
+#include "media/vad.h"
+#include "test.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { START = 0xffffff00 /* so that the timestamps wrap at once */ };
+
+/* Packet n is filled with the code n + 1; A-law, which has no code for 0. */
+static bool put(struct jitter *j, unsigned n) {
+    uint8_t codes[FRAME_SAMPLES];
+    memset(codes, (int)n + 1, sizeof codes);
+    return jitter_put(j, START + n * FRAME_SAMPLES, false, codes, sizeof codes, g711_decode_table(MEDIA_ALAW));
+}
+/* Which packet the next frame was: -1 for silence, -2 for a mixture. */
+static int get(struct jitter *j) {
+    int16_t pcm[FRAME_SAMPLES];
+    jitter_get(j, pcm);
+    for (int i = 1; i < FRAME_SAMPLES; i++)
+        if (pcm[i] != pcm[0]) return -2;
+    for (int n = 0; n < 255; n++)
+        if (pcm[0] != 0 && g711_decode_table(MEDIA_ALAW)[n + 1] == pcm[0]) return n;
+    return -1;
+}
+
+static struct jitter *jitter_make(void) {
+    return calloc(1, sizeof(struct jitter));
+}
+
+TEST(packets_come_out_40_ms_later_in_order_whatever_order_they_came_in) {
+    struct jitter *j = jitter_make();
+    CHECK_INT(-1, get(j));
+    CHECK(put(j, 0));
+    CHECK_INT(-1, get(j));
+    CHECK(put(j, 2));
+    CHECK(put(j, 1));
+    CHECK_INT(-1, get(j));
+    for (int n = 0; n < 3; n++) CHECK_INT(n, get(j));
+    free(j);
+}
+
+TEST(what_never_came_is_silence) {
+    struct jitter *j = jitter_make();
+    put(j, 0);
+    put(j, 2);
+    CHECK_INT(-1, get(j));
+    CHECK_INT(-1, get(j));
+    CHECK_INT(0, get(j));
+    CHECK_INT(-1, get(j));
+    CHECK_INT(2, get(j));
+    CHECK_INT(-1, get(j));
+    free(j);
+}
+
+TEST(a_late_packet_makes_the_buffer_deeper) {
+    struct jitter *j = jitter_make();
+    put(j, 0);
+    for (int i = 0; i < 4; i++) get(j); /* packet 1 should have come out with the last */
+    CHECK(!put(j, 1));
+    CHECK_INT(1, get(j));
+    CHECK(put(j, 2));
+    CHECK_INT(2, get(j));
+    free(j);
+}
+
+TEST(a_buffer_that_is_too_deep_drops_a_frame_in_two_seconds) {
+    struct jitter *j = jitter_make();
+    unsigned next = 0;
+    for (; next < 6; next++) put(j, next); /* 100 ms more than needed */
+    get(j);
+    get(j);
+    int last = -1, dropped = 0;
+    for (; next < 210; next++) {
+        put(j, next);
+        int n = get(j);
+        CHECK(n == last + 1 || n == last + 2);
+        if (n == last + 2) dropped++;
+        last = n;
+    }
+    CHECK_INT(2, dropped);
+    free(j);
+}
+
+TEST(a_step_of_the_timestamps_is_followed) {
+    struct jitter *j = jitter_make();
+    uint8_t codes[FRAME_SAMPLES];
+    memset(codes, 50, sizeof codes);
+    put(j, 0);
+    CHECK(jitter_put(j, START + 10000000, false, codes, sizeof codes, g711_decode_table(MEDIA_ALAW)));
+    CHECK_INT(-1, get(j));
+    CHECK_INT(-1, get(j));
+    CHECK_INT(49, get(j));
+    /* Back again: a few are taken for late ones first, unless the marker says what it is. */
+    for (int i = 0; i < 9; i++) CHECK(!put(j, 1));
+    CHECK_INT(-1, get(j));
+    put(j, 2);
+    get(j);
+    get(j);
+    CHECK_INT(2, get(j));
+    CHECK(!jitter_put(j, START - 10000000, true, codes, sizeof codes, g711_decode_table(MEDIA_ALAW)));
+    get(j);
+    get(j);
+    CHECK_INT(49, get(j));
+    free(j);
+}
+
+TEST(time_that_passed_unheard_is_left_out) {
+    struct jitter *j = jitter_make();
+    for (unsigned n = 0; n < 8; n++) put(j, n);
+    jitter_skip(j, 4);
+    CHECK_INT(2, get(j));
+    jitter_skip(j, 1000000);
+    CHECK_INT(-1, get(j));
+    free(j);
+}
+
+/* ---- the VAD ---- */
+
+static void noise(int16_t pcm[FRAME_SAMPLES], int level, unsigned *seed) {
+    for (int i = 0; i < FRAME_SAMPLES; i++) {
+        *seed = *seed * 1103515245 + 12345;
+        pcm[i] = (int16_t)((int)(*seed >> 16) % (2 * level + 1) - level);
+    }
+}
+
+/* Frames of noise until the VAD says `want`; -1 when it does not within max. */
+static int frames_until(struct vad *v, int level, enum vad_change want, int max) {
+    int16_t pcm[FRAME_SAMPLES];
+    unsigned seed = 1;
+    uint32_t quiet_ms = 0;
+    for (int n = 1; n <= max; n++) {
+        noise(pcm, level, &seed);
+        if (vad_frame(v, pcm, &quiet_ms) == want) return n;
+    }
+    return -1;
+}
+
+TEST(speech_begins_after_60_ms_and_quiet_after_200) {
+    struct vad v;
+    vad_init(&v);
+    CHECK_INT(3, frames_until(&v, 3000, VAD_SPEECH, 100));
+    CHECK_INT(10, frames_until(&v, 20, VAD_QUIET, 100));
+    CHECK(!v.speaking);
+}
+
+TEST(quiet_is_told_every_200_ms_with_its_length) {
+    struct vad v;
+    int16_t silence[FRAME_SAMPLES] = {0};
+    uint32_t quiet_ms = 0, told = 0;
+    vad_init(&v);
+    for (int n = 1; n <= 50; n++) {
+        if (vad_frame(&v, silence, &quiet_ms) != VAD_QUIET) continue;
+        told++;
+        CHECK_INT(200 * told, quiet_ms);
+        CHECK_INT(10 * told, n);
+    }
+    CHECK_INT(5, told);
+}
+
+TEST(a_click_is_no_speech) {
+    struct vad v;
+    vad_init(&v);
+    for (int i = 0; i < 20; i++) {
+        CHECK_INT(-1, frames_until(&v, 8000, VAD_SPEECH, 2));
+        CHECK_INT(-1, frames_until(&v, 10, VAD_SPEECH, 5));
+    }
+}
+
+TEST(a_steady_noise_becomes_the_floor_and_speech_above_it_is_heard) {
+    struct vad v;
+    vad_init(&v);
+    frames_until(&v, 1000, VAD_SPEECH, 10); /* a fan is switched on: taken for speech at first */
+    frames_until(&v, 1000, VAD_QUIET, 5000);
+    CHECK(!v.speaking);
+    CHECK_INT(-1, frames_until(&v, 1000, VAD_SPEECH, 1000));
+    CHECK_INT(3, frames_until(&v, 9000, VAD_SPEECH, 20));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        RUN(packets_come_out_40_ms_later_in_order_whatever_order_they_came_in),
+        RUN(what_never_came_is_silence),
+        RUN(a_late_packet_makes_the_buffer_deeper),
+        RUN(a_buffer_that_is_too_deep_drops_a_frame_in_two_seconds),
+        RUN(a_step_of_the_timestamps_is_followed),
+        RUN(time_that_passed_unheard_is_left_out),
+        RUN(speech_begins_after_60_ms_and_quiet_after_200),
+        RUN(quiet_is_told_every_200_ms_with_its_length),
+        RUN(a_click_is_no_speech),
+        RUN(a_steady_noise_becomes_the_floor_and_speech_above_it_is_heard),
+    };
+    g711_init();
+    return RUN_ALL(tests);
+}
