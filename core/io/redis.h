@@ -2,7 +2,8 @@
 /* Redis over hiredis on the uv loop. Connects by itself and again after a loss (back-off 20 ms .. 1 s with jitter).
  * Every command has our timer. While the server is away commands fail at once with ERR_CLOSED.
  * Subscriptions live on a second connection of their own and are made again after a reconnect.
- * Threads: loop thread only. */
+ * Commands that would harm the others on the connection are refused: SUBSCRIBE, SELECT, WATCH, BLPOP, XREAD BLOCK, ...
+ * Threads: loop thread only. No callback comes from inside a call of these functions. */
 #pragma once
 #include "base/err.h"
 #include <hiredis/hiredis.h>
@@ -12,24 +13,33 @@
 struct redis;
 struct metrics;
 struct redis_opts {
-    const char *url;   /* redis://[:password@]host:port[/db] or unix:///path ; rediss:// is refused with a line that says why */
-    void (*on_change)(void *arg, bool connected);  /* may be NULL */
+    const char
+        *url; /* redis://[:password@]host:port[/db] or unix:///path ; rediss:// is refused with a line that says why */
+    void (*on_change)(void *arg, bool connected); /* may be NULL */
     void *arg;
 };
-typedef void (*redis_cb)(void *arg, const redisReply *reply, const struct err *e);  /* reply NULL on error; error replies: e ERR_INVALID with its text and reply set */
+typedef void (*redis_cb)(
+    void *arg, const redisReply *reply,
+    const struct err *e); /* reply NULL on error; error replies: e ERR_INVALID with its text and reply set */
 
 int redis_open(struct redis **out, uv_loop_t *loop, const struct redis_opts *o, struct metrics *m, struct err *e);
 void redis_close(struct redis *r, void (*closed)(void *arg), void *arg);
 bool redis_connected(const struct redis *r);
 /* timeout_ms 0: 1000. cb may be NULL. Exactly one callback per command. After a timeout the connection is replaced. */
-void redis_command(struct redis *r, int timeout_ms, int argc, const char **argv, const size_t *lens, redis_cb cb, void *arg);
+void redis_command(struct redis *r, int timeout_ms, int argc, const char **argv, const size_t *lens, redis_cb cb,
+                   void *arg);
 /* EVALSHA of a script loaded on first use on each connection (NOSCRIPT: EVAL). */
-struct redis_script { const char *text; char sha[41]; };
+struct redis_script {
+    const char *text;
+    char sha[41];
+};
 void redis_eval(struct redis *r, int timeout_ms, struct redis_script *s, int keys, int argc, const char **argv,
                 const size_t *lens, redis_cb cb, void *arg);
 
+/* The caller's, until redis_unsubscribe(): also when the redis is closed before. */
 struct redis_sub;
 /* pattern: PSUBSCRIBE. on_message gets the channel and the bytes. */
 struct redis_sub *redis_subscribe(struct redis *r, const char *channel, bool pattern,
-                                  void (*on_message)(void *arg, const char *channel, const char *data, size_t len), void *arg);
+                                  void (*on_message)(void *arg, const char *channel, const char *data, size_t len),
+                                  void *arg);
 void redis_unsubscribe(struct redis_sub *s);
