@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Every change as an event: written to outbox and audit_log in the transaction of the change,
+-- Every change as an event: written to outbox and audit_pending in the transaction of the change,
 -- numbered later by the tenant's sequencer, which alone moves the one row of `sequencer`.
 
 CREATE TABLE outbox (
@@ -25,19 +25,28 @@ CREATE TABLE event (
     KEY idx_at (`at`)
 ) ENGINE = InnoDB;
 
-CREATE TABLE audit_log (
+CREATE TABLE audit_pending (
     id BIGINT NOT NULL AUTO_INCREMENT,
-    seq BIGINT NULL COMMENT 'NULL until numbered',
     `at` DATETIME(6) NOT NULL,
     actor VARCHAR(64) NOT NULL,
     action VARCHAR(64) NOT NULL,
     subject VARCHAR(64) NOT NULL,
     fields MEDIUMTEXT NOT NULL COMMENT 'JSON; ids and names of fields, never personal values',
     trace VARCHAR(32) NULL,
-    prev_hash BINARY(32) NULL,
-    hash BINARY(32) NULL COMMENT 'SHA-256 of prev_hash and the row',
-    PRIMARY KEY (id),
-    UNIQUE KEY uq_seq (seq),
+    PRIMARY KEY (id)
+) ENGINE = InnoDB;
+
+-- Rows are only ever added: a chain of hashes shows it.
+CREATE TABLE audit_log (
+    seq BIGINT NOT NULL,
+    `at` DATETIME(6) NOT NULL,
+    actor VARCHAR(64) NOT NULL,
+    action VARCHAR(64) NOT NULL,
+    subject VARCHAR(64) NOT NULL,
+    fields MEDIUMTEXT NOT NULL,
+    trace VARCHAR(32) NULL,
+    hash BINARY(32) NOT NULL COMMENT 'SHA-256 of the hash before and the row',
+    PRIMARY KEY (seq),
     KEY idx_subject (subject, seq),
     KEY idx_actor (actor, seq),
     KEY idx_at (`at`)

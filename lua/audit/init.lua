@@ -1,0 +1,83 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Every change leaves two rows in its transaction: an audit row (who did what to which) and an event (what happened).
+---   audit.transaction(tenant, function(tx)
+---     ... the change ...
+---     audit.record(tx, { actor = "us_...", action = "lead.assign", subject = "ld_...", fields = { "assignedAgentId" }, trace = })
+---     audit.event(tx, { type = "lead.assigned", subject = "ld_...", data = { agent = "us_..." }, trace = })
+---     return something
+---   end)
+--- Rows hold ids, names of fields and keyed hashes, never personal values. Numbers and the hash chain come later, from
+--- the sequencer. Who uses core.sql.transaction itself calls audit.mark(tenant) after the commit.
+local db = require "lib.db"
+local json = require "core.json"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local rules = require "audit.rules"
+local sequencer = require "audit.sequencer"
+local store = require "audit.store"
+local task = require "core.task"
+local time = require "lib.time"
+
+local audit = {}
+
+-- Transactions that have written an event or audit row, until they end.
+local touched = setmetatable({}, { __mode = "k" })
+
+--- An audit row. fields: any JSON value; trace: id text.
+function audit.record(tx, row)
+  store.add_audit(tx, { at = time.now(), actor = row.actor or "system", action = row.action, subject = row.subject or "",
+    fields = json.encode(row.fields or json.array({})), trace = row.trace })
+  touched[tx] = true
+end
+
+--- A durable event. data: a table.
+function audit.event(tx, event)
+  store.add_event(tx, event.type, event.subject or "", event.data and json.encode(event.data) or "{}", event.trace, time.now())
+  touched[tx] = true
+end
+
+--- An audit row of the platform itself, in a transaction of the platform schema.
+function audit.platform(tx, row)
+  store.add_platform_audit(tx, { at = time.now(), actor = row.actor or "system", action = row.action, subject = row.subject or "",
+    fields = json.encode(row.fields or json.array({})), trace = row.trace })
+end
+
+--- A transaction of the tenant's schema; after its commit the sequencer is told when there is something for it.
+--- Returns what fn returns (up to four values). fn may run again after a deadlock: it must not act outside.
+function audit.transaction(tenant, fn)
+  local wrote
+  local a, b, c, d = db.transaction(tenant.db, function(tx)
+    local r1, r2, r3, r4 = fn(tx)
+    wrote = touched[tx]
+    touched[tx] = nil
+    return r1, r2, r3, r4
+  end)
+  if wrote then audit.mark(tenant) end
+  return a, b, c, d
+end
+
+--- Tells the sequencer that the tenant has committed events. Never fails: what is not told now is found by the sweep.
+function audit.mark(tenant)
+  task.spawn(sequencer.kick, tenant)
+end
+
+--- A live event: seen by who is looking now, kept nowhere. message: { name = "call.state", ... }
+function audit.live(tenant, message)
+  message.type = "live"
+  message.at = message.at or time.rfc3339(time.now())
+  return redis.call("PUBLISH", rediskey("live:", tenant.slug), json.encode(message))
+end
+
+--- Follows the whole chain: number of rows | nil, the first seq that does not fit.
+function audit.verify(tenant)
+  local previous, seq = rules.GENESIS, 0
+  while true do
+    local rows = store.list_audit(tenant.db, seq, 500)
+    if #rows == 0 then return seq end
+    local last, broken = rules.verify(previous, seq + 1, rows)
+    if not last then return nil, broken end
+    previous, seq = last, rows[#rows].seq
+  end
+end
+
+return audit

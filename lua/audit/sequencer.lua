@@ -1,0 +1,177 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Gives committed outbox rows the next gapless `seq`, links the audit rows into their chain, and appends the events to
+--- the tenant's Redis stream. One at a time per tenant: the row of `sequencer` is locked, so that two at once are slow,
+--- never wrong. The Redis lease only spares them the waiting.
+---
+---   commit -> kick: mark in a sorted set, take the lease -> drain -> unmark unless marked again -> lease back
+---
+--- Nothing depends on the mark: who dies between commit and mark, or loses all of Redis, is caught up with by the job
+--- "sequence", one per tenant, and by every worker's look at marks that have grown old.
+local json = require "core.json"
+local db = require "lib.db"
+local log = require "core.log"
+local metrics = require "core.metrics"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local rules = require "audit.rules"
+local store = require "audit.store"
+local task = require "core.task"
+local time = require "lib.time"
+local timer = require "core.timer"
+local worker = require "core.worker"
+
+local sequencer = {}
+
+sequencer.STREAM_LENGTH = 10000
+local LEASE_MS = 10000
+local OLD_MARK_US = 3e6
+local LOOK_MS = 2000
+
+-- Keys share a tag, so that a script never touches two slots of a cluster.
+local function dirty_key() return rediskey("{seq}:dirty") end
+local function lease_key(tenant) return rediskey("{seq}:lease:", tenant.slug) end
+
+-- KEYS dirty, lease; slug, owner, lease ms, mark (1: also mark). Returns { taken, score of the mark }.
+local begin = redis.script [[
+local t = redis.call('TIME')
+if ARGV[4] == '1' then redis.call('ZADD', KEYS[1], t[1] * 1000000 + t[2], ARGV[1]) end
+local taken = redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3])
+return { taken and 1 or 0, redis.call('ZSCORE', KEYS[1], ARGV[1]) or '' }
+]]
+
+-- KEYS dirty, lease; slug, owner, the score seen at the beginning, lease ms. Returns "" when done, else the newer score.
+local finish = redis.script [[
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if score and score ~= ARGV[3] then
+  if redis.call('GET', KEYS[2]) == ARGV[2] then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+  return score
+end
+if score then redis.call('ZREM', KEYS[1], ARGV[1]) end
+if redis.call('GET', KEYS[2]) == ARGV[2] then redis.call('DEL', KEYS[2]) end
+return ''
+]]
+
+local old_marks = redis.script [[
+local t = redis.call('TIME')
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000000 + t[2] - ARGV[1], 'LIMIT', 0, 20)
+]]
+
+--- A row of `event` as JSON text; the data column is JSON already.
+function sequencer.event_json(tenant, row)
+  return ('{"seq":%d,"type":%s,"at":"%s","tenant":"%s","subject":%s,"data":%s%s}'):format(
+    row.seq, json.encode(row.type), time.rfc3339(row.at), tenant.slug, json.encode(row.subject), row.data,
+    row.trace and (',"trace":"%s"'):format(row.trace) or "")
+end
+
+-- Numbers one batch; true when there may be more.
+local function number_batch(tenant)
+  return db.transaction(tenant.db, function(tx)
+    local head = store.hold(tx)
+    local rows = store.outbox(tx)
+    local pending = store.audit_pending(tx)
+    if #rows == 0 and #pending == 0 then return false end
+    if #rows > 0 then store.move_events(tx, rows, head.seq) end
+    local hash = head.audit_hash or rules.GENESIS
+    for i, row in ipairs(pending) do
+      row.seq = head.audit_seq + i
+      row.hash = rules.hash(hash, row)
+      hash = row.hash
+    end
+    if #pending > 0 then store.move_audit(tx, pending) end
+    store.set_numbers(tx, head.seq + #rows, head.audit_seq + #pending, #pending > 0 and hash or head.audit_hash)
+    return #rows == store.BATCH or #pending == store.BATCH
+  end)
+end
+
+-- Appends one batch to the stream, in order; the row stays locked meanwhile. "more", "done" or "away".
+local function publish_batch(tenant)
+  return db.transaction(tenant.db, function(tx)
+    local head = store.hold(tx)
+    if head.published >= head.seq then return "done" end
+    local rows = store.events_after(tx, head.published, 200)
+    local stream = rediskey("events:", tenant.slug)
+    local commands, lines = {}, {}
+    for i, row in ipairs(rows) do
+      lines[i] = sequencer.event_json(tenant, row)
+      commands[i] = { "XADD", stream, "MAXLEN", "~", sequencer.STREAM_LENGTH, ("%d-0"):format(row.seq), "event", lines[i] }
+    end
+    -- Subscribers get the batch as lines: its first number, then the events.
+    commands[#commands + 1] = { "PUBLISH", stream, ("%d\n%s"):format(rows[1].seq, table.concat(lines, "\n")) }
+    local replies, err = redis.pipeline(commands)
+    if not replies then
+      log.debug("sequencer.redis_away", { tenant = tenant.slug, error = err.text })
+      return "away"
+    end
+    -- A number that the stream has already is refused by it: then we died after an XADD and before this note.
+    store.set_published(tx, rows[#rows].seq)
+    metrics.count("parley_events_total", { tenant = tenant.slug }, #rows, "durable events")
+    return #rows == 200 and "more" or "done"
+  end)
+end
+
+--- Does all there is to do for a tenant. Raises when the database is away.
+function sequencer.drain(tenant)
+  while number_batch(tenant) do end
+  if not redis.connected() then return end
+  while publish_batch(tenant) == "more" do end
+end
+
+local states = {}  -- tenant id -> { running, again }
+
+local function run_leased(tenant, mark)
+  local keys = { dirty_key(), lease_key(tenant) }
+  local reply = redis.connected() and begin:call(keys, tenant.slug, worker.owner, LEASE_MS, mark and "1" or "0")
+  if not reply then return sequencer.drain(tenant) end  -- Redis away: the row's lock is enough
+  if reply[1] ~= 1 then return end  -- the holder sees our mark before it stops
+  local score = reply[2]
+  repeat
+    sequencer.drain(tenant)
+    local newer = finish:call(keys, tenant.slug, worker.owner, score, LEASE_MS)
+    score = newer
+  until not newer or newer == ""
+end
+
+--- Numbers and publishes what a tenant has committed. At most once at a time in this worker; calls meanwhile are one more round.
+function sequencer.kick(tenant, unmarked)
+  local state = states[tenant.id] or {}
+  states[tenant.id] = state
+  state.again = true
+  if state.running then return end
+  state.running = true
+  local ok, err = true, nil
+  while ok and state.again do
+    state.again = false
+    ok, err = pcall(run_leased, tenant, not unmarked)
+  end
+  states[tenant.id] = nil
+  if not ok then
+    -- The mark stands, or the job comes: both try again.
+    log.warn("sequencer.failed", { tenant = tenant.slug, error = tostring(err) })
+  end
+end
+
+--- The job's turn: looks whether anything was left behind.
+function sequencer.sweep(tenant)
+  if store.has_work(tenant.db) then sequencer.drain(tenant) end
+end
+
+--- Looks for marks nobody has dealt with. tenant_of(slug) -> record | nil
+function sequencer.look(tenant_of)
+  if not redis.connected() then return end
+  local slugs = old_marks:call({ dirty_key() }, OLD_MARK_US)
+  for _, slug in ipairs(slugs or {}) do
+    local tenant = tenant_of(slug)
+    if tenant then
+      sequencer.kick(tenant, true)
+    else
+      redis.call("ZREM", dirty_key(), slug)
+    end
+  end
+end
+
+--- Starts this worker's looking at old marks.
+function sequencer.start(tenant_of)
+  return timer.every(LOOK_MS, function() task.spawn(sequencer.look, tenant_of) end)
+end
+
+return sequencer

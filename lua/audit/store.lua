@@ -1,0 +1,131 @@
+-- SPDX-License-Identifier: Apache-2.0
+local db = require "lib.db"
+
+local store = {}
+
+function store.add_event(tx, type, subject, data, trace, at)
+  db.run(tx, "INSERT INTO outbox (type, subject, data, trace, `at`) VALUES (?, ?, ?, ?, ?)", type, subject, data, trace, at)
+end
+
+function store.add_audit(tx, row)
+  db.run(tx, "INSERT INTO audit_pending (`at`, actor, action, subject, fields, trace) VALUES (?, ?, ?, ?, ?, ?)",
+    row.at, row.actor, row.action, row.subject, row.fields, row.trace)
+end
+
+--- The platform's own audit rows have no chain and no sequencer: one table, in the platform schema.
+function store.add_platform_audit(tx, row)
+  db.run(tx, "INSERT INTO audit_log (`at`, actor, action, subject, fields, trace) VALUES (?, ?, ?, ?, ?, ?)",
+    row.at, row.actor, row.action, row.subject, row.fields, row.trace)
+end
+
+-- Lists of ids are filled up with 0 to one of two lengths: a connection keeps few prepared statements.
+local SMALL, LARGE = 4, 64
+store.BATCH = LARGE
+
+local function padded(rows)
+  local size = #rows <= SMALL and SMALL or LARGE
+  local ids = {}
+  for i = 1, size do ids[i] = rows[i] and rows[i].id or 0 end
+  return size, ids
+end
+
+--- The sequencer's row, held until the transaction ends: one at a time moves outbox rows.
+function store.hold(tx)
+  return db.run(tx, "SELECT seq, published, audit_seq, audit_hash FROM sequencer WHERE id = 1 FOR UPDATE")[1]
+end
+
+function store.outbox(tx)
+  return db.run(tx, "SELECT id FROM outbox ORDER BY id LIMIT ?", LARGE)
+end
+
+--- Moves exactly these rows to event, numbered after seq.
+function store.move_events(tx, rows, seq)
+  local size, ids = padded(rows)
+  local moved = db.run(tx, ("INSERT INTO event (seq, type, subject, data, trace, `at`) SELECT ? + ROW_NUMBER() OVER (ORDER BY id), type, subject, data, trace, `at` FROM outbox WHERE id IN (%s)"):format(
+    db.marks(size)), seq, unpack(ids)).affected
+  assert(moved == #rows, "outbox rows went while the sequencer held them")
+  db.run(tx, ("DELETE FROM outbox WHERE id IN (%s)"):format(db.marks(size)), unpack(ids))
+end
+
+function store.audit_pending(tx)
+  return db.run(tx, "SELECT id, `at`, actor, action, subject, fields, trace FROM audit_pending ORDER BY id LIMIT ?", LARGE)
+end
+
+local CHUNK = 16
+local function insert_audit(tx, rows, first, count)
+  local values = {}
+  for i = 0, count - 1 do
+    local row = rows[first + i]
+    local at = i * 8
+    values[at + 1], values[at + 2], values[at + 3], values[at + 4] = row.seq, row.at, row.actor, row.action
+    values[at + 5], values[at + 6], values[at + 7], values[at + 8] = row.subject, row.fields, row.trace, row.hash
+  end
+  local marks = ("(?, ?, ?, ?, ?, ?, ?, ?), "):rep(count):sub(1, -3)
+  db.run(tx, "INSERT INTO audit_log (seq, `at`, actor, action, subject, fields, trace, hash) VALUES " .. marks, unpack(values, 1, count * 8))
+end
+
+--- Adds chained rows { seq, hash, ... } and removes them from audit_pending.
+function store.move_audit(tx, rows)
+  local first = 1
+  while first <= #rows do
+    local count = #rows - first + 1 >= CHUNK and CHUNK or 1
+    insert_audit(tx, rows, first, count)
+    first = first + count
+  end
+  local size, ids = padded(rows)
+  db.run(tx, ("DELETE FROM audit_pending WHERE id IN (%s)"):format(db.marks(size)), unpack(ids))
+end
+
+function store.set_numbers(tx, seq, audit_seq, audit_hash)
+  db.run(tx, "UPDATE sequencer SET seq = ?, audit_seq = ?, audit_hash = ? WHERE id = 1", seq, audit_seq, audit_hash)
+end
+
+function store.set_published(tx, seq)
+  db.run(tx, "UPDATE sequencer SET published = ? WHERE id = 1", seq)
+end
+
+function store.events_after(tx, seq, limit)
+  return db.run(tx, "SELECT seq, type, subject, data, trace, `at` FROM event WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+end
+
+--- The newest event's number, and whether anything waits to be numbered.
+function store.newest(name)
+  return db.query(name, "SELECT seq, published FROM sequencer WHERE id = 1")[1]
+end
+
+--- Does anything wait for the sequencer or for the stream?
+function store.has_work(name)
+  return db.query(name, [[
+    SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM audit_pending)
+      OR EXISTS (SELECT 1 FROM sequencer WHERE published < seq) AS work]])[1].work == 1
+end
+
+function store.list_events(name, after, limit, type, subject)
+  local text, parameters = "SELECT seq, type, subject, data, trace, `at` FROM event WHERE seq > ?", { after }
+  if type then
+    text = text .. " AND type = ?"
+    parameters[#parameters + 1] = type
+  end
+  if subject then
+    text = text .. " AND subject = ?"
+    parameters[#parameters + 1] = subject
+  end
+  parameters[#parameters + 1] = limit
+  return db.query(name, text .. " ORDER BY seq LIMIT ?", unpack(parameters))
+end
+
+function store.list_audit(name, after, limit, actor, subject)
+  local text, parameters = "SELECT seq, `at`, actor, action, subject, fields, trace, hash FROM audit_log WHERE seq > ?", { after }
+  if actor then
+    text = text .. " AND actor = ?"
+    parameters[#parameters + 1] = actor
+  end
+  if subject then
+    text = text .. " AND subject = ?"
+    parameters[#parameters + 1] = subject
+  end
+  parameters[#parameters + 1] = limit
+  return db.query(name, text .. " ORDER BY seq LIMIT ?", unpack(parameters))
+end
+
+return store

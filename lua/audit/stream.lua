@@ -1,0 +1,239 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- /ws: a tenant's events as they happen. One hub per tenant and worker: one subscription, many clients.
+---
+---   open -> { "type": "snapshot", "seq": n, "tenant": ..., parts of other domains }
+---   then durable events, each once and in order from n+1 (or from ?after=), and live ones ("type": "live").
+---
+--- Durable events come by Redis publish and are checked for gaps by their numbers; what is missing, and all that is while
+--- Redis is away, is read from the `event` table. A client that does not read is closed with 1013 and comes back with
+--- ?after= its last seq; live events are simply left out for a slow one.
+local audit_store = require "audit.store"
+local clock = require "core.clock"
+local json = require "core.json"
+local log = require "core.log"
+local problem = require "lib.problem"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local revoked = require "auth.revoked"
+local router = require "lib.router"
+local sequencer = require "audit.sequencer"
+local task = require "core.task"
+local timer = require "core.timer"
+
+local stream = {}
+
+local SLOW_BYTES = 512 * 1024
+local LIVE_BYTES = 64 * 1024
+local PAGE = 200
+local CHECK_MS = 1000
+local CLIENTS_PER_TENANT = 500
+
+local hubs = {}   -- tenant slug -> hub
+local parts = {}  -- name -> function(tenant) -> value
+
+--- Adds a part to the snapshot: stream.snapshot_part("calls", function(tenant) return list end). May wait.
+function stream.snapshot_part(name, fn)
+  parts[name] = fn
+end
+
+local function client_gone(hub, client)
+  if not hub.clients[client] then return end
+  hub.clients[client] = nil
+  hub.count = hub.count - 1
+end
+
+local function drop(hub, client, code, reason)
+  client_gone(hub, client)
+  client.open = false
+  client.ws:close(code, reason)
+end
+
+local function send(hub, client, text)
+  if client.ws:queued() > SLOW_BYTES or not client.ws:send(text) then
+    drop(hub, client, 1013, "too slow; come back with ?after=" .. client.seq)
+    return false
+  end
+  return true
+end
+
+-- Hands an event to all who are up to the one before it.
+local function fan_out(hub, seq, text)
+  hub.seq = seq
+  for client in pairs(hub.clients) do
+    if client.seq == seq - 1 and send(hub, client, text) then client.seq = seq end
+  end
+end
+
+-- Reads what the hub has missed. Only one at a time; what comes meanwhile is a gap for the next round.
+local function catch_up(hub)
+  if hub.reading then return end
+  hub.reading = true
+  local ok, err = pcall(function()
+    repeat
+      local rows = audit_store.list_events(hub.tenant.db, hub.seq, PAGE)
+      for _, row in ipairs(rows) do
+        if row.seq == hub.seq + 1 then fan_out(hub, row.seq, sequencer.event_json(hub.tenant, row)) end
+      end
+    until #rows < PAGE
+  end)
+  hub.reading = false
+  if not ok then log.warn("stream.cannot_read", { tenant = hub.tenant.slug, error = tostring(err) }) end
+end
+
+local function on_batch(hub, message)
+  local first, rest = message:match("^(%d+)\n(.*)$")
+  local seq = tonumber(first)
+  if not seq then return end
+  for text in rest:gmatch("[^\n]+") do
+    if seq == hub.seq + 1 then
+      fan_out(hub, seq, text)
+    elseif seq > hub.seq + 1 then
+      return catch_up(hub)
+    end
+    seq = seq + 1
+  end
+end
+
+local function on_live(hub, message)
+  for client in pairs(hub.clients) do
+    if client.ws:queued() < LIVE_BYTES then client.ws:send(message) end
+  end
+end
+
+local function close_hub(hub)
+  hubs[hub.tenant.slug] = nil
+  hub.events:close()
+  hub.live:close()
+  hub.timer:cancel()
+end
+
+-- Each second: a hub nobody looks at goes; sessions that ended are closed; a lost publish is noticed.
+local function check(hub)
+  if hub.count == 0 then
+    hub.idle = hub.idle + 1
+    if hub.idle > 30 then close_hub(hub) end
+    return
+  end
+  hub.idle = 0
+  for client in pairs(hub.clients) do
+    if revoked.has(client.user) then drop(hub, client, 4401, "logged out") end
+  end
+  hub.ticks = hub.ticks + 1
+  if not redis.connected() or hub.ticks % 10 == 1 then catch_up(hub) end
+end
+
+local function open_hub(tenant)
+  local hub = { tenant = tenant, clients = {}, count = 0, idle = 0, ticks = 0 }
+  hub.events = redis.subscribe(rediskey("events:", tenant.slug), function(message) on_batch(hub, message) end)
+  hub.live = redis.subscribe(rediskey("live:", tenant.slug), function(message) on_live(hub, message) end)
+  hub.seq = math.huge  -- nothing is handed out until we know where we are
+  hubs[tenant.slug] = hub
+  hub.timer = timer.every(CHECK_MS, function() check(hub) end)
+  local ok, newest = pcall(audit_store.newest, tenant.db)
+  if not ok then
+    close_hub(hub)
+    error(newest, 0)
+  end
+  hub.seq = newest.seq
+  return hub
+end
+
+local function hub_of(tenant)
+  local hub = hubs[tenant.slug]
+  if not hub then return open_hub(tenant) end
+  while hub.seq == math.huge and hubs[tenant.slug] == hub do task.sleep(5) end  -- another client opens it right now
+  if hubs[tenant.slug] ~= hub then error("the events of tenant " .. tenant.slug .. " cannot be read", 0) end
+  return hub
+end
+
+-- Sends what lies between the client's cursor and the hub, a page at a time, never faster than the client reads.
+-- Ends in the moment in which both are equal, with the client joined to the hub.
+local function replay(hub, client)
+  while client.open do
+    if client.seq == hub.seq then
+      hub.clients[client] = true
+      hub.count = hub.count + 1
+      return true
+    end
+    local rows = audit_store.list_events(hub.tenant.db, client.seq, PAGE)
+    if #rows == 0 and client.seq > hub.seq then return false end
+    for _, row in ipairs(rows) do
+      if not client.ws:send(sequencer.event_json(hub.tenant, row)) then return false end
+      client.seq = row.seq
+    end
+    if #rows == 0 or client.seq > hub.seq then catch_up(hub) end
+    local deadline = clock.mono_ms() + 30000
+    while client.open and client.ws:queued() > LIVE_BYTES do
+      if clock.mono_ms() > deadline then return false end
+      task.sleep(20)
+    end
+  end
+  return false
+end
+
+local function snapshot(hub, client)
+  local message = { type = "snapshot", tenant = hub.tenant.slug, seq = hub.seq, user = { id = client.user.id, role = client.user.role } }
+  for name, fn in pairs(parts) do
+    local ok, value = pcall(fn, hub.tenant, client.user)
+    if ok then
+      message[name] = value
+    else
+      log.error("stream.snapshot_part_failed", { part = name, tenant = hub.tenant.slug, error = tostring(value) })
+    end
+  end
+  return message
+end
+
+local function join(client, slug, after)
+  local tenant = router.tenant(slug)
+  if not tenant then return client.ws:close(4403, "the tenant is not active") end
+  local hub = hub_of(tenant)
+  if hub.count >= CLIENTS_PER_TENANT then return client.ws:close(1013, "too many connections of this tenant; try again later") end
+  local message = snapshot(hub, client)
+  if after and after > hub.seq then
+    catch_up(hub)  -- the cursor may be of another worker that is ahead of this one
+    if after > hub.seq then return client.ws:close(4400, "after is beyond the newest event") end
+  end
+  client.seq = after or message.seq
+  if not client.ws:send(json.encode(message)) then return end
+  if not replay(hub, client) and client.open then client.ws:close(1013, "too slow; come back with ?after=" .. client.seq) end
+end
+
+local function opened(client, slug, after)
+  local ok, err = pcall(join, client, slug, after)
+  if ok then return end
+  log.warn("stream.cannot_open", { tenant = slug, error = tostring(err) })
+  client.ws:close(1013, "not available right now; try again in a few seconds")
+end
+
+--- A new connection's handler. Called in the upgrade, so it does not wait.
+function stream.open(ctx)
+  local after = ctx.query.after and tonumber(ctx.query.after:match("^%d+$") and ctx.query.after or nil)
+  if ctx.query.after and (not after or after > 2 ^ 53) then
+    problem.raise(400, "bad_cursor", "after must be the seq of an event: a whole number.")
+  end
+  local client = { user = ctx.user, open = true, seq = after or 0 }
+  return {
+    on_open = function(ws)
+      client.ws = ws
+      opened(client, ctx.slug, after)
+    end,
+    on_message = function(ws, text)
+      if text:find('"ping"', 1, true) and ws:queued() < LIVE_BYTES then ws:send('{"type":"pong"}') end
+    end,
+    on_close = function()
+      client.open = false
+      local hub = hubs[ctx.slug]
+      if hub then client_gone(hub, client) end
+    end,
+  }
+end
+
+--- Connections of this worker, for /ready and metrics.
+function stream.clients()
+  local count = 0
+  for _, hub in pairs(hubs) do count = count + hub.count end
+  return count
+end
+
+return stream

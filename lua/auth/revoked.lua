@@ -1,0 +1,68 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Tokens are believed without asking anybody, so what ends early is told to every worker: sessions that logged out and
+--- users whose rights changed. Entries stand as long as a token issued before them could live.
+--- Told over Redis; a worker that misses it (Redis away) believes such a token for at most its 15 minutes.
+local clock = require "core.clock"
+local json = require "core.json"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local store = require "auth.store"
+local time = require "lib.time"
+
+local revoked = {}
+
+revoked.TOKEN_S = 900
+local sessions, users = {}, {}  -- name -> { at = when, in s since 1970 }
+
+local function sweep(list, now_s)
+  for name, at in pairs(list) do
+    if at + revoked.TOKEN_S < now_s then list[name] = nil end
+  end
+end
+
+local function note(message)
+  local now_s = clock.wall_us() / 1e6
+  sweep(sessions, now_s)
+  sweep(users, now_s)
+  if message.session then sessions[message.session] = message.at end
+  if message.user then users[message.user] = message.at end
+end
+
+local function tell(message)
+  message.at = math.floor(clock.wall_us() / 1e6)
+  note(message)
+  redis.call("PUBLISH", rediskey("auth:revoked"), json.encode(message))
+end
+
+--- Ends one log-in.
+function revoked.session(session)
+  tell{ session = session }
+end
+
+--- Ends the tokens a user (or API key) got until now.
+function revoked.user(tenant, id)
+  tell{ user = tenant.slug .. ":" .. id }
+end
+
+--- Ends also the log-ins from which a user could get new ones.
+function revoked.logins(tenant, id, row)
+  store.revoke_user(tenant.id, row, time.now())
+  revoked.user(tenant, id)
+end
+
+--- Has this authenticated user been ended? user: { tenant, id, session, issued_at }
+function revoked.has(user)
+  if user.session and sessions[user.session] then return true end
+  local at = users[(user.tenant or "") .. ":" .. user.id]
+  return at ~= nil and (user.issued_at or 0) <= at
+end
+
+--- Listens to the other workers; called once at start.
+function revoked.start()
+  return redis.subscribe(rediskey("auth:revoked"), function(text)
+    local message = json.decode(text)
+    if type(message) == "table" and type(message.at) == "number" then note(message) end
+  end)
+end
+
+return revoked

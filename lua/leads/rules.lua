@@ -1,0 +1,43 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Decisions about leads. No I/O.
+local pii = require "lib.pii"
+
+local rules = {}
+
+rules.statuses = { "new", "qualified", "assigned", "contacted", "converted", "closed" }
+rules.sources = { "call", "web", "referral", "campaign" }
+
+--- The status a lead has after an agent got it: only what was untouched moves on.
+function rules.status_when_assigned(status)
+  if status == "new" or status == "qualified" then return "assigned" end
+  return status
+end
+
+--- "85.50", as the column takes it.
+function rules.score_text(score)
+  return ("%.2f"):format(score)
+end
+
+--- A phone number as it is stored: e164, possible | nil when it is none.
+--- @param parsed table|nil  what core.phone made of it
+function rules.phone(text, parsed)
+  if parsed then return parsed.e164, parsed.possible end
+  -- E.164 in form but nothing libphonenumber knows: kept, and flagged; dialling will say why it cannot.
+  local digits = text:match("^%+([1-9]%d+)$")
+  if digits and #digits >= 3 and #digits <= 15 then return text, false end
+end
+
+--- What a search text means: "email" or "phone" with the text, or "words" with a list.
+function rules.query_kind(text)
+  if text:find("@", 1, true) then return "email", pii.normal_email(text) end
+  local digits = text:gsub("[%s%-().]", "")
+  if digits:match("^%+?%d%d%d%d%d+$") then return "phone", digits end
+  return "words", pii.words(text)
+end
+
+--- Is there any way to tell who this is?
+function rules.has_identity(lead)
+  return lead.name ~= nil or lead.phone ~= nil or lead.email ~= nil
+end
+
+return rules

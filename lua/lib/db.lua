@@ -1,0 +1,100 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- core.sql for store.lua files: failures are raised, NULL is nil on both sides.
+--- A raised failure ends in the router as 503 when the database is away or busy and as 500 otherwise;
+--- inside a transaction it rolls back, and a deadlock runs the function again (so it must not act outside).
+local sql = require "core.sql"
+local config = require "core.config"
+
+local db = {}
+
+local Failure = {}
+Failure.__index = Failure
+Failure.__tostring = function(self) return ("sql: %s (%s %s)"):format(self.text, self.code, tostring(self.number)) end
+
+--- Is this raised value a failure of the database? It then has code, text and number.
+function db.is_failure(value)
+  return getmetatable(value) == Failure
+end
+
+local function fail(err)
+  error(setmetatable({ code = err.code, text = err.text, number = err.number }, Failure), 0)
+end
+
+-- NULL as nil, in place; a column that is NULL is simply absent.
+local function clean(result)
+  for i = 1, #result do
+    local row = result[i]
+    for column, value in pairs(row) do
+      if value == sql.null then row[column] = nil end
+    end
+  end
+  return result
+end
+
+local function bound(count, ...)
+  local values = { ... }
+  for i = 1, count do
+    if values[i] == nil then values[i] = sql.null end
+  end
+  return values
+end
+
+--- Name of the platform schema.
+function db.platform()
+  return config.sql.schema
+end
+
+--- @param name string  schema, or "server/schema"
+--- @return table  rows, or { affected =, insert_id = }
+function db.query(name, text, ...)
+  local count = select("#", ...)
+  local result, err = sql.query(name, text, unpack(bound(count, ...), 1, count))
+  if not result then fail(err) end
+  return clean(result)
+end
+
+--- The same, but the world's failure comes back: rows | nil, err. For "exists" and the like.
+function db.try(name, text, ...)
+  local count = select("#", ...)
+  local result, err = sql.query(name, text, unpack(bound(count, ...), 1, count))
+  if not result then return nil, err end
+  return clean(result)
+end
+
+--- Runs a statement in a transaction: tx is the value that db.transaction or core.sql.transaction hands over.
+function db.run(tx, text, ...)
+  local result, err = db.attempt(tx, text, ...)
+  if not result then fail(err) end
+  return result
+end
+
+--- The same: rows | nil, err. After most errors MySQL keeps the transaction, so "exists" may be handled.
+function db.attempt(tx, text, ...)
+  local count = select("#", ...)
+  local result, err = tx:query(text, unpack(bound(count, ...), 1, count))
+  if not result then
+    if err.code == "busy" or err.code == "closed" then fail(err) end
+    return nil, err
+  end
+  return clean(result)
+end
+
+--- Commits when fn returns, rolls back when it raises. Returns what fn returns (up to four values).
+function db.transaction(name, fn)
+  local results, err = sql.transaction(name, function(tx)
+    local ok, a, b, c, d = pcall(fn, tx)
+    if ok then return { a, b, c, d } end
+    -- A deadlock goes back as nil, err: that is what makes core.sql run the function again.
+    if db.is_failure(a) then return nil, { code = a.code, text = a.text, number = a.number } end
+    error(a, 0)
+  end)
+  if not results then fail(err) end
+  return results[1], results[2], results[3], results[4]
+end
+
+--- "?, ?, ?" for a list of that many values.
+function db.marks(count)
+  return (("?, "):rep(count):gsub(", $", ""))
+end
+
+return db

@@ -1,0 +1,424 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The one gate of HTTP: finds the route, then checks who, how much and whether it is valid, in that order.
+---
+--- A route:  router.add{ method = "POST", path = "/leads/{leadId}/assign", summary =,
+---   roles = { "admin", "supervisor" } | public = true,        "platform" passes wherever a tenant is not needed
+---   scope = "leads:write"        for API keys; from method and path unless given
+---   params =, query =, body =    declarations of lib.schema (params and query: an object's)
+---   body_optional = true         raw = { "text/csv" }: ctx.body is bytes of one of these types
+---   response =, status = 201     for /openapi.json
+---   limit = "write"              class of lib.ratelimit
+---   tenant = false               the route needs no tenant (platform's own routes)
+---   handler = function(ctx) return status, body, headers end }
+--- body: table (sent as JSON), string (sent as it is; JSON unless headers say otherwise) or nil.
+---
+--- ctx: request, params, query, body, user = { id, row, role, tenant, scopes }, tenant = record, trace,
+---   ctx:transaction(fn(tx) -> status, body, headers)   in the tenant's schema, with the Idempotency-Key
+---   ctx:platform_transaction(fn), ctx:actor()
+---
+--- Errors are raised problems or returned ones; anything else that is raised is a 500 with its trace id, logged.
+local clock = require "core.clock"
+local db = require "lib.db"
+local idempotency = require "lib.idempotency"
+local json = require "core.json"
+local log = require "core.log"
+local metrics = require "core.metrics"
+local origin = require "lib.origin"
+local pii = require "lib.pii"
+local problem = require "lib.problem"
+local ratelimit = require "lib.ratelimit"
+local schema = require "lib.schema"
+local trace = require "lib.trace"
+local urlencoded = require "lib.urlencoded"
+
+local router = {}
+
+local routes = {}           -- in order of declaration
+local root = { static = {} }
+local sockets = {}          -- path -> declaration
+local hooks = {}            -- authenticate, tenant, transaction
+
+local methods = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true }
+local writes = { POST = true, PUT = true, PATCH = true, DELETE = true }
+
+--- The domains behind the gate, given once at start:
+---   authenticate(request, may_wait) -> user | nil, problem
+---   tenant(slug) -> record | nil
+---   transaction(tenant, fn) -> what fn returns
+function router.use(given)
+  for name, fn in pairs(given) do hooks[name] = fn end
+end
+
+local function split(path)
+  local parts = {}
+  for part in path:gmatch("[^/]+") do parts[#parts + 1] = part end
+  return parts
+end
+
+local function default_scope(route)
+  return (split(route.path)[1] or "root") .. (writes[route.method] and ":write" or ":read")
+end
+
+--- Adds a route; a mistake in the declaration raises at start.
+function router.add(route)
+  assert(methods[route.method], "route method")
+  assert(route.path:sub(1, 1) == "/", "route path")
+  assert(type(route.handler) == "function", "route handler of " .. route.path)
+  assert(route.public or route.roles, "route " .. route.path .. " says neither roles nor public")
+  route.names = {}
+  route.scope = route.scope or default_scope(route)
+  if route.roles then
+    route.allowed = {}
+    for _, role in ipairs(route.roles) do route.allowed[role] = true end
+  end
+  local node = root
+  for _, part in ipairs(split(route.path)) do
+    local name = part:match("^{(%w+)}$")
+    if name then
+      route.names[#route.names + 1] = name
+      node.param = node.param or { static = {} }
+      node = node.param
+    else
+      node.static[part] = node.static[part] or { static = {} }
+      node = node.static[part]
+    end
+  end
+  node.methods = node.methods or {}
+  assert(not node.methods[route.method], "route " .. route.method .. " " .. route.path .. " is declared twice")
+  node.methods[route.method] = route
+  routes[#routes + 1] = route
+end
+
+--- Adds a WebSocket path: { path =, roles =, summary =, open = function(ctx) -> handler }. open must not yield.
+function router.socket(declaration)
+  assert(declaration.roles and declaration.open, "socket " .. tostring(declaration.path))
+  declaration.allowed = {}
+  for _, role in ipairs(declaration.roles) do declaration.allowed[role] = true end
+  sockets[declaration.path] = declaration
+end
+
+--- All routes, for /openapi.json.
+function router.routes()
+  return routes
+end
+
+local function find(path)
+  if path ~= "/" and path:sub(-1) == "/" then return nil end
+  local node, values = root, {}
+  for _, raw in ipairs(split(path)) do
+    local part = urlencoded.decode(raw)
+    if not part then problem.raise(400, "bad_path", "The path is not percent-encoded UTF-8.") end
+    if node.static[part] then
+      node = node.static[part]
+    elseif node.param then
+      node = node.param
+      values[#values + 1] = part
+    else
+      return nil
+    end
+  end
+  return node.methods and node or nil, values
+end
+
+local function allow_of(node)
+  local list = { "OPTIONS" }
+  for method in pairs(node.methods) do list[#list + 1] = method end
+  if node.methods.GET then list[#list + 1] = "HEAD" end
+  table.sort(list)
+  return table.concat(list, ", ")
+end
+
+local function preflight(request, node)
+  local headers = { Allow = allow_of(node) }
+  if request.headers["access-control-request-method"] and origin.fields(request) then
+    headers["Access-Control-Allow-Methods"] = headers.Allow
+    headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Idempotency-Key, If-Match, traceparent"
+    headers["Access-Control-Max-Age"] = "600"
+  end
+  return { status = 204, headers = headers }
+end
+
+local function has_scope(user, wanted)
+  local area = wanted:match("^(.-):")
+  for _, scope in ipairs(user.scopes) do
+    if scope == wanted or scope == "*" or scope == area .. ":*" then return true end
+  end
+  return false
+end
+
+local function check_user(ctx, declaration, may_wait)
+  local user, why = hooks.authenticate(ctx.request, may_wait)
+  if not user then error(why, 0) end
+  ctx.user = user
+  if not declaration.allowed[user.role] then
+    problem.raise(403, "role_not_allowed", ("This needs the role %s; yours is %s."):format(table.concat(declaration.roles, " or "), user.role))
+  end
+  if user.scopes and not has_scope(user, declaration.scope) then
+    problem.raise(403, "scope_missing", ("This API key lacks the scope %s. Make a key that has it."):format(declaration.scope))
+  end
+end
+
+-- Which tenant a request is about: the credential's. An operator has none and names one by tenantId.
+local function tenant_named(ctx)
+  local named = ctx.query and ctx.query.tenantId
+  if type(ctx.body) == "table" and ctx.body.tenantId ~= nil then
+    if named and named ~= ctx.body.tenantId then
+      problem.raise(400, "tenant_twice", "tenantId in the query and in the body are not the same.")
+    end
+    named = ctx.body.tenantId
+  end
+  return named
+end
+
+local function settle_tenant(ctx)
+  local named = tenant_named(ctx)
+  local own = ctx.user.tenant
+  if own and named and named ~= own then
+    problem.raise(403, "other_tenant", ("tenantId must be your own tenant, \"%s\", or be left out."):format(own))
+  end
+  local slug = own or named
+  if not slug then
+    problem.raise(400, "tenant_missing", "You are logged in as an operator: say which tenant by tenantId.")
+  end
+  local tenant = hooks.tenant(slug)
+  if not tenant then problem.raise(own and 403 or 404, "tenant_unknown", ("There is no tenant \"%s\"."):format(slug)) end
+  if tenant.status ~= "active" then
+    problem.raise(403, "tenant_" .. tenant.status, ("The tenant \"%s\" is %s; ask whoever runs this installation."):format(slug, tenant.status))
+  end
+  ctx.tenant = tenant
+end
+
+local function refuse_values(errors, what, status)
+  problem.raise(status, "invalid_" .. what, ("%s: %s %s."):format(
+    #errors == 1 and "A value is not valid" or #errors .. " values are not valid",
+    errors[1].pointer or ("'" .. errors[1].parameter .. "'"), errors[1].detail), { errors = errors })
+end
+
+local function read_parameters(ctx, route, values)
+  local named = {}
+  for i, name in ipairs(route.names) do named[name] = values[i] end
+  ctx.params = named
+  if route.params then
+    local checked, errors = schema.check_parameters(schema.object(route.params), named)
+    if errors then refuse_values(errors, "path", 400) end
+    ctx.params = checked
+  end
+
+  local query, message = urlencoded.query(ctx.request.query or "")
+  if not query then problem.raise(400, "bad_query", message:gsub("^%l", string.upper) .. ".") end
+  local declared = {}
+  for name, s in pairs(route.query or {}) do declared[name] = s end
+  if route.roles then declared.tenantId = declared.tenantId or { type = "string", maxLength = 63 } end
+  local checked, errors = schema.check_parameters(schema.object(declared), query)
+  if errors then refuse_values(errors, "query", 400) end
+  ctx.query = checked
+end
+
+local function content_type(request)
+  return (request.headers["content-type"] or ""):lower():match("^%s*([^;%s]*)")
+end
+
+local function read_body(ctx, route)
+  local bytes = ctx.request.body or ""
+  if route.raw then
+    local type = content_type(ctx.request)
+    for _, wanted in ipairs(route.raw) do
+      if wanted == type then
+        ctx.body = bytes
+        return
+      end
+    end
+    problem.raise(415, "content_type", ("Send Content-Type: %s."):format(table.concat(route.raw, " or ")))
+  end
+  if not route.body then return end
+  if bytes == "" then
+    if route.body_optional then
+      ctx.body = {}
+      return
+    end
+    problem.raise(400, "body_missing", "This needs a JSON body with Content-Type: application/json.")
+  end
+  local type = content_type(ctx.request)
+  if type ~= "application/json" and not type:match("^application/[%w.-]+%+json$") then
+    problem.raise(415, "content_type", "Send the body as JSON with Content-Type: application/json.")
+  end
+  local value, err = json.decode(bytes)
+  if err then problem.raise(400, "bad_json", ("The body is not JSON: %s."):format((err.text:gsub("%.$", "")))) end
+  local checked, errors = schema.check(route.body, value)
+  if errors then refuse_values(errors, "body", 422) end
+  ctx.body = checked
+end
+
+local function limit(ctx, route)
+  local class = route.limit or (route.public and "public") or (writes[route.method] and "write") or "read"
+  local user = ctx.user
+  local key = user and ((user.tenant or "platform") .. ":" .. user.id) or ctx.request.remote or "?"
+  local allowed, wait_s = ratelimit.take(class, key)
+  if not allowed then
+    problem.raise(429, "too_many_requests", ("You ask too often here. Try again in %d s."):format(wait_s), { headers = { ["Retry-After"] = tostring(wait_s) } })
+  end
+end
+
+local Context = {}
+Context.__index = Context
+
+--- One transaction of the tenant's schema, with its events marked and the Idempotency-Key kept.
+function Context:transaction(fn)
+  local tenant = self.tenant
+  local function begin(run) return hooks.transaction(tenant, run) end
+  if not self.idempotency_key then return begin(fn) end
+  local plan = idempotency.plan(tenant, tenant.db, self.user.id, self.idempotency_key, self.request)
+  return idempotency.run(plan, begin, fn)
+end
+
+--- The same in the platform schema, for routes without a tenant.
+function Context:platform_transaction(fn)
+  local name = db.platform()
+  local function begin(run) return db.transaction(name, run) end
+  if not self.idempotency_key then return begin(fn) end
+  local plan = idempotency.plan(pii.platform, name, self.user.id, self.idempotency_key, self.request)
+  return idempotency.run(plan, begin, fn)
+end
+
+--- Who acts, as audit rows and events name it.
+function Context:actor()
+  return self.user and self.user.id or "anonymous"
+end
+
+local function dispatch(ctx)
+  local request = ctx.request
+  local node, values = find(request.path)
+  if not node then
+    problem.raise(404, "no_such_path", ("There is nothing at %s. /openapi.json lists what there is."):format(request.path:sub(1, 200)))
+  end
+  if request.method == "OPTIONS" then return preflight(request, node) end
+  local method = request.method == "HEAD" and "GET" or request.method
+  local route = node.methods[method]
+  if not route then
+    local allow = allow_of(node)
+    problem.raise(405, "method_not_allowed", ("%s is not possible here; %s are."):format(request.method:sub(1, 20), allow), { headers = { Allow = allow } })
+  end
+  ctx.route = route
+
+  if not route.public then check_user(ctx, route, true) end
+  limit(ctx, route)
+  read_parameters(ctx, route, values)
+  read_body(ctx, route)
+  if not route.public and route.tenant ~= false then settle_tenant(ctx) end
+  if writes[method] then ctx.idempotency_key = idempotency.key(request) end
+
+  local status, body, headers = route.handler(ctx)
+  if problem.is(status) then error(status, 0) end
+  local out = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff" }
+  for name, value in pairs(headers or {}) do out[name] = value end
+  if body ~= nil and not out["Content-Type"] then out["Content-Type"] = "application/json" end
+  if type(body) == "table" then body = json.encode(body) end
+  return { status = status, headers = out, body = body }
+end
+
+-- Keeps what was raised; of our own mistakes also where.
+local function explain(raised)
+  if type(raised) == "table" then return raised end
+  return { text = tostring(raised), traceback = debug.traceback("", 2) }
+end
+
+local function answer_failure(ctx, raised)
+  local path = ctx.request.path
+  if problem.is(raised) then return problem.response(raised, path, ctx.trace.id) end
+  local text, traceback
+  if db.is_failure(raised) then
+    text = tostring(raised)
+    if raised.code == "closed" or raised.code == "timeout" or raised.code == "limit" or raised.code == "busy" then
+      log.warn("http.database_away", { trace = ctx.trace.id, method = ctx.request.method, path = path, error = text })
+      local p = problem.new(503, "database_away", "The database does not answer just now. Nothing was changed; try again in a few seconds.",
+        { headers = { ["Retry-After"] = "2" } })
+      return problem.response(p, path, ctx.trace.id)
+    end
+  else
+    text, traceback = raised.text or raised[1] or "?", raised.traceback
+  end
+  log.error("http.failed", { trace = ctx.trace.id, method = ctx.request.method, path = path, error = tostring(text), traceback = traceback })
+  local p = problem.new(500, "internal", "This is our fault and has been logged. When you report it, name the trace " .. ctx.trace.id .. ".")
+  return problem.response(p, path, ctx.trace.id)
+end
+
+local function new_context(request)
+  return setmetatable({ request = request, trace = trace.from(request.headers.traceparent) }, Context)
+end
+
+--- Answers a request; never raises. This is what core.http serves.
+function router.handle(request)
+  local started = clock.mono_ms()
+  local ctx = new_context(request)
+  local ok, response = xpcall(function() return dispatch(ctx) end, explain)
+  if not ok then response = answer_failure(ctx, response) end
+  response.headers = response.headers or {}
+  for name, value in pairs(origin.fields(request) or {}) do response.headers[name] = value end
+  response.headers.traceparent = trace.header(ctx.trace)
+  local path = ctx.route and ctx.route.path or "none"
+  metrics.count("parley_http_requests_total", { method = ctx.route and ctx.route.method or "other", path = path, status = tostring(response.status) }, 1, "HTTP requests answered")
+  metrics.observe("parley_http_request_seconds", { path = path }, (clock.mono_ms() - started) / 1000, "time to answer a request")
+  return response
+end
+
+-- A browser cannot set headers on a WebSocket, so its token may also come as ?access_token=.
+local function with_query_token(request, query)
+  if not query.access_token or request.headers.authorization then return request end
+  local headers = {}
+  for name, value in pairs(request.headers) do headers[name] = value end
+  headers.authorization = "Bearer " .. query.access_token
+  return setmetatable({ headers = headers }, { __index = request })
+end
+
+--- Decides about a WebSocket at once, without waiting: handler | nil, response. This is what core.http.upgrade takes.
+function router.upgrade(request)
+  local ctx = new_context(request)
+  local ok, handler = xpcall(function()
+    local declaration = sockets[request.path]
+    if not declaration then problem.raise(404, "no_such_path", "There is no WebSocket at this path.") end
+    local query = urlencoded.query(request.query or "")
+    if not query then problem.raise(400, "bad_query", "The query string is not percent-encoded UTF-8.") end
+    ctx.query = query
+    ctx.request = with_query_token(request, query)
+    declaration.scope = declaration.scope or "events:read"
+    check_user(ctx, declaration, false)
+    if ctx.user.tenant and query.tenantId and query.tenantId ~= ctx.user.tenant then
+      problem.raise(403, "other_tenant", "tenantId must be your own tenant, or be left out.")
+    end
+    ctx.slug = ctx.user.tenant or query.tenantId
+    if not ctx.slug then problem.raise(400, "tenant_missing", "You are logged in as an operator: say which tenant by tenantId.") end
+    return declaration.open(ctx)
+  end, explain)
+  if ok then return handler end
+  return nil, answer_failure(ctx, handler)
+end
+
+--- The tenant of an open socket: record | nil. May wait.
+function router.tenant(slug)
+  local tenant = hooks.tenant(slug)
+  return tenant and tenant.status == "active" and tenant or nil
+end
+
+--- Forgets all routes; for tests.
+function router.reset()
+  routes, root, sockets = {}, { static = {} }, {}
+end
+
+--- An opaque tag of a row's version, for ETag and If-Match.
+function router.etag(id, version)
+  return ('"%s-%d"'):format(id, version)
+end
+
+--- The version that If-Match demands, or nil when it is absent or "*". Another form is refused.
+function router.wanted_version(ctx, id)
+  local header = ctx.request.headers["if-match"]
+  if not header or header == "*" then return nil end
+  local tagged, version = header:match('^"(.-)%-(%d+)"$')
+  if tagged ~= id then
+    problem.raise(412, "changed", "If-Match is not a tag of this row. Read the row again and send its ETag.")
+  end
+  return tonumber(version)
+end
+
+
+return router

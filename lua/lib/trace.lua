@@ -1,0 +1,27 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- W3C trace context: every request and call has a trace id from its first moment.
+local crypto = require "core.crypto"
+
+local trace = {}
+
+--- Goes on with the caller's trace when its header is well formed, else starts one.
+--- @return table  { id = 32 hex, span = 16 hex, parent = 16 hex or nil, flags = 2 hex }
+function trace.from(header)
+  local span = crypto.hex(crypto.random(8))
+  if header then
+    local version, id, parent, flags, rest = header:match("^(%x%x)%-(%x+)%-(%x+)%-(%x%x)(.*)$")
+    local known = version and version ~= "ff" and (rest == "" or (version ~= "00" and rest:sub(1, 1) == "-"))
+    -- Capitals are not allowed by the standard, and all zeros mean "invalid".
+    if known and #id == 32 and #parent == 16 and not header:sub(1, 55):find("%u") and id:find("[^0]") and parent:find("[^0]") then
+      return { id = id, span = span, parent = parent, flags = flags }
+    end
+  end
+  return { id = crypto.hex(crypto.random(16)), span = span, flags = "01" }
+end
+
+--- The header for answers and for requests we make.
+function trace.header(t)
+  return ("00-%s-%s-%s"):format(t.id, t.span, t.flags)
+end
+
+return trace

@@ -1,0 +1,177 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Tenants: found by slug or id, made, migrated.
+---   tenants.get("acme") -> { id, slug, name, db, schema, region, status, key (data key, in memory only), created_at }
+--- Records are kept for a minute and dropped at once when somebody publishes a change.
+local agents = require "agents"
+local audit = require "audit"
+local clock = require "core.clock"
+local config = require "core.config"
+local crypto = require "core.crypto"
+local db = require "lib.db"
+local jobs = require "lib.jobs"
+local keys = require "lib.keys"
+local log = require "core.log"
+local migrate = require "lib.migrate"
+local problem = require "lib.problem"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local rules = require "tenants.rules"
+local store = require "tenants.store"
+local time = require "lib.time"
+
+local tenants = {}
+
+local KEEP_MS = 60000
+local PAGE = 50
+local by_slug, by_id = {}, {}
+
+local function record(row)
+  local schema = row.schema_name
+  return {
+    id = row.id, slug = row.slug, name = row.name, region = row.region, status = row.status, schema = schema,
+    server = row.database == "main" and "" or row.database .. "/",
+    db = schema and (row.database == "main" and schema or row.database .. "/" .. schema),
+    key = keys.unwrap(row.data_key, row.slug),
+    created_at = time.rfc3339(row.created_at), until_ms = clock.mono_ms() + KEEP_MS,
+  }
+end
+
+--- The record of a tenant, or nil. May wait; raises when the database is away and it is not known yet.
+--- @param ref string|number  slug or id
+function tenants.get(ref)
+  local kept = by_slug[ref] or by_id[ref]
+  if kept and kept.until_ms > clock.mono_ms() then return kept end
+  local ok, row = pcall(type(ref) == "number" and store.by_id or store.by_slug, ref)
+  if not ok then
+    if kept then return kept end  -- better a minute too old than no service
+    error(row, 0)
+  end
+  if not row then
+    if kept then tenants.forget(kept.slug) end
+    return nil
+  end
+  local tenant = record(row)
+  by_slug[tenant.slug], by_id[tenant.id] = tenant, tenant
+  return tenant
+end
+
+--- Drops the record of a tenant in this worker.
+function tenants.forget(slug)
+  local tenant = by_slug[slug]
+  if not tenant then return end
+  by_slug[slug], by_id[tenant.id] = nil, nil
+end
+
+--- Drops it in all workers.
+function tenants.changed(slug)
+  tenants.forget(slug)
+  redis.call("PUBLISH", rediskey("tenants:changed"), slug)
+end
+
+--- Listens for changes made by others; called once at start.
+function tenants.start()
+  return redis.subscribe(rediskey("tenants:changed"), tenants.forget)
+end
+
+local function check(fields)
+  local errors = {}
+  local function look(name, fault)
+    if fault then errors[#errors + 1] = { pointer = "#/" .. name, detail = fault } end
+  end
+  look("slug", rules.slug_fault(fields.slug))
+  look("region", rules.region_fault(fields.region))
+  look("admin_password", rules.password_fault(fields.admin_password))
+  if fields.name == "" then look("name", "must not be empty") end
+  if #errors > 0 then
+    problem.raise(422, "invalid_body", ("A value is not valid: %s %s."):format(errors[1].pointer, errors[1].detail), { errors = errors })
+  end
+end
+
+local function begun(fields)
+  local row = store.by_slug(fields.slug)
+  if row and row.status ~= "creating" then
+    problem.raise(409, "tenant_exists", ("There is a tenant \"%s\" already; choose another slug."):format(fields.slug))
+  end
+  if row then
+    store.set_names(row.id, fields.name, fields.region)
+  else
+    store.insert(fields.slug, fields.name, fields.region, fields.database or "main", keys.wrap(crypto.random(32), fields.slug))
+    row = store.by_slug(fields.slug)
+  end
+  if not row.schema_name then
+    store.set_schema(row.id, ("%s_t_%d"):format(config.sql.schema, row.id))
+  end
+  return record(store.by_slug(fields.slug))
+end
+
+--- Makes a tenant: schema, tables, data key, first admin. When it dies in the middle, the same call again finishes it:
+--- until then the tenant stands at "creating" and nobody can log in to it.
+--- @param fields table  { slug, name, region = "US", admin_email, admin_password, database = "main" }
+--- @param actor string|nil  who does it, for the audit row
+--- @param progress function|nil  progress(schema, file)
+--- @param finish function|nil  finish(tx, tenant): more to do in the transaction (platform schema) that makes it active
+--- @return table  the record; raises problems
+function tenants.create(fields, actor, progress, finish)
+  fields = { slug = fields.slug, name = fields.name or fields.slug, region = fields.region or "US",
+    admin_email = fields.admin_email, admin_password = fields.admin_password, database = fields.database }
+  check(fields)
+  local tenant = begun(fields)
+  migrate.schema(tenant.server, tenant.schema, migrate.files("tenant"), progress)
+  store.put_own_row(tenant.db, tenant.id, tenant.slug, fields.name)
+  agents.ensure_admin(tenant, fields.admin_email, fields.admin_password, actor)
+  jobs.put{ tenant_id = tenant.id, kind = "sequence", in_s = 1 }
+  db.transaction(db.platform(), function(tx)
+    store.set_status(tx, tenant.id, "active")
+    audit.platform(tx, { actor = actor or "system", action = "tenant.create", subject = tenant.slug })
+    if finish then finish(tx, tenant) end
+  end)
+  tenants.changed(tenant.slug)
+  log.info("tenant.created", { tenant = tenant.slug, schema = tenant.schema })
+  return tenants.get(tenant.slug)
+end
+
+--- Calls fn(tenant) for every tenant that has a schema, reading a page at a time.
+function tenants.each(fn)
+  local last = 0
+  while true do
+    local rows = store.after(last, PAGE)
+    for _, row in ipairs(rows) do
+      last = row.id
+      if row.schema_name and row.status ~= "closed" then fn(record(row)) end
+    end
+    if #rows < PAGE then return end
+  end
+end
+
+--- Migrates the platform schema and every tenant's. A tenant that fails does not stop the others.
+--- @return number done, table failures  list of { slug, text }
+function tenants.migrate_all(progress)
+  migrate.platform(progress)
+  local files = migrate.files("tenant")
+  local done, failures = 0, {}
+  tenants.each(function(tenant)
+    local ok, err = pcall(migrate.schema, tenant.server, tenant.schema, files, progress)
+    if ok then
+      done = done + 1
+    else
+      failures[#failures + 1] = { slug = tenant.slug, text = tostring(err) }
+    end
+  end)
+  return done, failures
+end
+
+--- Suspends or reopens: "active", "suspended", "closed".
+function tenants.set_status(tenant, status, actor, trace)
+  db.transaction(db.platform(), function(tx)
+    store.set_status(tx, tenant.id, status)
+    audit.platform(tx, { actor = actor, action = "tenant." .. status, subject = tenant.slug, trace = trace })
+  end)
+  tenants.changed(tenant.slug)
+end
+
+--- A page for GET /admin/tenants.
+function tenants.list(after_id, limit)
+  return store.after(after_id, limit)
+end
+
+return tenants
