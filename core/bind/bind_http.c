@@ -201,7 +201,7 @@ int bind_http_on_upgrade(void *arg, struct http_request *r, void **session, char
     return status >= 400 && status <= 599 ? status : 500;
 }
 
-/* Pushes handler[name] and the handler; false when there is none. */
+/* Pushes handler[name]; false when there is none. */
 static bool push_method(struct session *s, const char *name) {
     lua_State *L = vm_lua(s->vm);
 
@@ -211,7 +211,7 @@ static bool push_method(struct session *s, const char *name) {
         lua_pop(L, 2);
         return false;
     }
-    lua_insert(L, -2);
+    lua_remove(L, -2);
     return true;
 }
 
@@ -227,7 +227,7 @@ void bind_http_on_ws_open(void *session, struct ws *ws) {
     s->userdata = luaL_ref(L, LUA_REGISTRYINDEX);
     if (!push_method(s, "on_open")) return;
     lua_rawgeti(L, LUA_REGISTRYINDEX, s->userdata);
-    vm_spawn(s->vm, 2, NULL, NULL);
+    vm_spawn(s->vm, 1, NULL, NULL);
 }
 
 void bind_http_on_ws_message(void *session, struct ws *ws, const char *data, size_t len, bool binary) {
@@ -241,7 +241,7 @@ void bind_http_on_ws_message(void *session, struct ws *ws, const char *data, siz
     if (!push_method(s, "on_message")) return;
     lua_rawgeti(L, LUA_REGISTRYINDEX, s->userdata);
     lua_pushlstring(L, data, len);
-    vm_spawn(s->vm, 3, NULL, NULL);
+    vm_spawn(s->vm, 2, NULL, NULL);
 }
 
 void bind_http_on_ws_close(void *session, int code) {
@@ -257,7 +257,7 @@ void bind_http_on_ws_close(void *session, int code) {
     }
     if (push_method(s, "on_close")) {
         lua_pushinteger(L, code);
-        vm_spawn(vm, 2, NULL, NULL);
+        vm_spawn(vm, 1, NULL, NULL);
     }
     bind_unref(vm, s->handler);
     free(s);

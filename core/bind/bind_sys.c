@@ -229,5 +229,7 @@ int bind_open_worker(lua_State *L) {
     lua_setfield(L, -2, "owner");
     lua_pushstring(L, s->program == NULL ? "parley" : s->program);
     lua_setfield(L, -2, "program");
+    lua_pushstring(L, vm_root(vm_of(L)));
+    lua_setfield(L, -2, "root");
     return 1;
 }

@@ -59,6 +59,7 @@ struct vm *vm_new(const struct vm_services *s, const char *root /* folder that h
 void vm_free(struct vm *vm);
 lua_State *vm_lua(struct vm *vm);
 struct vm_services *vm_services(lua_State *L);
+const char *vm_root(const struct vm *vm); /* the folder that holds lua/, plugins/, schema/ */
 struct vm *vm_of(lua_State *L);
 
 /* Starts file as a task with string arguments. done comes when it ended: ok, or the error's text (already logged).

@@ -1,0 +1,382 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- A call: the caller's channel, its leg, the flow that runs, and the record its successor would take up.
+--- It lives in the worker that owns its slot; everything here runs on that worker's loop.
+---
+--- One task at a time waits for something to happen to a call (the running verb, or the fallback): call:await.
+--- "gone" (the caller hung up) and "frozen" (the slot is given to another worker) end every wait.
+local audit = require "audit"
+local clock = require "core.clock"
+local flow = require "flow"
+local journal = require "flow.journal"
+local json = require "core.json"
+local live = require "calls.live"
+local log = require "core.log"
+local media = require "core.media"
+local metrics = require "core.metrics"
+local pii = require "lib.pii"
+local record = require "calls.record"
+local store = require "calls.store"
+local task = require "core.task"
+local telephony = require "core.telephony"
+local time = require "lib.time"
+local timer = require "core.timer"
+local verbs = require "calls.verbs"
+
+local Call = {}
+Call.__index = Call
+
+--- @param fields table  id, tenant, slot, node, fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
+function Call.new(fields)
+  local call = setmetatable(fields, Call)
+  call.status = call.status or "ringing"
+  call.state = call.state or "start"
+  call.visit = call.visit or 0
+  call.data = call.data or {}
+  call.journal = call.journal or journal.new()
+  call.digits = call.digits or {}
+  call.verbs = verbs.table
+  call.seed = call.seed or math.random(1, 2 ^ 31)
+  call.next_play = 0
+  call.legs = {}
+  call.states = call.states or {}
+  return call
+end
+
+--- What a successor needs, as JSON.
+local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file",
+  "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
+  "outcome", "lead", "trace", "states", "node", "up", "failure", "dial" }
+
+function Call:head()
+  local head = {}
+  for _, name in ipairs(kept_fields) do head[name] = self[name] end
+  return head
+end
+
+--- Takes up a call from its record.
+function Call.restore(slot, fence, read)
+  local fields = { tenant = read.tenant, slot = slot.name, fence = fence }
+  for name, value in pairs(read.fields.head) do fields[name] = value end
+  fields.node = slot.node
+  local entries = {}
+  for name, entry in pairs(read.fields) do
+    local visit, n = name:match("^j(%d+)%.(%d+)$")
+    if visit and tonumber(visit) == fields.visit then entries[tonumber(n)] = entry end
+  end
+  fields.journal = journal.new(entries)
+  fields.digits = {}
+  for digit in (read.fields.digits or ""):gmatch(".") do table.insert(fields.digits, digit) end
+  return Call.new(fields)
+end
+
+-- the record -------------------------------------------------------------------------------------------------------------
+
+--- Writes to the record. While Redis is away the call goes on and is written whole when it is back.
+function Call:keep(fields, drop)
+  if self.stale then return nil, { code = "stale", text = "another worker owns the call" } end
+  local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
+  if ok then return true end
+  if err.code == "stale" then
+    self:lost()
+    return nil, err
+  end
+  if not self.unwritten then
+    self.unwritten = true
+    log.warn("call.record_not_written", { call = self.id, text = err.text })
+    task.spawn(function()
+      while self.unwritten and not self.removed and not self.stale do
+        task.sleep(500)
+        self:keep_all()
+      end
+    end)
+  end
+  return nil, err
+end
+
+function Call:keep_all()
+  local fields = { head = self:head(), digits = table.concat(self.digits) }
+  for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = entry end
+  if record.write(self.tenant, self.slot, self.id, self.fence, fields) then self.unwritten = nil end
+end
+
+function Call:keep_head() return self:keep{ head = self:head() } end
+
+--- Changes the row, with an event of the change. Returns false when another worker owns the call.
+function Call:change(fields, event)
+  local ok, mine = pcall(audit.transaction, self.tenant, function(tx)
+    if not store.update(tx, self.row_id, self.fence, fields) then return false end
+    if event then
+      audit.event(tx, { type = event.type, subject = self.id, data = event.data, trace = self.trace })
+    end
+    return true
+  end)
+  if not ok then
+    log.error("call.row_not_written", { call = self.id, text = tostring(mine) })
+    return nil
+  end
+  if mine == false then
+    -- affected = 0 also when nothing changed; the fence itself decides
+    log.warn("call.fenced", { call = self.id, fence = self.fence })
+    self:lost()
+  end
+  live.changed(self.tenant)
+  return mine
+end
+
+-- events -------------------------------------------------------------------------------------------------------------------
+
+--- Waits until one of kinds happens: kind, ... ; "timeout" after ms. "gone" and "frozen" always end it.
+function Call:await(kinds, ms)
+  if self.frozen then return "frozen" end
+  if self.gone_why and not self.ending_waits then return "gone" end
+  local clock_over
+  local result = { task.wait(function(resume)
+    self.waiter = { kinds = kinds, resume = resume }
+    if ms then clock_over = timer.after(ms, function() resume("timeout") end) end
+  end) }
+  self.waiter = nil
+  if clock_over then clock_over:cancel() end
+  return unpack(result)
+end
+
+--- Tells the waiting task. Returns whether it was waiting for this.
+function Call:happen(kind, ...)
+  local waiter = self.waiter
+  if waiter and (waiter.kinds[kind] or kind == "gone" or kind == "frozen") then
+    self.waiter = nil
+    waiter.resume(kind, ...)
+    return true
+  end
+  return false
+end
+
+function Call:on_digit(digit)
+  if self.over or self.gone_why then return end
+  metrics.count("call_digits_total", nil, 1, "keys heard")
+  self.digits[#self.digits + 1] = digit
+  -- Written before it acts: an acknowledged digit is never lost.
+  self:keep{ digits = self.secret and "" or table.concat(self.digits) }
+  self:happen("digit", digit)
+end
+
+function Call:take_digit()
+  return table.remove(self.digits, 1)
+end
+
+function Call:on_media(kind, id, position)
+  if kind == "silent" then log.info("call.hears_nothing", { call = self.id }) end
+  self:happen(kind, id, position)
+end
+
+-- what verbs do --------------------------------------------------------------------------------------------------------------
+
+function Call:request(method, path, body)
+  return telephony.request(self.slot, method, path, body)
+end
+
+function Call:answer()
+  if self.up then return true end
+  local status, body = self:request("POST", "/channels/" .. self.channel .. "/answer")
+  if status ~= 204 then
+    if status == 404 then return nil, { code = "gone", text = "the caller has hung up" } end
+    return nil, { code = "failed", text = "the call could not be answered: " .. tostring(type(body) == "table" and (body.text or body.message) or status) }
+  end
+  self:answered()
+  return true
+end
+
+--- The call is up: by our answer, or by the other side's.
+function Call:answered()
+  if self.up then return end
+  self.up, self.status, self.answered_us = true, "connected", clock.wall_us()
+  self:keep_head()
+  self:change({ status = "connected", answer_time = time.sql(self.answered_us) }, { type = "call.answered", data = { direction = self.direction } })
+end
+
+--- The caller's leg with its media, opened when sound is first needed.
+function Call:sound(early)
+  if not early then
+    local ok, err = self:answer()
+    if not ok then return nil, err end
+  end
+  if self.leg then return self.leg end
+  local leg, err = media.leg(self.slot, {
+    id = self.id .. ".a", channel = self.channel, codec = "ulaw", on_media = function(...) self:on_media(...) end,
+  })
+  if not leg then
+    if err.code == "not_found" then return nil, { code = "gone", text = "the caller has hung up" } end
+    return nil, err
+  end
+  if self.over or self.frozen then
+    leg:close(self.frozen)
+    return nil, { code = "gone", text = "the call has ended" }
+  end
+  self.leg = leg
+  return leg
+end
+
+function Call:hangup(cause, by)
+  self.hangup_by = self.hangup_by or by or "flow"
+  self.cause_sent = cause or 16
+  local status, body = self:request("DELETE", ("/channels/%s?reason_code=%d"):format(self.channel, cause or 16))
+  if status == 404 then self:on_gone("channel gone") end
+  return status ~= nil, body
+end
+
+-- the flow's side --------------------------------------------------------------------------------------------------------------
+
+function Call:info()
+  local info = { id = self.id, from = self.from, to = self.to, direction = self.direction, started_us = self.started_us,
+                 seed = (self.seed + self.visit * 7919) % 2 ^ 31 }
+  if self.state == "ended" then info.why = self.why end
+  if self.state == "failed" then info.error = self.error_text end
+  return info
+end
+
+function Call:moved()
+  if #self.states < 200 then self.states[#self.states + 1] = { state = self.state, at = clock.rfc3339(clock.wall_us()) } end
+  audit.live(self.tenant, { name = "call.state", call = self.id, state = self.state })
+  local state, visit = self.state, self.visit
+  task.spawn(function()
+    if self.visit == visit then self:change({ state = state }, { type = "call.state", data = { state = state } }) end
+  end)
+end
+
+--- Begins the flow of a new call.
+function Call:begin(start)
+  flow.enter(self, start)
+end
+
+--- The flow has ended by itself (or its `ended` state has run).
+function Call:finished()
+  if self.gone_why then return self:close() end
+  self.outcome = self.outcome or "done"
+  self:keep_head()
+  if self.up then task.sleep(200) end  -- the last words are on their way
+  if not self.gone_why then self:hangup(16, "flow") end
+end
+
+--- The flow cannot go on: the fallback, which is data, is next.
+function Call:failed(kind, text, file, line)
+  log.warn("flow.failed", { call = self.id, tenant = self.tenant.slug, kind = kind, text = text, file = file, line = line, state = self.state })
+  local where = file and ("%s:%s: "):format(file, tostring(line or "?")) or ""
+  if kind ~= "error" and kind ~= "strikes" then
+    require("scripts").log(self.tenant, { level = "error", call_id = self.row_id, state = self.state, bundle_hash = self.hash, file = file, line = line,
+      text = ("the call went to its fallback (%s): %s"):format(kind, text) })
+  end
+  self.failure = (where .. text):sub(1, 500)
+  task.spawn(function()
+    self:change({ failure = self.failure }, { type = "script.failed", data = { kind = kind, file = file, line = line, state = self.state } })
+  end)
+  if self.gone_why then
+    self.over = true
+    return self:close()
+  end
+  self:fall()
+end
+
+--- Runs the fallback: says, then voicemail, transfer or hangup.
+function Call:fall(status)
+  if self.fallen_task then return end
+  self.fallen, self.fallen_task = true, true
+  self.outcome = "fallback"
+  self:keep_head()
+  local fallback = require("calls.fallback").of(self)
+  task.spawn(function()
+    if status or fallback.transfer then self:change{ status = status or "escalated" } self.status = status or "escalated" end
+    local ok, err = pcall(require("calls.fallback").run, self, fallback)
+    if not ok then log.error("fallback.failed", { call = self.id, text = tostring(err) }) end
+    if self.frozen or self.stale or self.gone_why then return end
+    self:hangup(16, "platform")
+  end)
+end
+
+--- Somebody asks for a human: whatever runs is left for the fallback.
+function Call:escalate()
+  if self.over or self.gone_why then return nil, { code = "gone", text = "the call has ended" } end
+  if self.fallen then return nil, { code = "exists", text = "the call is at its fallback already" } end
+  flow.leave(self)
+  self.over = false
+  self:happen("frozen")  -- the running verb lets go without an answer
+  if self.leg then self.leg:stop(0) end
+  self:fall("escalated")
+  return true
+end
+
+-- ends --------------------------------------------------------------------------------------------------------------------------
+
+--- The caller's channel has left.
+function Call:on_gone(why, cause)
+  if self.gone_why then return end
+  self.gone_why = why
+  self.cause = cause or self.cause_sent or self.cause
+  self.hangup_by = self.hangup_by or "caller"
+  for _, other in pairs(self.legs) do other:end_dial() end
+  self:happen("gone", why)
+  if self.leg then
+    self.leg:close(false)
+    self.leg = nil
+  end
+  -- A verb that was waiting ends in its own task first (a recording closes its file).
+  task.spawn(function()
+    task.sleep(0)
+    flow.ended(self, self.hangup_by)
+  end)
+end
+
+--- Everything has run: the row is closed, the record goes.
+function Call:close()
+  if self.removed then return end
+  self.removed, self.over = true, true
+  local now = clock.wall_us()
+  local answered = self.answered_us
+  local status = answered and (self.status == "escalated" and "escalated" or "completed") or "failed"
+  if not answered and not self.failure then
+    self.failure = self.direction == "outbound" and "the call was not answered" or "the caller hung up before the call was answered"
+  end
+  local outcome = self.outcome or (answered and "hangup" or "unanswered")
+  self.status = status
+  local fields = {
+    status = status, end_time = time.sql(now), duration_seconds = math.floor((now - (answered or now)) / 1e6 + 0.5), state = self.state,
+    outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self.failure,
+    timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states) }),
+  }
+  local function attempt()
+    return self:change(fields, { type = "call.ended", data = { status = status, outcome = outcome, by = self.hangup_by,
+      seconds = fields.duration_seconds } })
+  end
+  -- The row must be closed, also when the database is away for a while: the record stays until it is.
+  local wait = 200
+  while attempt() == nil do
+    task.sleep(wait)
+    wait = math.min(wait * 2, 5000)
+    if self.stale then return end
+  end
+  record.remove(self.slot, self.id, self.fence)
+  metrics.count("calls_ended_total", { status = status, direction = self.direction }, 1, "calls that ended")
+  if self.on_removed then self.on_removed(self) end
+end
+
+--- The slot is being given away: nothing new is begun; what is under way stays for the successor.
+function Call:freeze()
+  self.frozen = true
+  self:happen("frozen")
+end
+
+--- Another worker owns the call (or will): this copy is dropped without touching Asterisk or the record.
+function Call:lost()
+  if self.stale then return end
+  self.stale = true
+  self.frozen = true
+  flow.leave(self)
+  self:happen("frozen")
+  for _, other in pairs(self.legs) do other:leave() end
+  if self.recorder then self.recorder:abandon() end
+  if self.leg then
+    self.leg:close(true)
+    self.leg = nil
+  end
+  if self.on_removed then self.on_removed(self) end
+end
+
+return Call

@@ -1,0 +1,476 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The calls of this worker: made from what Asterisk says, taken up from what a predecessor left, given on when a slot goes.
+local audit = require "audit"
+local Call = require "calls.call"
+local clock = require "core.clock"
+local crypto = require "core.crypto"
+local flow = require "flow"
+local json = require "core.json"
+local live = require "calls.live"
+local log = require "core.log"
+local metrics = require "core.metrics"
+local pii = require "lib.pii"
+local promise = require "lib.promise"
+local record = require "calls.record"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local rules = require "scripts.rules"
+local scripts = require "scripts"
+local store = require "calls.store"
+local task = require "core.task"
+local telephony = require "core.telephony"
+local tenants = require "tenants"
+local time = require "lib.time"
+local transfer = require "calls.transfer"
+local trunks = require "calls.trunks"
+
+local driver = {}
+
+local by_id = {}        -- call id -> call
+local by_channel = {}   -- SIP channel id -> call, or a promise while it is being made
+local slots = {}        -- slot name -> { calls = { [id] = call }, count, boot, ready, node, commands }
+
+local function slot_of(name)
+  local slot = slots[name]
+  if not slot then
+    slot = { name = name, calls = {}, count = 0, node = name:match("^(.-)%.") }
+    slots[name] = slot
+  end
+  return slot
+end
+
+local function enlist(call)
+  local slot = slot_of(call.slot)
+  by_id[call.id], by_channel[call.channel] = call, call
+  slot.calls[call.id] = call
+  slot.count = slot.count + 1
+  telephony.set_calls(call.slot, slot.count)
+  metrics.gauge("calls_active", nil, driver.count(), "calls this worker has")
+  call.on_removed = function()
+    if by_id[call.id] ~= call then return end
+    by_id[call.id] = nil
+    if by_channel[call.channel] == call then by_channel[call.channel] = nil end
+    slot.calls[call.id] = nil
+    slot.count = slot.count - 1
+    telephony.set_calls(call.slot, slot.count)
+    metrics.gauge("calls_active", nil, driver.count(), "calls this worker has")
+    if slot.giving then driver.flush(slot) end
+  end
+end
+
+local count = 0
+function driver.count()
+  count = 0
+  for _, slot in pairs(slots) do count = count + slot.count end
+  return count
+end
+
+function driver.find(id) return by_id[id] end
+
+local function new_id(slot_name)
+  local node, number = slot_name:match("^(.-)%.(%d+)$")
+  return ("c-%s-%s-%s"):format(node, number, crypto.b64url(crypto.random(15)):gsub("[-_]", "x"))
+end
+
+--- The slot's name in a call's public id.
+function driver.slot_in(id)
+  local node, number = tostring(id):match("^c%-(%w+)%-(%d+)%-%w+$")
+  return node and node .. "." .. number
+end
+
+-- new calls ------------------------------------------------------------------------------------------------------------------
+
+--- Chooses version and flow of a new call, and begins. Without a flow the operator's fallback answers.
+function driver.begin(call, flow_file)
+  local hash = scripts.live(call.tenant)
+  local report = hash and scripts.report(call.tenant, hash)
+  local number = call.direction == "inbound" and call.to or call.from_number or call.to
+  call.file = flow_file or (report and rules.flow_for(report.bundle, number))
+  call.hash = hash
+  local declared = report and call.file and report.flows[call.file]
+  if not declared then
+    call.hash = hash
+    call:failed("no_flow", hash and ("no flow is set for the number %s"):format(tostring(number)) or "no bundle is published")
+    return
+  end
+  call:change{ flow = call.file, bundle_hash = hash }
+  call:begin(declared.start)
+end
+
+local function insert_row(call, boot)
+  local inserted
+  audit.transaction(call.tenant, function(tx)
+    inserted = store.insert(tx, {
+      public_id = call.id, direction = call.direction, phone_number = pii.seal(call.tenant, "call.phone_number", call.other),
+      phone_hash = pii.hash(call.tenant, "phone", call.other), our_number = call.direction == "inbound" and call.to or call.from,
+      start_time = time.sql(call.started_us), campaign_id = call.campaign_id, node = call.node, slot = call.slot, channel_id = call.channel,
+      node_boot = boot, fence = call.fence, trace = call.trace, effect_key = call.effect_key, created_by = call.created_by,
+    })
+    if inserted then
+      audit.event(tx, { type = "call.started", subject = call.id, trace = call.trace, data = { direction = call.direction,
+        phone = pii.tag(call.tenant, "phone", call.other) } })
+    end
+    return true
+  end)
+  return inserted
+end
+
+local function refuse(slot_name, channel, cause, why, detail)
+  log.warn("call.refused", { slot = slot_name, why = why, endpoint = detail.endpoint, number = detail.number })
+  metrics.count("calls_refused_total", { why = why }, 1, "calls that belong to nobody")
+  telephony.request(slot_name, "DELETE", ("/channels/%s?reason_code=%d"):format(channel, cause))
+end
+
+--- A SIP channel without a record: a new call, or one whose start was lost.
+local function start_inbound(slot_name, channel)
+  local known = by_channel[channel.id]
+  if known then return end  -- StasisStart and the list meet: once is enough
+  by_channel[channel.id] = promise.new()
+  local ok, err = pcall(function()
+    local app_data = channel.dialplan and channel.dialplan.app_data or ""
+    local endpoint = app_data:match("^[^,]*,([^,]*)")
+    local exten = channel.dialplan and channel.dialplan.exten or ""
+    local tenant, trunk, number = trunks.whose(endpoint or "", exten)
+    if not tenant then
+      by_channel[channel.id] = nil
+      return refuse(slot_name, channel.id, 1, trunk, { endpoint = endpoint, number = exten })
+    end
+    local at = telephony.slot(slot_name)
+    if not at then by_channel[channel.id] = nil return end
+    local caller = channel.caller and channel.caller.number or ""
+    local from = trunks.parse(tenant, caller)
+    local call = Call.new{
+      id = new_id(slot_name), tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = channel.id, direction = "inbound",
+      from = from and from.e164 or (caller ~= "" and caller or nil), to = number, trunk_id = trunk.id, started_us = clock.wall_us(),
+      trace = crypto.hex(crypto.random(16)), up = channel.state == "Up",
+    }
+    call.other = call.from
+    local boot = slot_of(slot_name).boot or "?"
+    local inserted = insert_row(call, boot)
+    if inserted then
+      call.row_id = inserted.id
+    else
+      -- Its row is there: a worker died between the row and the record.
+      local row = store.by_channel(tenant.db, at.node, boot, channel.id)
+      if row.end_time then by_channel[channel.id] = nil return refuse(slot_name, channel.id, 16, "ended before", { endpoint = endpoint }) end
+      call.id, call.row_id, call.started_us = row.public_id, row.id, time.us(row.start_time)
+      store.take(tenant.db, row.id, call.fence)
+    end
+    enlist(call)
+    call:keep_head()
+    live.changed(tenant)
+    metrics.count("calls_started_total", { direction = "inbound" }, 1, "calls that began")
+    driver.begin(call)
+  end)
+  if not ok then
+    if type(by_channel[channel.id]) == "table" and by_channel[channel.id].give then by_channel[channel.id] = nil end
+    log.error("call.not_started", { slot = slot_name, channel = channel.id, text = tostring(err) })
+  end
+end
+
+--- Places a call. Returns the call's public id at once; what becomes of it is told by its row and events.
+--- @param given table  to (text), campaign_id, flow, created_by, trace
+function driver.place(tenant, given)
+  local slot_name, err = telephony.pick()
+  if not slot_name then return nil, err end
+  local at = telephony.slot(slot_name)
+  local number = trunks.parse(tenant, given.to)
+  local id = new_id(slot_name)
+  local call = Call.new{
+    id = id, tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = "pc-" .. id, direction = "outbound",
+    from = trunks.caller_id(tenant), to = number and number.e164 or given.to, started_us = clock.wall_us(), trace = given.trace,
+    campaign_id = given.campaign_id, created_by = given.created_by,
+  }
+  call.other, call.from_number = call.to, call.from
+  local inserted = insert_row(call, slot_of(slot_name).boot or "?")
+  call.row_id = inserted.id
+  enlist(call)
+  call:keep_head()
+  live.changed(tenant)
+  metrics.count("calls_started_total", { direction = "outbound" }, 1, "calls that began")
+  task.spawn(function()
+    local function fail(text, cause)
+      call.failure = text
+      call:on_gone("not reached", cause)
+    end
+    if not number or not number.possible then
+      return fail(("%s is not a possible phone number"):format(given.to), 28)
+    end
+    local trunk, problem = trunks.outbound(tenant)
+    if not trunk then return fail(problem.text, 27) end
+    call.trunk_id, call.flow_file = trunk.id, given.flow
+    call:keep_head()
+    local status, body = telephony.request(slot_name, "POST", "/channels/" .. call.channel, {
+      endpoint = ("PJSIP/%s@%s"):format(call.to, trunks.endpoint(trunk)), app = at.app, appArgs = "out," .. id,
+      callerId = call.from, timeout = 45, formats = "ulaw,alaw",
+    })
+    if status ~= 200 then
+      return fail("the call could not be dialled: " .. tostring(type(body) == "table" and (body.text or body.message) or status), 27)
+    end
+    -- The ring's end is told by ChannelDestroyed; should that be lost, the channel is looked up.
+    task.sleep(50000)
+    while by_id[id] == call and not call.up and not call.gone_why do
+      if telephony.request(slot_name, "GET", "/channels/" .. call.channel) == 404 then return fail("the call was not answered", 19) end
+      task.sleep(5000)
+    end
+  end)
+  return id
+end
+
+-- events -------------------------------------------------------------------------------------------------------------------------
+
+local function on_stasis_start(slot_name, event)
+  local channel, args = event.channel, event.args or {}
+  if args[1] == "leg" then
+    local dial = transfer.dials[channel.id]
+    if dial then dial:on_start() end
+  elseif args[1] == "out" then
+    local call = by_id[args[2] or ""]
+    if call and not call.up then
+      call:answered()
+      driver.begin(call, call.flow_file)
+    end
+  else
+    start_inbound(slot_name, channel)
+  end
+end
+
+local function on_left(event, why)
+  local id = event.channel and event.channel.id
+  local dial = transfer.dials[id]
+  if dial then return dial:on_end(event.cause) end
+  local call = by_channel[id]
+  if call and call.on_gone then call:on_gone(why, event.cause or call.cause) end
+end
+
+local handlers = {
+  StasisStart = on_stasis_start,
+  StasisEnd = function(_, event) on_left(event, "hung up") end,
+  ChannelDestroyed = function(_, event)
+    local call = by_channel[event.channel and event.channel.id]
+    if call and call.direction == "outbound" and not call.up and call.on_gone then
+      local causes = { [17] = "the other side is busy", [19] = "nobody answered", [21] = "the other side rejected the call",
+        [34] = "the carrier has no line free", [1] = "the carrier does not know the number" }
+      call.failure = causes[event.cause] or ("the call was not answered (cause %s)"):format(tostring(event.cause))
+      call.hangup_by = "carrier"
+    end
+    on_left(event, "hung up")
+  end,
+  ChannelHangupRequest = function(_, event)
+    local call = by_channel[event.channel and event.channel.id]
+    if call and call.on_gone and event.cause and not call.cause_sent then call.cause = event.cause end
+  end,
+  ChannelDtmfReceived = function(_, event)
+    local call = by_channel[event.channel and event.channel.id]
+    if call and call.on_digit then call:on_digit(event.digit) end
+  end,
+}
+
+local function on_event(slot_name, event)
+  local handle = handlers[event.type]
+  if handle then handle(slot_name, event) end
+end
+
+-- taking up --------------------------------------------------------------------------------------------------------------------------
+
+local function take_up(slot, at, id, present)
+  local read, err = record.read(slot.name, id, function(tenant_id) return tenants.get(tenant_id) end)
+  if not read then
+    if err then
+      log.error("call.not_read", { call = id, text = err.text })
+    else
+      record.forget(slot.name, id)
+    end
+    return nil
+  end
+  if not read.fields.head then
+    record.remove(slot.name, id, at.fence)
+    return nil
+  end
+  local call = Call.restore(at, at.fence, read)
+  call.other = call.direction == "inbound" and call.from or call.to
+  enlist(call)
+  store.take(call.tenant.db, call.row_id, call.fence)
+  local kept = call:keep_head()
+  log.info("call.taken_up", { call = id, slot = slot.name, state = call.state, visit = call.visit, channel = present and present.state or "gone" })
+  metrics.count("calls_taken_up_total", nil, 1, "calls taken up from another worker")
+  task.spawn(function()
+    if not present then
+      call.hangup_by = call.hangup_by or "caller"
+      if call.ending then
+        call.gone_why = "gone meanwhile"
+        call.ending = true
+        return flow.resume(call)
+      end
+      return call:on_gone("gone meanwhile")
+    end
+    if present.state == "Up" and call.direction == "outbound" and not call.up then
+      call:answered()
+      return driver.begin(call)
+    end
+    if call.direction == "outbound" and not call.up then return end  -- still ringing
+    -- Sound first: each millisecond without it is silence in somebody's ear.
+    if call.up then call:sound() end
+    if call.fallen then
+      call.fallen_task = nil
+      return call:fall(call.status == "escalated" and "escalated" or nil)
+    end
+    if call.visit == 0 then return driver.begin(call) end
+    flow.resume(call)
+  end)
+  return call, kept
+end
+
+local function on_ready(slot_name, first, predecessor, channels, bridges)
+  local slot = slot_of(slot_name)
+  local at = telephony.slot(slot_name)
+  if not at then return end
+  slot.giving, slot.ready = nil, true
+  if first then
+    local _, info = telephony.request(slot_name, "GET", "/asterisk/info")
+    slot.boot = info and info.status and info.status.startup_time or slot.boot or "?"
+    if not slot.commands then
+      slot.commands = redis.subscribe(rediskey("slot:", slot_name), function(text) driver.command(text) end)
+    end
+    task.spawn(trunks.reconcile, slot_name)
+  end
+  local present = {}
+  for _, channel in ipairs(channels) do present[channel.id] = channel end
+
+  -- Calls we have already: their fence may be a new one, their channel may have gone unheard.
+  for _, call in pairs(slot.calls) do
+    call.fence = at.fence
+    if not present[call.channel] and (call.up or call.direction == "inbound") and not call.gone_why then call:on_gone("gone unheard") end
+  end
+  local ids, err = record.list(slot_name)
+  if not ids then
+    log.error("slot.records_not_read", { slot = slot_name, text = err.text })
+  else
+    for _, id in ipairs(ids) do
+      if not by_id[id] then
+        local ok, problem = pcall(function()
+          local channel_of
+          local read_first = record.read(slot_name, id, function(tenant_id) return tenants.get(tenant_id) end)
+          if read_first and read_first.fields.head then channel_of = present[read_first.fields.head.channel] end
+          take_up(slot, at, id, channel_of)
+        end)
+        if not ok then log.error("call.not_taken_up", { call = id, text = tostring(problem) }) end
+      end
+    end
+  end
+  -- SIP channels that nobody knows: calls whose start was lost.
+  if ids then
+    for _, channel in ipairs(channels) do
+      local name = channel.name or ""
+      if name:match("^PJSIP/") and not by_channel[channel.id] and not channel.id:match("^p[cm]%-") then
+        task.spawn(start_inbound, slot_name, channel)
+      elseif channel.id:match("^pc%-") and not by_channel[channel.id] and not transfer.dials[channel.id] and not first then
+        telephony.request(slot_name, "DELETE", "/channels/" .. channel.id)  -- a second party whose call has ended
+      end
+    end
+    local living = {}
+    for _, call in pairs(slot.calls) do
+      living[#living + 1] = call.id .. ".a"
+      for leg_id in pairs(call.legs) do living[#living + 1] = leg_id end
+      if call.dial then living[#living + 1] = call.dial.leg_id end
+    end
+    if not first then telephony.sweep(slot_name, channels, bridges, living) end
+  end
+  log.info("slot.ready", { slot = slot_name, first = first, predecessor = predecessor, calls = slot.count, channels = #channels })
+end
+
+local function on_lost(slot_name, why)
+  local slot = slot_of(slot_name)
+  slot.ready = false
+  if why == "disconnected" then return end  -- the socket comes back by itself; calls stay ours
+  if slot.commands then
+    slot.commands:close()
+    slot.commands = nil
+  end
+  local calls = {}
+  for _, call in pairs(slot.calls) do calls[#calls + 1] = call end
+  for _, call in ipairs(calls) do call:lost() end
+  log.info("slot.lost", { slot = slot_name, why = why, calls = #calls })
+end
+
+--- Planned hand-over: every call ends its step; when all are written the successor may begin.
+function driver.flush(slot)
+  if slot.flushing then return end
+  slot.flushing = true
+  task.spawn(function()
+    for _, call in pairs(slot.calls) do
+      call:freeze()
+    end
+    task.sleep(0)
+    for _, call in pairs(slot.calls) do
+      if call.recorder then call.recorder:close(nil) end
+      if not call.stale then call:keep_all() end
+    end
+    telephony.flushed(slot.name)
+    slot.flushing = nil
+  end)
+end
+
+local function on_giving(slot_name)
+  local slot = slot_of(slot_name)
+  slot.giving = true
+  driver.flush(slot)
+end
+
+-- commands from other workers ------------------------------------------------------------------------------------------------------
+
+--- { id =, what = "escalate", reply = channel } on the slot's channel; the owner acts and answers.
+function driver.command(text)
+  local command = json.decode(text)
+  if type(command) ~= "table" then return end
+  local call = by_id[command.id or ""]
+  if not call then return end
+  local ok, err
+  if command.what == "escalate" then
+    ok, err = call:escalate()
+  elseif command.what == "hangup" then
+    ok, err = call:hangup(16, "agent")
+  end
+  if command.reply then
+    redis.call("PUBLISH", command.reply, json.encode{ ok = ok and true or false, code = err and err.code, text = err and err.text })
+  end
+end
+
+--- Asks the owner of a call to do something. Returns true | nil, err.
+function driver.tell(id, what)
+  local call = by_id[id]
+  if call then
+    if what == "escalate" then return call:escalate() end
+    return call:hangup(16, "agent")
+  end
+  local slot_name = driver.slot_in(id)
+  if not slot_name then return nil, { code = "not_found", text = "there is no such call" } end
+  local reply = rediskey("reply:", crypto.hex(crypto.random(8)))
+  local answer = promise.new()
+  local subscription = redis.subscribe(reply, function(text) answer:give(json.decode(text)) end)
+  task.sleep(20)  -- the subscription is on its way first
+  redis.call("PUBLISH", rediskey("slot:", slot_name), json.encode{ id = id, what = what, reply = reply })
+  task.spawn(function()
+    task.sleep(3000)
+    answer:give(nil)
+  end)
+  local result = answer:wait()
+  subscription:close()
+  if not result then return nil, { code = "timeout", text = "the worker that has the call did not answer" } end
+  if not result.ok then return nil, { code = result.code or "failed", text = result.text or "it could not be done" } end
+  return true
+end
+
+--- Registers with the core. Called once at start, before the first event can come.
+function driver.start()
+  telephony.serve{ on_ready = on_ready, on_lost = on_lost, on_giving = on_giving, on_event = on_event }
+  trunks.listen(function()
+    local nodes = {}
+    for name, slot in pairs(slots) do
+      if slot.ready and telephony.slot(name) then nodes[slot.node] = nodes[slot.node] or name end
+    end
+    return nodes
+  end)
+end
+
+return driver

@@ -1,0 +1,41 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The fallback of a call whose flow cannot go on: data from its bundle, else the operator's.
+local config = require "core.config"
+local rules = require "scripts.rules"
+local scripts = require "scripts"
+local verbs = require "calls.verbs"
+
+local fallback = {}
+
+local function operators()
+  local own = config.fallback or {}
+  local say = own.say ~= "" and own.say or nil
+  if own.transfer and own.transfer ~= "" then return { say = say, transfer = own.transfer } end
+  if own.voicemail then return { say = say, voicemail = true } end
+  return { say = say, hangup = true }
+end
+
+function fallback.of(call)
+  if call.hash then
+    local ok, report = pcall(scripts.report, call.tenant, call.hash)
+    local given = ok and report and report.bundle and report.bundle.fallback
+    if given and not rules.fallback_problem(given) then return given end
+  end
+  return operators()
+end
+
+--- Runs it to its end. Ends early when the caller goes or the slot is given away.
+function fallback.run(call, data)
+  local act = verbs.table
+  if data.say then
+    local _, err = act.say(call, { data.say, {} }, {})
+    if err and (err.code == "gone" or err.code == "frozen") then return end
+  end
+  if data.voicemail then
+    act.record(call, { { seconds = 120, silence = 4, finish = "#", beep = true } }, { key = call.id .. ":fallback" })
+  elseif data.transfer then
+    act.transfer(call, { data.transfer, { timeout = 30, record = true } }, { key = call.id .. ":fallback" })
+  end
+end
+
+return fallback

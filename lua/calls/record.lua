@@ -1,0 +1,109 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The copy of a call in Redis, for its successor. Everything but the fence is sealed with the tenant's key.
+---
+---   {prefix}call:{n1.7}:<id>   hash: fence, tenant, head (sealed JSON), j<visit>.<n> (sealed JSON), digits (sealed)
+---   {prefix}calls:{n1.7}       set of the ids of the slot's calls
+---
+--- A write with an older fence than the record's is refused ("stale"): somebody else owns the call now.
+--- While Redis is away writes fail with "closed"; the call goes on and the owner writes it again when Redis is back.
+local crypto = require "core.crypto"
+local json = require "core.json"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+
+local record = {}
+
+-- KEYS: call, set. ARGV: fence, id, how many fields to delete, names..., then name value pairs.
+local write = redis.script [[
+  local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
+  if fence > tonumber(ARGV[1]) then return 'stale' end
+  local drop = tonumber(ARGV[3])
+  local set = { 'fence', ARGV[1] }
+  for i = 4 + drop, #ARGV do set[#set + 1] = ARGV[i] end
+  if drop > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV, 4, 3 + drop)) end
+  redis.call('HSET', KEYS[1], unpack(set))
+  redis.call('EXPIRE', KEYS[1], 172800)
+  redis.call('SADD', KEYS[2], ARGV[2])
+  return 'ok'
+]]
+
+local remove = redis.script [[
+  local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
+  if fence > tonumber(ARGV[1]) then return 'stale' end
+  redis.call('DEL', KEYS[1])
+  redis.call('SREM', KEYS[2], ARGV[2])
+  return 'ok'
+]]
+
+local function call_key(slot, id) return rediskey("call:{", slot, "}:", id) end
+local function set_key(slot) return rediskey("calls:{", slot, "}") end
+
+local seal_keys = setmetatable({}, { __mode = "k" })
+local function seal_key(tenant)
+  local key = seal_keys[tenant]
+  if not key then
+    key = crypto.derive(tenant.key, "call-record")
+    seal_keys[tenant] = key
+  end
+  return key
+end
+
+local function answer(reply, err)
+  if not reply then return nil, err end
+  if reply == "stale" then return nil, { code = "stale", text = "another worker owns the call now" } end
+  return true
+end
+
+--- Writes fields (values are sealed here) and drops others.
+--- @param fields table  name -> Lua value (kept as JSON)
+--- @param drop table|nil  names
+function record.write(tenant, slot, id, fence, fields, drop)
+  local args = { fence, id, drop and #drop or 0 }
+  for _, name in ipairs(drop or {}) do args[#args + 1] = name end
+  args[#args + 1] = "tenant"
+  args[#args + 1] = tenant.id
+  for name, value in pairs(fields) do
+    args[#args + 1] = name
+    args[#args + 1] = crypto.seal(seal_key(tenant), json.encode(value), id .. ":" .. name)
+  end
+  return answer(write:call({ call_key(slot, id), set_key(slot) }, unpack(args)))
+end
+
+function record.remove(slot, id, fence)
+  return answer(remove:call({ call_key(slot, id), set_key(slot) }, fence, id))
+end
+
+--- Ids of the calls a slot has records of.
+function record.list(slot)
+  local ids, err = redis.call("SMEMBERS", set_key(slot))
+  if not ids then return nil, err end
+  return ids
+end
+
+--- @param find_tenant function(id) -> tenant record
+--- @return table|nil  { tenant =, fence =, fields = { name = value } }; nil when there is none; nil, err
+function record.read(slot, id, find_tenant)
+  local reply, err = redis.call("HGETALL", call_key(slot, id))
+  if not reply then return nil, err end
+  if #reply == 0 then return nil end
+  local raw = {}
+  for i = 1, #reply, 2 do raw[reply[i]] = reply[i + 1] end
+  local tenant = find_tenant(tonumber(raw.tenant))
+  if not tenant then return nil, { code = "not_found", text = "the call's tenant is gone" } end
+  local fields = {}
+  for name, sealed in pairs(raw) do
+    if name ~= "fence" and name ~= "tenant" then
+      local text, problem = crypto.open(seal_key(tenant), sealed, id .. ":" .. name)
+      if not text then return nil, problem end
+      fields[name] = json.decode(text)
+    end
+  end
+  return { tenant = tenant, fence = tonumber(raw.fence), fields = fields }
+end
+
+--- A record whose call is not anybody's any more (its slot's set names it, its hash is gone).
+function record.forget(slot, id)
+  return redis.call("SREM", set_key(slot), id)
+end
+
+return record

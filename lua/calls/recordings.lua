@@ -1,0 +1,165 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Recordings: a list of segments. Each time a worker begins to write it opens a new segment with a random key of its own,
+--- wrapped by the tenant's; nothing is appended to another's segment after a crash.
+---
+--- A segment is a row of chunks, each: 4 bytes little-endian length, then AES-256-GCM of interleaved 16 bit PCM (left, right; 8 kHz)
+--- with nonce = chunk number, AAD = recording, segment, chunk, last-flag. A segment without a last chunk was cut short.
+local audit = require "audit"
+local bit = require "bit"
+local blob = require "core.blob"
+local crypto = require "core.crypto"
+local log = require "core.log"
+local media = require "core.media"
+local metrics = require "core.metrics"
+local store = require "calls.store"
+local time = require "lib.time"
+
+local recordings = {}
+
+local Recording = {}
+Recording.__index = Recording
+
+local function u32(n)
+  return string.char(bit.band(n, 255), bit.band(bit.rshift(n, 8), 255), bit.band(bit.rshift(n, 16), 255), bit.rshift(n, 24))
+end
+
+local function nonce(chunk) return ("\0"):rep(8) .. u32(chunk) end
+
+local function aad(public_id, segment, chunk, last)
+  return ("%s/%d/%d/%s"):format(public_id, segment, chunk, last and "last" or "more")
+end
+
+local function wrapping_key(tenant) return crypto.derive(tenant.key, "recording-keys") end
+
+--- Begins to record, or goes on with what a predecessor began under the same key.
+--- @param given table  kind, key (effect key), left (leg), right (leg or nil: what the left party hears)
+function recordings.open(call, given)
+  local tenant = call.tenant
+  local public_id = "rc_" .. crypto.hex(crypto.random(10))
+  local now = time.now()
+  local segment_key = crypto.random(32)
+  local row, blob_key
+  local ok, problem = pcall(audit.transaction, tenant, function(tx)
+    local inserted, err = store.recording_insert(tx, { public_id = public_id, call_id = call.row_id, kind = given.kind, effect_key = given.key, started_at = now })
+    if inserted then
+      row = { id = inserted.insert_id, public_id = public_id }
+    elseif err.code == "exists" then
+      row = store.recording_by_effect(tenant.db, given.key)
+    else
+      error(err.text, 0)
+    end
+    blob_key = ("recordings/%d/%s/%s"):format(tenant.id, row.public_id, crypto.hex(crypto.random(6)))
+    store.segment_insert(tx, { recording_id = row.id, blob_key = blob_key, started_at = now,
+      wrapped_key = crypto.seal(wrapping_key(tenant), segment_key, blob_key) })
+    return true
+  end)
+  if not ok then
+    log.error("recording.not_opened", { call = call.id, text = tostring(problem) })
+    return nil, { code = "failed", text = "the recording could not be opened" }
+  end
+  local before = 0
+  for _, segment in ipairs(store.segments(tenant.db, row.id)) do before = before + (segment.duration_ms or 0) / 1000 end
+  local self = setmetatable({
+    call = call, id = row.id, public_id = row.public_id, blob_key = blob_key, key = segment_key, chunk = 0, samples = 0, bytes = 0,
+    segment = store.segment_number(tenant.db, blob_key), seconds_before = before,
+  }, Recording)
+  local recorder, err = media.recorder{
+    left = given.left, right = given.right or given.left, left_source = "says", right_source = given.right and "says" or "hears",
+    on_audio = function(pcm, lost) self:write(pcm, lost) end,
+  }
+  if not recorder then return nil, err end
+  self.recorder = recorder
+  call.recorder = self
+  return self
+end
+
+function Recording:append(pcm, last)
+  local sealed = crypto.seal(self.key, pcm, aad(self.public_id, self.segment, self.chunk, last), nonce(self.chunk))
+  self.chunk = self.chunk + 1
+  self.bytes = self.bytes + #sealed + 4
+  local ok, err = blob.append(self.blob_key, u32(#sealed) .. sealed, last)
+  if not ok and not self.paused then
+    -- A full disk pauses recording, never the call.
+    self.paused = err.text
+    metrics.count("recordings_paused_total", nil, 1, "recordings that could not be written")
+    log.error("recording.paused", { call = self.call.id, recording = self.public_id, text = err.text })
+  end
+end
+
+function Recording:write(pcm, lost)
+  if lost > 0 then log.warn("recording.lost", { recording = self.public_id, frames = lost }) end
+  if self.paused then return end
+  self.samples = self.samples + #pcm / 4
+  self:append(pcm, false)
+end
+
+function Recording:seconds()
+  return math.floor((self.seconds_before + self.samples / 8000) * 10 + 0.5) / 10
+end
+
+--- Ends it. reason nil: the call moves on to another worker, only this segment ends.
+function Recording:close(reason)
+  if self.closed then return end
+  self.closed = true
+  self.recorder:close(true)
+  self:append("", true)
+  if self.call.recorder == self then self.call.recorder = nil end
+  local tenant, now = self.call.tenant, time.now()
+  local ok, err = pcall(audit.transaction, tenant, function(tx)
+    store.segment_close(tx, self.blob_key, self.chunk, self.bytes, math.floor(self.samples / 8), now)
+    if reason then
+      local duration_ms = math.floor(self:seconds() * 1000)
+      store.recording_close(tx, self.id, self.paused and "failed" or "stored", duration_ms, self.bytes, self.paused, now)
+      audit.event(tx, { type = "recording.stored", subject = self.public_id, trace = self.call.trace,
+        data = { call = self.call.id, milliseconds = duration_ms, reason = reason } })
+    end
+    return true
+  end)
+  if not ok then log.error("recording.not_closed", { recording = self.public_id, text = tostring(err) }) end
+end
+
+--- The call is another worker's now: stop without a word in the database.
+function Recording:abandon()
+  if self.closed then return end
+  self.closed = true
+  self.recorder:close(false)
+end
+
+--- The chunks of one segment: PCM text. What does not open ends it there.
+local function read_segment(tenant, public_id, segment)
+  local bytes = blob.get(segment.blob_key)
+  if not bytes then return "" end
+  local key, err = crypto.open(wrapping_key(tenant), segment.wrapped_key, segment.blob_key)
+  if not key then return nil, err end
+  local parts, at, chunk = {}, 1, 0
+  while at + 4 <= #bytes do
+    local a, b, c, d = bytes:byte(at, at + 3)
+    local size = a + b * 256 + c * 65536 + d * 16777216
+    local sealed = bytes:sub(at + 4, at + 3 + size)
+    if #sealed < size then break end  -- cut short by a crash
+    local pcm = crypto.open(key, sealed, aad(public_id, segment.segment_number, chunk, false))
+    if not pcm then
+      if crypto.open(key, sealed, aad(public_id, segment.segment_number, chunk, true)) == nil then
+        return nil, { code = "denied", text = "a chunk of the recording is damaged" }
+      end
+      break
+    end
+    parts[#parts + 1] = pcm
+    at, chunk = at + 4 + size, chunk + 1
+  end
+  return table.concat(parts)
+end
+
+--- A whole recording as WAV (two channels, 8 kHz, 16 bit).
+function recordings.wav(tenant, row)
+  local parts = {}
+  for i, segment in ipairs(store.segments(tenant.db, row.id)) do
+    local pcm, err = read_segment(tenant, row.public_id, segment)
+    if not pcm then return nil, err end
+    parts[i] = pcm
+  end
+  local pcm = table.concat(parts)
+  return "RIFF" .. u32(36 + #pcm) .. "WAVEfmt " .. u32(16) .. "\1\0\2\0" .. u32(8000) .. u32(32000) .. "\4\0\16\0data" .. u32(#pcm) .. pcm
+end
+
+return recordings

@@ -1,0 +1,147 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- /calls as in the Call Handler API of the requirements, recordings, trunks and numbers, and the WebSocket /ws/calls.
+local audit = require "audit"
+local calls = require "calls"
+local campaigns = require "campaigns"
+local cursor = require "lib.cursor"
+local json = require "core.json"
+local live = require "calls.live"
+local pii = require "lib.pii"
+local problem = require "lib.problem"
+local recordings = require "calls.recordings"
+local router = require "lib.router"
+local schema = require "lib.schema"
+local store = require "calls.store"
+local stream = require "audit.stream"
+local tenants = require "tenants"
+local trunks = require "calls.trunks"
+
+local routes = {}
+
+local everyone = { "admin", "supervisor", "agent", "platform" }
+local tenant_id = { type = "string", maxLength = 63 }
+local call_schema = { type = "object", additionalProperties = true, properties = { id = { type = "string" }, status = { type = "string" } } }
+
+local function not_found()
+  return problem.new(404, "call_not_found", "There is no such call. GET /calls lists them.")
+end
+
+local function place(ctx)
+  local body = ctx.body
+  local number = body.phoneNumber
+  if not number:match("^%+?[%d%s%-%(%)%./]+$") or not number:match("%d") then
+    problem.raise(422, "invalid_body", "A value is not valid: /phoneNumber must be a phone number such as +12025550123.",
+      { errors = { { pointer = "/phoneNumber", detail = "must be a phone number such as +12025550123" } } })
+  end
+  -- An unknown campaign does not stop a call: the number was meant to be rung.
+  local campaign = body.campaignId and campaigns.find(ctx.tenant, body.campaignId)
+  local id, err = calls.place(ctx.tenant, { to = number, campaign_id = campaign and campaign.id, flow = body.flow,
+    created_by = ctx.user.tenant and ctx.user.row or nil, trace = ctx.trace.id })
+  if not id then
+    return problem.new(503, "no_line", "The call could not be placed: " .. err.text .. ". Try again in a moment.", { headers = { ["Retry-After"] = "2" } })
+  end
+  return 201, { callId = id, id = id, status = "ringing", tenantId = ctx.tenant.slug }, { Location = "/calls/" .. id }
+end
+
+local function list(ctx)
+  local q = ctx.query
+  local before = q.cursor and cursor.decode("calls", q.cursor, 1)
+  local number = q.phone and trunks.parse(ctx.tenant, q.phone)
+  local rows = store.list(ctx.tenant.db, { status = q.status, active = q.active,
+    phone_hash = q.phone and pii.hash(ctx.tenant, "phone", number and number.e164 or q.phone) }, before, q.limit + 1)
+  local out = json.array{}
+  for i = 1, math.min(#rows, q.limit) do out[i] = calls.view(ctx.tenant, rows[i]) end
+  return 200, { calls = out, next = #rows > q.limit and cursor.encode("calls", rows[q.limit].id) or json.null }
+end
+
+local function read(ctx)
+  local row = store.by_public_id(ctx.tenant.db, ctx.params.callId)
+  if not row then return not_found() end
+  return 200, calls.view(ctx.tenant, row, true)
+end
+
+local function act(what, action)
+  return function(ctx)
+    local row = store.by_public_id(ctx.tenant.db, ctx.params.callId)
+    if not row then return not_found() end
+    if row.end_time then return problem.new(409, "call_ended", "The call has ended.") end
+    local ok, err = action(row.public_id)
+    if not ok then
+      if err.code == "gone" or err.code == "exists" then return problem.new(409, "call_" .. err.code, "It could not be done: " .. err.text .. ".") end
+      return problem.new(503, "call_unreachable", "It could not be done: " .. err.text .. ". Try again in a moment.")
+    end
+    audit.transaction(ctx.tenant, function(tx)
+      audit.record(tx, { actor = ctx:actor(), action = "call." .. what, subject = row.public_id, trace = ctx.trace.id })
+      return true
+    end)
+    return 202, { id = row.public_id, status = what == "escalate" and "escalated" or row.status }
+  end
+end
+
+local function download(ctx)
+  local row = store.recording(ctx.tenant.db, ctx.params.recordingId)
+  if not row then return problem.new(404, "recording_not_found", "There is no such recording.") end
+  local wav, err = recordings.wav(ctx.tenant, row)
+  if not wav then return problem.new(409, "recording_damaged", "The recording cannot be read: " .. err.text .. ".") end
+  audit.transaction(ctx.tenant, function(tx)
+    audit.record(tx, { actor = ctx:actor(), action = "recording.read", subject = row.public_id, trace = ctx.trace.id })
+    return true
+  end)
+  return 200, wav, { ["Content-Type"] = "audio/wav", ["Content-Disposition"] = ('attachment; filename="%s.wav"'):format(row.public_id) }
+end
+
+local function numbers(ctx)
+  local out = json.array{}
+  for i, row in ipairs(store.numbers_of(ctx.tenant.id)) do
+    out[i] = { number = row.e164, label = row.label, trunk = row.trunk, from = row.match }
+  end
+  return 200, { numbers = out }
+end
+
+local function set_trunk(ctx)
+  local body = ctx.body
+  local tenant = tenants.get(ctx.params.tenant)
+  if not tenant then return problem.new(404, "tenant_unknown", ("There is no tenant \"%s\"."):format(ctx.params.tenant)) end
+  local trunk, err = trunks.set(tenant, { name = ctx.params.name, host = body.host, port = body.port, match = table.concat(body.match or {}, ","),
+    numbers = body.numbers })
+  if not trunk then return problem.new(409, "number_taken", err.text) end
+  return 200, { name = trunk.name, endpoint = trunks.endpoint(trunk) }
+end
+
+local function register_calls()
+  router.add{ method = "POST", path = "/calls", summary = "Initiate outbound call", status = 201, roles = everyone, limit = "write", response = call_schema,
+    body = schema.object({ tenantId = tenant_id, phoneNumber = { type = "string", minLength = 1, maxLength = 40 },
+      campaignId = { type = "string", maxLength = 64 }, flow = { type = "string", maxLength = 128, description = "a flow file of the live bundle" } },
+      { "phoneNumber" }), handler = place }
+  router.add{ method = "GET", path = "/calls", summary = "List calls, newest first", roles = everyone,
+    query = { status = { type = "string", enum = { "ringing", "connected", "completed", "escalated", "failed" } }, active = { type = "boolean" },
+      phone = { type = "string", maxLength = 40 }, cursor = { type = "string", maxLength = 500 },
+      limit = { type = "integer", minimum = 1, maximum = 200, default = 50 } },
+    response = schema.object{ calls = { type = "array", items = call_schema } }, handler = list }
+  router.add{ method = "GET", path = "/calls/{callId}", summary = "One call: states, lead, recordings", roles = everyone, response = call_schema, handler = read }
+  router.add{ method = "POST", path = "/calls/{callId}/escalate", summary = "Escalate call to human agent (the flow's fallback)", status = 202,
+    roles = everyone, handler = act("escalate", calls.escalate) }
+  router.add{ method = "POST", path = "/calls/{callId}/hangup", summary = "Hang up", status = 202, roles = { "admin", "supervisor", "platform" },
+    handler = act("hangup", calls.hangup) }
+  router.add{ method = "GET", path = "/recordings/{recordingId}", summary = "A recording as WAV: left is the caller", roles = { "admin", "supervisor" },
+    handler = download }
+  router.add{ method = "GET", path = "/numbers", summary = "The tenant's numbers", roles = everyone, handler = numbers }
+  router.add{ method = "PUT", path = "/admin/tenants/{tenant}/trunks/{name}", summary = "Add or change a trunk and its numbers", roles = { "platform" },
+    tenant = false, handler = set_trunk,
+    body = schema.object({ host = { type = "string", maxLength = 255 }, port = { type = "integer", minimum = 1, maximum = 65535, default = 5060 },
+      match = { type = "array", items = { type = "string", maxLength = 100 } }, numbers = { type = "array", items = { type = "string", format = "e164" } } }) }
+end
+
+--- Declares the routes.
+function routes.register()
+  register_calls()
+  router.socket{ path = "/ws/calls", summary = "The list of active calls, whenever it changes", roles = everyone, scope = "calls:read",
+    open = function(ctx) return live.handler(ctx.slug, router.tenant) end }
+  stream.snapshot_part("calls", function(tenant)
+    local out = json.array{}
+    for i, row in ipairs(store.active(tenant.db, 200)) do out[i] = calls.view(tenant, row) end
+    return out
+  end)
+end
+
+return routes

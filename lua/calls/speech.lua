@@ -1,0 +1,118 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Text to audio through the synthesiser plugins, in the configured order; what was rendered is kept by text and voice.
+local blob = require "core.blob"
+local config = require "core.config"
+local crypto = require "core.crypto"
+local log = require "core.log"
+local media = require "core.media"
+local metrics = require "core.metrics"
+local promise = require "lib.promise"
+
+local speech = {}
+
+local MEMORY_SECONDS = 1200          -- of audio kept in this worker: about 19 MB
+local plugins = {}
+local plugin_of = { ["espeak-ng"] = "plugins.speech_espeak" }
+
+local function order()
+  if #plugins == 0 then
+    for _, name in ipairs(config.speech and config.speech.say or { "espeak-ng" }) do
+      plugins[#plugins + 1] = require(plugin_of[name] or ("plugins.speech_" .. name))
+    end
+  end
+  return plugins
+end
+
+local kept, oldest, seconds = {}, {}, 0
+
+local function keep(key, audio)
+  kept[key] = audio
+  oldest[#oldest + 1] = key
+  seconds = seconds + audio:seconds()
+  while seconds > MEMORY_SECONDS and #oldest > 1 do
+    local gone = table.remove(oldest, 1)
+    seconds = seconds - kept[gone]:seconds()
+    kept[gone] = nil
+  end
+end
+
+-- XML-like markup and control bytes would be spoken or worse.
+local function clean(text)
+  return (text:gsub("[%c]", " "):gsub("[<>&]", " "))
+end
+
+local function render(key, text, voice)
+  local last
+  local stored = blob.get("speech/" .. key .. ".wav")
+  if stored then
+    local audio = media.wav(stored)
+    if audio then return audio end
+  end
+  for _, plugin in ipairs(order()) do
+    local started = require("core.clock").mono_ms()
+    local wav, err = plugin.render(text, voice)
+    if wav then
+      local audio
+      audio, err = media.wav(wav)
+      if audio then
+        metrics.observe("speech_render_seconds", { plugin = plugin.name }, (require("core.clock").mono_ms() - started) / 1000, "time to render a prompt")
+        require("core.task").spawn(blob.put, "speech/" .. key .. ".wav", wav)
+        return audio
+      end
+    end
+    last = err
+    log.warn("speech.not_rendered", { plugin = plugin.name, text = err.text })
+  end
+  return nil, last or { code = "failed", text = "no synthesiser is configured" }
+end
+
+local flights = {}
+
+--- @return audio | nil, err
+function speech.audio(tenant, text, voice)
+  text = clean(text)
+  if text:match("^%s*$") then return media.pcm(("\0"):rep(320)) end
+  voice = voice or config.speech and config.speech.voice or "en-us"
+  -- The tenant's key is in the name: what one tenant's caller was told is nothing another can look for.
+  local key = crypto.hex(crypto.hmac(tenant.key, voice .. "\0" .. text)):sub(1, 40)
+  if kept[key] then return kept[key] end
+  if flights[key] then return flights[key]:wait() end
+  local flight = promise.new()
+  flights[key] = flight
+  local ok, audio, err = pcall(render, key, text, voice)
+  if not ok then audio, err = nil, { code = "io", text = tostring(audio) } end
+  flights[key] = nil
+  if audio then keep(key, audio) end
+  flight:give(audio, err)
+  return audio, err
+end
+
+--- A tone, such as the beep before a recording.
+function speech.tone(hz, ms)
+  local samples = {}
+  local count = 8 * ms
+  for i = 0, count - 1 do
+    local envelope = math.min(1, i / 80, (count - 1 - i) / 80)
+    local value = math.floor(8000 * envelope * math.sin(2 * math.pi * hz * i / 8000))
+    if value < 0 then value = value + 65536 end
+    samples[#samples + 1] = string.char(value % 256, math.floor(value / 256))
+  end
+  return media.pcm(table.concat(samples))
+end
+
+local ringing
+--- Ring-back as callers know it: 440 and 480 Hz, two seconds in six.
+function speech.ringing()
+  if not ringing then
+    local on = {}
+    for i = 0, 15999 do
+      local value = math.floor(2500 * (math.sin(2 * math.pi * 440 * i / 8000) + math.sin(2 * math.pi * 480 * i / 8000)))
+      if value < 0 then value = value + 65536 end
+      on[i + 1] = string.char(value % 256, math.floor(value / 256))
+    end
+    ringing = media.pcm(table.concat(on) .. ("\0\0"):rep(32000))
+  end
+  return ringing
+end
+
+return speech

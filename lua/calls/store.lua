@@ -1,0 +1,169 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- SQL of calls and recordings. Every write for a call carries its fence: an older owner changes nothing.
+local db = require "lib.db"
+
+local store = {}
+
+local columns = [[id, public_id, direction, phone_number, our_number, start_time, answer_time, end_time, duration_seconds, status, state,
+  outcome, hangup_cause, hangup_by, failure, agent_id, campaign_id, lead_id, cost, currency, recording_url, flow, bundle_hash, node, slot, fence, timeline]]
+
+--- Inserts a call; when the channel (or the effect) has a row already, gives that row's id and public id back.
+function store.insert(tx, call)
+  local result, err = db.attempt(tx, [[INSERT INTO `call` (public_id, direction, phone_number, phone_hash, our_number, start_time, status,
+      campaign_id, node, slot, channel_id, node_boot, fence, trace, effect_key, created_by)
+    VALUES (?, ?, ?, ?, ?, ?, 'ringing', ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+    call.public_id, call.direction, call.phone_number, call.phone_hash, call.our_number, call.start_time, call.campaign_id,
+    call.node, call.slot, call.channel_id, call.node_boot, call.fence, call.trace, call.effect_key, call.created_by)
+  if result then return { id = result.insert_id, new = true } end
+  if err.code ~= "exists" then error(err.text, 0) end
+  return nil
+end
+
+function store.by_channel(db_name, node, boot, channel)
+  return db.query(db_name, "SELECT id, public_id, start_time, end_time FROM `call` WHERE node = ? AND node_boot = ? AND channel_id = ?", node, boot, channel)[1]
+end
+
+function store.by_public_id(db_name, public_id)
+  return db.query(db_name, "SELECT " .. columns .. " FROM `call` WHERE public_id = ?", public_id)[1]
+end
+
+--- Sets columns of a call. Returns whether the fence let it through.
+function store.update(tx, id, fence, fields)
+  local names, values = {}, {}
+  for name, value in pairs(fields) do
+    names[#names + 1] = "`" .. name .. "` = ?"
+    values[#values + 1] = value
+  end
+  local n = #values
+  values[n + 1], values[n + 2], values[n + 3] = fence, id, fence
+  local result = db.run(tx, "UPDATE `call` SET " .. table.concat(names, ", ") .. ", fence = ? WHERE id = ? AND fence <= ?", unpack(values, 1, n + 3))
+  return result.affected > 0
+end
+
+--- A new owner takes the call in the row before it acts.
+function store.take(db_name, id, fence)
+  return db.query(db_name, "UPDATE `call` SET fence = ? WHERE id = ? AND fence <= ?", fence, id, fence)
+end
+
+function store.active(db_name, limit)
+  return db.query(db_name, [[SELECT c.id, c.public_id, c.direction, c.phone_number, c.our_number, c.start_time, c.answer_time, c.status,
+      c.state, c.agent_id, u.name AS agent_name FROM `call` c LEFT JOIN `user` u ON u.id = c.agent_id
+    WHERE c.tenant_id = 1 AND c.status IN ('ringing', 'connected', 'escalated') AND c.end_time IS NULL ORDER BY c.id DESC LIMIT ]] .. tonumber(limit))
+end
+
+function store.active_count(db_name)
+  return db.query(db_name, [[SELECT COUNT(*) AS n FROM `call` WHERE tenant_id = 1 AND status IN ('ringing', 'connected', 'escalated') AND end_time IS NULL]])[1].n
+end
+
+--- Newest first. phone_hash, status, active: filters, each may be nil.
+function store.list(db_name, filter, before, limit)
+  local where, values = { "tenant_id = 1" }, {}
+  local function add(text, value)
+    where[#where + 1] = text
+    values[#values + 1] = value
+  end
+  if filter.phone_hash then add("phone_hash = ?", filter.phone_hash) end
+  if filter.status then add("status = ?", filter.status) end
+  if filter.active then where[#where + 1] = "status IN ('ringing', 'connected', 'escalated') AND end_time IS NULL" end
+  if before then add("id < ?", before) end
+  return db.query(db_name, "SELECT " .. columns .. " FROM `call` WHERE " .. table.concat(where, " AND ") .. " ORDER BY id DESC LIMIT "
+    .. tonumber(limit), unpack(values))
+end
+
+-- recordings -----------------------------------------------------------------------------------------------------------
+
+function store.recording_insert(tx, r)
+  return db.attempt(tx, [[INSERT INTO recording (public_id, call_id, kind, channels, codec, effect_key, started_at)
+    VALUES (?, ?, ?, 2, 'pcm_s16le', ?, ?)]], r.public_id, r.call_id, r.kind, r.effect_key, r.started_at)
+end
+
+function store.recording_by_effect(db_name, effect_key)
+  return db.query(db_name, "SELECT id, public_id, state, duration_ms FROM recording WHERE effect_key = ?", effect_key)[1]
+end
+
+function store.recording(db_name, public_id)
+  return db.query(db_name, [[SELECT r.id, r.public_id, r.kind, r.channels, r.sample_rate, r.state, r.duration_ms, r.bytes, r.started_at, r.ended_at,
+    c.public_id AS call_public_id FROM recording r JOIN `call` c ON c.id = r.call_id WHERE r.public_id = ?]], public_id)[1]
+end
+
+function store.recordings(db_name, call_id)
+  return db.query(db_name, "SELECT public_id, kind, state, duration_ms, started_at FROM recording WHERE call_id = ? ORDER BY id", call_id)
+end
+
+function store.segment_insert(tx, s)
+  return db.run(tx, [[INSERT INTO recording_segment (recording_id, segment_number, blob_key, wrapped_key, started_at)
+    SELECT ?, COALESCE(MAX(segment_number), 0) + 1, ?, ?, ? FROM recording_segment WHERE recording_id = ?]],
+    s.recording_id, s.blob_key, s.wrapped_key, s.started_at, s.recording_id)
+end
+
+function store.segment_number(db_name, blob_key)
+  return db.query(db_name, "SELECT segment_number FROM recording_segment WHERE blob_key = ?", blob_key)[1].segment_number
+end
+
+function store.segments(db_name, recording_id)
+  return db.query(db_name, [[SELECT segment_number, blob_key, wrapped_key, state, chunks, duration_ms FROM recording_segment
+    WHERE recording_id = ? ORDER BY segment_number]], recording_id)
+end
+
+function store.segment_close(tx, blob_key, chunks, bytes, duration_ms, at)
+  return db.run(tx, [[UPDATE recording_segment SET state = 'stored', chunks = ?, bytes = ?, duration_ms = ?, ended_at = ? WHERE blob_key = ?]],
+    chunks, bytes, duration_ms, at, blob_key)
+end
+
+function store.recording_close(tx, id, state, duration_ms, bytes, failure, at)
+  return db.run(tx, [[UPDATE recording SET state = ?, duration_ms = ?, bytes = ?, failure = ?, ended_at = ? WHERE id = ?]],
+    state, duration_ms, bytes, failure, at, id)
+end
+
+-- numbers and trunks (platform schema) -----------------------------------------------------------------------------------
+
+function store.number(e164)
+  return db.query(db.platform(), [[SELECT n.e164, n.tenant_id, n.trunk_id FROM `number` n WHERE n.e164 = ? AND n.status = 'active']], e164)[1]
+end
+
+function store.trunk(id)
+  return db.query(db.platform(), [[SELECT id, tenant_id, name, host, port, transport, `match`, max_calls FROM trunk WHERE id = ? AND status = 'active']], id)[1]
+end
+
+function store.trunks_of(tenant_id)
+  return db.query(db.platform(), [[SELECT id, tenant_id, name, host, port, transport, `match` FROM trunk
+    WHERE tenant_id = ? AND status = 'active' ORDER BY id]], tenant_id)
+end
+
+function store.trunks_after(id, limit)
+  return db.query(db.platform(), [[SELECT id, tenant_id, name, host, port, transport, `match` FROM trunk
+    WHERE id > ? AND status = 'active' ORDER BY id LIMIT ]] .. tonumber(limit), id)
+end
+
+function store.trunk_insert(tenant_id, t)
+  return db.try(db.platform(), [[INSERT INTO trunk (tenant_id, name, host, port, `match`) VALUES (?, ?, ?, ?, ?)]],
+    tenant_id, t.name, t.host, t.port, t.match)
+end
+
+function store.trunk_by_name(tenant_id, name)
+  return db.query(db.platform(), "SELECT id, name, host, port, `match` FROM trunk WHERE tenant_id = ? AND name = ?", tenant_id, name)[1]
+end
+
+function store.trunk_change(id, t)
+  return db.query(db.platform(), "UPDATE trunk SET host = ?, port = ?, `match` = ?, status = 'active' WHERE id = ?", t.host, t.port, t.match, id)
+end
+
+function store.number_insert(e164, tenant_id, trunk_id)
+  return db.try(db.platform(), "INSERT INTO `number` (e164, tenant_id, trunk_id) VALUES (?, ?, ?)", e164, tenant_id, trunk_id)
+end
+
+function store.number_change(e164, tenant_id, trunk_id)
+  return db.query(db.platform(), "UPDATE `number` SET trunk_id = ?, status = 'active' WHERE e164 = ? AND tenant_id = ?", trunk_id, e164, tenant_id)
+end
+
+function store.numbers_of(tenant_id)
+  return db.query(db.platform(), [[SELECT n.e164, n.label, n.trunk_id, t.name AS trunk, t.`match` FROM `number` n LEFT JOIN trunk t ON t.id = n.trunk_id
+    WHERE n.tenant_id = ? AND n.status = 'active' ORDER BY n.id]], tenant_id)
+end
+
+--- The lead that a call made.
+function store.lead_of(db_name, call_id)
+  return db.query(db_name, "SELECT id FROM lead WHERE call_id = ? AND deleted_at IS NULL ORDER BY id LIMIT 1", call_id)[1]
+end
+
+return store

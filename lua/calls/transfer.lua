@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Joins the caller with a second party: dialled over the tenant's trunk, joined in our own mixer, recorded on two channels.
+--- The second channel's id is made from the verb's key, so a successor finds it, and never dials twice.
+local clock = require "core.clock"
+local log = require "core.log"
+local media = require "core.media"
+local recordings = require "calls.recordings"
+local speech = require "calls.speech"
+local telephony = require "core.telephony"
+local trunks = require "calls.trunks"
+
+local transfer = {}
+
+--- Dials under way or talking, by channel id: the driver brings them their events.
+transfer.dials = {}
+
+local Dial = {}
+Dial.__index = Dial
+
+-- Q.850 causes as the script hears them.
+local function outcome_of(cause)
+  if cause == 17 then return "busy", "the other side is busy" end
+  if cause == 21 then return "rejected", "the other side rejected the call" end
+  if cause == 18 or cause == 19 or cause == 127 or cause == 16 then return "no_answer", "nobody answered" end
+  if cause == 34 or cause == 38 or cause == 42 then return "limit", "the carrier has no line free" end
+  return "failed", "the number could not be reached (cause " .. tostring(cause) .. ")"
+end
+
+function Dial:on_start()
+  self.answered = true
+  self.call:happen("dial_answered")
+end
+
+function Dial:on_end(cause)
+  if self.ended then return end
+  self.ended, self.cause = true, cause or 16
+  self.call:happen("dial_ended")
+end
+
+--- The caller went: the other side is hung up.
+function Dial:end_dial()
+  telephony.request(self.call.slot, "DELETE", "/channels/" .. self.channel .. "?reason_code=16")
+end
+
+--- The call is another worker's now.
+function Dial:leave()
+  transfer.dials[self.channel] = nil
+  if self.leg then self.leg:close(true) end
+  self.leg = nil
+end
+
+local function dial_channel(call, dial, to, timeout)
+  local number, err = trunks.parse(call.tenant, to)
+  if not number or not number.possible then
+    return nil, { code = "failed", text = ("'%s' is not a number that can be called%s"):format(to, err and ": " .. err.text or "") }
+  end
+  local trunk
+  trunk, err = trunks.outbound(call.tenant)
+  if not trunk then return nil, err end
+  local status, body = telephony.request(call.slot, "POST", "/channels/" .. dial.channel, {
+    endpoint = ("PJSIP/%s@%s"):format(number.e164, trunks.endpoint(trunk)), app = telephony.slot(call.slot).app,
+    appArgs = "leg," .. call.id, callerId = call.direction == "inbound" and call.to or trunks.caller_id(call.tenant),
+    timeout = math.floor(timeout), formats = "ulaw,alaw",
+  })
+  if status ~= 200 then
+    return nil, { code = "failed", text = "the number could not be dialled: " .. tostring(type(body) == "table" and (body.text or body.message) or status) }
+  end
+  return true
+end
+
+-- Until it is answered: true | nil, err. The caller hears ringing.
+local function wait_for_answer(call, dial, timeout)
+  local ends = clock.mono_ms() + timeout * 1000 + 2000
+  while not dial.answered do
+    if dial.ended then
+      local code, text = outcome_of(dial.cause)
+      return nil, { code = code, text = text }
+    end
+    local kind = call:await({ dial_answered = true, dial_ended = true }, math.max(1, ends - clock.mono_ms()))
+    if kind == "gone" or kind == "frozen" then return nil, { code = kind, text = kind } end
+    if kind == "timeout" then
+      dial:end_dial()
+      return nil, { code = "no_answer", text = "nobody answered" }
+    end
+  end
+  return true
+end
+
+local function talk(call, dial, options, key)
+  local leg, err = media.leg(call.slot, { id = dial.leg_id, channel = dial.channel, codec = "ulaw", on_media = function() end })
+  if not leg then
+    if err.code == "not_found" then return "answered" end  -- they hung up at once
+    return nil, err
+  end
+  dial.leg = leg
+  if not call.leg then return nil, { code = "gone", text = "the caller has hung up" } end
+  local ok
+  ok, err = call.leg:join(leg)
+  if not ok then return nil, err end
+  local recording
+  if options.record ~= false then
+    local problem
+    recording, problem = recordings.open(call, { kind = "call", key = key .. ":recording", left = call.leg, right = leg })
+    if not recording then log.warn("transfer.not_recorded", { call = call.id, text = problem.text }) end
+  end
+  local kind
+  repeat kind = dial.ended and "dial_ended" or call:await({ dial_ended = true }) until kind ~= "timeout"
+  if recording then recording:close(kind ~= "frozen" and "hangup" or nil) end
+  if kind == "frozen" or kind == "gone" then return nil, { code = kind, text = kind } end
+  if call.leg then call.leg:unjoin(leg) end
+  return "answered"
+end
+
+--- @param entry table  journal entry; entry.resumed when a predecessor began it
+function transfer.run(call, to, options, key, entry)
+  local leg_id = key:gsub("[^%w%._-]", "-")
+  local dial = setmetatable({ call = call, channel = "pc-" .. leg_id, leg_id = leg_id }, Dial)
+  transfer.dials[dial.channel] = dial
+  call.legs[leg_id] = dial
+  local ring
+  local result, err
+  if entry.resumed then
+    local status, channel = telephony.request(call.slot, "GET", "/channels/" .. dial.channel)
+    if status == 200 then
+      dial.answered = channel.state == "Up"
+      result = true
+    elseif call.dial and call.dial.answered then
+      result, err = nil, nil
+      dial.over = true  -- they had talked and the other side has hung up meanwhile
+    else
+      result, err = dial_channel(call, dial, to, options.timeout or 30)
+    end
+  else
+    call.dial = { leg_id = leg_id, answered = false }
+    call:keep_head()
+    result, err = dial_channel(call, dial, to, options.timeout or 30)
+  end
+  if dial.over then
+    result = "answered"
+  elseif result then
+    if not dial.answered then
+      call.next_play = call.next_play + 1
+      ring = call.next_play
+      if call.leg then call.leg:play(ring, speech.ringing(), true) end
+    end
+    result, err = wait_for_answer(call, dial, options.timeout or 30)
+    if ring and call.leg then call.leg:stop(ring) end
+    if result then
+      call.dial = { leg_id = leg_id, answered = true }
+      call:keep_head()
+      result, err = talk(call, dial, options, key)
+    end
+  end
+  if not (err and err.code == "frozen") then
+    transfer.dials[dial.channel] = nil
+    call.legs[leg_id] = nil
+    if dial.leg then dial.leg:close(false) end
+    if not dial.ended and not dial.over then dial:end_dial() end
+    call.dial = nil
+  end
+  return result, err
+end
+
+return transfer

@@ -1,0 +1,168 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Trunks and numbers: whose call it is, and how Asterisk nodes are told of trunks.
+--- Tenant = (trunk, dialled number): both must agree. A trunk's endpoint on a node is "t<trunk id>"; nodes get their
+--- trunks over ARI's dynamic configuration, once per start of the node and again when a trunk is changed.
+local log = require "core.log"
+local phone = require "core.phone"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local store = require "calls.store"
+local telephony = require "core.telephony"
+local tenants = require "tenants"
+
+local trunks = {}
+
+local CACHE_MS = 5000
+local cache = {}
+
+local function cached(key, load)
+  local now = require("core.clock").mono_ms()
+  local hit = cache[key]
+  if hit and now - hit.at < CACHE_MS then return hit.value end
+  local value = load()
+  cache[key] = { value = value, at = now }
+  return value
+end
+
+function trunks.forget() cache = {} end
+
+function trunks.endpoint(trunk) return "t" .. trunk.id end
+
+--- Numbers as carriers write them, in E.164's form: +4930..., 004930..., 4930...
+local function normal(exten)
+  if exten:match("^%+%d+$") then return exten end
+  if exten:match("^00%d+$") then return "+" .. exten:sub(3) end
+  if exten:match("^%d+$") then return "+" .. exten end
+end
+
+--- Whose call this is: tenant, trunk, number; or nil and why not.
+function trunks.whose(endpoint, exten)
+  local id = tonumber(endpoint:match("^t(%d+)$"))
+  local trunk = id and cached("trunk" .. id, function() return store.trunk(id) end)
+  if not trunk then return nil, "no trunk is named " .. endpoint end
+  local e164 = normal(exten)
+  local number = e164 and cached("number" .. e164, function() return store.number(e164) end)
+  if not number then return nil, "nobody has the number " .. exten end
+  if number.tenant_id ~= trunk.tenant_id or (number.trunk_id and number.trunk_id ~= trunk.id) then
+    return nil, ("the number %s does not belong to trunk %s"):format(e164, trunk.name)
+  end
+  local tenant = tenants.get(trunk.tenant_id)
+  if not tenant or tenant.status ~= "active" then return nil, "the trunk's tenant is not active" end
+  return tenant, trunk, e164
+end
+
+--- The trunk a tenant's outbound calls take: the one of the number, else the first that has a host.
+function trunks.outbound(tenant)
+  for _, trunk in ipairs(store.trunks_of(tenant.id)) do
+    if trunk.host then return trunk end
+  end
+  return nil, { code = "failed", text = "there is no trunk for outbound calls; an admin can add one" }
+end
+
+--- The tenant's first number: shown to people we call.
+function trunks.caller_id(tenant)
+  local number = store.numbers_of(tenant.id)[1]
+  return number and number.e164
+end
+
+function trunks.parse(tenant, text)
+  return phone.parse(text, tenant.region)
+end
+
+local function put(slot, kind, id, fields)
+  local list = {}
+  for name, value in pairs(fields) do list[#list + 1] = { attribute = name, value = value } end
+  local status, body = telephony.request(slot, "PUT", ("/asterisk/config/dynamic/res_pjsip/%s/%s"):format(kind, id), { fields = list })
+  if status ~= 200 then
+    local text = type(body) == "table" and (body.text or body.message) or ""
+    log.error("trunk.not_set", { slot = slot, kind = kind, id = id, status = status, text = text })
+  end
+  return status == 200
+end
+
+--- Makes one trunk on the slot's node. Endpoint before identify: an identify for a missing endpoint answers 401.
+function trunks.provision(slot, trunk)
+  local id = trunks.endpoint(trunk)
+  local ok = put(slot, "aor", id, trunk.host and { contact = ("sip:%s:%d"):format(trunk.host, trunk.port) } or { max_contacts = "0" })
+  ok = put(slot, "endpoint", id, {
+    context = "parley-in", disallow = "all", allow = "ulaw,alaw", aors = id, direct_media = "no", transport = "transport-udp",
+    rtp_symmetric = "yes", dtmf_mode = "rfc4733", rtp_timeout = "60",
+  }) and ok
+  local n = 0
+  for match in (trunk.match or ""):gmatch("[^,%s]+") do
+    n = n + 1
+    local name = ("%s-%d"):format(id, n)
+    -- An identify is never changed, only made anew; and holds one address each.
+    telephony.request(slot, "DELETE", "/asterisk/config/dynamic/res_pjsip/identify/" .. name)
+    ok = put(slot, "identify", name, { endpoint = id, match = match }) and ok
+  end
+  return ok
+end
+
+--- Tells the slot's node of all trunks, once per start of the node, whoever comes first.
+function trunks.reconcile(slot)
+  local at = telephony.slot(slot)
+  if not at then return end
+  local status, info = telephony.request(slot, "GET", "/asterisk/info")
+  if status ~= 200 then return end
+  local boot = info.status and info.status.startup_time or "?"
+  local key = rediskey("trunks:", at.node, ":", boot)
+  local mine = redis.call("SET", key, "doing", "NX", "EX", 30)
+  if not mine or mine == redis.null then return end
+  local after, ok, count = 0, true, 0
+  while true do
+    local rows = store.trunks_after(after, 200)
+    for _, trunk in ipairs(rows) do
+      ok = trunks.provision(slot, trunk) and ok
+      after, count = trunk.id, count + 1
+    end
+    if #rows < 200 then break end
+  end
+  if ok then redis.call("SET", key, "done", "EX", 30 * 86400) else redis.call("DEL", key) end
+  log.info("node.trunks_set", { node = at.node, trunks = count, ok = ok })
+end
+
+--- A trunk was added or changed: every node is told, by whoever owns a slot there.
+function trunks.changed(trunk)
+  redis.call("PUBLISH", rediskey("trunks"), tostring(trunk.id))
+end
+
+--- Listens for changes; node_slots() gives one owned slot for each node.
+function trunks.listen(node_slots)
+  redis.subscribe(rediskey("trunks"), function(id)
+    trunks.forget()
+    local trunk = store.trunk(tonumber(id))
+    if not trunk then return end
+    for _, slot in pairs(node_slots()) do trunks.provision(slot, trunk) end
+  end)
+end
+
+--- Adds a tenant's trunk and number, or changes them; for the API and the command line.
+function trunks.set(tenant, given)
+  local row = store.trunk_by_name(tenant.id, given.name)
+  local id
+  if row then
+    store.trunk_change(row.id, given)
+    id = row.id
+  else
+    local result, err = store.trunk_insert(tenant.id, given)
+    if not result then return nil, err end
+    id = result.insert_id
+  end
+  for _, e164 in ipairs(given.numbers or {}) do
+    local result, err = store.number_insert(e164, tenant.id, id)
+    if not result and err.code == "exists" then
+      local owner = store.number(e164)
+      if owner and owner.tenant_id ~= tenant.id then return nil, { code = "exists", text = "another tenant has the number " .. e164 } end
+      store.number_change(e164, tenant.id, id)
+    elseif not result then
+      return nil, err
+    end
+  end
+  local trunk = store.trunk(id)
+  trunks.forget()
+  trunks.changed(trunk)
+  return trunk
+end
+
+return trunks

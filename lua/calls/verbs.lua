@@ -1,0 +1,257 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What the verbs of the gate do to a call: verbs.table[name](call, args, entry, n) -> value | nil, err.
+--- Arguments are checked and have their defaults. An err with code "gone" or "frozen" means that nobody waits any more.
+local clock = require "core.clock"
+local leads = require "leads"
+local log = require "core.log"
+local media = require "core.media"
+local problem = require "lib.problem"
+local recordings = require "calls.recordings"
+local scripts = require "scripts"
+local speech = require "calls.speech"
+local transfer = require "calls.transfer"
+
+local verbs = { table = {} }
+local act = verbs.table
+
+local function left(kind) return nil, { code = kind, text = kind == "gone" and "the caller has hung up" or "the call moves to another worker" } end
+
+--- Plays audio to the caller. Returns "played" or "digit", or nil, err.
+local function play(call, audio, interrupt)
+  if interrupt and #call.digits > 0 then return "digit" end
+  call.next_play = call.next_play + 1
+  local id = call.next_play
+  local ok, err = call.leg:play(id, audio)
+  if not ok then return nil, err end
+  local ends = clock.mono_ms() + audio:seconds() * 1000 + 3000
+  local kinds = { played = true, stopped = true, digit = interrupt or nil }
+  while true do
+    local kind, which = call:await(kinds, math.max(1, ends - clock.mono_ms()))
+    if kind == "digit" then
+      if call.leg then call.leg:stop(id) end
+      return "digit"
+    elseif kind == "gone" or kind == "frozen" then
+      return left(kind)
+    elseif kind == "timeout" or which == id then
+      return "played"
+    end
+  end
+end
+
+--- Says text when there is any. Returns "played", "digit", or nil, err.
+local function prompt(call, text, interrupt, voice)
+  if not text then return #call.digits > 0 and "digit" or "played" end
+  if interrupt and #call.digits > 0 then return "digit" end
+  local audio, err = speech.audio(call.tenant, text, voice)
+  if not audio then return nil, err end
+  return play(call, audio, interrupt)
+end
+
+function act.answer(call)
+  return call:answer()
+end
+
+function act.say(call, args)
+  local text, options = args[1], args[2] or {}
+  -- Rendered while the call is being answered: no silence at the beginning.
+  local audio, err = speech.audio(call.tenant, text, options.voice)
+  if not audio then return nil, err end
+  local leg
+  leg, err = call:sound(options.early)
+  if not leg then return nil, err end
+  local how
+  how, err = play(call, audio, options.interrupt)
+  if not how then return nil, err end
+  return how == "played"
+end
+
+function act.play(call, args)
+  local path, options = args[1], args[2] or {}
+  local bytes = scripts.file(call.tenant, call.hash, path)
+  if not bytes then return nil, { code = "not_found", text = ("the bundle has no file '%s'"):format(path) } end
+  local audio, err = media.wav(bytes)
+  if not audio then return nil, { code = "invalid", text = path .. ": " .. err.text } end
+  local leg
+  leg, err = call:sound(options.early)
+  if not leg then return nil, err end
+  local how
+  how, err = play(call, audio, options.interrupt)
+  if not how then return nil, err end
+  return how == "played"
+end
+
+-- The keys that count, from what was pressed: how many were used, the text, and whether the input is complete.
+local function read_keys(digits, wanted, finish)
+  local text = ""
+  for i, digit in ipairs(digits) do
+    if finish ~= "" and digit == finish then return i, text, true end
+    text = text .. digit
+    if #text == wanted then return i, text, true end
+  end
+  return #digits, text, false
+end
+
+local function consume(call, count)
+  for _ = 1, count do call:take_digit() end
+  call.consumed = { digits = table.concat(call.digits) }
+end
+
+--- Waits for keys: text | "" on silence | nil, err. The keys are taken only now, with the result.
+local function collect(call, options, wanted)
+  local wait_s = options.timeout
+  while true do
+    local used, text, complete = read_keys(call.digits, wanted, options.finish or "")
+    if complete then return used, text end
+    if #text > 0 then wait_s = options.between or 3 end
+    local kind = call:await({ digit = true }, wait_s * 1000)
+    if kind == "gone" or kind == "frozen" then return left(kind) end
+    if kind == "timeout" then return used, text end
+  end
+end
+
+function act.gather(call, args, entry)
+  local options = args[1]
+  local leg, err = call:sound()
+  if not leg then return nil, err end
+  call.secret, entry.secret = options.secret or nil, options.secret or nil
+  local how
+  how, err = prompt(call, options.prompt, true)
+  local used, text
+  if how then used, text = collect(call, options, options.digits) end
+  call.secret = nil
+  if not how then return nil, err end
+  if not used then return nil, text end
+  consume(call, used)
+  if text == "" then return nil, { code = "timeout", text = "no key was pressed" } end
+  return text
+end
+
+function act.menu(call, args)
+  local options = args[1]
+  local leg, err = call:sound()
+  if not leg then return nil, err end
+  for _ = 0, options.repeats do
+    local how
+    how, err = prompt(call, options.prompt, true)
+    if not how then return nil, err end
+    local used, text = collect(call, { timeout = options.timeout, finish = "" }, 1)
+    if not used then return nil, text end
+    if text ~= "" then
+      consume(call, used)
+      if options[text] ~= nil then return options[text] end
+      call:keep(call.consumed)
+    end
+  end
+  return options.otherwise
+end
+
+function act.wait(call, args)
+  local ends = clock.mono_ms() + args[1] * 1000
+  while true do
+    local remaining = ends - clock.mono_ms()
+    if remaining <= 0 then return true end
+    local kind = call:await({}, remaining)
+    if kind == "gone" or kind == "frozen" then return left(kind) end
+  end
+end
+
+local function effect_key(call, entry, n)
+  return entry.key or ("%s:%d:%d"):format(call.id, call.visit, n)
+end
+
+function act.record(call, args, entry, n)
+  local options = args[1] or {}
+  local leg, err = call:sound()
+  if not leg then return nil, err end
+  if not entry.resumed then
+    local how
+    how, err = prompt(call, options.prompt, false)
+    if not how then return nil, err end
+    if options.beep then
+      how, err = play(call, speech.tone(1000, 300))
+      if not how then return nil, err end
+    end
+  end
+  local recording
+  recording, err = recordings.open(call, { kind = "message", key = effect_key(call, entry, n), left = call.leg })
+  if not recording then return nil, err end
+  local started = clock.mono_ms()
+  -- Before the first word people think for a moment: silence counts from two seconds in.
+  local quiet_since, reason = started + 2000, nil
+  while not reason do
+    local now = clock.mono_ms()
+    local over_at = started + (options.seconds - recording.seconds_before) * 1000
+    if now >= over_at then
+      reason = "limit"
+    elseif quiet_since and now - quiet_since >= options.silence * 1000 then
+      reason = "silence"
+    else
+      local next_look = quiet_since and math.min(over_at, quiet_since + options.silence * 1000) or over_at
+      local kind, _, position = call:await({ digit = true, speech = true, quiet = true }, math.max(1, next_look - now))
+      if kind == "gone" or kind == "frozen" then
+        recording:close(kind == "gone" and "hangup" or nil)
+        return left(kind)
+      elseif kind == "speech" then
+        quiet_since = nil
+      elseif kind == "quiet" then
+        quiet_since = clock.mono_ms() - (position or 0)
+      elseif kind == "digit" then
+        local digit = call:take_digit()
+        if digit == options.finish then reason = "key" end
+      end
+    end
+  end
+  call.consumed = { digits = table.concat(call.digits) }
+  recording:close(reason)
+  return { id = recording.public_id, seconds = recording:seconds(), reason = reason }
+end
+
+function act.transfer(call, args, entry, n)
+  local to, options = args[1], args[2] or {}
+  local leg, err = call:sound()
+  if not leg then return nil, err end
+  if not entry.resumed then
+    local how
+    how, err = prompt(call, options.prompt, false)
+    if not how then return nil, err end
+  end
+  return transfer.run(call, to, options, effect_key(call, entry, n), entry)
+end
+
+local causes = { normal = 16, busy = 17, rejected = 21 }
+
+function act.hangup(call, args)
+  call:hangup(causes[(args[1] or {}).cause or "normal"], "flow")
+  call.outcome = call.outcome or "hangup"
+  local kind = call:await({}, 5000)
+  if kind == "timeout" then call:on_gone("no word from Asterisk") end
+  return left("gone")
+end
+
+function act.create_lead(call, args, entry, n)
+  local given = args[1] or {}
+  local ok, lead = pcall(leads.create, call.tenant, nil, {
+    name = given.name, phone = given.phone or call.from, email = given.email, score = given.score, notes = given.notes,
+    status = given.status, source = "call",
+  }, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id, trace = call.trace, actor = "flow" })
+  if not ok then
+    if problem.is(lead) then return nil, { code = "invalid", text = lead.detail } end
+    log.error("lead.not_created", { call = call.id, text = tostring(lead) })
+    return nil, { code = "failed", text = "the lead could not be stored" }
+  end
+  call.lead = lead.id
+  return { id = lead.id, score = lead.score, status = lead.status }
+end
+
+function act.log(call, args)
+  local text = args[1]
+  if args[2] and next(args[2]) then text = text .. " " .. require("core.json").encode(args[2]) end
+  scripts.log(call.tenant, { level = "info", call_id = call.row_id, state = call.state, bundle_hash = call.hash, text = text })
+  return true
+end
+
+function act.now()
+  return math.floor(clock.wall_us() / 1e6)
+end
+
+return verbs

@@ -1,0 +1,227 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Runs a tenant's flow: which state, which visit, and for each verb the journal before the answer.
+---
+--- An instance is (kind, id); a call makes one. It gives:
+---   id, tenant, hash, file      whose flow, which version, which file of it
+---   state, visit, data          where it stands (kept in its head)
+---   journal                     of this visit (flow.journal)
+---   verbs                       name -> function(instance, args, entry) -> value | nil, err; may wait
+---   info()                      what the cell is told of it
+---   keep(fields, drop)          writes to the record: true | nil, err
+---   head()                      the head as it is kept
+---   moved()                     a new state was entered
+---   finished()                  the flow has ended by itself
+---   failed(kind, text, file, line)   it cannot go on: the fallback is next
+--- An instance that is `over` (its call ended, or is another worker's) is not touched any more.
+local cells = require "scripts.cells"
+local crypto = require "core.crypto"
+local gate = require "scripts.gate"
+local journal = require "flow.journal"
+local json = require "core.json"
+local log = require "core.log"
+local metrics = require "core.metrics"
+local scripts = require "scripts"
+
+local flow = {}
+
+local STRIKES = 2
+local DATA_MAX = 16 * 1024
+
+local function entry_name(instance, n) return ("j%d.%d"):format(instance.visit, n) end
+
+local function fail(instance, kind, text, file, line)
+  if instance.over then return end
+  cells.drop(instance.id, instance.run)
+  instance.run = nil
+  metrics.count("flow_failures_total", { kind = kind }, 1, "flows that could not go on")
+  instance:failed(kind, text, file, line)
+end
+
+local function answer(instance, n, ok, value)
+  local run = instance.run
+  if instance.over or not run then return end
+  cells.answer(instance.id, run, instance.visit, n, ok, value)
+end
+
+-- What comes back to the script, kept as it was given.
+local function finish(instance, visit, n, entry, ok, value)
+  if instance.over or instance.visit ~= visit then return end
+  local small = instance.journal:finish(n, ok, value, #(entry.args or "") + 64)
+  -- What the verb consumed (digits) goes in the same write: it is never consumed twice.
+  local fields = instance.consumed or {}
+  instance.consumed = nil
+  fields[entry_name(instance, n)] = entry.secret and { name = entry.name, args = entry.args, done = true, ok = true, value = "done" } or entry
+  local kept, err = instance:keep(fields)
+  if not kept and err.code == "stale" then return end  -- another worker has the call: it acts, not we
+  if instance.over or instance.visit ~= visit then return end
+  if not small then
+    return fail(instance, "journal", ("a state may use at most %d verbs; return the name of a state to begin anew"):format(journal.MAX_ENTRIES))
+  end
+  answer(instance, n, ok, value)
+end
+
+local function act(instance, n, name, args, entry)
+  local visit = instance.visit
+  instance.acting = n
+  local ok, value, err = pcall(instance.verbs[name], instance, args, entry, n)
+  if instance.visit == visit then instance.acting = nil end
+  if not ok then
+    log.error("verb.failed", { call = instance.id, tenant = instance.tenant.slug, verb = name, text = tostring(value) })
+    value, err = nil, { code = "internal", text = "something went wrong on our side" }
+  end
+  -- The caller went away, or the call moved to another worker, while the verb waited: nobody is there to be answered.
+  if err and (err.code == "gone" or err.code == "frozen") and not instance.ending then return end
+  if value == nil and err then
+    finish(instance, visit, n, entry, false, { code = err.code, text = err.text })
+  else
+    finish(instance, visit, n, entry, true, value)
+  end
+end
+
+local function on_verb(instance, visit, n, name, args)
+  if instance.over or visit ~= instance.visit or type(n) ~= "number" or type(args) ~= "table" then return end
+  local checked, problem = gate.check(name, args)
+  if not checked then
+    return answer(instance, n, false, { code = "invalid", text = problem, raise = true })
+  end
+  local ok, text = pcall(json.encode, args)
+  if not ok then
+    return answer(instance, n, false, { code = "invalid", text = name .. ": " .. tostring(text):gsub("^.-:%d+: ", ""), raise = true })
+  end
+  local what, entry = instance.journal:ask(n, name, crypto.hex(crypto.sha256(text)):sub(1, 24))
+  if what == "replay" then
+    return answer(instance, n, entry.ok, entry.value)
+  elseif what == "diverged" then
+    return fail(instance, "diverged", ("the state asked for %s where it had asked for %s before; "
+      .. "a state that is run again must do the same, so take time and chance only from call:now and math.random"):format(name, tostring(entry.name)))
+  elseif what == "full" then
+    return fail(instance, "journal", ("a state may use at most %d verbs; return the name of a state to begin anew"):format(journal.MAX_ENTRIES))
+  elseif what == "resume" then
+    if instance.acting == n then return end  -- it is being done; the answer goes to whoever runs the state then
+    entry.resumed = true
+  else
+    local kept, err = instance:keep{ [entry_name(instance, n)] = entry }
+    if not kept and err.code == "stale" then return end
+    if instance.over or instance.visit ~= visit then return end
+  end
+  act(instance, n, name, checked, entry)
+end
+
+local function on_next(instance, visit, state, data)
+  if instance.over or visit ~= instance.visit then return end
+  if type(data) ~= "table" then data = {} end
+  if #json.encode(data) > DATA_MAX then
+    return fail(instance, "form", "call.data holds more than 16 KiB")
+  end
+  instance.data = data
+  if instance.ending then
+    instance.over = true
+    cells.drop(instance.id, instance.run)
+    return instance:finished()
+  end
+  if type(state) ~= "string" then
+    cells.drop(instance.id, instance.run)
+    instance.run = nil
+    return instance:finished()
+  end
+  flow.enter(instance, state)
+end
+
+local function on_failed(instance, visit, kind, text, file, line)
+  if instance.over or visit ~= instance.visit then return end
+  kind, text = tostring(kind), tostring(text):sub(1, 2000)
+  file, line = file and tostring(file):sub(1, 128), tonumber(line)
+  scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
+    file = file, line = line, text = text })
+  -- An error may be dealt with by the script's own state `failed`, once.
+  if kind == "error" and not instance.failing and not instance.ending then
+    instance.failing = true
+    instance.error_text = text
+    return flow.enter(instance, "failed", { instance.state, kind, text, file, line })
+  end
+  local first = instance.first_failure
+  if first and instance.failing then kind, text, file, line = unpack(first, 2, 5) end
+  fail(instance, kind, text, file, line)
+end
+
+local function on_lost(instance, mine, page, why)
+  if instance.over then return end
+  instance.run = nil
+  if mine then
+    instance.strikes = (instance.strikes or 0) + 1
+    instance:keep{ head = instance:head() }
+    scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
+      file = page.file, line = page.line, text = ("the script's process %s while this call ran at %s:%s"):format(why, page.file or "?", tostring(page.line or "?")) })
+    if instance.strikes >= STRIKES then
+      return fail(instance, "strikes", "the script's process died twice while this call ran", page.file, page.line)
+    end
+  end
+  flow.resume(instance)
+end
+
+local function handler(instance)
+  return {
+    verb = function(...) on_verb(instance, ...) end,
+    next = function(...) on_next(instance, ...) end,
+    failed = function(...) on_failed(instance, ...) end,
+    lost = function(...) on_lost(instance, ...) end,
+  }
+end
+
+--- Runs the state the instance stands in, from its beginning; what its journal holds is not done again.
+function flow.resume(instance)
+  if instance.over then return end
+  local run = handler(instance)
+  instance.run = run
+  local visit = instance.visit
+  local ok, err = cells.run(instance.tenant, instance.hash, instance.id, run, instance.file, instance.state, visit,
+    instance.data, instance:info())
+  if ok or instance.over or instance.run ~= run or instance.visit ~= visit then return end
+  if err.code == "closed" then
+    instance.lost_starts = (instance.lost_starts or 0) + 1
+    if instance.lost_starts <= 3 then
+      require("core.task").sleep(100 * instance.lost_starts)
+      return flow.resume(instance)
+    end
+  end
+  fail(instance, "cell", err.text)
+end
+
+--- Enters a state: a new visit with an empty journal.
+--- @param failure table|nil  why `failed` is entered: { state, kind, text, file, line }
+function flow.enter(instance, state, failure)
+  if instance.over then return end
+  local drop = {}
+  for n = 1, #instance.journal.entries do drop[n] = entry_name(instance, n) end
+  instance.visit = instance.visit + 1
+  instance.state = state
+  instance.journal = journal.new()
+  instance.acting = nil
+  instance.first_failure = failure
+  local kept, err = instance:keep({ head = instance:head() }, drop)
+  if not kept and err.code == "stale" then return end
+  instance:moved()
+  flow.resume(instance)
+end
+
+--- The caller is gone: the running state is not resumed, the state `ended` runs once.
+function flow.ended(instance, why)
+  if instance.over or instance.ending then return end
+  if instance.run then cells.drop(instance.id, instance.run) end
+  instance.ending = true
+  instance.why = why
+  if not instance.hash or instance.fallen then
+    instance.over = true
+    return instance:finished()
+  end
+  flow.enter(instance, "ended")
+end
+
+--- The call is another worker's now: nothing is done for it here any more.
+function flow.leave(instance)
+  instance.over = true
+  if instance.run then cells.drop(instance.id, instance.run) end
+  instance.run = nil
+end
+
+return flow

@@ -1,0 +1,42 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The verb journal of one visit to a state: what was asked and what came of it. Pure; keeping it is the caller's.
+---
+--- An entry: { name =, args = hash of the arguments, done = bool, ok =, value =, more = what a running verb wants kept }.
+--- Asking for entry n again gives the recorded result ("replay"), takes up what was begun ("resume"), or begins ("begin").
+--- Another verb than the journal holds is "diverged": the script is not deterministic.
+local journal = {}
+journal.__index = journal
+
+journal.MAX_ENTRIES = 1000
+journal.MAX_BYTES = 256 * 1024
+
+--- @param entries table|nil  as loaded from the record, by n
+function journal.new(entries)
+  return setmetatable({ entries = entries or {}, bytes = 0 }, journal)
+end
+
+--- @param arguments string  a canonical text of the arguments
+--- @return string, table  what to do, and the entry
+function journal:ask(n, name, arguments)
+  local entry = self.entries[n]
+  if entry then
+    if entry.name ~= name or entry.args ~= arguments then return "diverged", entry end
+    if entry.done then return "replay", entry end
+    return "resume", entry
+  end
+  if n ~= #self.entries + 1 then return "diverged", { name = "nothing" } end
+  if n > journal.MAX_ENTRIES then return "full", { name = name } end
+  entry = { name = name, args = arguments, done = false }
+  self.entries[n] = entry
+  return "begin", entry
+end
+
+--- Records the result. bytes: how large the entry is as kept; false when the journal is now too large.
+function journal:finish(n, ok, value, bytes)
+  local entry = self.entries[n]
+  entry.done, entry.ok, entry.value = true, ok, value
+  self.bytes = self.bytes + (bytes or 0)
+  return self.bytes <= journal.MAX_BYTES
+end
+
+return journal

@@ -1,0 +1,61 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- /health, /ready, /metrics, /openapi.json: how the program itself is.
+local config = require "core.config"
+local db = require "lib.db"
+local metrics = require "core.metrics"
+local openapi = require "lib.openapi"
+local redis = require "core.redis"
+local router = require "lib.router"
+local sql = require "core.sql"
+
+local status = {}
+
+status.version = "0.1.0"
+
+local document
+
+local function ready()
+  local report, ok = {}, true
+  local function part(name, fine, text)
+    report[name] = fine and "ok" or text
+    ok = ok and fine
+  end
+  local found, err = sql.query(db.platform(), "SELECT 1 AS one")
+  part("database", found ~= nil, err and err.text)
+  local pong
+  pong, err = redis.call("PING")
+  part("redis", pong == "PONG", err and err.text or "no answer")
+  local nodes = config.telephony and config.telephony.nodes or {}
+  if #nodes > 0 then
+    local slots = require("core.telephony").status()
+    local mine, owned = 0, 0
+    for _, slot in ipairs(slots) do
+      if slot.mine then mine = mine + 1 end
+      if slot.mine and slot.state == "ready" then owned = owned + 1 end
+    end
+    part("telephony", owned == mine, ("%d of %d slots are ready"):format(owned, mine))
+    report.slots = owned
+  end
+  if config.cells and config.cells.weak then report.cells = "weak" end
+  report.status = ok and "ready" or "not ready"
+  return ok and 200 or 503, report
+end
+
+--- Declares the routes.
+function status.register()
+  local open = { public = true, tenant = false, limit = false }
+  local function add(path, summary, handler)
+    router.add{ method = "GET", path = path, summary = summary, public = open.public, tenant = open.tenant, limit = open.limit, handler = handler }
+  end
+  add("/health", "The program runs", function() return 200, { status = "ok", version = status.version } end)
+  add("/ready", "It can do its work: database, Redis, telephony", ready)
+  add("/metrics", "Metrics of this host, for Prometheus", function()
+    return 200, metrics.text(), { ["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8" }
+  end)
+  add("/openapi.json", "This API, as OpenAPI 3.1", function()
+    document = document or openapi.document(router.routes(), status.version)
+    return 200, document
+  end)
+end
+
+return status

@@ -1,0 +1,49 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- A worker's beginning: every domain declares itself, then the gates open.
+local worker = require "core.worker"
+local migrate = require "lib.migrate"
+migrate.root = worker.root .. "/schema"
+math.randomseed(require("core.clock").wall_us() % 2 ^ 31 + worker.index)
+
+local agents_routes = require "agents.routes"
+local audit = require "audit"
+local audit_routes = require "audit.routes"
+local auth = require "auth"
+local auth_routes = require "auth.routes"
+local calls = require "calls"
+local calls_routes = require "calls.routes"
+local config = require "core.config"
+local http = require "core.http"
+local jobs = require "lib.jobs"
+local leads_routes = require "leads.routes"
+local page = require "plugins.page"
+local revoked = require "auth.revoked"
+local router = require "lib.router"
+local scripts_routes = require "scripts.routes"
+local sequencer = require "audit.sequencer"
+local status = require "lib.status"
+local tenants = require "tenants"
+local tenants_routes = require "tenants.routes"
+
+-- First of all: the first slot may be ready before anything else is.
+if #(config.telephony and config.telephony.nodes or {}) > 0 then calls.start() end
+
+router.use{ authenticate = auth.authenticate, tenant = tenants.get, transaction = audit.transaction }
+
+status.register()
+auth_routes.register()
+tenants_routes.register()
+agents_routes.register()
+leads_routes.register()
+calls_routes.register()
+scripts_routes.register()
+audit_routes.register()
+page.register()
+
+tenants.start()
+revoked.start()
+sequencer.start(tenants.get)
+jobs.start()
+
+http.serve(router.handle)
+http.upgrade(router.upgrade)

@@ -1,0 +1,246 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The worker's cells: one process per tenant, started on first use, with the bundle versions its calls are pinned to.
+---
+--- A run belongs to a handler: { verb(visit, n, name, args), next(visit, name, data), failed(visit, kind, text, file, line),
+--- lost(mine, page, why) }. When a cell dies every handler hears lost(); mine says that the page names its call as the one
+--- that ran. Nothing a cell sends is trusted: C has checked its form, here its right is checked (only its own calls).
+local cell = require "core.cell"
+local gate = require "scripts.gate"
+local log = require "core.log"
+local metrics = require "core.metrics"
+local promise = require "lib.promise"
+local store = require "scripts.store"
+local task = require "core.task"
+local timer = require "core.timer"
+
+local cells = {}
+
+local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and does not answer is ended
+local IDLE_MS = 120000                    -- a cell without calls is ended
+local BACK_OFF_MS, BACK_OFF_MAX_MS = 100, 5000
+local MESSAGES_A_SECOND = 5000            -- of one cell; a flow needs a few
+
+local by_tenant = {}                      -- tenant id -> entry
+
+--- Bundle bytes by hash: few versions are in use at a time, and every cell start needs them.
+local bytes_cache, cache_order = {}, {}
+local function bundle_bytes(tenant, hash)
+  local key = tenant.id .. ":" .. hash
+  if bytes_cache[key] then return bytes_cache[key] end
+  local bytes = store.bundle_bytes(tenant.db, hash)
+  if not bytes then return nil end
+  bytes_cache[key] = bytes
+  cache_order[#cache_order + 1] = key
+  if #cache_order > 64 then bytes_cache[table.remove(cache_order, 1)] = nil end
+  return bytes
+end
+cells.bundle_bytes = bundle_bytes
+
+local function entry_ended(entry, why, page)
+  if entry.ended then return end
+  entry.ended = true
+  if by_tenant[entry.tenant.id] == entry then by_tenant[entry.tenant.id] = nil end
+  if entry.ping then entry.ping:cancel() end
+  local runs = entry.runs
+  entry.runs = {}
+  for _, waiting in pairs(entry.versions) do waiting:give(nil, { code = "closed", text = "the cell " .. why }) end
+  local count = 0
+  for call, run in pairs(runs) do
+    count = count + 1
+    task.spawn(run.lost, page.running and page.call == call, page, why)
+  end
+  metrics.count("cells_ended_total", { why = why == "idle" and "idle" or "died" }, 1, "cells that ended")
+  if why ~= "idle" then
+    log.warn("cell.ended", { tenant = entry.tenant.slug, why = why, calls = count, call = page.call, file = page.file, line = page.line })
+    local memory = entry.tenant.id
+    cells.deaths[memory] = (cells.deaths[memory] or 0) + 1
+    timer.after(60000, function() cells.deaths[memory] = (cells.deaths[memory] or 1) - 1 end)
+  end
+end
+cells.deaths = {}
+
+local function on_message(entry, kind, first, ...)
+  local now = require("core.clock").mono_ms()
+  entry.heard_ms = now
+  if now - entry.second_ms >= 1000 then entry.second_ms, entry.messages = now, 0 end
+  entry.messages = entry.messages + 1
+  if entry.messages > MESSAGES_A_SECOND then
+    entry.cell:kill("sent too many messages")
+    return
+  end
+  if kind == "pong" then return end
+  if kind == "loaded" then
+    local waiting = entry.versions[first]
+    local ok, text = ...
+    if waiting then
+      if ok then waiting:give(true) else waiting:give(nil, { code = "invalid", text = tostring(text) }) end
+    end
+    return
+  end
+  if kind == "checked" then
+    local ok, result = ...
+    if entry.checking then entry.checking:give(ok, result) end
+    return
+  end
+  local run = entry.runs[first]
+  if not run then return end  -- a call that has left meanwhile, or an invented one
+  if kind == "verb" then run.verb(...)
+  elseif kind == "next" then run.next(...)
+  elseif kind == "failed" then run.failed(...) end
+end
+
+local function start(tenant)
+  local clock = require "core.clock"
+  local entry = { tenant = tenant, versions = {}, runs = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0,
+                  idle_since_ms = clock.mono_ms() }
+  local spawned, err = cell.spawn{
+    on_message = function(...) on_message(entry, ...) end,
+    on_ended = function(why, page) entry_ended(entry, why, page) end,
+  }
+  if not spawned then return nil, err end
+  entry.cell = spawned
+  metrics.count("cells_started_total", nil, 1, "cells that were started")
+  local sent, problem = spawned:send("verbs", gate.stubs())
+  if not sent then return nil, problem end
+  entry.ping = timer.every(PING_MS, function()
+    if entry.ended then return end
+    local now = clock.mono_ms()
+    if next(entry.runs) == nil then
+      if now - entry.idle_since_ms > IDLE_MS then
+        entry_ended(entry, "idle", {})
+        spawned:kill("idle")
+      end
+    else
+      entry.idle_since_ms = now
+      if now - entry.heard_ms > SILENT_MS then
+        spawned:kill("did not answer")
+        return
+      end
+    end
+    spawned:send("ping", now)
+  end)
+  return entry
+end
+
+--- The tenant's cell, started when there is none. Single flight.
+local opening = {}
+local function open(tenant)
+  local entry = by_tenant[tenant.id]
+  if entry and not entry.ended then return entry end
+  if opening[tenant.id] then return opening[tenant.id]:wait() end
+  local flight = promise.new()
+  opening[tenant.id] = flight
+  local deaths = cells.deaths[tenant.id] or 0
+  if deaths > 1 then task.sleep(math.min(BACK_OFF_MS * 2 ^ (deaths - 2), BACK_OFF_MAX_MS)) end
+  local ok, found, err = pcall(start, tenant)
+  if not ok then found, err = nil, { code = "io", text = tostring(found) } end
+  if found then by_tenant[tenant.id] = found end
+  opening[tenant.id] = nil
+  flight:give(found, err)
+  return found, err
+end
+
+local function with_version(entry, tenant, hash)
+  if not entry.versions[hash] then
+    local flight = promise.new()
+    entry.versions[hash] = flight
+    local bytes = bundle_bytes(tenant, hash)
+    if not bytes then
+      entry.versions[hash] = nil
+      local err = { code = "not_found", text = "bundle " .. hash:sub(1, 12) .. " is not stored" }
+      flight:give(nil, err)
+      return nil, err
+    end
+    local sent, err = entry.cell:load(hash, bytes)
+    if not sent then
+      entry.versions[hash] = nil
+      flight:give(nil, err)
+      return nil, err
+    end
+  end
+  return entry.versions[hash]:wait()
+end
+
+--- Starts (or starts again) a state of a call's flow. Returns true, or nil, err; then the handler hears nothing.
+--- @param run table  handler
+function cells.run(tenant, hash, call, run, file, state, visit, data, info)
+  local entry, err = open(tenant)
+  if not entry then return nil, err end
+  local ready
+  ready, err = with_version(entry, tenant, hash)
+  if not ready then return nil, err end
+  entry.runs[call] = run
+  run.entry = entry
+  local sent
+  sent, err = entry.cell:send("run", call, hash, file, state, visit, data, info)
+  if not sent then
+    entry.runs[call] = nil
+    return nil, err
+  end
+  return true
+end
+
+--- Answers a verb of a run.
+function cells.answer(call, run, visit, n, ok, value)
+  local entry = run.entry
+  if not entry or entry.ended then return nil, { code = "closed", text = "the cell has ended" } end
+  local sent, err = entry.cell:send("answer", call, visit, n, ok, value)
+  if not sent and err.code ~= "closed" then  -- the value did not fit: the script hears that instead
+    return entry.cell:send("answer", call, visit, n, false, { code = err.code, text = err.text, raise = true })
+  end
+  return sent, err
+end
+
+--- The call has left: the cell may forget it.
+function cells.drop(call, run)
+  local entry = run.entry
+  if not entry or entry.ended or not entry.runs[call] then return end
+  entry.runs[call] = nil
+  entry.idle_since_ms = require("core.clock").mono_ms()
+  entry.cell:send("drop", call)
+end
+
+--- Checks a bundle in a cell of its own, which is ended afterwards.
+--- @return table|nil  what CHECKED says, or nil, err
+function cells.check(bytes)
+  local clock = require "core.clock"
+  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, runs = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0 }
+  entry.versions.new = promise.new()
+  entry.checking = promise.new()
+  local why_ended, page_ended
+  local spawned, err = cell.spawn{
+    on_message = function(...) on_message(entry, ...) end,
+    on_ended = function(why, page)
+      entry.ended = true
+      why_ended, page_ended = why, page
+      entry.versions.new:give(nil, { code = "invalid", text = "the cell " .. why })
+      entry.checking:give(nil, { problems = { { file = page.file, line = page.line, text = "the check " .. why .. " here" } } })
+    end,
+  }
+  if not spawned then return nil, err end
+  entry.cell = spawned
+  spawned:send("verbs", gate.stubs())
+  local limit = timer.after(10000, function() spawned:kill("took longer than 10 s") end)
+  local loaded, result = false, nil
+  local sent
+  sent, err = spawned:load("new", bytes)
+  if sent then loaded, err = entry.versions.new:wait() end
+  if loaded then
+    spawned:send("check", "new")
+    local ok
+    ok, result = entry.checking:wait()
+    if ok == nil and result == nil then result = nil end
+  end
+  limit:cancel()
+  if not entry.ended then spawned:kill("checked") end
+  if result then
+    result.problems = result.problems or {}
+    return result
+  end
+  if why_ended and page_ended then
+    return { problems = { { file = page_ended.file, line = page_ended.line, text = "the check " .. why_ended } } }
+  end
+  return nil, err or { code = "invalid", text = "the bundle could not be checked" }
+end
+
+return cells

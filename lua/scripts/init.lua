@@ -1,0 +1,156 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Bundles: a tenant's scripts as versions by content, and the pointer to the one that new calls run.
+local audit = require "audit"
+local bundle = require "core.bundle"
+local cells = require "scripts.cells"
+local clock = require "core.clock"
+local crypto = require "core.crypto"
+local json = require "core.json"
+local log = require "core.log"
+local pii = require "lib.pii"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local rules = require "scripts.rules"
+local store = require "scripts.store"
+local time = require "lib.time"
+
+local scripts = {}
+
+local function pointer_key(tenant) return rediskey("bundle:" .. tenant.id) end
+
+--- Packs, checks and stores files as a version. Storing what is stored already is no error.
+--- @param files table  list of { path =, data = }
+--- @return table|nil  { hash =, report = }; or nil, { code = "invalid", text =, problems = { { file, line, text } } }
+function scripts.upload(tenant, files, actor, trace)
+  local problems = rules.files(files)
+  if #problems > 0 then return nil, { code = "invalid", text = problems[1].text, problems = problems } end
+  table.sort(files, function(a, b) return a.path < b.path end)
+  local bytes, err = bundle.pack(files)
+  if not bytes then return nil, { code = "invalid", text = err.text, problems = { { text = err.text } } } end
+  local hash = crypto.hex(crypto.sha256(bytes))
+  local result
+  result, err = cells.check(bytes)
+  if not result then return nil, err end
+  problems = rules.report(result, files)
+  if #problems > 0 then
+    local first = problems[1]
+    local text = first.file and ("%s:%s: %s"):format(first.file, tostring(first.line or "?"), first.text) or first.text
+    return nil, { code = "invalid", text = text, problems = problems }
+  end
+  local report = { bundle = result.bundle, flows = result.flows, files = #files, size = #bytes }
+  audit.transaction(tenant, function(tx)
+    local inserted = store.bundle_insert(tx, hash, bytes, json.encode(report), actor)
+    if inserted.affected > 0 then
+      audit.record(tx, { actor = actor, action = "bundle.uploaded", subject = hash:sub(1, 12), fields = { size = #bytes }, trace = trace })
+      audit.event(tx, { type = "bundle.uploaded", subject = hash:sub(1, 12), data = { hash = hash, size = #bytes }, trace = trace })
+    end
+    return true
+  end)
+  return { hash = hash, report = report }
+end
+
+--- Moves the live pointer. expected: the version number the publisher saw (nil: any).
+--- @return table|nil  { hash =, version = }; or nil, { code = "not_found" | "stale" | "invalid", text = }
+function scripts.publish(tenant, hash, actor, expected, action, trace)
+  local outcome, err
+  audit.transaction(tenant, function(tx)
+    outcome, err = nil, nil
+    local now = time.sql(clock.wall_us())
+    local pointer = store.pointer_lock(tx, "live")
+    local target = hash
+    if action == "rollback" then
+      local previous = pointer and store.previous(tx, "live", pointer.hash)
+      if not previous then
+        err = { code = "invalid", text = "there is no earlier version to go back to" }
+        return true
+      end
+      target = previous.hash
+    end
+    if expected and expected ~= (pointer and pointer.version or 0) then
+      err = { code = "stale", text = ("somebody else published version %d meanwhile; look at it and publish again"):format(pointer and pointer.version or 0) }
+      return true
+    end
+    if not store.bundle_exists(tx, target) then
+      err = { code = "not_found", text = "no such bundle; upload it first" }
+      return true
+    end
+    local version = 1
+    if pointer then
+      version = pointer.version + 1
+      store.pointer_move(tx, "live", target, version, actor, now)
+    else
+      local inserted, problem = store.pointer_insert(tx, "live", target, actor, now)
+      if not inserted then
+        err = { code = "stale", text = "somebody else published at the same moment: " .. problem.code }
+        return true
+      end
+    end
+    local name = action or "publish"
+    store.move_insert(tx, "live", version, target, pointer and pointer.hash, name, actor, now)
+    local kind = name == "rollback" and "bundle.rolled_back" or "bundle.published"
+    audit.record(tx, { actor = actor, action = kind, subject = target:sub(1, 12), fields = { version = version }, trace = trace })
+    audit.event(tx, { type = kind, subject = target:sub(1, 12), data = { hash = target, version = version }, trace = trace })
+    outcome = { hash = target, version = version, previous = pointer and pointer.hash }
+    return true
+  end)
+  if not outcome then return nil, err end
+  -- The copy in Redis is what new calls read; only a newer move may replace it.
+  scripts.remember(tenant, outcome.hash, outcome.version)
+  redis.call("PUBLISH", rediskey("bundles"), tenant.id .. " " .. outcome.hash)
+  log.info("bundle.published", { tenant = tenant.slug, hash = outcome.hash:sub(1, 12), version = outcome.version, by = actor })
+  return outcome
+end
+
+local remember = redis.script [[
+  local seen = tonumber(redis.call('HGET', KEYS[1], 'version') or '-1')
+  if tonumber(ARGV[2]) > seen then redis.call('HSET', KEYS[1], 'hash', ARGV[1], 'version', ARGV[2]) end
+  return redis.call('HGET', KEYS[1], 'hash')
+]]
+
+function scripts.remember(tenant, hash, version)
+  return remember:call({ pointer_key(tenant) }, hash, version)
+end
+
+--- The version that a new call runs: the copy in Redis, else the row. Returns hash or nil.
+function scripts.live(tenant)
+  local hash = redis.call("HGET", pointer_key(tenant), "hash")
+  if hash and hash ~= redis.null then return hash end
+  local pointer = store.pointer(tenant.db, "live")
+  if not pointer or not pointer.hash then return nil end
+  scripts.remember(tenant, pointer.hash, pointer.version)
+  return pointer.hash
+end
+
+--- What the check found when the version was uploaded: bundle (its table), flows. Cached: a version never changes.
+local reports, report_order = {}, {}
+function scripts.report(tenant, hash)
+  local key = tenant.id .. ":" .. hash
+  if not reports[key] then
+    local row = store.bundle(tenant.db, hash)
+    if not row then return nil end
+    reports[key] = json.decode(row.report)
+    report_order[#report_order + 1] = key
+    if #report_order > 256 then reports[table.remove(report_order, 1)] = nil end
+  end
+  return reports[key]
+end
+
+--- One file of a version, for play.
+function scripts.file(tenant, hash, path)
+  local bytes = cells.bundle_bytes(tenant, hash)
+  local files = bytes and bundle.files(bytes)
+  for _, file in ipairs(files or {}) do
+    if file.path == path then return file.data end
+  end
+  return nil
+end
+
+--- Writes a line to the tenant's script log. It never fails the caller: a log is not worth a call.
+function scripts.log(tenant, entry)
+  entry.at = time.sql(clock.wall_us())
+  entry.text = pii.seal(tenant, "script_log.text", entry.text)
+  local ok, err = store.log_insert(tenant.db, entry)
+  if not ok then log.warn("script_log.not_written", { tenant = tenant.slug, text = err.text }) end
+end
+
+return scripts

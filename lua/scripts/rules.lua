@@ -1,0 +1,105 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What a bundle must be, decided without I/O. Problems are { file=, line=, text= }, for the script's author.
+local rules = {}
+
+rules.MAX_BYTES = 4 * 1024 * 1024
+rules.MAX_FILES = 256
+rules.MAX_LUA = 64 * 1024
+rules.MAX_FILE = 256 * 1024
+
+local function path_problem(path)
+  if type(path) ~= "string" or path == "" then return "a file has no path" end
+  if #path > 128 then return "the path is longer than 128 characters" end
+  if path:sub(1, 1) == "/" then return "the path is absolute; it must be relative to the bundle" end
+  if path:find("[^%w%._/-]") then return "the path may only have letters, digits, and . _ / -" end
+  for part in (path .. "/"):gmatch("(.-)/") do
+    if part == "" or part == "." or part == ".." then return "the path leaves the bundle or has empty parts" end
+  end
+end
+
+--- Problems of the files as they came, before anything is run.
+function rules.files(files)
+  local problems, seen, size = {}, {}, 0
+  local function add(file, text, line) problems[#problems + 1] = { file = file, line = line, text = text } end
+  if #files == 0 then add(nil, "the bundle has no files") end
+  if #files > rules.MAX_FILES then add(nil, ("the bundle has %d files; at most %d are allowed"):format(#files, rules.MAX_FILES)) end
+  for _, file in ipairs(files) do
+    local problem = path_problem(file.path)
+    local shown = tostring(file.path):gsub("[^%w%._/-]", "?"):sub(1, 128)
+    if problem then
+      add(shown, problem)
+    elseif seen[file.path] then
+      add(shown, "the file is there twice")
+    elseif file.path:find("%.lua$") and #file.data > rules.MAX_LUA then
+      add(shown, ("a Lua file may have at most %d bytes, this one has %d; split it and use require"):format(rules.MAX_LUA, #file.data))
+    elseif file.path:find("%.lua$") and file.data:byte(1) == 27 then
+      add(shown, "compiled Lua is not accepted; upload the source text", 1)
+    elseif #file.data > rules.MAX_FILE then
+      add(shown, ("a file may have at most %d bytes, this one has %d"):format(rules.MAX_FILE, #file.data))
+    end
+    seen[file.path] = true
+    size = size + #file.data
+  end
+  if size > rules.MAX_BYTES then add(nil, ("the bundle has %d bytes; at most %d are allowed"):format(size, rules.MAX_BYTES)) end
+  if not seen["bundle.lua"] then add("bundle.lua", "the file is missing; it says which number runs which flow") end
+  return problems
+end
+
+--- A fallback is data: what is said, then one way to end.
+function rules.fallback_problem(fallback)
+  if type(fallback) ~= "table" then return "fallback must be a table such as { say = \"Please hold.\", voicemail = true }" end
+  if fallback.say ~= nil and type(fallback.say) ~= "string" then return "fallback.say must be text" end
+  local ways = 0
+  for _, way in ipairs{ "transfer", "voicemail", "hangup" } do
+    if fallback[way] then ways = ways + 1 end
+  end
+  if ways ~= 1 then return "fallback needs exactly one of transfer = \"+1...\", voicemail = true, hangup = true" end
+  if fallback.transfer and (type(fallback.transfer) ~= "string" or not fallback.transfer:match("^%+%d+$")) then
+    return "fallback.transfer must be a phone number such as \"+15550142\""
+  end
+  for key in pairs(fallback) do
+    if key ~= "say" and key ~= "transfer" and key ~= "voicemail" and key ~= "hangup" then return "fallback has no field '" .. tostring(key) .. "'" end
+  end
+end
+
+--- Problems that the check in a cell found, and what bundle.lua's table lacks.
+--- @param result table  { problems, flows = { [file] = {...} }, bundle = table }
+function rules.report(result, files)
+  local problems = {}
+  for _, problem in ipairs(result.problems) do problems[#problems + 1] = problem end
+  if #problems > 0 then return problems end
+  local function add(text) problems[#problems + 1] = { file = "bundle.lua", line = 1, text = text } end
+  local bundle = result.bundle
+  if type(bundle) ~= "table" then
+    add("the file must return a table such as { numbers = { [\"+15550100\"] = \"flows/main.lua\" } }")
+    return problems
+  end
+  local there = {}
+  for _, file in ipairs(files) do there[file.path] = true end
+  if type(bundle.numbers) ~= "table" or next(bundle.numbers) == nil then
+    add("numbers is missing: it says which number runs which flow; \"*\" stands for every number")
+  else
+    for number, flow in pairs(bundle.numbers) do
+      if number ~= "*" and not (type(number) == "string" and number:match("^%+%d+$")) then
+        add(("numbers: '%s' is not a number such as \"+15550100\" and not \"*\""):format(tostring(number)))
+      end
+      if type(flow) ~= "string" or not there[flow] then
+        add(("numbers['%s']: there is no file '%s'"):format(tostring(number), tostring(flow)))
+      elseif not (result.flows or {})[flow] then
+        add(("numbers['%s']: '%s' is not a flow; it must return flow.define{ ... }"):format(tostring(number), flow))
+      end
+    end
+  end
+  if bundle.fallback ~= nil then
+    local problem = rules.fallback_problem(bundle.fallback)
+    if problem then add(problem) end
+  end
+  return problems
+end
+
+--- Which flow file a call to a number runs, or nil.
+function rules.flow_for(bundle, number)
+  return bundle.numbers[number] or bundle.numbers["*"]
+end
+
+return rules

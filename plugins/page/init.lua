@@ -1,0 +1,32 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- One plain page at /: log-in, live calls and leads. The dashboard proper comes in its own plugin.
+local file = require "core.file"
+local router = require "lib.router"
+local worker = require "core.worker"
+
+local page = { name = "page", config = {} }
+
+local types = { html = "text/html; charset=utf-8", css = "text/css; charset=utf-8", js = "text/javascript; charset=utf-8" }
+
+local function serve(path, name)
+  local bytes = assert(file.read(worker.root .. "/plugins/page/" .. name))
+  router.add{
+    method = "GET", path = path, summary = "The page", public = true, tenant = false, limit = false, hidden = true,
+    handler = function()
+      return 200, bytes, {
+        ["Content-Type"] = types[name:match("%.(%w+)$")], ["Cache-Control"] = "no-cache",
+        ["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'",
+        ["Referrer-Policy"] = "no-referrer",
+      }
+    end,
+  }
+end
+
+--- Declares the routes.
+function page.register()
+  serve("/", "index.html")
+  serve("/page.css", "page.css")
+  serve("/page.js", "page.js")
+end
+
+return page

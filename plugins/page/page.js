@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plain page: the session is a cookie, the list of calls comes over /ws/calls, events and leads over /ws and /leads.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+let sockets = [], retry = 0, lastSeq = null, leads = [], ticking = null, calls = [], generation = 0;
+
+async function api(method, path, body) {
+  const answer = await fetch(path, {
+    method, credentials: "same-origin",
+    headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body),
+  });
+  const data = answer.status === 204 ? null : await answer.json().catch(() => null);
+  if (!answer.ok) throw Object.assign(new Error((data && data.detail) || "The server did not answer as expected."), { status: answer.status, data });
+  return data;
+}
+
+function cell(row, text, label, name) {
+  const td = row.insertCell();
+  td.textContent = text === null || text === undefined || text === "" ? "–" : text;
+  td.dataset.label = label;
+  if (name) td.className = name;
+  return td;
+}
+
+function clock(since) {
+  const s = Math.max(0, Math.floor((Date.now() - Date.parse(since)) / 1000));
+  return [s / 3600, (s / 60) % 60, s % 60].map((n) => String(Math.floor(n)).padStart(2, "0")).join(":");
+}
+
+function showCalls(list, count) {
+  calls = list;
+  const body = $("calls").tBodies[0];
+  body.replaceChildren();
+  for (const call of list) {
+    const row = body.insertRow();
+    cell(row, call.from, "From", "number");
+    cell(row, call.to, "To", "number");
+    cell(row, call.status, "Status", "status-" + call.status);
+    cell(row, call.state, "State");
+    const duration = cell(row, clock(call.since), "Duration", "number");
+    duration.dataset.since = call.since;
+    const act = row.insertCell();
+    if (call.status !== "escalated") {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = "Escalate";
+      button.title = "Leave the flow and take its fallback, such as voicemail or a human";
+      button.addEventListener("click", () => {
+        button.disabled = true;
+        api("POST", `/calls/${encodeURIComponent(call.id)}/escalate`).catch((e) => { button.disabled = false; note(e.message); });
+      });
+      act.append(button);
+    }
+  }
+  $("calls-count").textContent = count;
+  $("calls").hidden = list.length === 0;
+  $("calls-none").hidden = list.length > 0;
+}
+
+function showLeads() {
+  const body = $("leads").tBodies[0];
+  body.replaceChildren();
+  for (const lead of leads) {
+    const row = body.insertRow();
+    cell(row, lead.name, "Name");
+    cell(row, lead.phone, "Phone", "number");
+    cell(row, lead.score, "Score", "number");
+    cell(row, lead.status, "Status");
+    cell(row, lead.source, "Source");
+    cell(row, new Date(lead.createdAt).toLocaleString(), "Since", "number");
+  }
+  $("leads-count").textContent = leads.length;
+  $("leads").hidden = leads.length === 0;
+  $("leads-none").hidden = leads.length > 0;
+}
+
+function note(text, kind) {
+  const item = document.createElement("li");
+  const name = document.createElement("b");
+  name.textContent = kind || "note";
+  item.append(name, " " + text);
+  $("events").prepend(item);
+  while ($("events").children.length > 100) $("events").lastChild.remove();
+}
+
+let leadsTimer = null;
+function loadLeads() {
+  clearTimeout(leadsTimer);
+  leadsTimer = setTimeout(async () => {
+    try {
+      leads = (await api("GET", "/leads?limit=20")).leads;
+      showLeads();
+    } catch (e) { if (e.status === 401) leave(); }
+  }, 150);
+}
+
+function onEvent(message) {
+  if (message.type === "snapshot") {
+    if (lastSeq === null) lastSeq = message.seq;
+    return;
+  }
+  if (typeof message.seq === "number") lastSeq = message.seq;
+  if (message.type === "live") return;
+  note(`${message.subject || ""} ${new Date(message.at).toLocaleTimeString()}`, message.type);
+  if (String(message.type).startsWith("lead.")) loadLeads();
+}
+
+function wire(path, onMessage, mine) {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new WebSocket(`${scheme}//${location.host}${path}`);
+  sockets.push(socket);
+  socket.onopen = () => { retry = 0; $("wire").textContent = "live"; $("wire").classList.add("open"); };
+  socket.onmessage = (e) => onMessage(JSON.parse(e.data));
+  socket.onclose = () => {
+    if (mine !== generation) return;
+    $("wire").textContent = "connecting again";
+    $("wire").classList.remove("open");
+    disconnect();
+    const again = generation;
+    setTimeout(async () => {
+      if (again !== generation) return;
+      try { await session(); } catch (e) { if (e.status === 401) return leave(); }
+      connect();
+    }, Math.min(500 * 2 ** retry++, 15000));
+  };
+}
+
+function connect() {
+  const mine = ++generation;
+  wire("/ws/calls", (m) => showCalls(m.calls, m.count), mine);
+  wire("/ws" + (lastSeq === null ? "" : "?after=" + lastSeq), onEvent, mine);
+}
+
+function disconnect() {
+  generation++;
+  for (const socket of sockets) socket.close();
+  sockets = [];
+}
+
+function leave() {
+  disconnect();
+  clearInterval(ticking);
+  lastSeq = null;
+  $("desk").hidden = $("logout").hidden = $("wire").hidden = true;
+  $("gate").hidden = false;
+  $("who").textContent = "";
+}
+
+async function session() {
+  try {
+    return await api("GET", "/auth/me");
+  } catch (e) {
+    if (e.status !== 401) throw e;
+    await api("POST", "/auth/refresh");
+    return api("GET", "/auth/me");
+  }
+}
+
+function enter(me) {
+  $("gate").hidden = true;
+  $("desk").hidden = $("logout").hidden = $("wire").hidden = false;
+  $("who").textContent = [me.email || me.name || me.id, me.tenant, me.role].filter(Boolean).join(" · ");
+  loadLeads();
+  connect();
+  ticking = setInterval(() => {
+    for (const td of document.querySelectorAll("td[data-since]")) td.textContent = clock(td.dataset.since);
+  }, 1000);
+}
+
+$("login").addEventListener("submit", async (e) => {
+  e.preventDefault();
+  const form = new FormData($("login"));
+  $("login-problem").textContent = "";
+  try {
+    const tenant = form.get("tenant");
+    await api("POST", "/auth/login", { email: form.get("email"), password: form.get("password"), ...(tenant ? { tenant } : {}) });
+    enter(await session());
+  } catch (problem) {
+    if (/tenant/i.test(problem.message)) $("tenant-row").hidden = false;
+    $("login-problem").textContent = problem.message;
+  }
+});
+
+$("logout").addEventListener("click", async () => {
+  await api("POST", "/auth/logout").catch(() => null);
+  leave();
+});
+
+session().then(enter, () => leave());
