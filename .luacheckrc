@@ -1,5 +1,5 @@
 std = "luajit"
-max_line_length = 170
+max_line_length = 200
 codes = true
 cache = false
 ignore = { "212/self", "213" }

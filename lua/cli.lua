@@ -170,8 +170,7 @@ local function read_folder(root)
     table.sort(names)
     for _, name in ipairs(names) do
       local full, kind = path .. "/" .. name, file.kind(path .. "/" .. name)
-      if name:sub(1, 1) == "." then
-        kind = nil -- an editor's or a version control's
+      if name:sub(1, 1) == "." then -- an editor's or a version control's
       elseif kind == "directory" then
         local ok, problem = walk(full, prefix .. name .. "/")
         if not ok then return nil, problem end
