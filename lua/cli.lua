@@ -169,9 +169,10 @@ local function read_folder(root)
     if not names then return nil, err.text end
     table.sort(names)
     for _, name in ipairs(names) do
-      local full, kind = path .. "/" .. name, file.kind(path .. "/" .. name)
-      if name:sub(1, 1) == "." then -- an editor's or a version control's
-      elseif kind == "directory" then
+      local full = path .. "/" .. name
+      -- Dot-files are an editor's or a version control's.
+      local kind = name:sub(1, 1) ~= "." and file.kind(full)
+      if kind == "directory" then
         local ok, problem = walk(full, prefix .. name .. "/")
         if not ok then return nil, problem end
       elseif kind == "file" then
