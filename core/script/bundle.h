@@ -12,9 +12,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { BUNDLE_MAX = 4 * 1024 * 1024, BUNDLE_FILES = 256, BUNDLE_FILE_MAX = 256 * 1024, BUNDLE_LUA_MAX = 64 * 1024, BUNDLE_PATH_MAX = 128 };
+enum {
+    BUNDLE_MAX = 4 * 1024 * 1024,
+    BUNDLE_FILES = 256,
+    BUNDLE_FILE_MAX = 256 * 1024,
+    BUNDLE_LUA_MAX = 64 * 1024,
+    BUNDLE_PATH_MAX = 128
+};
 struct bundle_file {
-    const char *path;  /* not NUL-terminated; borrowed from the bundle's bytes */
+    const char *path; /* not NUL-terminated; borrowed from the bundle's bytes */
     size_t path_len;
     const char *data;
     size_t len;

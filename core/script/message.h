@@ -11,6 +11,7 @@
  *   DROP   call                                 forget it: nothing more will come
  *   LIMIT  call, slice_ms, invocation_ms, call_ms          budgets of a call (optional, before RUN)
  *   PING   token
+ *   VERBS  list of { name=, params = { { name=, type= }, ... } }   what a call object offers; before the first LOAD
  * Cell to worker
  *   LOADED   version, ok, text                  LOAD is done, or why not
  *   CHECKED  version, ok, result                result: { flows = { ["flows/main.lua"] = { start=, states={names} } }, bundle = <bundle.lua's table>,
@@ -19,11 +20,51 @@
  *   NEXT     call, visit, next, data            the state's function returned; next: a state's name, or nil: done
  *   FAILED   call, visit, kind, text, file, line kind: "error" uncaught, "cpu" over its budget, "memory", "form" (bad return value)
  *   PONG     token
+ * An error in ANSWER that has raise = true is raised in the script; others come back as nil, error.
+ * data of RUN and NEXT: at most MESSAGE_DATA_MAX bytes.
  */
 #pragma once
+#include "base/buf.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-enum { MESSAGE_MAX = 64 * 1024 };
+enum { MESSAGE_MAX = 64 * 1024, MESSAGE_DATA_MAX = 16 * 1024 };
 enum message_type {
-    MESSAGE_LOAD = 1, MESSAGE_CHECK, MESSAGE_UNLOAD, MESSAGE_RUN, MESSAGE_ANSWER, MESSAGE_DROP, MESSAGE_LIMIT, MESSAGE_PING,
-    MESSAGE_LOADED = 65, MESSAGE_CHECKED, MESSAGE_VERB, MESSAGE_NEXT, MESSAGE_FAILED, MESSAGE_PONG
+    MESSAGE_LOAD = 1,
+    MESSAGE_CHECK,
+    MESSAGE_UNLOAD,
+    MESSAGE_RUN,
+    MESSAGE_ANSWER,
+    MESSAGE_DROP,
+    MESSAGE_LIMIT,
+    MESSAGE_PING,
+    MESSAGE_VERBS,
+    MESSAGE_LOADED = 65,
+    MESSAGE_CHECKED,
+    MESSAGE_VERB,
+    MESSAGE_NEXT,
+    MESSAGE_FAILED,
+    MESSAGE_PONG
 };
+
+/* Writing one into an empty buffer. */
+void message_begin(struct buf *out, enum message_type type);
+void message_nil(struct buf *out);
+void message_bool(struct buf *out, bool yes);
+void message_int(struct buf *out, int64_t n); /* |n| <= 2^53 */
+void message_str(struct buf *out, const char *text, size_t len);
+void message_open(struct buf *out); /* a table: keys and values in turn, until message_shut() */
+void message_shut(struct buf *out);
+
+/* Reading one without a VM. The first value that is not what was asked for sets bad, and all that follow fail too. */
+struct message {
+    const char *at, *end; /* borrowed */
+    uint8_t type;
+    bool bad;
+};
+bool message_read(struct message *m, const void *bytes, size_t len);
+bool message_get_bool(struct message *m);
+int64_t message_get_int(struct message *m);
+const char *message_get_str(struct message *m, size_t *len); /* not NUL-terminated; NULL when bad */
+const char *message_get_any(struct message *m, size_t *len); /* the bytes of one value, checked; NULL when bad */

@@ -12,23 +12,33 @@
 #pragma once
 #include <stdint.h>
 
-enum zygote_type { ZYGOTE_WORKER = 1, ZYGOTE_SPAWN, ZYGOTE_SPAWNED, ZYGOTE_KILL, ZYGOTE_STOP, ZYGOTE_CONT, ZYGOTE_IDLE, ZYGOTE_ENDED, ZYGOTE_FAILED };
+enum zygote_type {
+    ZYGOTE_WORKER = 1,
+    ZYGOTE_SPAWN,
+    ZYGOTE_SPAWNED,
+    ZYGOTE_KILL,
+    ZYGOTE_STOP,
+    ZYGOTE_CONT,
+    ZYGOTE_IDLE,
+    ZYGOTE_ENDED,
+    ZYGOTE_FAILED
+};
 struct zygote_message {
     uint32_t type;
-    uint32_t id;      /* of the cell: the worker's own numbering */
-    int32_t value;    /* worker number, errno or status */
+    uint32_t id;   /* of the cell: the worker's own numbering */
+    int32_t value; /* worker number, errno or status */
     int32_t pid;
-    uint32_t weak;    /* in SPAWNED: which walls are missing (bit mask of zygote_wall); 0: all stand */
+    uint32_t weak; /* in SPAWNED: which walls are missing (bit mask of zygote_wall); 0: all stand */
 };
 enum zygote_wall { WALL_SECCOMP = 1, WALL_RLIMIT = 2, WALL_UID = 4, WALL_NAMESPACE = 8 };
 
 /* The page a worker reads after a cell died: what ran there. Written by the cell before each slice; hostile. */
 struct cell_page {
-    volatile uint32_t running;   /* 1 while a slice runs */
+    volatile uint32_t running; /* 1 while a slice runs */
     volatile uint32_t line;
     char call[64];
     char file[128];
-    volatile uint64_t slices, memory;  /* bytes in use as the cell counts */
+    volatile uint64_t slices, memory; /* bytes in use as the cell counts */
 };
 
 /* Budgets and limits a cell starts with; the zygote's argv: parley-cell [--soft-mb 32] [--hard-mb 64] [--slice-ms 2]
