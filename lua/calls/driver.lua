@@ -273,7 +273,7 @@ end
 
 -- taking up --------------------------------------------------------------------------------------------------------------------------
 
-local function take_up(slot, at, id, present)
+local function take_up(slot, at, id, channels)
   local read, err = record.read(slot.name, id, function(tenant_id) return tenants.get(tenant_id) end)
   if not read then
     if err then
@@ -288,6 +288,7 @@ local function take_up(slot, at, id, present)
     return nil
   end
   local call = Call.restore(at, at.fence, read)
+  local present = channels[call.channel]
   call.other = call.direction == "inbound" and call.from or call.to
   enlist(call)
   store.take(call.tenant.db, call.row_id, call.fence)
@@ -340,7 +341,12 @@ local function on_ready(slot_name, first, predecessor, channels, bridges)
   -- Calls we have already: their fence may be a new one, their channel may have gone unheard.
   for _, call in pairs(slot.calls) do
     call.fence = at.fence
-    if not present[call.channel] and (call.up or call.direction == "inbound") and not call.gone_why then call:on_gone("gone unheard") end
+    if not present[call.channel] and (call.up or call.direction == "inbound") and not call.gone_why then
+      -- The list may be older than the call: only its own answer decides.
+      task.spawn(function()
+        if telephony.request(slot_name, "GET", "/channels/" .. call.channel) == 404 then call:on_gone("gone unheard") end
+      end)
+    end
   end
   local ids, err = record.list(slot_name)
   if not ids then
@@ -348,12 +354,7 @@ local function on_ready(slot_name, first, predecessor, channels, bridges)
   else
     for _, id in ipairs(ids) do
       if not by_id[id] then
-        local ok, problem = pcall(function()
-          local channel_of
-          local read_first = record.read(slot_name, id, function(tenant_id) return tenants.get(tenant_id) end)
-          if read_first and read_first.fields.head then channel_of = present[read_first.fields.head.channel] end
-          take_up(slot, at, id, channel_of)
-        end)
+        local ok, problem = pcall(take_up, slot, at, id, present)
         if not ok then log.error("call.not_taken_up", { call = id, text = tostring(problem) }) end
       end
     end
