@@ -98,11 +98,16 @@ local function publish_batch(tenant)
     -- Subscribers get the batch as lines: its first number, then the events.
     commands[#commands + 1] = { "PUBLISH", stream, ("%d\n%s"):format(rows[1].seq, table.concat(lines, "\n")) }
     local replies, err = redis.pipeline(commands)
+    for i = 1, replies and #rows or 0 do
+      local reply = replies[i]
+      -- A number that the stream has already is refused by it: then we died after an XADD and before this note.
+      if type(reply) == "table" and not reply.text:find("equal or smaller", 1, true) then replies, err = nil, reply end
+      if not replies then break end
+    end
     if not replies then
-      log.debug("sequencer.redis_away", { tenant = tenant.slug, error = err.text })
+      log.warn("sequencer.not_published", { tenant = tenant.slug, error = err.text })
       return "away"
     end
-    -- A number that the stream has already is refused by it: then we died after an XADD and before this note.
     store.set_published(tx, rows[#rows].seq)
     metrics.count("parley_events_total", { tenant = tenant.slug }, #rows, "durable events")
     return #rows == 200 and "more" or "done"

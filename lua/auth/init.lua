@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Who is asking. A password or refresh token gives a JWT of 15 minutes; it is checked without asking anybody, so a
+--- Who is asking. A password or refresh token gives a JWT of some minutes (auth.token_minutes); it is checked without asking anybody, so a
 --- WebSocket upgrade can decide at once. API keys are looked up (and remembered for half a minute).
 ---
 --- The user that authenticate() gives: { id = "us_..."|"op_..."|"pk_...", row = number, role, tenant = slug (nil: operator),
@@ -7,6 +7,7 @@
 local agents = require "agents"
 local audit = require "audit"
 local clock = require "core.clock"
+local config = require "core.config"
 local crypto = require "core.crypto"
 local db = require "lib.db"
 local ids = require "lib.ids"
@@ -28,6 +29,7 @@ local auth = {}
 auth.SESSION_COOKIE = "parley_session"
 auth.REFRESH_COOKIE = "parley_refresh"
 auth.TOKEN_S = revoked.TOKEN_S
+auth.REFRESH_S = (config.auth and config.auth.refresh_hours or 12) * 3600
 auth.SOCKET_TOKEN_S = 60
 local KEY_ID = "k1"
 local MAX_TENANTS = 5
@@ -45,7 +47,7 @@ local function prefix_of(role, is_key)
   return is_key and "pk" or role == "platform" and "op" or "us"
 end
 
---- A token for a user. seconds: its life, 15 minutes unless given.
+--- A token for a user. seconds: its life, auth.token_minutes unless given.
 function auth.token(user, seconds)
   local issued = now_s()
   return crypto.jwt_sign(signing_key(), KEY_ID, json.encode{
@@ -149,14 +151,14 @@ end
 local function cookies(token, refresh, secure)
   return {
     rules.set_cookie(auth.SESSION_COOKIE, token, "/", auth.TOKEN_S, secure),
-    rules.set_cookie(auth.REFRESH_COOKIE, refresh, "/auth", rules.REFRESH_S, secure),
+    rules.set_cookie(auth.REFRESH_COOKIE, refresh, "/auth", auth.REFRESH_S, secure),
   }
 end
 
 -- A new refresh token of a family, in a transaction of the platform.
 local function add_refresh(tx, family, tenant_id, user_row)
   local refresh = crypto.b64url(crypto.random(32))
-  store.add_refresh(tx, crypto.sha256(refresh), family, tenant_id, user_row, time.now(), time.ahead(rules.REFRESH_S))
+  store.add_refresh(tx, crypto.sha256(refresh), family, tenant_id, user_row, time.now(), time.ahead(auth.REFRESH_S))
   return refresh
 end
 

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Tokens are believed without asking anybody, so what ends early is told to every worker: sessions that logged out and
 --- users whose rights changed. Entries stand as long as a token issued before them could live.
---- Told over Redis; a worker that misses it (Redis away) believes such a token for at most its 15 minutes.
+--- Told over Redis; a worker that misses it (Redis away) believes such a token until it ends.
 local clock = require "core.clock"
+local config = require "core.config"
 local json = require "core.json"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
@@ -11,7 +12,8 @@ local time = require "lib.time"
 
 local revoked = {}
 
-revoked.TOKEN_S = 900
+--- Life of a session's token.
+revoked.TOKEN_S = (config.auth and config.auth.token_minutes or 15) * 60
 local sessions, users = {}, {}  -- name -> { at = when, in s since 1970 }
 
 local function sweep(list, now_s)

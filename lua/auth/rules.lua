@@ -2,7 +2,7 @@
 --- Reading credentials from headers, and what a refresh token's row allows. No I/O.
 local rules = {}
 
-rules.REFRESH_S = 12 * 3600
+--- How long after its use a refresh token may come again by accident: two windows of one browser.
 rules.GRACE_US = 10 * 1e6
 
 --- The value of a cookie, or nil.

@@ -28,14 +28,10 @@ schema.formats = {
 
 local articles = { string = "a string", number = "a number", boolean = "true or false", object = "an object", array = "a list", null = "null", integer = "a whole number" }
 
-local function is_list(t)
-  return #t > 0 or next(t) == nil
-end
-
 local function kind_of(value)
   if value == nil or value == json.null then return "null" end
   if type(value) ~= "table" then return type(value) end
-  return #value > 0 and "array" or "object"
+  return json.is_array(value) and "array" or "object"
 end
 
 local function characters(s)
@@ -92,7 +88,7 @@ local function known_names(properties)
 end
 
 local function check_object(s, value, path, errors, fail)
-  if type(value) ~= "table" or value == json.null or #value > 0 then return fail("must be an object, not " .. articles[kind_of(value)]) end
+  if kind_of(value) ~= "object" then return fail("must be an object, not " .. articles[kind_of(value)]) end
   local properties = s.properties or {}
   local result = {}
   for name, member in pairs(value) do
@@ -117,7 +113,7 @@ local function check_object(s, value, path, errors, fail)
 end
 
 local function check_array(s, value, path, errors, fail)
-  if type(value) ~= "table" or value == json.null or not is_list(value) then return fail("must be a list, not " .. articles[kind_of(value)]) end
+  if kind_of(value) ~= "array" then return fail("must be a list, not " .. articles[kind_of(value)]) end
   if s.minItems and #value < s.minItems then return fail(("must have at least %d items"):format(s.minItems)) end
   if s.maxItems and #value > s.maxItems then return fail(("must have at most %d items, has %d"):format(s.maxItems, #value)) end
   local result = {}
@@ -172,7 +168,7 @@ local function converted(s, text)
     if text == "true" then return true end
     if text == "false" then return false end
   elseif s.type == "array" then
-    local list = {}
+    local list = json.array({})
     for item in text:gmatch("[^,]+") do list[#list + 1] = converted(s.items, item) end
     return list
   end
