@@ -18,6 +18,8 @@ list `inbox:NAME`, from the test, which stands for the master, and from the othe
 A slot's life:  take the lease -> dial in -> reconcile -> act on events -> replaced, or lease lost -> drop.
 """
 import asyncio
+import functools
+import itertools
 import json
 import math
 import random
@@ -34,9 +36,14 @@ from lease import LEASE_S, Lease
 from resp import Redis
 
 FRAME_S = 0.02
-MEDIA_START_LIMIT_S = 1
+MEDIA_START_LIMIT_S = 0.1
+# Asterisk's listen backlog is 10: more at once, and one waits a second for its SYN to be sent again.
+DIALS_AT_ONCE = 4
+DIAL_LIMIT_S = 0.25
 FLUSH_LIMIT_S = 0.5
 GIVEN_LIMIT_S = 2
+PROOF_LIMIT_S = 0.15
+DEATH_SETTLES_S = 0.02
 LOOK_AGAIN_S = 1
 
 
@@ -80,8 +87,10 @@ class Slot:
         self.app = f"parley-{k}"
         self.ari = None
         self.calls = {}  # SIP channel id -> Call
+        self.set_ups = {}  # Call -> task that makes its leg
         self.queued = []  # events that came before reconciling was done; None when they are acted on at once
         self.media_started = {}  # media channel id -> future of its StasisStart
+        self.proof = None  # (name, future) of the event we sent to ourselves
         self.steps = asyncio.Queue()  # per slot one step after the other, as its journal demands
         self.acting = True  # false from ApplicationReplaced on
         self.given = False  # flushed for a successor; only its tone goes on, until told
@@ -104,6 +113,8 @@ class Client:
         self._may_send.set()
         self._pauses = 0
         self._resumed = None  # when the last pause was noticed
+        self._dials = asyncio.Semaphore(DIALS_AT_ONCE)
+        self._proofs = itertools.count(1)
         self._requests = []  # (time, slot, fence, request) of everything sent to Asterisk
         self._tones_after_pause = 0
         self.counts = dict.fromkeys(("stolen", "duplicate_starts", "refused_writes", "unknown_packets", "packets"), 0)
@@ -202,6 +213,9 @@ class Client:
 
     async def _do_take(self, slots, dead=""):
         slots = [k for k in slots if k not in self.slots]
+        if dead:
+            # Asterisk is just clearing away the dead one's sockets, see _prove(); let it.
+            await asyncio.sleep(DEATH_SETTLES_S)
         fences = await self._redis.many([self._lease.take_command(k, dead) for k in slots])
         await asyncio.gather(*(self._own(k, fence) for k, fence in zip(slots, fences) if fence))
 
@@ -212,9 +226,41 @@ class Client:
         await self._settle(slot)
 
     async def _dial(self, slot):
+        """Dials in, and again until events are seen to come."""
         slot.queued = []
-        slot.ari = ari = self._ari_of(slot.app)
-        await ari.open(self._session, lambda event: self._on_event(slot, ari, event))
+        while True:
+            old = slot.ari
+            slot.ari = ari = self._ari_of(slot.app)
+            async with self._dials:
+                try:
+                    handler = functools.partial(self._on_event, slot, ari)
+                    await asyncio.wait_for(ari.open(self._session, handler), DIAL_LIMIT_S)
+                except asyncio.TimeoutError:
+                    await self._log("dial late", slot=slot.k)
+                    continue
+                finally:
+                    if old:
+                        await old.close()
+            if await self._prove(slot):
+                return
+            await self._log("deaf", slot=slot.k)
+
+    async def _prove(self, slot):
+        """Sends an event to ourselves through the slot.
+
+        When a socket of the slot's old owner ends in the same moment as we dial in, Asterisk may switch the application off
+        by its name, and with it us: the socket stays up, requests work when the slot has calls, and no event ever comes.
+        """
+        heard = asyncio.get_running_loop().create_future()
+        name = f"proof{next(self._proofs)}"
+        slot.proof = (name, heard)
+        try:
+            # No lease is needed: nothing in Asterisk changes.
+            proof = slot.ari.request("POST", f"events/user/{name}", {"application": slot.app})
+            await asyncio.wait_for(asyncio.gather(proof, heard), PROOF_LIMIT_S)
+            return True
+        except (asyncio.TimeoutError, AriError):
+            return False
 
     async def _settle(self, slot, taken=None):
         await self._reconcile(slot, taken)
@@ -307,13 +353,13 @@ class Client:
         # A thief: it is still ours. Go back in, later each time, so that two who both think so do not fight at full speed.
         self.counts["stolen"] += 1
         slot.thefts += 1
+        for task in slot.set_ups.values():
+            task.cancel()  # half made; the look after dialling in makes them whole
         await asyncio.sleep(min(1, 0.02 * 2**slot.thefts) * random.uniform(0.5, 1))
         if not await self._redis.call(*self._lease.renew_command(slot.k)):
             return await self._drop(slot, "lease lost")
-        old = slot.ari
         await self._dial(slot)
         slot.acting = True
-        await old.close()
         await self._settle(slot)
         await self._log("won back", slot=slot.k)
 
@@ -338,6 +384,10 @@ class Client:
             return
         if event["type"] == "ApplicationReplaced":
             self._tasks.append(asyncio.get_running_loop().create_task(self._replaced(slot)))
+            return
+        if event["type"] == "ChannelUserevent":
+            if slot.proof and slot.proof[0] == event["eventname"] and not slot.proof[1].done():
+                slot.proof[1].set_result(None)
             return
         # The start of our own media leg is awaited inside a step, so it must not queue behind one.
         if event["type"] == "StasisStart":
@@ -407,8 +457,10 @@ class Client:
 
     def _set_up(self, slot, call, old=frozenset(), taken=None):
         task = asyncio.get_running_loop().create_task(self._leg(slot, call, old, taken))
+        slot.set_ups[call] = task
         self._tasks.append(task)
         task.add_done_callback(self._on_order_done)
+        task.add_done_callback(lambda _: slot.set_ups.pop(call, None))
         return task
 
     async def _end(self, slot, channel, how):
@@ -460,10 +512,7 @@ class Client:
             self._open_media(slot, media, f"{host}:{port}"),
         )
         if not started.done() and leg["state"] != "there already":
-            try:
-                await asyncio.wait_for(started, MEDIA_START_LIMIT_S)
-            except asyncio.TimeoutError:
-                await self._log("media start unheard", slot=slot.k, call=call.channel)
+            await self._media_started(slot, call, started)
         wanted = [channel for channel in (call.channel, media) if channel not in bridge["channels"]]
         if wanted:
             await self._request(slot, "POST", f"bridges/{call.bridge}/addChannel", {"channel": ",".join(wanted)})
@@ -476,6 +525,16 @@ class Client:
         if taken:
             await taken(call.channel)
         await self._remove(slot, [f"channels/{leg}" for leg in old - {media}])
+
+    async def _media_started(self, slot, call, started):
+        """Waits for the event; when it does not come, asks. A channel that is not in Stasis yet cannot be bridged."""
+        for _ in range(10):
+            try:
+                return await asyncio.wait_for(asyncio.shield(started), MEDIA_START_LIMIT_S)
+            except asyncio.TimeoutError:
+                channel = await self._request(slot, "GET", f"channels/{call.media}")
+                if channel["dialplan"]["app_name"] == "Stasis":
+                    return await self._log("media start unheard", slot=slot.k, call=call.channel)
 
     async def _open_bridge(self, slot, bridge):
         try:
@@ -527,16 +586,16 @@ class Client:
             for channel in sip:
                 if channel not in known:
                     await self._start(slot, channel)
-                elif channel not in slot.calls:
-                    slot.calls[channel] = Call(channel)
+                elif channel not in slot.calls or not slot.calls[channel].address:
+                    call = slot.calls.setdefault(channel, Call(channel))
                     old = {leg for leg in media if call_of(leg) == channel}
-                    work.append(self._set_up(slot, slot.calls[channel], old, taken))
+                    work.append(self._set_up(slot, call, old, taken))
             await self._remove(
                 slot,
                 [f"channels/{leg}" for leg in media if call_of(leg) not in sip],
                 [f"bridges/{bridge}" for bridge in bridges if call_of(bridge) not in sip],
             )
-            await asyncio.gather(*work)
+            await asyncio.gather(*work, return_exceptions=True)
         except Lost:
             pass
 
@@ -545,8 +604,12 @@ class Client:
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
             for slot in list(self.slots.values()):
-                if slot.queued is None and slot.acting:
+                if slot.queued is None and slot.acting and self._may_send.is_set():
                     try:
+                        if not await self._prove(slot) and slot.acting and self.slots.get(slot.k) is slot:
+                            await self._log("deaf", slot=slot.k)
+                            await self._dial(slot)
+                            await self._settle(slot)
                         await self._look_again(slot)
                     except (Lost, AriError):
                         pass

@@ -73,7 +73,10 @@ async def result(world, rows, name, gaps, *alive, **more):
     told = await reports(world, *alive)
     log = await world.log()
     row = rows[name] = {**tally(world.calls, await world.journals(), gaps, left, told), **more}
+    row["deaf_slots"] = sum(e["what"] == "deaf" for e in log)
+    row["media_start_unheard"] = sum(e["what"] == "media start unheard" for e in log)
     row["found_late"] = sum(e["what"] == "found by a later look" for e in log)
+    row["dials_late"] = sum(e["what"] == "dial late" for e in log)
     failed = [e for e in log if e["what"] in ("leg failed", "steps unfinished") or e.get("why") == "socket gone"]
     assert failed == [], failed
     assert row["stuck"] == 0, f"left in Asterisk: {left}"
