@@ -48,6 +48,14 @@ local function hashed(password)
 end
 agents.hash_password = hashed
 
+--- Before and after agents.add, outside of its transaction: how a log-in finds the new user.
+function agents.announce(tenant, email)
+  store.announce_login(agents.login_hash(email), tenant.id)
+end
+function agents.link(tenant, email, id)
+  store.link_login(agents.login_hash(email), tenant.id, id)
+end
+
 --- Adds a user in a transaction of the tenant. fields: { email, name, role, password_hash }. Raises 409 when the e-mail is taken.
 function agents.add(tenant, tx, fields, actor, trace)
   local email = pii.normal_email(fields.email)
@@ -56,7 +64,6 @@ function agents.add(tenant, tx, fields, actor, trace)
     name = pii.seal(tenant, "user.name", fields.name), password_hash = fields.password_hash, role = fields.role,
   })
   if not id then problem.raise(409, "email_taken", "Somebody with this e-mail is here already.", { errors = { { pointer = "#/email", detail = "is taken" } } }) end
-  store.put_login(agents.login_hash(email), tenant.id, id)
   local public = ids.encode("us", id)
   audit.record(tx, { actor = actor, action = "user.create", subject = public, fields = { role = fields.role }, trace = trace })
   audit.event(tx, { type = "user.created", subject = public, data = { role = fields.role }, trace = trace })
@@ -66,16 +73,16 @@ end
 --- The first admin of a tenant that is being made: added, or given this password.
 function agents.ensure_admin(tenant, email, password, actor)
   local hash = hashed(password)
-  audit.transaction(tenant, function(tx)
-    local row = store.by_email(tenant.db, pii.hash(tenant, "email", pii.normal_email(email)))
+  agents.announce(tenant, email)
+  local id = audit.transaction(tenant, function(tx)
+    local row = store.by_email(tx, pii.hash(tenant, "email", pii.normal_email(email)))
     if not row then
-      agents.add(tenant, tx, { email = email, role = "admin", password_hash = hash }, actor)
-    else
-      store.update(tx, row.id, { name = row.name, password_hash = hash, role = "admin", status = "active" })
-      store.put_login(agents.login_hash(email), tenant.id, row.id)
+      return agents.add(tenant, tx, { email = email, role = "admin", password_hash = hash }, actor)
     end
-    return true
+    store.update(tx, row.id, { name = row.name, password_hash = hash, role = "admin", status = "active" })
+    return row.id
   end)
+  agents.link(tenant, email, id)
 end
 
 --- Changes a user in a transaction: changes may hold name, role, status, password_hash. Raises problems.

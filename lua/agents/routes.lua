@@ -48,12 +48,15 @@ end
 local function create(ctx)
   local body = ctx.body
   local hash = agents.hash_password(body.password)
+  agents.announce(ctx.tenant, body.email)
+  local id
   local status, answer, headers = ctx:transaction(function(tx)
-    local id = agents.add(ctx.tenant, tx, { email = body.email, name = body.name, role = body.role, password_hash = hash }, ctx:actor(), ctx.trace.id)
+    id = agents.add(ctx.tenant, tx, { email = body.email, name = body.name, role = body.role, password_hash = hash }, ctx:actor(), ctx.trace.id)
     local public = ids.encode("us", id)
     return 201, { id = public, tenantId = ctx.tenant.slug, email = body.email:lower(), name = body.name or json.null, role = body.role, status = "active", version = 1 },
       { Location = "/agents/" .. public, ETag = router.etag(public, 1) }
   end)
+  if id then agents.link(ctx.tenant, body.email, id) end
   return status, answer, headers
 end
 

@@ -10,8 +10,8 @@ function store.get(name, id)
   return db.query(name, "SELECT " .. columns .. " FROM `user` WHERE id = ?", id)[1]
 end
 
-function store.by_email(name, email_hash)
-  return db.query(name, "SELECT " .. columns .. " FROM `user` WHERE email_hash = ?", email_hash)[1]
+function store.by_email(target, email_hash)
+  return db.on(target, "SELECT " .. columns .. " FROM `user` WHERE email_hash = ?", email_hash)[1]
 end
 
 --- In a transaction, with the row locked.
@@ -57,10 +57,14 @@ function store.list(name, after, limit, role, status)
   return db.query(name, text .. " ORDER BY id LIMIT ?", unpack(parameters))
 end
 
---- From an e-mail to tenant and user. Written before the user's row is committed: a row too many is harmless.
-function store.put_login(email_hash, tenant_id, user_id)
-  db.query(db.platform(), "INSERT INTO login (email_hash, tenant_id, user_id) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)",
-    email_hash, tenant_id, user_id)
+--- From an e-mail to the tenant; written before the user's row is there, since a row too many is harmless.
+function store.announce_login(email_hash, tenant_id)
+  db.query(db.platform(), "INSERT INTO login (email_hash, tenant_id) VALUES (?, ?) ON DUPLICATE KEY UPDATE user_id = user_id", email_hash, tenant_id)
+end
+
+--- And to the user, once the row is committed.
+function store.link_login(email_hash, tenant_id, user_id)
+  db.query(db.platform(), "UPDATE login SET user_id = ? WHERE email_hash = ? AND tenant_id = ?", user_id, email_hash, tenant_id)
 end
 
 return store

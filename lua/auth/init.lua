@@ -182,7 +182,7 @@ local function candidates(email, tenant_slug)
   for _, login in ipairs(store.logins(hash, 50)) do
     if #list < MAX_TENANTS and (not tenant_slug or login.slug == tenant_slug) then
       local tenant = tenants.get(login.slug)
-      local found = tenant and agents.get(tenant, login.user_id)
+      local found = tenant and (login.user_id and agents.get(tenant, login.user_id) or agents.by_email(tenant, email))
       if found and found.status == "active" and found.email == pii.normal_email(email) then
         list[#list + 1] = { user = { id = found.id, row = found.row, role = found.role, tenant = tenant.slug }, hash = found.password_hash,
           email = found.email, name = found.name, tenant = tenant, tenant_id = tenant.id }

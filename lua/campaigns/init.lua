@@ -7,10 +7,11 @@ local store = require "campaigns.store"
 local campaigns = {}
 
 --- The campaign meant by a public id or code: { id (row), code, name, platform, status }, or nil.
-function campaigns.find(tenant, text)
+--- @param tx table|nil  the caller's transaction, when in one
+function campaigns.find(tenant, text, tx)
   local id = ids.decode("cm", text)
-  if id then return store.by_id(tenant.db, id) end
-  return store.by_code(tenant.db, text)
+  if id then return store.by_id(tx or tenant.db, id) end
+  return store.by_code(tx or tenant.db, text)
 end
 
 --- How answers name a campaign.

@@ -15,6 +15,7 @@ local phone = require "core.phone"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
 local rules = require "leads.rules"
+local schema = require "lib.schema"
 local store = require "leads.store"
 local time = require "lib.time"
 
@@ -71,23 +72,28 @@ local function names_of(fields)
 end
 
 -- Fills in what a campaign's public id or code means.
-local function campaign_row(tenant, text)
-  local campaign = campaigns.find(tenant, text)
+local function campaign_row(tenant, text, tx)
+  local campaign = campaigns.find(tenant, text, tx)
   if not campaign then refuse("campaignId", "is not the id or code of a campaign") end
   return campaign.id
 end
 
---- Checks fields for a new lead and brings them into stored form; raises problems. May wait (campaign).
---- @param fields table  name, phone, email, score, status, source, campaign (public id or code), notes, data (table)
-function leads.prepare(tenant, fields)
+-- Flows give what scripts made up, so a lead's fields are checked here as well as at the router.
+local function check_fields(fields)
+  local _, errors = schema.check(schema.object(rules.fields), fields)
+  if errors then refuse(errors[1].pointer:sub(3), errors[1].detail) end
+end
+
+-- Fields of a new lead in the form we keep; raises problems.
+local function prepared(tenant, fields, tx)
+  check_fields(fields)
   local lead = {
     name = fields.name, email = fields.email and fields.email:match("^%s*(.-)%s*$"), notes = fields.notes, data = fields.data,
     score = fields.score or 0, status = fields.status or "new", source = fields.source or "call",
   }
   if lead.name and lead.name:match("^%s*$") then lead.name = nil end
-  if type(lead.score) ~= "number" or not (lead.score >= 0 and lead.score <= 100) then refuse("score", "must be a number from 0 to 100") end
   if fields.phone then lead.phone, lead.phone_possible = normal_phone(tenant, fields.phone) end
-  if fields.campaign then lead.campaign_id = campaign_row(tenant, fields.campaign) end
+  if fields.campaign then lead.campaign_id = campaign_row(tenant, fields.campaign, tx) end
   if lead.status == "assigned" then refuse("status", "becomes \"assigned\" by POST /leads/{leadId}/assign") end
   if not rules.has_identity(lead) then
     problem.raise(422, "invalid_lead", "A lead needs at least one of name, phone and email.", { errors = { { pointer = "#", detail = "has none of name, phone, email" } } })
@@ -113,12 +119,12 @@ local function add(tenant, tx, lead, options)
   return row, false
 end
 
---- Makes a lead. With effect_key the same key never makes a second one: the first is returned.
+--- Makes a lead from the fields of leads.rules. With effect_key the same key never makes a second one: the first is returned.
 --- @param tx table|nil  the caller's transaction (who then owes audit.mark when it is not audit.transaction's); nil: one of its own
 --- @param options table  { effect_key =, actor =, trace =, call_id = row of the call, call = its public id }
 --- @return table lead, boolean existed
 function leads.create(tenant, tx, fields, options)
-  local lead = leads.prepare(tenant, fields)
+  local lead = prepared(tenant, fields, tx)
   lead.effect_key, lead.call_id = options.effect_key, options.call_id
   local row, existed
   if tx then
@@ -152,8 +158,8 @@ end
 
 local clearable = { name = true, phone = true, email = true, notes = true, campaign = true, last_contacted_at = true }
 
--- The lead with the changes in it; raises problems. Waits only for a campaign.
-local function changed(tenant, lead, changes)
+-- The lead with the changes in it; raises problems.
+local function changed(tenant, tx, lead, changes)
   local after = {}
   for name, value in pairs(lead) do after[name] = value end
   for name, value in pairs(changes) do
@@ -168,7 +174,7 @@ local function changed(tenant, lead, changes)
         after.phone, after.phone_possible = nil, nil
       end
     elseif name == "campaign" then
-      after.campaign_id = value and campaign_row(tenant, value)
+      after.campaign_id = value and campaign_row(tenant, value, tx)
     else
       after[name] = value
     end
@@ -182,11 +188,11 @@ local function changed(tenant, lead, changes)
   return after
 end
 
---- Changes a lead in a transaction of the tenant. changes: as for prepare, json.null clears.
+--- Changes a lead in a transaction of the tenant. changes: fields of leads.rules and last_contacted_at; json.null clears.
 --- @return table lead  as it is now
 function leads.update(tenant, tx, public, changes, wanted_version, options)
   local lead = held(tenant, tx, public, wanted_version)
-  local after = changed(tenant, lead, changes)
+  local after = changed(tenant, tx, lead, changes)
   local row = sealed_row(tenant, after)
   store.update(tx, lead.row, row)
   if after.name ~= lead.name then

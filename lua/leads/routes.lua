@@ -135,19 +135,16 @@ local function list(ctx)
   return 200, { leads = out, next = more and cursor.encode(order, leads.place(found[limit], sort)) or null }
 end
 
-local function text(max, nullable)
-  return { type = "string", minLength = nullable and 0 or 1, maxLength = max, nullable = nullable }
-end
-
+-- The body of a lead: the fields of the domain, campaign under its name in requests.
 local function body_schema(nullable)
-  return {
-    tenantId = { type = "string", maxLength = 63 },
-    name = text(255, nullable), phone = { type = "string", minLength = 3, maxLength = 40, nullable = nullable, description = "best as E.164, like +12025550123" },
-    email = { type = "string", format = "email", maxLength = 254, nullable = nullable },
-    score = { type = "number", minimum = 0, maximum = 100 }, source = { type = "string", enum = rules.sources },
-    status = { type = "string", enum = rules.statuses }, campaignId = { type = "string", minLength = 1, maxLength = 64, nullable = nullable, description = "id or code" },
-    notes = { type = "string", maxLength = 20000, nullable = nullable }, data = { type = "object", additionalProperties = true },
-  }
+  local properties = { tenantId = { type = "string", maxLength = 63 } }
+  for name, declared in pairs(rules.fields) do
+    local copy = {}
+    for key, value in pairs(declared) do copy[key] = value end
+    copy.nullable = nullable and (name == "name" or name == "phone" or name == "email" or name == "notes" or name == "campaign") or nil
+    properties[name == "campaign" and "campaignId" or name] = copy
+  end
+  return properties
 end
 
 --- Declares the routes.

@@ -7,6 +7,19 @@ local rules = {}
 rules.statuses = { "new", "qualified", "assigned", "contacted", "converted", "closed" }
 rules.sources = { "call", "web", "referral", "campaign" }
 
+--- Fields of a lead as a client or a flow may give them (declarations of lib.schema).
+rules.fields = {
+  name = { type = "string", maxLength = 255 },
+  phone = { type = "string", minLength = 3, maxLength = 40, description = "best as E.164, like +12025550123" },
+  email = { type = "string", format = "email", maxLength = 254 },
+  score = { type = "number", minimum = 0, maximum = 100 },
+  source = { type = "string", enum = rules.sources },
+  status = { type = "string", enum = rules.statuses },
+  campaign = { type = "string", minLength = 1, maxLength = 64, description = "id or code" },
+  notes = { type = "string", maxLength = 20000 },
+  data = { type = "object", additionalProperties = true },
+}
+
 --- The status a lead has after an agent got it: only what was untouched moves on.
 function rules.status_when_assigned(status)
   if status == "new" or status == "qualified" then return "assigned" end

@@ -79,6 +79,14 @@ function db.attempt(tx, text, ...)
   return clean(result)
 end
 
+--- On a transaction when there is one, else on any connection. Whoever is in a transaction must ask by it: one that waits
+--- for a second connection while it holds the first can stop the whole pool.
+--- @param target table|string  tx or schema
+function db.on(target, text, ...)
+  if type(target) == "string" then return db.query(target, text, ...) end
+  return db.run(target, text, ...)
+end
+
 --- Commits when fn returns, rolls back when it raises. Returns what fn returns (up to four values).
 function db.transaction(name, fn)
   local results, err = sql.transaction(name, function(tx)

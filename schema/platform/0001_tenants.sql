@@ -30,11 +30,12 @@ CREATE TABLE `operator` (
     UNIQUE KEY uq_email_hash (email_hash)
 ) ENGINE = InnoDB;
 
--- Log-in: from an e-mail to the tenants that know it. A row whose user does not exist is harmless.
+-- Log-in: from an e-mail to the tenants that know it. Written before the user and completed after: where user_id is NULL
+-- the tenant is asked by the e-mail's hash, and a row whose user does not exist is harmless.
 CREATE TABLE login (
     email_hash BINARY(32) NOT NULL,
     tenant_id BIGINT NOT NULL,
-    user_id BIGINT NOT NULL COMMENT 'user.id in the schema of the tenant',
+    user_id BIGINT NULL COMMENT 'user.id in the schema of the tenant',
     PRIMARY KEY (email_hash, tenant_id),
     KEY idx_tenant_user (tenant_id, user_id),
     CONSTRAINT fk_login_tenant FOREIGN KEY (tenant_id) REFERENCES tenant (id)
