@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core.crypto: keys are 32 byte strings; what fails because of the bytes returns nil, err; a wrong argument raises. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "bind/vm.h"
 #include "crypto/crypto.h"
@@ -160,7 +161,7 @@ static int bind_crypto_jwt_verify(lua_State *L) {
     const uint8_t *key = check_key(L, 1);
     size_t len;
     const char *token = luaL_checklstring(L, 2, &len);
-    int64_t now_s = (int64_t)luaL_checknumber(L, 3);
+    int64_t now_s = (int64_t)luaL_optnumber(L, 3, (lua_Number)(clock_wall_us() / 1000000));
     struct buf out = {0};
     struct err e = {0};
 
@@ -264,7 +265,7 @@ static const struct bind_fn functions[] = {
     {"equal", bind_crypto_equal, BIND_PLAIN, "crypto.equal(a, b) -> boolean", "In constant time."},
     {"jwt_sign", bind_crypto_jwt_sign, BIND_PLAIN, "crypto.jwt_sign(key, kid, claims_json) -> token | nil, err",
      "HS256."},
-    {"jwt_verify", bind_crypto_jwt_verify, BIND_PLAIN, "crypto.jwt_verify(key, token, now_s) -> claims_json | nil, err",
+    {"jwt_verify", bind_crypto_jwt_verify, BIND_PLAIN, "crypto.jwt_verify(key, token [, now_s]) -> claims_json | nil, err",
      "err.text says what is wrong."},
     {"password_hash", bind_crypto_password_hash, BIND_YIELDS, "crypto.password_hash(password) -> phc | nil, err",
      "Argon2id on the pool; err.code busy when the queue is full."},

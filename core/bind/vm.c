@@ -48,6 +48,8 @@ lua_State *vm_lua(struct vm *vm) {
     return vm->L;
 }
 
+const char *vm_root(const struct vm *vm) { return vm->root; }
+
 /* -- tasks ------------------------------------------------------------------------------------------------ */
 
 static struct task *task_of(struct vm *vm, lua_State *co) {

@@ -41,8 +41,9 @@ end
 --- Moves exactly these rows to event, numbered after seq.
 function store.move_events(tx, rows, seq)
   local size, ids = padded(rows)
-  local moved = db.run(tx, ("INSERT INTO event (seq, type, subject, data, trace, `at`) SELECT ? + ROW_NUMBER() OVER (ORDER BY id), type, subject, data, trace, `at` FROM outbox WHERE id IN (%s)"):format(
-    db.marks(size)), seq, unpack(ids)).affected
+  local text = "INSERT INTO event (seq, type, subject, data, trace, `at`) "
+    .. "SELECT ? + ROW_NUMBER() OVER (ORDER BY id), type, subject, data, trace, `at` FROM outbox WHERE id IN (%s)"
+  local moved = db.run(tx, text:format(db.marks(size)), seq, unpack(ids)).affected
   assert(moved == #rows, "outbox rows went while the sequencer held them")
   db.run(tx, ("DELETE FROM outbox WHERE id IN (%s)"):format(db.marks(size)), unpack(ids))
 end

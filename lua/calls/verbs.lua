@@ -177,7 +177,7 @@ function act.record(call, args, entry, n)
   if not recording then return nil, err end
   local started = clock.mono_ms()
   -- Before the first word people think for a moment: silence counts from two seconds in.
-  local quiet_since, reason = started + 2000, nil
+  local quiet_since, spoken, reason = started + 2000, false, nil
   while not reason do
     local now = clock.mono_ms()
     local over_at = started + (options.seconds - recording.seconds_before) * 1000
@@ -192,9 +192,10 @@ function act.record(call, args, entry, n)
         recording:close(kind == "gone" and "hangup" or nil)
         return left(kind)
       elseif kind == "speech" then
-        quiet_since = nil
+        quiet_since, spoken = nil, true
       elseif kind == "quiet" then
-        quiet_since = clock.mono_ms() - (position or 0)
+        -- Quiet from before the recording does not count.
+        quiet_since = math.max(clock.mono_ms() - (position or 0), spoken and started or started + 2000)
       elseif kind == "digit" then
         local digit = call:take_digit()
         if digit == options.finish then reason = "key" end

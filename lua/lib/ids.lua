@@ -33,10 +33,11 @@ local function unscramble(left, right)
   return left * HALF + right
 end
 
+-- Odd weights: modulo 32 no single wrong character can go unseen.
 local function check_value(prefix, digits)
-  local sum = 7
-  local text = prefix .. digits
-  for i = 1, #text do sum = (sum * 33 + text:byte(i)) % 1021 end
+  local sum = 0
+  for i = 1, #prefix do sum = sum * 7 + prefix:byte(i) end
+  for i = 1, #digits do sum = sum + (value_of[digits:byte(i)] or 0) * (2 * i + 1) end
   return sum % 32
 end
 

@@ -28,12 +28,14 @@ local function ready()
   local nodes = config.telephony and config.telephony.nodes or {}
   if #nodes > 0 then
     local slots = require("core.telephony").status()
-    local mine, owned = 0, 0
+    local mine, owned, somebody = 0, 0, 0
     for _, slot in ipairs(slots) do
       if slot.mine then mine = mine + 1 end
+      if slot.owner and slot.owner ~= "" then somebody = somebody + 1 end
       if slot.mine and slot.state == "ready" then owned = owned + 1 end
     end
-    part("telephony", owned == mine, ("%d of %d slots are ready"):format(owned, mine))
+    part("telephony", owned == mine and somebody > 0,
+      somebody == 0 and "no slot has an owner; is an Asterisk node up?" or ("%d of %d slots are ready"):format(owned, mine))
     report.slots = owned
   end
   if config.cells and config.cells.weak then report.cells = "weak" end
