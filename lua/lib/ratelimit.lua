@@ -13,7 +13,7 @@ local ratelimit = {}
 ratelimit.classes = {
   read = { per_second = 1000, burst = 2000 },
   write = { per_second = 1000, burst = 2000 },
-  public = { per_second = 20, burst = 200 },
+  public = { per_second = 200, burst = 1000 },
   login_address = { per_second = 1, burst = 60 },
   login_email = { per_second = 0.1, burst = 10 },
   heavy = { per_second = 2, burst = 20 },

@@ -7,7 +7,7 @@
 ---   params =, query =, body =    declarations of lib.schema (params and query: an object's)
 ---   body_optional = true         raw = { "text/csv" }: ctx.body is bytes of one of these types
 ---   response =, status = 201     for /openapi.json
----   limit = "write"              class of lib.ratelimit
+---   limit = "write"              class of lib.ratelimit; false: none (health checks)
 ---   tenant = false               the route needs no tenant (platform's own routes)
 ---   handler = function(ctx) return status, body, headers end }
 --- body: table (sent as JSON), string (sent as it is; JSON unless headers say otherwise) or nil.

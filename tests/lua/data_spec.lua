@@ -1,0 +1,273 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Data and HTTP against a real database and Redis. Needs the host, with a configuration whose sql.schema ends in "_test"
+--- (everything in it and in its tenants' schemas is dropped) and a redis.prefix of its own.
+local in_host = pcall(require, "core.process") and pcall(require, "core.sql") and not require("core.sql").stand_in
+local config = in_host and require "core.config"
+if not in_host or not config.sql.schema:find("_test$") then
+  describe("data", function() pending("runs in the host, with sql.schema = \"..._test\"") end)
+  return
+end
+
+local audit = require "audit"
+local auth = require "auth"
+local db = require "lib.db"
+local jobs = require "lib.jobs"
+local json = require "core.json"
+local leads = require "leads"
+local migrate = require "lib.migrate"
+local migrate_store = require "lib.migrate.store"
+local platform = require "platform"
+local problem = require "lib.problem"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local router = require "lib.router"
+local sequencer = require "audit.sequencer"
+local sql = require "core.sql"
+local task = require "core.task"
+local tenants = require "tenants"
+
+local acme, token
+
+local function ask(method, path, body, headers)
+  local all = { host = "x:1", authorization = token and "Bearer " .. token }
+  for name, value in pairs(headers or {}) do all[name] = value or nil end
+  if body then all["content-type"] = "application/json" end
+  local plain, query = path:match("^([^?]*)%??(.*)$")
+  local answer = router.handle{ method = method, path = plain, query = query, headers = all, body = body and json.encode(body) or "", remote = "192.0.2.1", secure = false }
+  return answer.status, answer.body and json.decode(answer.body), answer.headers
+end
+
+local function count(text)
+  return sql.query(acme.db, text)[1].n
+end
+
+-- The sequencer runs as a task of its own; it has caught up when nothing waits.
+local function settle()
+  for _ = 1, 200 do
+    if count("SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(*) FROM audit_pending) + (SELECT seq - published FROM sequencer) AS n") == 0 then return end
+    task.sleep(10)
+  end
+  error("the sequencer does not catch up")
+end
+
+local function drop_all()
+  local rows = sql.query("", "SELECT schema_name AS s FROM information_schema.schemata WHERE schema_name = ? OR schema_name LIKE ?",
+    config.sql.schema, (config.sql.schema:gsub("_", "\\_")) .. "\\_%")
+  for _, row in ipairs(rows) do sql.query("", ("DROP DATABASE `%s`"):format(row.s)) end
+end
+
+describe("data", function()
+  setup(function()
+    drop_all()
+    router.reset()
+    assert.same({ 0, {} }, { tenants.migrate_all() })
+    platform.register("test")
+    acme = tenants.create{ slug = "acme", name = "Acme", admin_email = "Admin@Acme.test", admin_password = "a-long-password" }
+    redis.call("DEL", rediskey("events:", "acme"))
+    local status, body = ask("POST", "/auth/login", { email = "admin@acme.test", password = "a-long-password" })
+    assert.equal(200, status)
+    token = body.token
+  end)
+
+  it("keeps the lead of the k6 script, flagged, and a second one for the same request", function()
+    local body = { tenantId = "acme", name = "Test User", phone = "+1234567890", score = 85.5 }
+    local status, first = ask("POST", "/leads", body)
+    assert.equal(201, status)
+    assert.is_false(first.phonePossible)
+    assert.equal(85.5, first.score)
+    local _, second = ask("POST", "/leads", body)
+    assert.are_not.equal(first.id, second.id)
+  end)
+
+  it("stores nothing personal in clear", function()
+    local _, lead = ask("POST", "/leads", { name = "Zacharias Quintessenz", phone = "+12025550188", email = "zq@secret.test", notes = "likes quince" })
+    settle()
+    for _, name in ipairs{ "lead", "outbox", "event", "audit_pending", "audit_log", "lead_word", "idempotency" } do
+      for _, row in ipairs(sql.query(acme.db, ("SELECT * FROM `%s`"):format(name))) do
+        for column, value in pairs(row) do
+          local text = tostring(value):lower()
+          for _, secret in ipairs{ "zacharias", "2025550188", "zq@secret", "quince" } do
+            assert.is_nil(text:find(secret, 1, true), name .. "." .. column)
+          end
+        end
+      end
+    end
+    local _, found = ask("GET", "/leads?q=quintessenz%20ZACHARIAS")
+    assert.equal(lead.id, found.leads[1].id)
+    _, found = ask("GET", "/leads?q=%2B1%20202%20555%200188")
+    assert.equal(lead.id, found.leads[1].id)
+    _, found = ask("GET", "/leads?email=ZQ@secret.test")
+    assert.equal(lead.id, found.leads[1].id)
+  end)
+
+  it("pages through leads in each order without losing or repeating one", function()
+    for i = 1, 7 do ask("POST", "/leads", { name = "P" .. i, score = i % 3, source = "web" }) end
+    for _, sort in ipairs{ "created", "-created", "score", "-score" } do
+      local seen, total, cursor = {}, 0, nil
+      repeat
+        local status, page = ask("GET", "/leads?source=web&limit=3&sort=" .. sort .. (cursor and "&cursor=" .. cursor or ""))
+        assert.equal(200, status)
+        for _, lead in ipairs(page.leads) do
+          assert.is_nil(seen[lead.id])
+          seen[lead.id], total = true, total + 1
+        end
+        cursor = page.next ~= json.null and page.next or nil
+      until not cursor
+      assert.equal(7, total)
+    end
+  end)
+
+  it("answers a repeated write with the first answer, and refuses the key for another", function()
+    local key = { ["idempotency-key"] = "once-1" }
+    local _, first = ask("POST", "/leads", { name = "Once" }, key)
+    local status, again, headers = ask("POST", "/leads", { name = "Once" }, key)
+    assert.equal(201, status)
+    assert.equal(first.id, again.id)
+    assert.equal("true", headers["Idempotent-Replayed"])
+    assert.equal(422, (ask("POST", "/leads", { name = "Other" }, key)))
+  end)
+
+  it("refuses a change of what has changed meanwhile", function()
+    local _, lead, headers = ask("POST", "/leads", { name = "V" })
+    assert.equal(200, (ask("PUT", "/leads/" .. lead.id, { score = 10 }, { ["if-match"] = headers.ETag })))
+    assert.equal(412, (ask("PUT", "/leads/" .. lead.id, { score = 20 }, { ["if-match"] = headers.ETag })))
+    assert.equal(412, (ask("PATCH", "/leads/" .. lead.id, { score = 20, version = 1 })))
+  end)
+
+  it("gives a lead to an active agent only", function()
+    local _, agent = ask("POST", "/agents", { email = "ann@acme.test", password = "another-password" })
+    local _, lead = ask("POST", "/leads", { name = "W" })
+    local status, given = ask("POST", "/leads/" .. lead.id .. "/assign", { agentId = agent.id })
+    assert.equal(200, status)
+    assert.equal("assigned", given.status)
+    ask("PATCH", "/agents/" .. agent.id, { status = "inactive" })
+    assert.equal(422, (ask("POST", "/leads/" .. lead.id .. "/assign", { agentId = agent.id })))
+    assert.equal(422, (ask("POST", "/leads/" .. lead.id .. "/assign", { agentId = "us_00000000000" })))
+  end)
+
+  it("makes a flow's lead once, however often its verb runs", function()
+    local first, existed = leads.create(acme, nil, { name = "F" }, { effect_key = "c-1/1/1", actor = "flow" })
+    local second, existed_again = leads.create(acme, nil, { name = "F" }, { effect_key = "c-1/1/1", actor = "flow" })
+    assert.equal(first.id, second.id)
+    assert.is_false(existed)
+    assert.is_true(existed_again)
+    local ok, raised = pcall(leads.create, acme, nil, { name = "\255" }, { actor = "flow" })
+    assert.is_false(ok)
+    assert.is_true(problem.is(raised))
+  end)
+
+  it("does not show one tenant's leads to another", function()
+    tenants.create{ slug = "other", admin_email = "boss@other.test", admin_password = "a-long-password" }
+    local _, lead = ask("POST", "/leads", { name = "Mine" })
+    local own = token
+    local _, login = ask("POST", "/auth/login", { email = "boss@other.test", password = "a-long-password" })
+    token = login.token
+    assert.equal(404, (ask("GET", "/leads/" .. lead.id)))
+    assert.equal(403, (ask("GET", "/leads?tenantId=acme")))
+    token = own
+  end)
+
+  it("numbers events without a gap, chains the audit rows and fills the stream", function()
+    settle()
+    for i, row in ipairs(sql.query(acme.db, "SELECT seq FROM event ORDER BY seq")) do assert.equal(i, row.seq) end
+    assert.equal(count("SELECT COUNT(*) AS n FROM audit_log"), audit.verify(acme))
+    sql.query(acme.db, "UPDATE audit_log SET actor = CONCAT(actor, 'x') WHERE seq = 3")
+    assert.same({ nil, 3 }, { audit.verify(acme) })
+    sql.query(acme.db, "UPDATE audit_log SET actor = LEFT(actor, LENGTH(actor) - 1) WHERE seq = 3")
+  end)
+
+  it("finds an event whose writer died between commit and mark", function()
+    settle()
+    local before = count("SELECT COUNT(*) AS n FROM event")
+    db.transaction(acme.db, function(tx)
+      audit.event(tx, { type = "x.y", subject = "s" })
+      return true
+    end)
+    sequencer.sweep(acme)
+    assert.equal(before + 1, count("SELECT COUNT(*) AS n FROM event"))
+  end)
+
+  it("puts no event into the stream twice when it died before noting it", function()
+    settle()
+    local length = redis.call("XLEN", rediskey("events:", "acme"))
+    sql.query(acme.db, "UPDATE sequencer SET published = published - 2")
+    sequencer.sweep(acme)
+    assert.equal(length, redis.call("XLEN", rediskey("events:", "acme")))
+    settle()
+  end)
+
+  it("ends a log-in whose refresh token comes twice", function()
+    local _, _, headers = ask("POST", "/auth/login", { email = "boss@other.test", password = "a-long-password" })
+    local cookie = headers["Set-Cookie"][2]:match("^([^;]+)")
+    local status, _, renewed = ask("POST", "/auth/refresh", nil, { cookie = cookie, authorization = false })
+    assert.equal(200, status)
+    sql.query(db.platform(), "UPDATE refresh_token SET used_at = used_at - INTERVAL 1 MINUTE WHERE used_at IS NOT NULL")
+    assert.equal(401, (ask("POST", "/auth/refresh", nil, { cookie = cookie, authorization = false })))
+    assert.equal(401, (ask("POST", "/auth/refresh", nil, { cookie = renewed["Set-Cookie"][2]:match("^([^;]+)"), authorization = false })))
+  end)
+
+  it("lets an operator in, who names the tenant", function()
+    auth.put_operator("root@example.test", "an-operator-password")
+    local own = token
+    local _, login = ask("POST", "/auth/login", { email = "root@example.test", password = "an-operator-password" }, { authorization = false })
+    token = login.token
+    assert.equal(400, (ask("GET", "/leads")))
+    assert.equal(200, (ask("GET", "/leads?tenantId=acme")))
+    assert.equal(409, (ask("POST", "/admin/tenants", { slug = "acme", admin_email = "a@b.test", admin_password = "a-long-password" })))
+    token = own
+  end)
+
+  it("tries a failed job again and keeps its error", function()
+    local runs = 0
+    jobs.define("spec.fails", { run = function()
+      runs = runs + 1
+      if runs == 1 then error("not yet") end
+      return true
+    end })
+    jobs.put{ kind = "spec.fails", key = "a" }
+    jobs.look()
+    for _ = 1, 100 do
+      if jobs.get(0, "spec.fails", "a").last_error then break end
+      task.sleep(10)
+    end
+    assert.truthy(jobs.get(0, "spec.fails", "a").last_error:find("not yet", 1, true))
+    sql.query(db.platform(), "UPDATE job SET due = '2000-01-01' WHERE kind = 'spec.fails'")
+    jobs.look()
+    for _ = 1, 100 do
+      if not jobs.get(0, "spec.fails", "a") then break end
+      task.sleep(10)
+    end
+    assert.equal(2, runs)
+    assert.is_nil(jobs.get(0, "spec.fails", "a"))
+  end)
+
+  it("goes on with a migration from wherever it died", function()
+    local name = config.sql.schema .. "_m"
+    local file = { name = "0001_a.sql", hash = ("a"):rep(64), statements = {
+      "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)", "ALTER TABLE a ADD COLUMN z INT", "CREATE INDEX iz ON a (z)",
+    } }
+    local run, run_noted = migrate_store.run, migrate_store.run_noted
+    for die_at = 1, #file.statements do
+      for _, after in ipairs{ false, true } do
+        sql.query("", ("DROP DATABASE IF EXISTS `%s`"):format(name))
+        local n = 0
+        local function dying(real)
+          return function(...)
+            n = n + 1
+            if n == die_at and not after then error("died") end
+            local result, err = real(...)
+            if n == die_at then error("died") end
+            return result, err
+          end
+        end
+        migrate_store.run, migrate_store.run_noted = dying(run), dying(run_noted)
+        local ok = pcall(migrate.schema, "", name, { file })
+        migrate_store.run, migrate_store.run_noted = run, run_noted
+        assert.is_false(ok)
+        migrate.schema("", name, { file })
+        assert.same({ { id = 1, z = sql.null } }, sql.query(name, "SELECT id, z FROM a"))
+      end
+    end
+    sql.query("", ("DROP DATABASE `%s`"):format(name))
+  end)
+end)
