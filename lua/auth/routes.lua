@@ -115,7 +115,7 @@ function routes.register()
   register_sessions()
   register_keys()
   jobs.define("prune", {
-    every_s = 3600, lease_s = 600,
+    every_s = 3600, lease_s = 600, platform = true,
     run = function()
       auth.prune()
       idempotency.prune(db.platform())

@@ -15,8 +15,9 @@ local jobs = require "lib.jobs"
 local json = require "core.json"
 local leads = require "leads"
 local migrate = require "lib.migrate"
+local worker = require "core.worker"
+migrate.root = (worker.root or ".") .. "/schema"
 local migrate_store = require "lib.migrate.store"
-local platform = require "platform"
 local problem = require "lib.problem"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
@@ -61,7 +62,8 @@ describe("data", function()
     drop_all()
     router.reset()
     assert.same({ 0, {} }, { tenants.migrate_all() })
-    platform.register("test")
+    router.use{ authenticate = auth.authenticate, tenant = tenants.get, transaction = audit.transaction }
+    for _, domain in ipairs{ "auth", "tenants", "agents", "leads", "audit" } do require(domain .. ".routes").register() end
     acme = tenants.create{ slug = "acme", name = "Acme", admin_email = "Admin@Acme.test", admin_password = "a-long-password" }
     redis.call("DEL", rediskey("events:", "acme"))
     local status, body = ask("POST", "/auth/login", { email = "admin@acme.test", password = "a-long-password" })

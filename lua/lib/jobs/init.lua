@@ -25,7 +25,8 @@ local running = 0
 local looking = false
 local looker
 
---- @param definition table  run =, every_s =, lease_s = (60), max_attempts = (12; a recurring job never gives up)
+--- @param definition table  run =, every_s =, lease_s = (60), max_attempts = (12; a recurring job never gives up),
+---   platform = true: the platform has one of these, put by itself
 function jobs.define(kind, definition)
   assert(not kinds[kind], "job kind " .. kind .. " is defined twice")
   kinds[kind] = definition
@@ -79,6 +80,15 @@ local function run(row)
   if running == AT_ONCE - 1 then jobs.look() end  -- we were full: there may be more
 end
 
+local ensured = false
+
+local function ensure_platform_jobs()
+  for kind, definition in pairs(kinds) do
+    if definition.platform then jobs.put{ kind = kind, in_s = definition.every_s } end
+  end
+  ensured = true
+end
+
 --- Looks for due jobs once; called by the timer, and by whoever knows that one is due.
 function jobs.look()
   if looking or running >= AT_ONCE then return end
@@ -90,6 +100,7 @@ function jobs.look()
   if #names == 0 then return end
   table.sort(names)
   looking = true
+  if not ensured then pcall(ensure_platform_jobs) end  -- the database may be away: then at the next look
   local ok, rows = pcall(store.claim, names, time.now(), time.ahead(lease_s), worker.owner, AT_ONCE - running)
   looking = false
   if not ok then
