@@ -326,9 +326,13 @@ static void on_bridge_made(void *arg, int status, const json_t *body, const stru
             json_array_append(l->old, inside);
         }
         l->bridged = status == 200;
-        if (l->bridged)
+        if (l->bridged) {
             leg_step(l);
-        else
+        } else if (status == 409) { /* it is there already: who is in it? */
+            struct buf path = {0};
+            buf_printf(&path, "/bridges/%s", l->bridge);
+            leg_ask(l, "GET", &path, on_bridge_made);
+        } else
             leg_refused(l, "the bridge", status, body);
     }
     leg_unref(l);

@@ -44,7 +44,7 @@ function recordings.open(call, given)
     if inserted then
       row = { id = inserted.insert_id, public_id = public_id }
     elseif err.code == "exists" then
-      row = store.recording_by_effect(tenant.db, given.key)
+      row = store.recording_by_effect(tx, given.key)
     else
       error(err.text, 0)
     end

@@ -77,8 +77,8 @@ function store.recording_insert(tx, r)
     VALUES (?, ?, ?, 2, 'pcm_s16le', ?, ?)]], r.public_id, r.call_id, r.kind, r.effect_key, r.started_at)
 end
 
-function store.recording_by_effect(db_name, effect_key)
-  return db.query(db_name, "SELECT id, public_id, state, duration_ms FROM recording WHERE effect_key = ?", effect_key)[1]
+function store.recording_by_effect(tx, effect_key)
+  return db.run(tx, "SELECT id, public_id, state, duration_ms FROM recording WHERE effect_key = ?", effect_key)[1]
 end
 
 function store.recording(db_name, public_id)

@@ -72,6 +72,7 @@ local function act(instance, n, name, args, entry)
   -- The caller went away, or the call moved to another worker, while the verb waited: nobody is there to be answered.
   if err and (err.code == "gone" or err.code == "frozen") and not instance.ending then return end
   if value == nil and err then
+    log.info("verb.refused", { call = instance.id, verb = name, code = err.code, text = err.text })
     finish(instance, visit, n, entry, false, { code = err.code, text = err.text })
   else
     finish(instance, visit, n, entry, true, value)
