@@ -83,6 +83,7 @@ void ari_hub_init(struct ari_hub *hub, uv_loop_t *loop, struct net *net, struct 
     hub->metrics = metrics;
     hub->late_end = &hub->late;
     hub->open = 1;
+    hub->timeout_ms = ARI_TIMEOUT_MS;
     uv_timer_init(loop, &hub->late_timer);
     hub->late_timer.data = hub;
     if (metrics == NULL) return;
@@ -163,19 +164,23 @@ static struct ari_call *call_remove(struct ari *a, unsigned long long id) {
 
 static void timer_set(struct ari *a);
 
+/* When the oldest request has waited long enough. */
+static uint64_t due_us(const struct ari *a) {
+    return a->calls->asked_us + (uint64_t)a->hub->timeout_ms * 1000;
+}
+
 static void on_timer(uv_timer_t *timer) {
     struct ari *a = timer->data;
     uint64_t now = clock_mono_us();
     /* Timers run before sockets: after a long pause of this loop the answers lie unread in the socket, so read first. */
-    if (a->calls && now > a->calls->asked_us + (ARI_TIMEOUT_MS + 200) * 1000ull &&
-        now < a->calls->asked_us + (ARI_TIMEOUT_MS + 60000) * 1000ull && uv_timer_get_repeat(timer) == 0) {
+    if (a->calls && now > due_us(a) + 200000 && uv_timer_get_repeat(timer) == 0) {
         uv_timer_start(timer, on_timer, 100, 1);
         return;
     }
     uv_timer_stop(timer);
     struct err e;
-    err_set(&e, ERR_TIMEOUT, "Asterisk did not answer within %d s", ARI_TIMEOUT_MS / 1000);
-    while (a->calls && now >= a->calls->asked_us + ARI_TIMEOUT_MS * 1000ull) {
+    err_set(&e, ERR_TIMEOUT, "Asterisk did not answer within %d ms", a->hub->timeout_ms);
+    while (a->calls && now >= due_us(a)) {
         struct ari_call *call = call_remove(a, a->calls->id);
         call_end(a, call, 0, NULL, &e);
     }
@@ -189,7 +194,7 @@ static void timer_set(struct ari *a) {
         return;
     }
     if (uv_is_active((uv_handle_t *)&a->timer)) return;
-    uint64_t due = a->calls->asked_us + ARI_TIMEOUT_MS * 1000ull, now = clock_mono_us();
+    uint64_t due = due_us(a), now = clock_mono_us();
     uv_timer_start(&a->timer, on_timer, due > now ? (due - now) / 1000 + 1 : 0, 0);
 }
 

@@ -23,7 +23,8 @@ struct ari_hub {
     struct metric *seconds, *unknown, *status[6]; /* NULL without metrics; status[0]: no answer */
     struct ari_late *late, **late_end;            /* requests whose failure is told from the loop */
     uv_timer_t late_timer;
-    int open; /* connections and timers that are not gone yet */
+    int timeout_ms; /* of a request; ARI_TIMEOUT_MS */
+    int open;       /* connections and timers that are not gone yet */
     unsigned long unknown_count;
     void (*on_idle)(void *arg); /* after ari_hub_close(): nothing is left */
     void *arg;

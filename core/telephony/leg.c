@@ -310,30 +310,44 @@ static void on_timer(uv_timer_t *timer) {
 
 /* -- the bridge -------------------------------------------------------------------------------------------------------- */
 
-static void on_bridge_made(void *arg, int status, const json_t *body, const struct err *e) {
-    struct leg *l = arg;
+static void bridge_is_there(struct leg *l, const json_t *bridge) {
     char id[80];
     size_t i;
     json_t *inside;
+
+    json_array_foreach(json_object_get(bridge, "channels"), i, inside) {
+        const char *name = json_string_value(inside);
+        if (name == NULL) continue;
+        if (strcmp(name, l->o.channel) == 0) l->party_inside = true;
+        if (strcmp(name, l->media) == 0 || !media_leg_id(name, id, sizeof id) || strcmp(id, l->o.id) != 0) continue;
+        if (l->old == NULL) l->old = json_array();
+        json_array_append(l->old, inside);
+    }
+    l->bridged = true;
+    leg_step(l);
+}
+
+static void on_bridge_looked(void *arg, int status, const json_t *body, const struct err *e) {
+    struct leg *l = arg;
     if (!leg_no_answer(l, e)) {
-        json_array_foreach(json_object_get(body, "channels"), i, inside) {
-            const char *channel = json_string_value(inside);
-            if (channel == NULL) continue;
-            if (strcmp(channel, l->o.channel) == 0) l->party_inside = true;
-            if (strcmp(channel, l->media) == 0 || !media_leg_id(channel, id, sizeof id) || strcmp(id, l->o.id) != 0)
-                continue;
-            if (l->old == NULL) l->old = json_array();
-            json_array_append(l->old, inside);
-        }
-        l->bridged = status == 200;
-        if (l->bridged) {
-            leg_step(l);
-        } else if (status == 409) { /* it is there already: who is in it? */
-            struct buf path = {0};
-            buf_printf(&path, "/bridges/%s", l->bridge);
-            leg_ask(l, "GET", &path, on_bridge_made);
-        } else
+        if (status == 200)
+            bridge_is_there(l, body);
+        else
             leg_refused(l, "the bridge", status, body);
+    }
+    leg_unref(l);
+}
+
+static void on_bridge_made(void *arg, int status, const json_t *body, const struct err *e) {
+    struct leg *l = arg;
+    struct buf path = {0};
+    if (!leg_no_answer(l, e)) {
+        if (status == 200) {
+            bridge_is_there(l, body);
+        } else { /* 409: one with this name is there already, as after a take-over */
+            buf_printf(&path, "/bridges/%s", l->bridge);
+            leg_ask(l, "GET", &path, on_bridge_looked);
+        }
     }
     leg_unref(l);
 }

@@ -81,7 +81,9 @@ const char *slot_name(const struct slot *s); /* "n1.7": node and number */
 const char *slot_node(const struct slot *s);
 const char *slot_app(const struct slot *s); /* "parley-7" */
 int64_t slot_fence(const struct slot *s);
-const char *slot_boot(const struct slot *s);    /* which start of Asterisk this is: changes when the node restarts; "" before on_slot_ready */
+const char *
+slot_boot(const struct slot
+              *s); /* which start of Asterisk this is: changes when the node restarts; "" before on_slot_ready */
 bool slot_ready(const struct slot *s); /* connected, reconciled, lease confirmed: requests may be sent */
 struct slot *telephony_slot(struct telephony *t, const char *name); /* only owned ones; else NULL */
 /* A ready slot with few calls for an outbound call, any node or the named one; NULL: none. */
