@@ -23,16 +23,16 @@ static void start(struct jitter *j, uint32_t timestamp) {
     j->window = 0;
 }
 
-/* Makes room for `lead`, which is negative, by playing whole frames of silence first. */
-static int wait_longer(struct jitter *j, int lead) {
-    int frames = (-lead + FRAME_SAMPLES - 1) / FRAME_SAMPLES;
+/* Makes room for `ahead`, which is negative, by playing whole frames of silence first. */
+static int wait_longer(struct jitter *j, int ahead) {
+    int frames = (-ahead + FRAME_SAMPLES - 1) / FRAME_SAMPLES;
     j->play_at -= (uint32_t)(frames * FRAME_SAMPLES);
     j->window = 0;
-    return lead + frames * FRAME_SAMPLES;
+    return ahead + frames * FRAME_SAMPLES;
 }
 
-static void watch_lead(struct jitter *j, int lead) {
-    if (j->window == 0 || lead < j->earliest) j->earliest = lead;
+static void watch_ahead(struct jitter *j, int ahead) {
+    if (j->window == 0 || ahead < j->earliest) j->earliest = ahead;
     if (++j->window < WINDOW_PACKETS) return;
     if (j->earliest > EARLY) jitter_skip(j, 1);
     j->window = 0;
@@ -43,22 +43,22 @@ bool jitter_put(struct jitter *j, uint32_t timestamp, bool marker, const uint8_t
     bool in_time = true;
     if (count > JITTER_PACKET_MAX) count = JITTER_PACKET_MAX;
     if (!j->running) start(j, timestamp);
-    int64_t lead = (int32_t)(timestamp - j->play_at);
-    if (lead < 0) {
+    int64_t ahead = (int32_t)(timestamp - j->play_at);
+    if (ahead < 0) {
         in_time = false;
-        if (lead >= -BEHIND_MAX)
-            lead = wait_longer(j, (int)lead);
+        if (ahead >= -BEHIND_MAX)
+            ahead = wait_longer(j, (int)ahead);
         else if (!marker && ++j->late_run < LATE_RUN_MAX)
             return false;
     }
     /* Still behind, or far ahead: the sender's timestamps have stepped. */
-    if (lead < 0 || lead + (int64_t)count > JITTER_SAMPLES) {
+    if (ahead < 0 || ahead + (int64_t)count > JITTER_SAMPLES) {
         start(j, timestamp);
-        lead = START_BEHIND;
+        ahead = START_BEHIND;
     }
     j->late_run = 0;
     for (size_t i = 0; i < count; i++) j->pcm[(timestamp + i) % JITTER_SAMPLES] = table[codes[i]];
-    watch_lead(j, (int)lead);
+    watch_ahead(j, (int)ahead);
     return in_time;
 }
 
