@@ -19,26 +19,26 @@ struct http_request;
 struct ws;
 
 struct http_body_limit {
-    const char *prefix;  /* path prefix */
+    const char *prefix; /* path prefix */
     size_t bytes;
 };
 
 struct http_server_opts {
-    int listen_fd;              /* listening socket; stays open when the server closes (the master's) */
-    const char *cert_file;      /* PEM; NULL: no TLS */
+    int listen_fd;         /* listening socket; stays open when the server closes (the master's) */
+    const char *cert_file; /* PEM; NULL: no TLS */
     const char *key_file;
-    size_t body_limit;          /* bytes, 0: 1 MiB */
-    const struct http_body_limit *body_limits;  /* ends with prefix NULL; may be NULL; borrowed */
+    size_t body_limit;                         /* bytes, 0: 1 MiB */
+    const struct http_body_limit *body_limits; /* ends with prefix NULL; may be NULL; borrowed */
     void (*on_request)(void *arg, struct http_request *r);
     /* A WebSocket upgrade. Return 101 to accept, else an HTTP status; reply_body (problem document, malloc'ed or NULL)
      * is sent with it. Must decide at once. On 101 *session is the handler's own, given to the ws callbacks. */
     int (*on_upgrade)(void *arg, struct http_request *r, void **session, char **reply_body);
     void (*on_ws_open)(void *session, struct ws *ws);
     void (*on_ws_message)(void *session, struct ws *ws, const char *data, size_t len, bool binary);
-    void (*on_ws_close)(void *session, int code);  /* the last call for this session; ws is gone */
+    void (*on_ws_close)(void *session, int code); /* the last call for this session; ws is gone */
     void *arg;
-    size_t ws_message_limit;    /* bytes, 0: 64 KiB; a larger message closes with 1009 */
-    size_t ws_queue_limit;      /* bytes waiting to be sent, 0: 1 MiB; ws_send then returns ERR_LIMIT */
+    size_t ws_message_limit; /* bytes, 0: 64 KiB; a larger message closes with 1009 */
+    size_t ws_queue_limit;   /* bytes waiting to be sent, 0: 1 MiB; ws_send then returns ERR_LIMIT */
 };
 
 int http_server_open(struct http_server **out, struct net *net, const struct http_server_opts *o, struct err *e);
@@ -47,13 +47,14 @@ void http_server_close(struct http_server *s, int grace_ms, void (*closed)(void 
 
 /* A request's parts; all borrowed, valid until http_reply(). Names are lower case. */
 const char *http_method(const struct http_request *r);
-const char *http_path(const struct http_request *r);   /* raw, without query */
-const char *http_query(const struct http_request *r);  /* raw, "" when none */
-const char *http_header(const struct http_request *r, const char *name);  /* NULL when absent */
+const char *http_path(const struct http_request *r);                     /* raw, without query */
+const char *http_query(const struct http_request *r);                    /* raw, "" when none */
+const char *http_header(const struct http_request *r, const char *name); /* NULL when absent */
 /* Calls each(arg, name, value) for every header (several of one name: several calls). */
-void http_headers(const struct http_request *r, void (*each)(void *arg, const char *name, const char *value), void *arg);
+void http_headers(const struct http_request *r, void (*each)(void *arg, const char *name, const char *value),
+                  void *arg);
 const char *http_body(const struct http_request *r, size_t *len);
-const char *http_remote(const struct http_request *r);  /* address without port */
+const char *http_remote(const struct http_request *r); /* address without port */
 bool http_is_tls(const struct http_request *r);
 void http_on_gone(struct http_request *r, void (*gone)(void *arg), void *arg);
 

@@ -8,21 +8,23 @@
 
 struct ws_client;
 struct ws_client_opts {
-    const char *url;            /* ws://host:port/path?query or wss:// */
+    const char *url;             /* ws://host:port/path?query or wss:// */
     const char *user, *password; /* Basic; NULL: none */
-    const char *protocol;       /* subprotocol or NULL */
-    const char *ca_file;        /* wss: NULL: the system's */
-    const char *const *headers; /* "Name: value", ends with NULL; may be NULL */
+    const char *protocol;        /* subprotocol or NULL */
+    const char *ca_file;         /* wss: NULL: the system's */
+    const char *const *headers;  /* "Name: value", ends with NULL; may be NULL */
     bool quick_ack;
-    int connect_timeout_ms;     /* whole handshake; 0: 5000 */
-    size_t message_limit;       /* 0: 4 MiB */
+    int connect_timeout_ms; /* whole handshake; 0: 5000 */
+    size_t message_limit;   /* 0: 4 MiB */
     void (*on_open)(void *arg);
-    void (*on_message)(void *arg, const char *text, size_t len);  /* whole message; len excludes a NUL that is there */
+    void (*on_message)(void *arg, const char *text, size_t len); /* whole message; len excludes a NUL that is there */
     /* Last call, exactly once, also when it never opened (then e says why: refused, 401, timeout ...). */
     void (*on_close)(void *arg, const struct err *e);
     void *arg;
 };
-struct ws_client *ws_client_open(struct net *net, const struct ws_client_opts *o);  /* never NULL; copies what it needs */
-int ws_client_send(struct ws_client *c, const char *text, size_t len, struct err *e);  /* ERR_CLOSED, ERR_LIMIT (16 MiB queued) */
+struct ws_client *ws_client_open(struct net *net,
+                                 const struct ws_client_opts *o); /* never NULL; copies what it needs */
+int ws_client_send(struct ws_client *c, const char *text, size_t len,
+                   struct err *e); /* ERR_CLOSED, ERR_LIMIT (16 MiB queued) */
 /* Starts closing; on_close still comes, later, from the loop. */
 void ws_client_close(struct ws_client *c, int code);
