@@ -360,7 +360,7 @@ TEST(a_drain_without_redis_ends_all_the_same) {
 }
 
 static bool offers_one(int slots) {
-    char name[8];
+    char name[24];
     for (int i = 1; i <= slots; i++) {
         snprintf(name, sizeof name, "n1.%d", i);
         if (slot_of(0, name)->successor[0]) return true;
