@@ -132,8 +132,11 @@ local function on_failed(instance, visit, kind, text, file, line)
   if instance.over or visit ~= instance.visit then return end
   kind, text = tostring(kind), tostring(text):sub(1, 2000)
   file, line = file and tostring(file):sub(1, 128), tonumber(line)
-  scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
-    file = file, line = line, text = text })
+  -- A flow without a state `failed` gives the same error back: it has been logged once.
+  if not (instance.state == "failed" and text == instance.error_text) then
+    scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
+      file = file, line = line, text = text })
+  end
   -- An error may be dealt with by the script's own state `failed`, once.
   if kind == "error" and not instance.failing and not instance.ending then
     instance.failing = true
