@@ -96,7 +96,7 @@ static void sync_folder(const char *path) {
 }
 
 static int do_put(struct blob_job *j, char *path) {
-    char temporary[PATH_MAX];
+    char temporary[PATH_MAX + 64];
     int fd;
 
     snprintf(temporary, sizeof temporary, "%s.%d.%lu.new", path, getpid(), j->serial);

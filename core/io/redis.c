@@ -213,14 +213,14 @@ bool redis_connected(const struct redis *r) {
 /* -- open and close ------------------------------------------------------------------------------------------- */
 
 static void measure(struct redis *r, struct metrics *m) {
-    static const char name[] = "parley_redis_commands_total", help[] = "Redis commands by how they ended.";
+    static const char name[] = "redis_commands_total", help[] = "Redis commands by how they ended.";
     if (m == NULL) return;
     r->ok = metrics_counter(m, name, "result=\"ok\"", help);
     r->errors = metrics_counter(m, name, "result=\"error\"", help);
     r->lost = metrics_counter(m, name, "result=\"lost\"", help);
     r->timeouts = metrics_counter(m, name, "result=\"timeout\"", help);
-    r->seconds = metrics_histogram(m, "parley_redis_command_seconds", "", "Time from a Redis command to its reply.");
-    r->connected = metrics_gauge(m, "parley_redis_connected", "", "Connections to Redis that are up.");
+    r->seconds = metrics_histogram(m, "redis_command_seconds", "", "Time from a Redis command to its reply.");
+    r->connected = metrics_gauge(m, "redis_connected", "", "Connections to Redis that are up.");
 }
 
 int redis_open(struct redis **out, uv_loop_t *loop, const struct redis_opts *o, struct metrics *m, struct err *e) {

@@ -1,329 +1,326 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pool: one thread a connection, one queue for whoever is free, one queue for each connection that is leased.
+/* The pool. A seat is a thread with its connection; free seats take jobs from one queue, a leased seat takes only those
+ * of its lease. Whatever has ended goes to one list, which the loop empties.
  *
- *   loop: sql_exec ──> queue ──> thread: blocking call ──> done list ──(uv_async)──> loop: callback
+ *     loop: sql_exec -> queue ------> seat: connect if need be, take, run -> done -> loop: callback
+ *           sql_exec(lease) -> lease's queue -> its seat
+ *
+ * A seat connects before it takes a job, so while the server is away jobs wait in the queue, where the loop finds
+ * those that have waited too long.
  */
 #include "io/sql.h"
-#include "base/clock.h"
+#include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
-#include "io/sql_connection.h"
+#include "base/str.h"
+#include "io/sql_error.h"
+#include "io/sql_seat.h"
 #include "metrics/metrics.h"
 #include <mysql.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECTIONS_STANDARD = 8, QUEUE_STANDARD = 4096, TIMEOUT_STANDARD_MS = 15000 };
-
-enum request_kind { REQUEST_EXEC, REQUEST_BEGIN, REQUEST_END };
-
-struct request {
-    struct request *next;
-    enum request_kind kind;
-    struct sql_lease *lease;
-    char *schema; /* NULL: none */
-    char *text;
-    size_t len;
-    struct sql_value *params; /* texts in arena */
-    int count;
-    bool commit;
-    struct arena arena;
-    sql_cb cb;
-    void (*begin_cb)(void *arg, struct sql_lease *lease, const struct sql_error *e);
-    void *arg;
-    struct sql_answer answer;
-    uint64_t asked_us;
+enum {
+    CONNECTIONS = 8,
+    QUEUE_LIMIT = 4096,
+    TIMEOUT_MS = 15000,
+    AWAY_MS = 3000, /* how long a job waits for a server that is away */
+    SWEEP_MS = 100,
+    VALUE_MAX = 16 * 1024 * 1024,
+    PARAMS_MAX_BYTES = 48 * 1024 * 1024,
 };
 
-struct queue {
-    struct request *first, **last;
-    int len;
-};
+/* -- what has ended ------------------------------------------------------------------------------------------- */
 
-struct sql_lease {
-    struct worker *worker;
-};
-
-struct worker {
-    pthread_t thread;
-    struct sql_pool *pool;
-    struct sql_connection *connection;
-    struct sql_lease lease;
-    struct queue queue; /* of its lease */
-    bool leased;
-    pthread_cond_t wake;
-};
-
-struct sql_pool {
-    uv_loop_t *loop;
-    struct sql_opts o;
-    char *strings[5]; /* what o's pointers point to */
-    struct worker *workers;
-    int count;
-    pthread_mutex_t lock; /* guards everything below */
-    struct queue queue, done;
-    bool closing;
-    uv_async_t async;
-    void (*closed)(void *arg);
-    void *closed_arg;
-    int pending; /* loop thread only: requests without their callback */
-    struct metric *seconds, *failures;
-};
-
-static void queue_init(struct queue *q) {
-    q->first = NULL;
-    q->last = &q->first;
-    q->len = 0;
+static void lease_free(struct sql_pool *p, struct sql_lease *lease) {
+    struct sql_lease **at = &p->leases;
+    while (*at && *at != lease) at = &(*at)->next;
+    if (*at) *at = lease->next;
+    free(lease->schema);
+    free(lease);
 }
 
-static void queue_push(struct queue *q, struct request *r) {
-    r->next = NULL;
-    *q->last = r;
-    q->last = &r->next;
-    q->len++;
-}
+static void job_deliver(struct sql_pool *p, struct sql_job *j) {
+    const struct sql_error *e = j->error.e.code ? &j->error : NULL;
+    struct metric *counter = e ? p->errors : p->ok;
 
-static struct request *queue_pop(struct queue *q) {
-    struct request *r = q->first;
-
-    if (r == NULL) return NULL;
-    q->first = r->next;
-    if (q->first == NULL) q->last = &q->first;
-    q->len--;
-    return r;
-}
-
-/* -- threads ------------------------------------------------------------------------------------------------------------ */
-
-static void request_do(struct worker *w, struct request *r) {
-    switch (r->kind) {
-    case REQUEST_EXEC:
-        sql_connection_exec(w->connection, r->lease != NULL, r->schema, r->text, r->len, r->params, r->count, &r->answer);
-        break;
-    case REQUEST_BEGIN:
-        sql_connection_begin(w->connection, r->schema, &r->answer);
-        break;
-    case REQUEST_END:
-        sql_connection_end(w->connection, r->commit, &r->answer);
-        break;
-    }
-}
-
-static void *worker_main(void *arg) {
-    struct worker *w = arg;
-    struct sql_pool *p = w->pool;
-    sigset_t all;
-
-    sigfillset(&all); /* signals are the loop's */
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
-    mysql_thread_init();
-    pthread_mutex_lock(&p->lock);
-    for (;;) {
-        struct request *r = w->leased ? queue_pop(&w->queue) : queue_pop(&p->queue);
-        if (r == NULL) {
-            if (p->closing && !w->leased) break;
-            pthread_cond_wait(&w->wake, &p->lock);
-            continue;
+    if (counter) metric_add(counter, 1);
+    if (p->seconds) metric_observe(p->seconds, (double)(uv_hrtime() - j->queued_ns) / 1e9);
+    if (j->kind == SQL_JOB_BEGIN) {
+        if (e == NULL && p->closing) { /* its seat ends without asking */
+            err_set(&j->error.e, ERR_CLOSED, "sql: closed");
+            e = &j->error;
         }
-        if (r->kind == REQUEST_BEGIN) {
-            w->leased = true;
-            r->lease = &w->lease;
-        }
-        pthread_mutex_unlock(&p->lock);
-        request_do(w, r);
-        pthread_mutex_lock(&p->lock);
-        if (r->kind == REQUEST_END || (r->kind == REQUEST_BEGIN && r->answer.error.e.code != 0)) w->leased = false;
-        queue_push(&p->done, r);
-        uv_async_send(&p->async);
-    }
-    pthread_mutex_unlock(&p->lock);
-    mysql_thread_end();
-    return NULL;
-}
-
-/* -- the loop's side ------------------------------------------------------------------------------------------------------ */
-
-static void request_free(struct request *r) {
-    arena_free(&r->arena);
-    arena_free(&r->answer.arena);
-    free(r);
-}
-
-static void request_over(struct sql_pool *p, struct request *r) {
-    const struct sql_error *e = r->answer.error.e.code != 0 ? &r->answer.error : NULL;
-
-    if (p->seconds != NULL) metric_observe(p->seconds, (double)(clock_mono_us() - r->asked_us) / 1e6);
-    if (e != NULL && p->failures != NULL && e->e.code != ERR_EXISTS) metric_add(p->failures, 1);
-    p->pending--;
-    if (r->kind == REQUEST_BEGIN)
-        r->begin_cb(r->arg, e == NULL ? r->lease : NULL, e);
-    else if (r->cb != NULL)
-        r->cb(r->arg, e == NULL ? &r->answer.result : NULL, e);
-    request_free(r);
-}
-
-static void pool_free(struct sql_pool *p) {
-    for (int i = 0; i < 5; i++) free(p->strings[i]);
-    pthread_mutex_destroy(&p->lock);
-    free(p->workers);
-    free(p);
-}
-
-static void on_async_closed(uv_handle_t *h) {
-    struct sql_pool *p = h->data;
-    void (*closed)(void *arg) = p->closed;
-    void *arg = p->closed_arg;
-
-    pool_free(p);
-    if (closed != NULL) closed(arg);
-}
-
-static void on_async(uv_async_t *h) {
-    struct sql_pool *p = h->data;
-    struct queue done;
-    struct request *r;
-
-    pthread_mutex_lock(&p->lock);
-    done = p->done;
-    if (done.first == NULL) done.last = &done.first;
-    queue_init(&p->done);
-    pthread_mutex_unlock(&p->lock);
-    while ((r = done.first) != NULL) {
-        done.first = r->next;
-        request_over(p, r);
-    }
-    if (p->closing && p->pending == 0 && !uv_is_closing((uv_handle_t *)h)) {
-        for (int i = 0; i < p->count; i++) {
-            pthread_join(p->workers[i].thread, NULL);
-            sql_connection_free(p->workers[i].connection);
-            pthread_cond_destroy(&p->workers[i].wake);
-        }
-        uv_close((uv_handle_t *)h, on_async_closed);
-    }
-}
-
-static void library_init(void) { mysql_library_init(0, NULL, NULL); }
-
-static char *keep(struct sql_pool *p, int i, const char *text) { return p->strings[i] = mem_strdup(text); }
-
-int sql_pool_open(struct sql_pool **out, uv_loop_t *loop, const struct sql_opts *o, struct metrics *m, struct err *e) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct sql_pool *p;
-
-    if (o->socket == NULL && o->host == NULL) return err_set(e, ERR_INVALID, "SQL server %s: neither socket nor host is given", o->name);
-    pthread_once(&once, library_init);
-    p = mem_alloc(sizeof *p);
-    p->loop = loop;
-    p->o = *o;
-    p->o.name = keep(p, 0, o->name == NULL ? "main" : o->name);
-    p->o.socket = keep(p, 1, o->socket);
-    p->o.host = keep(p, 2, o->host);
-    p->o.user = keep(p, 3, o->user);
-    p->o.password = keep(p, 4, o->password);
-    if (p->o.queue_limit <= 0) p->o.queue_limit = QUEUE_STANDARD;
-    if (p->o.statement_timeout_ms <= 0) p->o.statement_timeout_ms = TIMEOUT_STANDARD_MS;
-    p->count = o->connections > 0 ? o->connections : CONNECTIONS_STANDARD;
-    if (m != NULL) {
-        p->seconds = metrics_histogram(m, "sql_seconds", "", "time from asking to the answer, queue included");
-        p->failures = metrics_counter(m, "sql_failures_total", "", "statements that failed, duplicates not counted");
-    }
-    pthread_mutex_init(&p->lock, NULL);
-    queue_init(&p->queue);
-    queue_init(&p->done);
-    uv_async_init(loop, &p->async, on_async);
-    p->async.data = p;
-    p->workers = mem_alloc((size_t)p->count * sizeof *p->workers);
-    for (int i = 0; i < p->count; i++) {
-        struct worker *w = &p->workers[i];
-        w->pool = p;
-        w->lease.worker = w;
-        w->connection = sql_connection_new(&p->o);
-        queue_init(&w->queue);
-        pthread_cond_init(&w->wake, NULL);
-        if (pthread_create(&w->thread, NULL, worker_main, w) != 0) abort(); /* no threads: nothing can be done */
-    }
-    *out = p;
-    return 0;
-}
-
-static void wake_all(struct sql_pool *p) {
-    for (int i = 0; i < p->count; i++) pthread_cond_signal(&p->workers[i].wake);
-}
-
-void sql_pool_close(struct sql_pool *p, void (*closed)(void *arg), void *arg) {
-    pthread_mutex_lock(&p->lock);
-    p->closing = true;
-    p->closed = closed;
-    p->closed_arg = arg;
-    wake_all(p);
-    pthread_mutex_unlock(&p->lock);
-    uv_async_send(&p->async);
-}
-
-static void refuse(struct sql_pool *p, struct request *r) {
-    err_set(&r->answer.error.e, p->closing ? ERR_CLOSED : ERR_LIMIT,
-            p->closing ? "the SQL pool is closing" : "%d statements wait for the database already; try again in a moment", p->queue.len);
-    queue_push(&p->done, r);
-    uv_async_send(&p->async);
-}
-
-static void submit(struct sql_pool *p, struct request *r) {
-    struct worker *w = r->lease == NULL ? NULL : r->lease->worker;
-
-    r->asked_us = clock_mono_us();
-    p->pending++;
-    pthread_mutex_lock(&p->lock);
-    if (w != NULL) {
-        queue_push(&w->queue, r);
-        pthread_cond_signal(&w->wake);
-    } else if (p->closing || p->queue.len >= p->o.queue_limit) {
-        refuse(p, r);
+        struct sql_lease *lease = j->lease;
+        if (e && !p->closing) lease_free(p, lease);
+        j->begun(j->arg, e ? NULL : lease, e);
     } else {
-        queue_push(&p->queue, r);
-        wake_all(p); /* a few threads: whoever is free takes it */
+        if (j->kind != SQL_JOB_RUN && !p->closing) lease_free(p, j->lease); /* a closing seat may still look at it */
+        if (j->cb) j->cb(j->arg, e ? NULL : &j->rows.result, e);
     }
-    pthread_mutex_unlock(&p->lock);
+    arena_free(&j->copies);
+    arena_free(&j->rows.arena);
+    free(j);
+}
+
+static void deliver(struct sql_pool *p) {
+    struct sql_job *j;
+    uv_mutex_lock(&p->lock);
+    struct sql_jobs done = p->done;
+    p->done = (struct sql_jobs){0};
+    if (p->waiting) metric_set(p->waiting, p->queue.len);
+    uv_mutex_unlock(&p->lock);
+    while ((j = sql_jobs_pop(&done)) != NULL) job_deliver(p, j);
+}
+
+/* With the lock. */
+static void job_fail(struct sql_pool *p, struct sql_job *j, int code, const char *text) {
+    err_set(&j->error.e, code, "sql: %s", text);
+    sql_job_done(p, j);
+}
+
+/* -- asking --------------------------------------------------------------------------------------------------- */
+
+/* Ends jobs that have waited too long. The queue is in the order of time, so only its head needs a look. */
+static void on_sweep(uv_timer_t *t) {
+    struct sql_pool *p = t->data;
+    uint64_t now = uv_hrtime();
+
+    uv_mutex_lock(&p->lock);
+    while (p->queue.head) {
+        uint64_t waited_ms = (now - p->queue.head->queued_ns) / 1000000;
+        bool away = p->open == 0 && p->away.e.code != 0;
+        if (waited_ms < (uint64_t)p->opts.statement_timeout_ms && !(away && waited_ms >= AWAY_MS)) break;
+        struct sql_job *j = sql_jobs_pop(&p->queue);
+        if (away) {
+            j->error = p->away;
+            sql_job_done(p, j);
+        } else {
+            job_fail(p, j, ERR_TIMEOUT, "no connection was free in time");
+        }
+    }
+    if (p->queue.head == NULL) uv_timer_stop(&p->sweep);
+    uv_mutex_unlock(&p->lock);
+}
+
+static void refuse(struct sql_pool *p, struct sql_job *j, int code, const char *text) {
+    uv_mutex_lock(&p->lock);
+    job_fail(p, j, code, text);
+    uv_mutex_unlock(&p->lock);
+}
+
+static void submit(struct sql_pool *p, struct sql_job *j) {
+    uv_mutex_lock(&p->lock);
+    if (p->stop) {
+        job_fail(p, j, ERR_CLOSED, "closed");
+    } else if (p->queue.len >= p->opts.queue_limit) {
+        job_fail(p, j, ERR_LIMIT, "too many statements wait; try again in a moment");
+    } else {
+        sql_jobs_push(&p->queue, j);
+        uv_cond_signal(&p->work);
+        if (!uv_is_active((uv_handle_t *)&p->sweep)) uv_timer_start(&p->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    }
+    uv_mutex_unlock(&p->lock);
+}
+
+static void submit_leased(struct sql_pool *p, struct sql_job *j) {
+    struct sql_lease *lease = j->lease;
+    uv_mutex_lock(&p->lock);
+    if (lease->seat == NULL || p->stop) {
+        job_fail(p, j, ERR_CLOSED, "closed");
+    } else if (j->kind == SQL_JOB_RUN && lease->jobs.len >= p->opts.queue_limit) {
+        job_fail(p, j, ERR_LIMIT, "too many statements wait in this transaction");
+    } else {
+        sql_jobs_push(&lease->jobs, j);
+        uv_cond_signal(&lease->seat->leased_work);
+    }
+    uv_mutex_unlock(&p->lock);
+}
+
+static struct sql_job *job_new(enum sql_job_kind kind, struct sql_lease *lease, const char *schema, void *arg) {
+    struct sql_job *j = mem_alloc(sizeof *j);
+    j->kind = kind;
+    j->lease = lease;
+    j->arg = arg;
+    j->queued_ns = uv_hrtime();
+    if (schema) j->statement.schema = arena_strndup(&j->copies, schema, strlen(schema));
+    return j;
+}
+
+static int copy_params(struct sql_job *j, const struct sql_value *params, int count) {
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++) {
+        if (params[i].type != SQL_TEXT) continue;
+        bytes += params[i].len;
+        if (params[i].len > VALUE_MAX || bytes > PARAMS_MAX_BYTES) return ERR_LIMIT;
+    }
+    struct sql_value *copy = arena_alloc(&j->copies, (size_t)count * sizeof *copy);
+    for (int i = 0; i < count; i++) {
+        copy[i] = params[i];
+        if (copy[i].type == SQL_TEXT) copy[i].text = arena_strndup(&j->copies, params[i].text, params[i].len);
+    }
+    j->statement.params = copy;
+    j->statement.count = count;
+    return 0;
 }
 
 void sql_exec(struct sql_pool *p, struct sql_lease *lease, const char *schema, const char *text, size_t len,
               const struct sql_value *params, int count, sql_cb cb, void *arg) {
-    struct request *r = mem_alloc(sizeof *r);
-
-    r->kind = REQUEST_EXEC;
-    r->lease = lease;
-    if (schema != NULL) r->schema = arena_strndup(&r->arena, schema, strlen(schema));
-    r->text = arena_strndup(&r->arena, text, len);
-    r->len = len;
-    r->params = arena_alloc(&r->arena, (size_t)(count + 1) * sizeof *params);
-    for (int i = 0; i < count; i++) {
-        r->params[i] = params[i];
-        if (params[i].type == SQL_TEXT) r->params[i].text = arena_strndup(&r->arena, params[i].text, params[i].len);
-    }
-    r->count = count;
-    r->cb = cb;
-    r->arg = arg;
-    submit(p, r);
+    if (schema == NULL && lease) schema = lease->schema;
+    struct sql_job *j = job_new(SQL_JOB_RUN, lease, schema, arg);
+    j->cb = cb;
+    j->statement.text = arena_strndup(&j->copies, text, len);
+    j->statement.len = len;
+    const char *word = sql_text_refused(text, len);
+    if (word)
+        refuse(
+            p, j, ERR_INVALID,
+            arena_printf(&j->copies, "a statement cannot begin with %s: schema and transaction are the pool's", word));
+    else if (copy_params(j, params, count) < 0)
+        refuse(p, j, ERR_LIMIT, "a parameter is longer than 16 MiB, or all together than 48 MiB");
+    else if (lease)
+        submit_leased(p, j);
+    else
+        submit(p, j);
 }
 
-void sql_begin(struct sql_pool *p, const char *schema, void (*cb)(void *arg, struct sql_lease *lease, const struct sql_error *e),
-               void *arg) {
-    struct request *r = mem_alloc(sizeof *r);
-
-    r->kind = REQUEST_BEGIN;
-    r->schema = arena_strndup(&r->arena, schema, strlen(schema));
-    r->begin_cb = cb;
-    r->arg = arg;
-    submit(p, r);
+void sql_begin(struct sql_pool *p, const char *schema,
+               void (*cb)(void *arg, struct sql_lease *lease, const struct sql_error *e), void *arg) {
+    struct sql_lease *lease = mem_alloc(sizeof *lease);
+    lease->schema = mem_strdup(schema);
+    lease->next = p->leases;
+    p->leases = lease;
+    struct sql_job *j = job_new(SQL_JOB_BEGIN, lease, schema, arg);
+    j->begun = cb;
+    submit(p, j);
 }
 
 void sql_end(struct sql_pool *p, struct sql_lease *lease, bool commit, sql_cb cb, void *arg) {
-    struct request *r = mem_alloc(sizeof *r);
+    struct sql_job *j = job_new(commit ? SQL_JOB_COMMIT : SQL_JOB_ROLLBACK, lease, NULL, arg);
+    j->cb = cb;
+    submit_leased(p, j);
+}
 
-    r->kind = REQUEST_END;
-    r->lease = lease;
-    r->commit = commit;
-    r->cb = cb;
-    r->arg = arg;
-    submit(p, r);
+/* -- open and close ------------------------------------------------------------------------------------------- */
+
+static void pool_free(struct sql_pool *p) {
+    while (p->done.head) deliver(p); /* whoever asks again from here is refused, and must not do so for ever */
+    while (p->leases) lease_free(p, p->leases);
+    for (int i = 0; i < p->opts.connections; i++) uv_cond_destroy(&p->seats[i].leased_work);
+    free(p->seats);
+    uv_cond_destroy(&p->work);
+    uv_cond_destroy(&p->stopping);
+    uv_mutex_destroy(&p->lock);
+    free((char *)p->opts.name);
+    free((char *)p->opts.socket);
+    free((char *)p->opts.host);
+    free((char *)p->opts.user);
+    free((char *)p->opts.password);
+    void (*closed)(void *arg) = p->closed;
+    void *arg = p->closed_arg;
+    free(p);
+    if (closed) closed(arg);
+}
+
+static void on_handle_closed(uv_handle_t *h) {
+    struct sql_pool *p = h->data;
+    if (--p->handles == 0) pool_free(p);
+}
+
+static void on_wake(uv_async_t *async) {
+    struct sql_pool *p = async->data;
+    struct sql_job *j;
+
+    deliver(p);
+    uv_mutex_lock(&p->lock);
+    bool over = p->stop && p->running == 0;
+    uv_mutex_unlock(&p->lock);
+    if (!over || uv_is_closing((uv_handle_t *)&p->wake)) return;
+    for (int i = 0; i < p->opts.connections; i++) uv_thread_join(&p->seats[i].thread);
+    for (struct sql_lease *l = p->leases; l; l = l->next)
+        while ((j = sql_jobs_pop(&l->jobs)) != NULL) refuse(p, j, ERR_CANCELLED, "closed");
+    uv_close((uv_handle_t *)&p->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&p->sweep, on_handle_closed);
+}
+
+static void measure(struct sql_pool *p, struct metrics *m) {
+    static const char total[] = "sql_statements_total", help[] = "SQL statements by how they ended.";
+    struct buf labels = {0};
+    if (m == NULL) return;
+    buf_add_str(&labels, "server=\"");
+    str_json(&labels, p->opts.name, strlen(p->opts.name));
+    buf_add_str(&labels, "\"");
+    p->seconds =
+        metrics_histogram(m, "sql_seconds", labels.data, "Time from asking to the answer, with waiting.");
+    p->waiting = metrics_gauge(m, "sql_waiting", labels.data, "Statements that wait for a connection.");
+    p->connections = metrics_gauge(m, "sql_connections", labels.data, "Open SQL connections.");
+    char *ok = mem_printf("result=\"ok\",%s", labels.data), *error = mem_printf("result=\"error\",%s", labels.data);
+    p->ok = metrics_counter(m, total, ok, help);
+    p->errors = metrics_counter(m, total, error, help);
+    free(ok);
+    free(error);
+    buf_free(&labels);
+}
+
+static uv_once_t library_once = UV_ONCE_INIT;
+static void library_begin(void) {
+    if (mysql_library_init(0, NULL, NULL)) abort();
+}
+
+int sql_pool_open(struct sql_pool **out, uv_loop_t *loop, const struct sql_opts *o, struct metrics *m, struct err *e) {
+    if (o->socket == NULL && o->host == NULL)
+        return err_set(e, ERR_INVALID, "sql: neither a socket nor a host is given");
+    if (o->connections < 0 || o->connections > 256 || o->queue_limit < 0 || o->statement_timeout_ms < 0)
+        return err_set(e, ERR_INVALID, "sql: connections, queue limit or timeout make no sense");
+    uv_once(&library_once, library_begin); /* before there are threads */
+
+    struct sql_pool *p = mem_alloc(sizeof *p);
+    p->opts = *o;
+    p->opts.name = mem_strdup(o->name ? o->name : "main");
+    p->opts.socket = mem_strdup(o->socket);
+    p->opts.host = mem_strdup(o->host);
+    p->opts.user = mem_strdup(o->user);
+    p->opts.password = mem_strdup(o->password);
+    if (o->connections == 0) p->opts.connections = CONNECTIONS;
+    if (o->queue_limit == 0) p->opts.queue_limit = QUEUE_LIMIT;
+    if (o->statement_timeout_ms == 0) p->opts.statement_timeout_ms = TIMEOUT_MS;
+    measure(p, m);
+    if (uv_mutex_init(&p->lock) || uv_cond_init(&p->work) || uv_cond_init(&p->stopping)) abort();
+    uv_async_init(loop, &p->wake, on_wake);
+    uv_timer_init(loop, &p->sweep);
+    p->handles = 2;
+    p->wake.data = p;
+    p->sweep.data = p;
+    p->seats = mem_alloc((size_t)p->opts.connections * sizeof *p->seats);
+    p->running = p->opts.connections;
+
+    sigset_t all, before;
+    sigfillset(&all); /* signals are the loop's */
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    for (int i = 0; i < p->opts.connections; i++) {
+        struct sql_seat *s = &p->seats[i];
+        s->pool = p;
+        s->conn = sql_conn_new(&p->opts);
+        if (uv_cond_init(&s->leased_work) || uv_thread_create(&s->thread, sql_seat_run, s)) abort();
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    *out = p;
+    return 0;
+}
+
+void sql_pool_close(struct sql_pool *p, void (*closed)(void *arg), void *arg) {
+    struct sql_job *j;
+    p->closing = true;
+    p->closed = closed;
+    p->closed_arg = arg;
+    uv_timer_stop(&p->sweep);
+    uv_mutex_lock(&p->lock);
+    p->stop = true;
+    while ((j = sql_jobs_pop(&p->queue)) != NULL) job_fail(p, j, ERR_CANCELLED, "closed");
+    uv_cond_broadcast(&p->work);
+    uv_cond_broadcast(&p->stopping);
+    for (int i = 0; i < p->opts.connections; i++) uv_cond_signal(&p->seats[i].leased_work);
+    uv_async_send(&p->wake);
+    uv_mutex_unlock(&p->lock);
 }

@@ -14,42 +14,43 @@
 #include <stdint.h>
 #include <uv.h>
 
-enum sql_type { SQL_NULL = 0, SQL_INT, SQL_DOUBLE, SQL_TEXT };  /* TEXT: any bytes; decimals, dates, times as text */
+enum sql_type { SQL_NULL = 0, SQL_INT, SQL_DOUBLE, SQL_TEXT }; /* TEXT: any bytes; decimals, dates, times as text */
 struct sql_value {
     enum sql_type type;
-    int64_t integer;       /* BIGINT UNSIGNED above INT64_MAX is an error, never wrapped */
+    int64_t integer; /* BIGINT UNSIGNED above INT64_MAX is an error, never wrapped */
     double number;
     const char *text;
     size_t len;
 };
 struct sql_result {
-    int columns;           /* 0 for a statement without rows */
+    int columns; /* 0 for a statement without rows */
     const char *const *names;
     size_t rows;
-    const struct sql_value *values;  /* rows * columns, row by row */
+    const struct sql_value *values; /* rows * columns, row by row */
     uint64_t affected;
     uint64_t insert_id;
 };
-struct sql_error {         /* e.code: ERR_EXISTS duplicate key (1062), ERR_BUSY deadlock or lock wait (1213, 1205), ERR_INVALID
+struct sql_error { /* e.code: ERR_EXISTS duplicate key (1062), ERR_BUSY deadlock or lock wait (1213, 1205), ERR_INVALID
                               syntax and data errors, ERR_CLOSED connection lost, ERR_LIMIT queue full, ERR_TIMEOUT */
     struct err e;
-    unsigned number;       /* MySQL's errno, 0 when not from the server */
+    unsigned number; /* MySQL's errno, 0 when not from the server */
 };
 
 struct sql_pool;
-struct sql_lease;          /* one connection held for a transaction */
+struct sql_lease; /* one connection held for a transaction */
 struct metrics;
 struct sql_opts {
-    const char *name;      /* of the server: "main" */
-    const char *socket;    /* unix socket, or NULL */
+    const char *name;   /* of the server: "main" */
+    const char *socket; /* unix socket, or NULL */
     const char *host;
     int port;
     const char *user, *password;
-    int connections;       /* threads; default 8 */
-    int queue_limit;       /* statements waiting; default 4096, then ERR_LIMIT */
-    int statement_timeout_ms;  /* default 15000 */
+    int connections;          /* threads; default 8 */
+    int queue_limit;          /* statements waiting; default 4096, then ERR_LIMIT */
+    int statement_timeout_ms; /* default 15000 */
 };
-typedef void (*sql_cb)(void *arg, const struct sql_result *r, const struct sql_error *e);  /* r NULL on error; borrowed */
+typedef void (*sql_cb)(void *arg, const struct sql_result *r,
+                       const struct sql_error *e); /* r NULL on error; borrowed */
 
 int sql_pool_open(struct sql_pool **out, uv_loop_t *loop, const struct sql_opts *o, struct metrics *m, struct err *e);
 void sql_pool_close(struct sql_pool *p, void (*closed)(void *arg), void *arg);
@@ -57,7 +58,7 @@ void sql_pool_close(struct sql_pool *p, void (*closed)(void *arg), void *arg);
 void sql_exec(struct sql_pool *p, struct sql_lease *lease, const char *schema, const char *text, size_t len,
               const struct sql_value *params, int count, sql_cb cb, void *arg);
 /* Waits for a connection, selects schema and starts a transaction. lease NULL on error. */
-void sql_begin(struct sql_pool *p, const char *schema, void (*cb)(void *arg, struct sql_lease *lease, const struct sql_error *e),
-               void *arg);
+void sql_begin(struct sql_pool *p, const char *schema,
+               void (*cb)(void *arg, struct sql_lease *lease, const struct sql_error *e), void *arg);
 /* Ends the transaction and gives the connection back (the lease is gone once called). */
 void sql_end(struct sql_pool *p, struct sql_lease *lease, bool commit, sql_cb cb, void *arg);

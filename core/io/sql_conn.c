@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "io/sql_error.h"
 #include "io/sql_fetch.h"
+#include <errmsg.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,34 +232,40 @@ static void drain(MYSQL_STMT *stmt) {
     while (mysql_stmt_next_result(stmt) == 0) mysql_stmt_free_result(stmt);
 }
 
+/* Sends p for execution. *started: the server may have done it. */
+static int start(struct sql_conn *c, struct prepared *p, const struct sql_statement *s, struct arena *scratch,
+                 bool *started, struct sql_error *e) {
+    int rc = sql_bind(&c->mysql, p->stmt, s->params, s->count, scratch, e);
+    if (rc < 0) return rc;
+    *started = true;
+    /* MariaDB's library says that there are other columns than before with an error number, and calls it a success. */
+    if (mysql_stmt_execute(p->stmt) == 0 && mysql_stmt_errno(p->stmt) == 0) return 0;
+    *started = mysql_stmt_errno(p->stmt) != CR_SERVER_GONE_ERROR; /* said when it could not even be sent */
+    return stmt_failed(c, p->stmt, e);
+}
+
 static int execute(struct sql_conn *c, const struct sql_statement *s, struct sql_rows *rows, bool *started,
                    struct sql_error *e) {
     struct arena scratch = {0};
-    struct prepared *p;
-    int rc = prepare(c, s, &p, e);
-    if (rc < 0) return rc;
+    struct prepared *p = NULL;
 
-    rc = sql_bind(p->stmt, s->params, s->count, &scratch, e);
-    if (rc < 0) goto free_scratch;
-    if (mysql_stmt_execute(p->stmt)) {
-        /* "Gone" is said when it could not even be sent. */
-        *started = mysql_stmt_errno(p->stmt) != 2006 && mysql_stmt_errno(p->stmt) != 1243;
-        if (mysql_stmt_errno(p->stmt) == 1243) { /* the server does not know the statement (any more) */
-            sql_error_set(e, 2006, "the server forgot a prepared statement");
-            sql_conn_close(c);
-            rc = e->e.code;
-        } else {
-            rc = stmt_failed(c, p->stmt, e);
-        }
-        goto free_scratch;
+    int rc = prepare(c, s, &p, e);
+    if (rc == 0) rc = start(c, p, s, &scratch, started, e);
+    if (rc < 0 && c->open && p && mysql_stmt_errno(p->stmt) == CR_NEW_STMT_METADATA) {
+        /* ALTER TABLE gave a SELECT * more columns than the client library remembers. Only what has columns, which is
+         * what reads, can come here, so it is done again. */
+        forget(p);
+        *e = (struct sql_error){0};
+        rc = prepare(c, s, &p, e);
+        if (rc == 0) rc = start(c, p, s, &scratch, started, e);
     }
-    *started = true;
-    rc = sql_fetch(p->stmt, rows, &scratch, e);
-    if (rc < 0 && sql_error_is_lost(mysql_stmt_errno(p->stmt)))
-        sql_conn_close(c);
-    else
-        drain(p->stmt);
-free_scratch:
+    if (rc == 0) {
+        rc = sql_fetch(&c->mysql, p->stmt, rows, &scratch, e);
+        if (rc < 0 && sql_error_is_lost(sql_stmt_errno(&c->mysql, p->stmt)))
+            sql_conn_close(c);
+        else
+            drain(p->stmt);
+    }
     arena_free(&scratch);
     return rc;
 }

@@ -9,7 +9,17 @@
 enum { TEXT_BYTES = 512 }; /* a longer value is fetched a second time, into a place of its size */
 static const size_t RESULT_MAX = 256u * 1024 * 1024;
 
-int sql_bind(MYSQL_STMT *stmt, const struct sql_value *params, int count, struct arena *scratch, struct sql_error *e) {
+unsigned sql_stmt_errno(MYSQL *mysql, MYSQL_STMT *stmt) {
+    return mysql_stmt_errno(stmt) ? mysql_stmt_errno(stmt) : mysql_errno(mysql);
+}
+
+int sql_stmt_failed(MYSQL *mysql, MYSQL_STMT *stmt, struct sql_error *e) {
+    if (mysql_stmt_errno(stmt)) return sql_error_set(e, mysql_stmt_errno(stmt), mysql_stmt_error(stmt));
+    return sql_error_set(e, mysql_errno(mysql), mysql_error(mysql));
+}
+
+int sql_bind(MYSQL *mysql, MYSQL_STMT *stmt, const struct sql_value *params, int count, struct arena *scratch,
+             struct sql_error *e) {
     unsigned long wanted = mysql_stmt_param_count(stmt);
     e->number = 0;
     if (wanted != (unsigned long)count)
@@ -42,7 +52,7 @@ int sql_bind(MYSQL_STMT *stmt, const struct sql_value *params, int count, struct
             break;
         }
     }
-    return mysql_stmt_bind_param(stmt, binds) ? sql_error_set(e, mysql_stmt_errno(stmt), mysql_stmt_error(stmt)) : 0;
+    return mysql_stmt_bind_param(stmt, binds) ? sql_stmt_failed(mysql, stmt, e) : 0;
 }
 
 /* Where one column of the row at hand arrives. */
@@ -94,18 +104,18 @@ static void bind_cell(MYSQL_BIND *b, struct cell *cell, const MYSQL_FIELD *f, st
 }
 
 /* A value longer than its cell: asked for again, into the result. */
-static int fetch_long(MYSQL_STMT *stmt, unsigned column, const struct cell *cell, char *out, struct sql_error *e) {
+static int fetch_long(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const struct cell *cell, char *out,
+                      struct sql_error *e) {
     unsigned long len = cell->len;
     sql_flag is_null = 0, error = 0;
     MYSQL_BIND b = {.buffer_type = MYSQL_TYPE_STRING, .buffer = out, .buffer_length = len, .length = &len};
     b.is_null = &is_null;
     b.error = &error;
-    if (mysql_stmt_fetch_column(stmt, &b, column, 0))
-        return sql_error_set(e, mysql_stmt_errno(stmt), mysql_stmt_error(stmt));
+    if (mysql_stmt_fetch_column(stmt, &b, column, 0)) return sql_stmt_failed(mysql, stmt, e);
     return 0;
 }
 
-static int take_cell(MYSQL_STMT *stmt, unsigned column, const MYSQL_FIELD *f, const struct cell *cell,
+static int take_cell(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const MYSQL_FIELD *f, const struct cell *cell,
                      struct sql_value *out, struct arena *keep, struct sql_error *e) {
     if (cell->is_null) return 0; /* zeroed is SQL_NULL */
     out->type = type_of(f);
@@ -123,15 +133,15 @@ static int take_cell(MYSQL_STMT *stmt, unsigned column, const MYSQL_FIELD *f, co
         char *text = arena_alloc(keep, cell->len + 1);
         out->text = text;
         out->len = cell->len;
-        if (cell->len > TEXT_BYTES) return fetch_long(stmt, column, cell, text, e);
+        if (cell->len > TEXT_BYTES) return fetch_long(mysql, stmt, column, cell, text, e);
         memcpy(text, cell->text, cell->len);
         return 0;
     }
     }
 }
 
-static int fetch_all(MYSQL_STMT *stmt, const MYSQL_FIELD *fields, struct cell *cells, struct sql_rows *rows,
-                     struct sql_error *e) {
+static int fetch_all(MYSQL *mysql, MYSQL_STMT *stmt, const MYSQL_FIELD *fields, struct cell *cells,
+                     struct sql_rows *rows, struct sql_error *e) {
     struct sql_result *r = &rows->result;
     struct sql_value *values = NULL;
     size_t columns = (size_t)r->columns, room = 0, bytes = 0;
@@ -141,7 +151,7 @@ static int fetch_all(MYSQL_STMT *stmt, const MYSQL_FIELD *fields, struct cell *c
         rc = mysql_stmt_fetch(stmt);
         if (rc == MYSQL_NO_DATA) break;
         if (rc != 0 && rc != MYSQL_DATA_TRUNCATED) {
-            rc = sql_error_set(e, mysql_stmt_errno(stmt), mysql_stmt_error(stmt));
+            rc = sql_stmt_failed(mysql, stmt, e);
             goto free_values;
         }
         if (r->rows == room) {
@@ -156,7 +166,7 @@ static int fetch_all(MYSQL_STMT *stmt, const MYSQL_FIELD *fields, struct cell *c
                 rc = err_set(&e->e, ERR_LIMIT, "sql: the result is larger than %zu MiB", RESULT_MAX >> 20);
                 goto free_values;
             }
-            rc = take_cell(stmt, i, &fields[i], &cells[i], &row[i], &rows->arena, e);
+            rc = take_cell(mysql, stmt, i, &fields[i], &cells[i], &row[i], &rows->arena, e);
             if (rc < 0) goto free_values;
         }
         r->rows++;
@@ -172,7 +182,7 @@ free_values:
     return rc;
 }
 
-int sql_fetch(MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch, struct sql_error *e) {
+int sql_fetch(MYSQL *mysql, MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch, struct sql_error *e) {
     struct sql_result *r = &rows->result;
     int rc;
 
@@ -180,7 +190,7 @@ int sql_fetch(MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch, st
     /* Asked for after each execution: ALTER TABLE may have given SELECT * other columns. */
     MYSQL_RES *meta = mysql_stmt_result_metadata(stmt);
     if (meta == NULL) {
-        if (mysql_stmt_errno(stmt)) return sql_error_set(e, mysql_stmt_errno(stmt), mysql_stmt_error(stmt));
+        if (sql_stmt_errno(mysql, stmt)) return sql_stmt_failed(mysql, stmt, e);
         r->affected = mysql_stmt_affected_rows(stmt);
         r->insert_id = mysql_stmt_insert_id(stmt);
         return 0;
@@ -197,9 +207,9 @@ int sql_fetch(MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch, st
     r->columns = (int)columns;
     r->names = names;
     if (mysql_stmt_bind_result(stmt, binds))
-        rc = sql_error_set(e, mysql_stmt_errno(stmt), mysql_stmt_error(stmt));
+        rc = sql_stmt_failed(mysql, stmt, e);
     else
-        rc = fetch_all(stmt, fields, cells, rows, e);
+        rc = fetch_all(mysql, stmt, fields, cells, rows, e);
     mysql_free_result(meta);
     return rc;
 }
