@@ -28,7 +28,7 @@ local tenants_routes = require "tenants.routes"
 -- First of all: the first slot may be ready before anything else is.
 if #(config.telephony and config.telephony.nodes or {}) > 0 then calls.start() end
 
-router.use{ authenticate = auth.authenticate, tenant = tenants.get, transaction = audit.transaction }
+router.use{ authenticate = auth.authenticate, tenant = tenants.get, transaction = audit.transaction, ended = revoked.has }
 
 status.register()
 auth_routes.register()

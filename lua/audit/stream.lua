@@ -14,7 +14,6 @@ local log = require "core.log"
 local problem = require "lib.problem"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
-local revoked = require "auth.revoked"
 local router = require "lib.router"
 local sequencer = require "audit.sequencer"
 local task = require "core.task"
@@ -107,7 +106,7 @@ local function close_hub(hub)
   hub.timer:cancel()
 end
 
--- Each second: a hub nobody looks at goes; sessions that ended are closed; a lost publish is noticed.
+-- Each second: a hub nobody looks at goes; a lost publish is noticed.
 local function check(hub)
   if hub.count == 0 then
     hub.idle = hub.idle + 1
@@ -115,9 +114,6 @@ local function check(hub)
     return
   end
   hub.idle = 0
-  for client in pairs(hub.clients) do
-    if revoked.has(client.user) then drop(hub, client, 4401, "logged out") end
-  end
   hub.ticks = hub.ticks + 1
   if not redis.connected() or hub.ticks % 10 == 1 then catch_up(hub) end
 end

@@ -39,21 +39,17 @@ local function signing_key()
   return keys.derive("jwt")
 end
 
-local function now_s()
-  return math.floor(clock.wall_us() / 1e6)
-end
-
 local function prefix_of(role, is_key)
   return is_key and "pk" or role == "platform" and "op" or "us"
 end
 
 --- A token for a user. seconds: its life, auth.token_minutes unless given.
 function auth.token(user, seconds)
-  local issued = now_s()
+  local issued = clock.wall_us() / 1e6  -- with its fraction: a token made after a change of rights in the same second is good
   return crypto.jwt_sign(signing_key(), KEY_ID, json.encode{
     iss = "parley", sub = user.id, tenant = user.tenant, role = user.role, sid = user.session,
     scope = user.scopes and table.concat(user.scopes, " ") or nil,
-    iat = issued, exp = issued + (seconds or auth.TOKEN_S), jti = crypto.hex(crypto.random(8)),
+    iat = issued, exp = math.ceil(issued) + (seconds or auth.TOKEN_S), jti = crypto.hex(crypto.random(8)),
   })
 end
 
@@ -108,7 +104,7 @@ local function user_of_key(text, remote)
     end
     return nil, unauthorized("bad_key", "This API key is not valid, has ended or was revoked.")
   end
-  local user = { id = public, row = row.id, role = row.role, tenant = row.slug, scopes = words(row.scopes), issued_at = now_s() }
+  local user = { id = public, row = row.id, role = row.role, tenant = row.slug, scopes = words(row.scopes), issued_at = clock.wall_us() / 1e6 }
   if key_cache_size > 10000 then key_cache, key_cache_size = {}, 0 end
   key_cache[digest] = { user = user, until_ms = clock.mono_ms() + KEY_CACHE_MS }
   key_cache_size = key_cache_size + 1

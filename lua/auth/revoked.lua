@@ -1,13 +1,15 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Tokens are believed without asking anybody, so what ends early is told to every worker: sessions that logged out and
 --- users whose rights changed. Entries stand as long as a token issued before them could live.
---- Told over Redis; a worker that misses it (Redis away) believes such a token until it ends.
+--- Told over Redis, and kept there for workers that start later; one that misses it (Redis away) believes such a token
+--- until it ends.
 local clock = require "core.clock"
 local config = require "core.config"
 local json = require "core.json"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
 local store = require "auth.store"
+local task = require "core.task"
 local time = require "lib.time"
 
 local revoked = {}
@@ -15,6 +17,9 @@ local revoked = {}
 --- Life of a session's token.
 revoked.TOKEN_S = (config.auth and config.auth.token_minutes or 15) * 60
 local sessions, users = {}, {}  -- name -> { at = when, in s since 1970 }
+
+-- What was told in the last minutes, for workers that start later.
+local function kept_key() return rediskey("auth:revoked:kept") end
 
 local function sweep(list, now_s)
   for name, at in pairs(list) do
@@ -31,9 +36,15 @@ local function note(message)
 end
 
 local function tell(message)
-  message.at = math.floor(clock.wall_us() / 1e6)
+  message.at = clock.wall_us() / 1e6
   note(message)
-  redis.call("PUBLISH", rediskey("auth:revoked"), json.encode(message))
+  local text = json.encode(message)
+  redis.pipeline{
+    { "ZADD", kept_key(), ("%.6f"):format(message.at), text },
+    { "ZREMRANGEBYSCORE", kept_key(), "-inf", ("%.6f"):format(message.at - revoked.TOKEN_S) },
+    { "EXPIRE", kept_key(), revoked.TOKEN_S + 60 },
+    { "PUBLISH", rediskey("auth:revoked"), text },
+  }
 end
 
 --- Ends one log-in.
@@ -59,12 +70,27 @@ function revoked.has(user)
   return at ~= nil and (user.issued_at or 0) <= at
 end
 
+local function hear(text)
+  local message = json.decode(text)
+  if type(message) == "table" and type(message.at) == "number" then note(message) end
+end
+
+-- What was told before this worker began.
+local function catch_up()
+  while true do
+    local list = redis.call("ZRANGEBYSCORE", kept_key(), ("%.6f"):format(clock.wall_us() / 1e6 - revoked.TOKEN_S), "+inf")
+    if list then
+      for _, text in ipairs(list) do hear(text) end
+      return
+    end
+    task.sleep(1000)
+  end
+end
+
 --- Listens to the other workers; called once at start.
 function revoked.start()
-  return redis.subscribe(rediskey("auth:revoked"), function(text)
-    local message = json.decode(text)
-    if type(message) == "table" and type(message.at) == "number" then note(message) end
-  end)
+  task.spawn(catch_up)
+  return redis.subscribe(rediskey("auth:revoked"), hear)
 end
 
 return revoked

@@ -3,6 +3,7 @@
 local audit = require "audit"
 local calls = require "calls"
 local campaigns = require "campaigns"
+local config = require "core.config"
 local cursor = require "lib.cursor"
 local json = require "core.json"
 local live = require "calls.live"
@@ -32,6 +33,9 @@ local function place(ctx)
   if not number:match("^%+?[%d%s%-%(%)%./]+$") or not number:match("%d") then
     problem.raise(422, "invalid_body", "A value is not valid: /phoneNumber must be a phone number such as +12025550123.",
       { errors = { { pointer = "/phoneNumber", detail = "must be a phone number such as +12025550123" } } })
+  end
+  if #(config.telephony and config.telephony.nodes or {}) == 0 then
+    return problem.new(503, "no_line", "This installation has no telephony node; name one in telephony.nodes of its configuration.")
   end
   -- An unknown campaign does not stop a call: the number was meant to be rung.
   local campaign = body.campaignId and campaigns.find(ctx.tenant, body.campaignId)

@@ -1,11 +1,19 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Decisions about leads. No I/O.
+local json = require "core.json"
 local pii = require "lib.pii"
 
 local rules = {}
 
 rules.statuses = { "new", "qualified", "assigned", "contacted", "converted", "closed" }
 rules.sources = { "call", "web", "referral", "campaign" }
+
+rules.MAX_DATA = 64 * 1024  -- bytes, as JSON
+
+local function data_fault(value)
+  local size = #json.encode(value)
+  if size > rules.MAX_DATA then return ("must have at most %d bytes as JSON, has %d"):format(rules.MAX_DATA, size) end
+end
 
 --- Fields of a lead as a client or a flow may give them (declarations of lib.schema).
 rules.fields = {
@@ -17,7 +25,7 @@ rules.fields = {
   status = { type = "string", enum = rules.statuses },
   campaign = { type = "string", minLength = 1, maxLength = 64, description = "id or code" },
   notes = { type = "string", maxLength = 20000 },
-  data = { type = "object", additionalProperties = true },
+  data = { type = "object", additionalProperties = true, check = data_fault },
 }
 
 --- The status a lead has after an agent got it: only what was untouched moves on.

@@ -18,7 +18,8 @@ function cursor.decode(order, text, count)
   local list = bytes and #bytes <= 512 and json.decode(bytes)
   local fits = type(list) == "table" and list[1] == order and #list == count + 1
   for i = 2, fits and count + 1 or 1 do
-    fits = fits and (type(list[i]) == "number" or type(list[i]) == "string")
+    local value = list[i]
+    fits = fits and (type(value) == "string" or (type(value) == "number" and value % 1 == 0 and math.abs(value) <= 2 ^ 53))
   end
   if not fits then
     problem.raise(400, "bad_cursor", "The cursor does not belong to this list and order. Start without one, and take 'next' of each answer unchanged.",

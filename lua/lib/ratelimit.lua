@@ -46,6 +46,7 @@ return { taken, wait }
 
 local purses = {}  -- key -> { n = tokens already fetched, ends = mono ms } or a whole bucket while Redis is away
 local purse_count = 0
+local fetching = {}  -- key -> true while tokens for several requests are on their way
 
 local function sweep(now)
   for key, purse in pairs(purses) do
@@ -64,6 +65,7 @@ local function purse_of(key, now, lifetime_ms)
     purses[key] = purse
     purse_count = purse_count + 1
   end
+  if purse.ends and purse.ends <= now then purse.n = 0 end
   purse.ends = now + lifetime_ms
   return purse
 end
@@ -98,13 +100,17 @@ function ratelimit.take(class, key)
     purse.n = purse.n - 1
     return true
   end
-  local chunk = math.max(1, math.floor(limit.per_second / 20))
+  -- One of many that ask at the same moment fetches for all to come; the others fetch for themselves only.
+  local chunk = fetching[full_key] and 1 or math.max(1, math.floor(limit.per_second / 20))
+  local mine = chunk > 1
+  if mine then fetching[full_key] = true end
   local reply = redis.connected() and bucket:call({ full_key }, tostring(limit.per_second), limit.burst, chunk, 1)
+  if mine then fetching[full_key] = nil end
   if not reply then return take_here(full_key, limit, now) end
   if reply[1] < 1 then return false, math.max(1, math.ceil(reply[2] / 1000)) end
   if reply[1] > 1 then
     purse = purse_of(full_key, now, 1000)
-    purse.n = reply[1] - 1
+    purse.n = purse.n + reply[1] - 1
   end
   return true
 end

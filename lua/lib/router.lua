@@ -28,6 +28,7 @@ local pii = require "lib.pii"
 local problem = require "lib.problem"
 local ratelimit = require "lib.ratelimit"
 local schema = require "lib.schema"
+local timer = require "core.timer"
 local trace = require "lib.trace"
 local urlencoded = require "lib.urlencoded"
 
@@ -42,6 +43,7 @@ local methods = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = tr
 local writes = { POST = true, PUT = true, PATCH = true, DELETE = true }
 
 --- The domains behind the gate, given once at start:
+---   ended(user) -> boolean: has this log-in or key been ended since?
 ---   authenticate(request, may_wait) -> user | nil, problem
 ---   tenant(slug) -> record | nil
 ---   transaction(tenant, fn) -> what fn returns
@@ -371,6 +373,37 @@ local function with_query_token(request, query)
   return setmetatable({ headers = headers }, { __index = request })
 end
 
+local open_sockets = {}  -- ws -> user
+local watching
+
+-- A session or key that ends takes its sockets with it, within a second.
+local function close_ended()
+  for ws, user in pairs(open_sockets) do
+    if hooks.ended and hooks.ended(user) then
+      open_sockets[ws] = nil
+      ws:close(4401, "logged out")
+    end
+  end
+end
+
+-- The declaration's handler, under watch while it is open.
+local function watched(handler, user)
+  watching = watching or timer.every(1000, close_ended)
+  local mine
+  return {
+    on_open = function(ws)
+      mine = ws
+      open_sockets[ws] = user
+      if handler.on_open then handler.on_open(ws) end
+    end,
+    on_message = handler.on_message,
+    on_close = function(code)
+      if mine then open_sockets[mine] = nil end
+      if handler.on_close then handler.on_close(code) end
+    end,
+  }
+end
+
 --- Decides about a WebSocket at once, without waiting: handler | nil, response. This is what core.http.upgrade takes.
 function router.upgrade(request)
   local ctx = new_context(request)
@@ -388,7 +421,7 @@ function router.upgrade(request)
     end
     ctx.slug = ctx.user.tenant or query.tenantId
     if not ctx.slug then problem.raise(400, "tenant_missing", "You are logged in as an operator: say which tenant by tenantId.") end
-    return declaration.open(ctx)
+    return watched(declaration.open(ctx), ctx.user)
   end, explain)
   if ok then return handler end
   return nil, answer_failure(ctx, handler)

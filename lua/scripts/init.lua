@@ -12,6 +12,7 @@ local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
 local rules = require "scripts.rules"
 local store = require "scripts.store"
+local task = require "core.task"
 local time = require "lib.time"
 
 local scripts = {}
@@ -61,7 +62,7 @@ function scripts.publish(tenant, hash, actor, expected, action, trace)
     if action == "rollback" then
       local previous = pointer and store.previous(tx, "live", pointer.hash)
       if not previous then
-        err = { code = "invalid", text = "there is no earlier version to go back to" }
+        err = { code = "first", text = "there is no earlier version to go back to" }
         return true
       end
       target = previous.hash
@@ -111,8 +112,24 @@ function scripts.remember(tenant, hash, version)
   return remember:call({ pointer_key(tenant) }, hash, version)
 end
 
+-- The copy may be older than the row: Redis was away, or a publisher died after its commit. So each worker compares
+-- them now and then, behind the back of the call that asks.
+local CONFIRM_MS = 5000
+local confirmed = {}  -- tenant id -> mono ms
+
+local function confirm(tenant)
+  local now = clock.mono_ms()
+  if (confirmed[tenant.id] or -math.huge) + CONFIRM_MS > now then return end
+  confirmed[tenant.id] = now
+  task.spawn(function()
+    local pointer = store.pointer(tenant.db, "live")
+    if pointer and pointer.hash then scripts.remember(tenant, pointer.hash, pointer.version) end
+  end)
+end
+
 --- The version that a new call runs: the copy in Redis, else the row. Returns hash or nil.
 function scripts.live(tenant)
+  confirm(tenant)
   local hash = redis.call("HGET", pointer_key(tenant), "hash")
   if hash and hash ~= redis.null then return hash end
   local pointer = store.pointer(tenant.db, "live")

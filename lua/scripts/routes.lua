@@ -30,6 +30,7 @@ local function refuse(err)
     end
     return problem.new(422, "bundle_invalid", err.text, { errors = #errors > 0 and errors or nil })
   end
+  if err.code == "first" then return problem.new(409, "no_earlier_version", "There is no earlier version to go back to.") end
   if err.code == "stale" then return problem.new(409, "bundle_moved", err.text) end
   if err.code == "not_found" then return problem.new(404, "bundle_not_found", err.text) end
   return problem.new(503, "cells_unavailable", "The bundle could not be checked right now (" .. err.text .. "). Try again in a moment.")

@@ -55,9 +55,9 @@ function store.moves(db_name, limit)
     ORDER BY id DESC LIMIT ]] .. tonumber(limit))
 end
 
---- The version before the live one: what a roll-back goes to.
+--- The version before the live one: what a roll-back goes to. Roll-backs do not count, so that several go further back.
 function store.previous(tx, name, hash)
-  return db.run(tx, [[SELECT previous AS hash FROM bundle_move WHERE name = ? AND hash = ? AND previous IS NOT NULL
+  return db.run(tx, [[SELECT previous AS hash FROM bundle_move WHERE name = ? AND hash = ? AND action <> 'rollback' AND previous <> hash
     ORDER BY id DESC LIMIT 1]], name, hash)[1]
 end
 

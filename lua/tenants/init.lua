@@ -87,6 +87,15 @@ local function check(fields)
   end
 end
 
+-- Each tenant numbers its rows in a range of its own, so that an id of one tenant is never an id of another. Ids have
+-- 50 bits (lib.ids): 2^18 tenants with 2^32 rows a table.
+local ROWS = 2 ^ 32
+
+local function bring_up(tenant, files, progress)
+  migrate.schema(tenant.server, tenant.schema, files, progress)
+  store.number_from(tenant.db, tenant.id * ROWS + 1)
+end
+
 local function begun(fields)
   local row = store.by_slug(fields.slug)
   if row and row.status ~= "creating" then
@@ -116,7 +125,7 @@ function tenants.create(fields, actor, progress, finish)
     admin_email = fields.admin_email, admin_password = fields.admin_password, database = fields.database }
   check(fields)
   local tenant = begun(fields)
-  migrate.schema(tenant.server, tenant.schema, migrate.files("tenant"), progress)
+  bring_up(tenant, migrate.files("tenant"), progress)
   store.put_own_row(tenant.db, tenant.id, tenant.slug, fields.name)
   agents.ensure_admin(tenant, fields.admin_email, fields.admin_password, actor)
   jobs.put{ tenant_id = tenant.id, kind = "sequence", in_s = 1 }
@@ -150,7 +159,7 @@ function tenants.migrate_all(progress)
   local files = migrate.files("tenant")
   local done, failures = 0, {}
   tenants.each(function(tenant)
-    local ok, err = pcall(migrate.schema, tenant.server, tenant.schema, files, progress)
+    local ok, err = pcall(bring_up, tenant, files, progress)
     if ok then
       done = done + 1
     else

@@ -39,6 +39,18 @@ function store.set_status(tx, id, status)
   db.run(tx, "UPDATE tenant SET status = ? WHERE id = ?", status, id)
 end
 
+--- Lets the tables of a tenant's schema number their rows from `first` on; those that are beyond it already stay as they are.
+function store.number_from(name, first)
+  local tables = db.query(name, [[
+    SELECT c.TABLE_NAME AS name FROM information_schema.COLUMNS c
+    JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
+    WHERE c.TABLE_SCHEMA = DATABASE() AND c.EXTRA LIKE '%auto_increment%' AND c.TABLE_NAME <> 'tenant'
+      AND (t.AUTO_INCREMENT IS NULL OR t.AUTO_INCREMENT < ?)]], first)
+  for _, row in ipairs(tables) do
+    db.query(name, ("ALTER TABLE `%s` AUTO_INCREMENT = %d"):format(row.name, first))
+  end
+end
+
 --- The tenant's own row, which the tables of its schema refer to.
 function store.put_own_row(name, platform_id, slug, title)
   db.query(name, "INSERT INTO tenant (id, platform_id, slug, name) VALUES (1, ?, ?, ?) ON DUPLICATE KEY UPDATE name = VALUES(name)", platform_id, slug, title)
