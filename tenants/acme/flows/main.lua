@@ -8,7 +8,7 @@ return flow.define {
     call:say "Thanks for calling Acme Solar."
     return call:menu {
       prompt = "Press 1 for sales, 2 for support, or 3 to hear our opening hours.",
-      ["1"] = "sales", ["2"] = "support", ["3"] = "hours", otherwise = "goodbye",
+      ["1"] = "sales", ["2"] = "support", ["3"] = "hours", ["9"] = "goodbye", otherwise = "goodbye",
     }
   end,
 
