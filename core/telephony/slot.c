@@ -27,6 +27,7 @@ enum {
     REPLACED_WAIT_MS = 500, /* it has accepted: how long its dialling in may take */
     READ_AGAIN_MS = 200,
     THEFT_FORGOTTEN_MS = 30000,
+    PROOF_MS = 400, /* an event to ourselves takes a few milliseconds */
     EARLY_MAX = 20000, /* events before on_slot_ready */
 };
 
@@ -96,6 +97,7 @@ void slot_set_calls(struct slot *s, int calls) {
 static void drop_socket(struct slot *s) {
     if (s->ari) ari_close(s->ari);
     s->ari = NULL;
+    if (!uv_is_closing((uv_handle_t *)&s->proof)) uv_timer_stop(&s->proof);
     s->listing_wanted = false;
     json_decref(s->early);
     s->early = NULL;
@@ -235,8 +237,38 @@ void slot_on_flushed(struct slot *s) {
     if (s->state == SLOT_WAITING) list(s);
 }
 
+/* -- proof --------------------------------------------------------------------------------------------------------------
+ *
+ * Who dials in while Asterisk clears away the socket of an owner that has just died may be switched off with it: the socket
+ * stays up, requests are answered, and no event ever comes (tests/e2e/takeover/README.md). Only an event shows that it hears.
+ */
+
+static void on_deaf(uv_timer_t *timer) {
+    struct slot *s = timer->data;
+
+    if (s->ari == NULL || (s->state != SLOT_WAITING && s->state != SLOT_LISTING && s->state != SLOT_READY)) return;
+    log_warn("slot.deaf", "slot %s: no event came within %d ms; dialling in again", s->name, PROOF_MS);
+    if (s->telephony->deaf) metric_add(s->telephony->deaf, 1);
+    slot_disconnect(s, 0);
+}
+
+/* The answer says nothing; the event does. */
+static void on_proof_asked(void *arg, int status, const json_t *body, const struct err *e) {
+    (void)arg, (void)status, (void)body, (void)e;
+}
+
+void slot_prove(struct slot *s) {
+    char path[80];
+
+    if (s->ari == NULL || !slot_confirmed(s)) return;
+    snprintf(path, sizeof path, "/events/user/parley.proof?application=%s", s->app);
+    ari_request(s->ari, "POST", path, NULL, on_proof_asked, NULL);
+    uv_timer_start(&s->proof, on_deaf, PROOF_MS, 0);
+}
+
 static void on_open(void *arg) {
     struct slot *s = arg;
+    slot_prove(s);
     if (!s->wait_flush) {
         list(s);
         return;
@@ -281,8 +313,10 @@ static void on_event(void *arg, const json_t *event) {
     struct telephony *t = s->telephony;
     const char *type = json_string_value(json_object_get(event, "type"));
 
+    uv_timer_stop(&s->proof); /* it hears */
     if (strcmp(type, "ApplicationReplaced") == 0) {
         slot_replaced(s);
+    } else if (strcmp(type, "ChannelUserevent") == 0) { /* our own */
     } else if (s->state == SLOT_READY) {
         t->opts.on_event(t->opts.arg, s, event);
     } else if (s->state == SLOT_WAITING || s->state == SLOT_LISTING) {
@@ -520,6 +554,7 @@ void slot_listed(struct slot *s, const json_t *channels, const json_t *bridges) 
     json_decref(early);
     /* From now on each new connection follows on our own. */
     if (s->life == life) str_copy(s->predecessor, sizeof s->predecessor, t->book.owner);
+    if (!first && s->life == life && s->dials == dials) slot_prove(s);
 }
 
 void slot_list_failed(struct slot *s, const struct err *e) {
@@ -565,7 +600,9 @@ void slot_init(struct slot *s, struct node *n, int number) {
     snprintf(s->app, sizeof s->app, "parley-%d", number);
     uv_timer_init(n->telephony->loop, &s->timer);
     s->timer.data = s;
-    n->telephony->handles++;
+    uv_timer_init(n->telephony->loop, &s->proof);
+    s->proof.data = s;
+    n->telephony->handles += 2;
 }
 
 static void on_timer_closed(uv_handle_t *handle) {
@@ -578,4 +615,5 @@ void slot_shut(struct slot *s) {
     s->state = SLOT_FREE;
     s->life++;
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&s->proof, on_timer_closed);
 }

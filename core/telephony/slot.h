@@ -56,6 +56,7 @@ struct slot {
     struct ari *ari; /* ours; NULL when not connected */
     json_t *early;   /* events before on_slot_ready; NULL when none */
     uv_timer_t timer;
+    uv_timer_t proof; /* running: the event that proves the slot has not come yet */
     struct leg *legs; /* leg.c's list */
 };
 
@@ -78,7 +79,7 @@ struct telephony {
     struct owners owners;
     struct node *nodes;
     struct redis_sub *news;
-    uv_timer_t beat, tick;
+    uv_timer_t beat, tick, died;
     char dead[8][LEASE_OWNER_MAX]; /* owners the master named, newest last */
     int dead_count;
     uint64_t beat_ms;       /* the loop ran then */
@@ -96,7 +97,7 @@ struct telephony {
     void *closed_arg;
     int handles; /* timers that are not closed yet, and the hub */
     int picks;
-    struct metric *owned_gauge, *stolen, *legs_gauge;
+    struct metric *owned_gauge, *stolen, *deaf, *legs_gauge;
 };
 
 /* telephony.c */
@@ -111,6 +112,7 @@ bool slot_is_ours(const struct slot *s);
 bool slot_confirmed(const struct slot *s);
 /* A request of this floor's own: also before on_slot_ready. */
 void slot_ask(struct slot *s, const char *method, const char *path, ari_cb cb, void *arg);
+void slot_prove(struct slot *s); /* sends an event to itself; dials in again when it does not come */
 void slot_take(struct slot *s, const char *dead);
 void slot_accept(struct slot *s);
 void slot_renew(struct slot *s, bool in_poll); /* in_poll: telephony_polled() when the answer is there */

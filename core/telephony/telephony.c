@@ -15,6 +15,7 @@
 #include <string.h>
 
 enum {
+    DEATH_WAIT_MS = 20,
     SETTLE_MS = 150, /* workers that start together see each other before they take */
     DRAIN_TICK_MS = 50,
     DRAIN_REDIS_MS = 1000, /* without Redis a drain waits no longer than this */
@@ -297,12 +298,14 @@ int telephony_open(struct telephony **out, const struct telephony_opts *o, struc
     ari_hub_init(&t->hub, o->loop, o->net, o->metrics);
     uv_timer_init(o->loop, &t->beat);
     uv_timer_init(o->loop, &t->tick);
-    t->beat.data = t->tick.data = t;
-    t->handles = 3; /* these two and the hub */
+    uv_timer_init(o->loop, &t->died);
+    t->beat.data = t->tick.data = t->died.data = t;
+    t->handles = 4; /* these three and the hub */
     if (o->metrics) {
         t->owned_gauge = metrics_gauge(o->metrics, "slots_owned", "", "slots whose lease this worker has");
         t->stolen =
             metrics_counter(o->metrics, "ari_stolen_total", "", "applications taken by somebody without the lease");
+        t->deaf = metrics_counter(o->metrics, "ari_deaf_total", "", "slots that were connected and heard nothing");
         t->legs_gauge = metrics_gauge(o->metrics, "legs", "", "parties of calls");
     }
     for (int i = 0; i < o->node_count; i++) {
@@ -331,13 +334,18 @@ void telephony_drain(struct telephony *t, void (*done)(void *arg, int left), voi
     telephony_poll(t);
 }
 
+static void on_died(uv_timer_t *timer) {
+    telephony_poll(timer->data);
+}
+
 void telephony_owner_died(struct telephony *t, const char *owner) {
     if (strcmp(owner, t->book.owner) == 0 || is_dead(t, owner)) return;
     int most = (int)(sizeof t->dead / sizeof t->dead[0]);
     if (t->dead_count == most) memmove(t->dead[0], t->dead[1], sizeof t->dead[0] * (size_t)(--t->dead_count));
     if (!str_copy(t->dead[t->dead_count], sizeof t->dead[0], owner)) return;
     t->dead_count++;
-    telephony_poll(t);
+    /* Asterisk is still clearing away the dead owner's sockets: who dials in now may be cleared away with them. */
+    uv_timer_start(&t->died, on_died, DEATH_WAIT_MS, 0);
 }
 
 struct slot *telephony_slot(struct telephony *t, const char *name) {
@@ -413,6 +421,7 @@ void telephony_close(struct telephony *t, void (*closed)(void *arg), void *arg) 
     t->closed_arg = arg;
     if (t->news) redis_unsubscribe(t->news);
     uv_close((uv_handle_t *)&t->beat, on_own_closed);
+    uv_close((uv_handle_t *)&t->died, on_own_closed);
     uv_timer_start(&t->tick, on_closing_tick, 0, 5);
     for (struct node *n = t->nodes; n; n = n->next) node_close(n);
     ari_hub_close(&t->hub, on_hub_idle, t);

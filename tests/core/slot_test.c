@@ -555,6 +555,17 @@ TEST(a_node_that_refuses_is_tried_again) {
     CHECK_INT(3, fake.handshakes);
 }
 
+TEST(a_slot_that_hears_no_event_is_dialled_in_again) {
+    fake.deaf = true;
+    open_worker(0, 1);
+    UNTIL(fake.handshakes >= 2);
+    fake.deaf = false;
+    int dialled = fake.handshakes;
+    RUN_FOR(1000);
+    CHECK(fake.handshakes <= dialled + 1);
+    CHECK_INT(1, owned(&w[0]));
+}
+
 TEST(a_node_that_restarts_is_another_boot) {
     char before[96];
     open_worker(0, 2);
@@ -623,6 +634,7 @@ int main(void) {
         FRESH(an_answer_that_never_comes_is_a_timeout_and_a_late_one_is_counted),
         FRESH(rubbish_from_a_node_is_left_aside),
         FRESH(a_node_that_refuses_is_tried_again),
+        FRESH(a_slot_that_hears_no_event_is_dialled_in_again),
         FRESH(a_node_that_restarts_is_another_boot),
         FRESH(a_listing_that_fails_is_made_again),
         FRESH(an_outbound_call_goes_to_the_slot_with_fewest),
