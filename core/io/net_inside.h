@@ -26,3 +26,9 @@ void http_server_abort(struct http_server *s);
 struct http_server *http_server_next(struct http_server *s);
 void ws_client_abort(struct ws_client *c);
 struct ws_client *ws_client_next(struct ws_client *c);
+
+/* In milliseconds; a variable so that a test need not wait. */
+struct ws_client_times {
+    int ping, pong, close;
+};
+extern struct ws_client_times ws_client_times;

@@ -18,7 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PING_MS = 10000, PONG_MS = 5000, CLOSE_MS = 5000, SEND_LIMIT = 16 * 1024 * 1024, ADDRESS_LIMIT = 8 };
+enum { SEND_LIMIT = 16 * 1024 * 1024, ADDRESS_LIMIT = 8 };
+
+struct ws_client_times ws_client_times = {.ping = 10000, .pong = 5000, .close = 5000};
+
+/* A close frame; libwebsockets has the value in a private header only. */
+enum { WRITE_CLOSE = 4 };
 
 struct message {
     struct message *next;
@@ -53,6 +58,7 @@ struct ws_client {
     struct message *out, **out_end;
     size_t queued;
     int close_code;
+    bool close_sent;
     struct err why;
 };
 
@@ -103,10 +109,12 @@ static void kill_wsi(struct ws_client *c) {
         c->lookup->client = NULL;
         c->lookup = NULL;
     }
-    if (c->wsi)
+    if (c->wsi) {
         lws_set_timeout(c->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
-    else
+        lws_cancel_service(c->net->lws); /* it looks at its timers only when something else wakes it */
+    } else {
         end(c);
+    }
 }
 
 static void connect_next(struct ws_client *c);
@@ -151,48 +159,62 @@ static void set_socket(struct ws_client *c, bool fresh) {
     if (c->o.quick_ack) setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
-static int fail(struct ws_client *c, int close_code, int err_code, const char *text) {
-    because(c, err_code, "%s", text);
+/* Says good-bye; the server's answer, or the timer, ends it. */
+static void begin_close(struct ws_client *c, int code) {
     c->state = CLOSING;
-    lws_close_reason(c->wsi, (enum lws_close_status)close_code, NULL, 0);
-    return -1;
+    c->close_code = code;
+    lws_callback_on_writable(c->wsi);
+    uv_timer_start(&c->timer, on_timer, (uint64_t)ws_client_times.close, 0);
 }
 
-static int on_bytes(struct ws_client *c, const char *data, size_t len) {
-    if (c->state != OPEN) return 0;
+static void fail(struct ws_client *c, int close_code, int err_code, const char *text) {
+    because(c, err_code, "%s", text);
+    begin_close(c, close_code);
+}
+
+static void on_bytes(struct ws_client *c, const char *data, size_t len) {
+    if (c->state != OPEN) return;
     if (lws_is_first_fragment(c->wsi)) buf_clear(&c->in);
-    if (c->in.len + len > c->o.message_limit)
-        return fail(c, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, ERR_LIMIT,
-                    "the server sent a message larger than the limit");
-    buf_add(&c->in, data, len);
     c->heard = true; /* any byte shows that it lives */
-    if (!lws_is_final_fragment(c->wsi) || lws_remaining_packet_payload(c->wsi)) return 0;
-    if (c->in.len && !lws_frame_is_binary(c->wsi) && !str_is_utf8(c->in.data, c->in.len))
-        return fail(c, LWS_CLOSE_STATUS_INVALID_PAYLOAD, ERR_PROTOCOL, "the server sent text that is not UTF-8");
+    if (c->in.len + len > c->o.message_limit) {
+        fail(c, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, ERR_LIMIT, "the server sent a message larger than the limit");
+        return;
+    }
+    buf_add(&c->in, data, len);
+    if (!lws_is_final_fragment(c->wsi) || lws_remaining_packet_payload(c->wsi)) return;
+    if (c->in.len && !lws_frame_is_binary(c->wsi) && !str_is_utf8(c->in.data, c->in.len)) {
+        fail(c, LWS_CLOSE_STATUS_INVALID_PAYLOAD, ERR_PROTOCOL, "the server sent text that is not UTF-8");
+        return;
+    }
     set_socket(c, false);
     if (c->o.on_message) c->o.on_message(c->o.arg, c->in.data ? c->in.data : "", c->in.len);
     if (c->in.cap > 256 * 1024) buf_free(&c->in);
-    return 0;
 }
 
 static int on_writable(struct ws_client *c) {
+    int n = 0;
+    if (c->close_sent) return 0;
     if (c->ping_due) {
         unsigned char ping[LWS_PRE + 1];
         c->ping_due = false;
-        if (lws_write(c->wsi, ping + LWS_PRE, 0, LWS_WRITE_PING) < 0) return -1;
+        n = lws_write(c->wsi, ping + LWS_PRE, 0, LWS_WRITE_PING);
     } else if (c->out) {
         struct message *m = c->out;
-        int n = lws_write(c->wsi, m->bytes + LWS_PRE, m->len, LWS_WRITE_TEXT);
+        n = lws_write(c->wsi, m->bytes + LWS_PRE, m->len, LWS_WRITE_TEXT);
         c->out = m->next;
         if (c->out == NULL) c->out_end = &c->out;
         c->queued -= m->len;
         free(m);
-        if (n < 0) return -1;
     } else if (c->state == CLOSING) {
-        lws_close_reason(c->wsi, (enum lws_close_status)c->close_code, NULL, 0);
-        return -1;
+        /* By hand: Debian's libwebsockets drops the connection when a callback asks it to close with a reason. */
+        unsigned char code[LWS_PRE + 2];
+        code[LWS_PRE] = (unsigned char)(c->close_code >> 8);
+        code[LWS_PRE + 1] = (unsigned char)c->close_code;
+        c->close_sent = true;
+        n = lws_write(c->wsi, code + LWS_PRE, 2, (enum lws_write_protocol)WRITE_CLOSE);
     }
-    if (c->out || c->ping_due || c->state == CLOSING) lws_callback_on_writable(c->wsi);
+    if (n < 0) return -1;
+    if (!c->close_sent && (c->out || c->ping_due || c->state == CLOSING)) lws_callback_on_writable(c->wsi);
     return 0;
 }
 
@@ -212,11 +234,12 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         c->wsi = wsi;
         c->state = OPEN;
         set_socket(c, true);
-        uv_timer_start(&c->timer, on_timer, PING_MS, 0);
+        uv_timer_start(&c->timer, on_timer, (uint64_t)ws_client_times.ping, 0);
         if (c->o.on_open) c->o.on_open(c->o.arg);
         return 0;
     case LWS_CALLBACK_CLIENT_RECEIVE:
-        return on_bytes(c, in, len);
+        on_bytes(c, in, len);
+        return 0;
     case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
         c->heard = true;
         return 0;
@@ -361,7 +384,7 @@ static void resolve(struct ws_client *c) {
 
 static void on_ping_timer(struct ws_client *c) {
     if (c->ping_sent && !c->heard) {
-        because(c, ERR_TIMEOUT, "%s:%d did not answer a ping in %d ms", c->url.host, c->url.port, PONG_MS);
+        because(c, ERR_TIMEOUT, "%s:%d did not answer a ping in %d ms", c->url.host, c->url.port, ws_client_times.pong);
         kill_wsi(c);
         return;
     }
@@ -371,7 +394,8 @@ static void on_ping_timer(struct ws_client *c) {
         c->heard = false;
         lws_callback_on_writable(c->wsi);
     }
-    uv_timer_start(&c->timer, on_timer, c->ping_sent ? PONG_MS : PING_MS - PONG_MS, 0);
+    uv_timer_start(&c->timer, on_timer,
+                   (uint64_t)(c->ping_sent ? ws_client_times.pong : ws_client_times.ping - ws_client_times.pong), 0);
 }
 
 static void on_timer(uv_timer_t *timer) {
@@ -468,10 +492,7 @@ void ws_client_close(struct ws_client *c, int code) {
     if (c->state == CLOSING || c->state == ENDED) return;
     because(c, ERR_CLOSED, "closed by us");
     if (c->state == OPEN) {
-        c->state = CLOSING;
-        c->close_code = code;
-        lws_callback_on_writable(c->wsi);
-        uv_timer_start(&c->timer, on_timer, CLOSE_MS, 0);
+        begin_close(c, code);
     } else if (c->state == CONNECTING) {
         c->state = CLOSING;
         kill_wsi(c);
