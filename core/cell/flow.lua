@@ -1,0 +1,205 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The part of a bundle's VM that knows flows: require, the library "flow", call objects, and what the cell runs.
+--- Called once per bundle; its own globals are the tenant's, so everything is taken as a local before the tenant's code runs.
+---
+--- core    compile(path) -> function | nil, text     the bundle's file
+---         loading(step)                             +1 and -1 around a file's own code
+---         state(fn)                                 which function runs: for positions in errors
+---         verb(name, ...) -> ok, value              waits for the host's answer
+---         raise(text [, verb])   lint(fn) -> list of { line=, name= }   thread() -> this run
+--- verbs   list of names
+local core, verbs = ...
+local type, pairs, ipairs, error, pcall, setmetatable = type, pairs, ipairs, error, pcall, setmetatable
+local tostring, match, gsub, sub, floor = tostring, string.match, string.gsub, string.sub, math.floor
+local raise = core.raise
+local states_max = 200
+
+local function frozen(fields, name)
+  return setmetatable({}, {
+    __index = fields,
+    __newindex = function(_, key) raise(name .. " cannot be changed (" .. tostring(key) .. ")") end,
+    __tostring = function() return name end,
+    __metatable = false,
+  })
+end
+
+-- The library "flow".
+
+local defined = setmetatable({}, { __mode = "k" }) -- what flow.define() returned -> { start, states, ended, failed }
+local done = frozen({}, "flow.done")
+
+local function define(spec)
+  if type(spec) ~= "table" then raise("flow.define takes a table") end
+  local start, states, count, copy = spec.start, {}, 0, {}
+  local flow = { states = states }
+  for name, state in pairs(spec) do
+    if type(name) ~= "string" or not match(name, "^[%a_][%w_]*$") or #name > 64 then
+      raise("flow.define: '" .. tostring(name) .. "' is no name for a state")
+    end
+    copy[name] = state
+    if name ~= "start" then
+      if type(state) ~= "function" then
+        raise("flow.define: state '" .. name .. "' must be a function, not a " .. type(state))
+      end
+      if name == "ended" or name == "failed" then
+        flow[name] = state
+      else
+        count = count + 1
+        states[name] = state
+      end
+    end
+  end
+  if count > states_max then raise("flow.define: more than " .. states_max .. " states") end
+  if type(start) ~= "string" then raise("flow.define: start must name a state") end
+  if not states[start] then raise("flow.define: start names '" .. start .. "', which is no state") end
+  flow.start = start
+  local object = frozen(copy, "flow")
+  defined[object] = flow
+  return object
+end
+
+local library = frozen({ define = define, done = done }, "flow")
+
+-- Files.
+
+local loaded = {}                                   -- path -> what the file returned
+local loading = setmetatable({}, { __mode = "k" })  -- run -> { path = true } while the file's code runs in it
+
+local function load(path)
+  local value = loaded[path]
+  if value ~= nil then return value end
+  local run = core.thread()
+  local mine = loading[run] or {}
+  loading[run] = mine
+  if mine[path] then raise(path .. " requires itself") end
+  local chunk, text = core.compile(path)
+  if not chunk then error(text, 0) end
+  mine[path] = true
+  core.loading(1)
+  local ok, result = pcall(chunk)
+  core.loading(-1)
+  mine[path] = nil
+  if not ok then error(result, 0) end
+  if loaded[path] == nil then -- another run may have been faster
+    if result == nil then result = true end
+    loaded[path] = result
+  end
+  return loaded[path]
+end
+
+function require(name) -- luacheck: globals require
+  if name == "flow" then return library end
+  if type(name) ~= "string" or not match(name, "^[%w_%-]+[%w_%-%.]*$") then
+    raise("require takes a name such as 'lib.util'")
+  end
+  return load((gsub(name, "%.", "/")) .. ".lua")
+end
+
+-- Calls.
+
+local methods = {}
+local owner = setmetatable({}, { __mode = "kv" }) -- call object -> the run it belongs to
+
+local function answer(name, ok, value)
+  if ok then return value end
+  if type(value) ~= "table" then value = { code = "failed", text = tostring(value) } end
+  if value.raise then raise(name .. ": " .. tostring(value.text), name) end
+  return nil, value
+end
+
+for _, name in ipairs(verbs) do
+  methods[name] = function(self, ...)
+    if self == nil or owner[self] ~= core.thread() then
+      raise("write call:" .. name .. "(...), on the call the state was given", name)
+    end
+    return answer(name, core.verb(name, ...))
+  end
+end
+
+os = { -- luacheck: globals os
+  time = function()
+    local now = answer("now", core.verb("now"))
+    return type(now) == "number" and floor(now) or raise("os.time: the host gave no time")
+  end,
+}
+
+local function call_object(info, data)
+  local fields = setmetatable({
+    id = info.id, from = info.from, to = info.to, direction = info.direction,
+    started = type(info.started_us) == "number" and info.started_us / 1e6 or nil, data = data,
+  }, { __index = methods })
+  local object = setmetatable({}, {
+    __index = fields,
+    __newindex = function(_, key, value)
+      if key ~= "data" then raise("call." .. tostring(key) .. " is read only; keep things in call.data") end
+      if type(value) ~= "table" then raise("call.data must be a table") end
+      fields.data = value
+    end,
+    __tostring = function() return "call" end,
+    __metatable = false,
+  })
+  owner[object] = core.thread()
+  return object, fields
+end
+
+local function shown(value)
+  if type(value) == "string" then return "'" .. sub(gsub(value, "%c", "?"), 1, 64) .. "'" end
+  if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+  return "a " .. type(value)
+end
+
+-- What the cell runs.
+
+local function flow_of(path)
+  local flow = defined[load(path)]
+  if not flow then error(path .. ":1: the file must return flow.define{ ... }", 0) end
+  return flow
+end
+
+--- A visit to a state -> "next", name | nil, data; or "form", text.
+local function run(path, state, data, info)
+  local flow = flow_of(path)
+  local call, fields = call_object(info, data or {})
+  local special = state == "ended" or state == "failed"
+  local fn, extra
+  if special then
+    fn = flow[state]
+    if state == "ended" then extra = info.why else extra = info.error end
+    if not fn then return "next", nil, fields.data end
+  else
+    fn = flow.states[state]
+    if not fn then return "form", path .. " has no state " .. shown(state) end
+  end
+  core.state(fn)
+  local target = fn(call, extra)
+  if special or target == nil or target == done then return "next", nil, fields.data end
+  if type(target) ~= "string" then
+    return "form", "state '" .. state .. "' returned " .. shown(target) .. "; it must be a state's name, nil or flow.done"
+  end
+  if not flow.states[target] then return "form", "state '" .. state .. "' returned " .. shown(target) .. ", which is no state" end
+  return "next", target, fields.data
+end
+
+--- A flow's file -> { start=, states= }, problems.
+local function check_flow(path)
+  local flow, names, problems = flow_of(path), {}, {}
+  for name, fn in pairs(flow.states) do
+    names[#names + 1] = name
+    for _, found in ipairs(core.lint(fn)) do
+      if not flow.states[found.name] then
+        problems[#problems + 1] = { file = found.file, line = found.line,
+          text = "state '" .. name .. "' returns " .. shown(found.name) .. ", which is no state of this flow" }
+      end
+    end
+  end
+  return { start = flow.start, states = names }, problems
+end
+
+--- bundle.lua -> its table.
+local function check_bundle(path)
+  local value = load(path)
+  if type(value) ~= "table" then error(path .. ":1: the file must return a table", 0) end
+  return value
+end
+
+return run, check_flow, check_bundle

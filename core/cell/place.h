@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where in a tenant's files something stands. Chunks of a tenant are named "@path", ours "=parley". */
+#pragma once
+#include <lua.h>
+#include <stdbool.h>
+
+struct place {
+    char file[128]; /* "" when unknown */
+    int line;       /* 0 when unknown */
+};
+
+/* The innermost frame of a tenant's file on L's stack. */
+bool place_of_stack(lua_State *L, struct place *p);
+/* The first line of the function at idx; last (may be NULL) gets its last line. */
+bool place_of_function(lua_State *L, int idx, struct place *p, int *last);
+/* Raises with "file:line: " of the innermost frame of a tenant's file in front, where there is one. */
+int place_error(lua_State *L, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cell/sandbox.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cell/embedded.h"
+#include "cell/pattern.h"
+#include "cell/text.h"
+#include <errno.h>
+#include <lauxlib.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct sandbox {
+    lua_State *L;
+    struct sandbox *next;
+};
+
+static struct {
+    size_t soft, hard, used;
+    void (*at_hard)(void);
+    timer_t timer;
+    struct sandbox *all;
+    struct run *now;
+    bool waits; /* the run of the moment yielded by run_wait() */
+    bool stopped;
+    volatile sig_atomic_t in_slice, slice_over, memory_low;
+} box;
+
+/* -- the hook -------------------------------------------------------------------------------------------------------- */
+
+static void on_hook(lua_State *L, lua_Debug *ar) {
+    (void)ar;
+    if (box.memory_low && box.now) {
+        for (struct sandbox *s = box.all; s; s = s->next) lua_gc(s == box.now->sandbox ? L : s->L, LUA_GCCOLLECT, 0);
+        box.memory_low = 0;
+        box.stopped = sandbox_is_tight();
+    }
+    if (!box.stopped && !box.slice_over) {
+        lua_sethook(L, NULL, 0, 0);
+        return;
+    }
+    if (!lua_isyieldable(L)) return; /* stays armed: the next instruction asks again */
+    place_of_stack(L, &box.now->stood);
+    lua_yield(L, 0);
+}
+
+static void arm(lua_State *L) {
+    lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
+}
+
+/* Setting a hook from a signal that interrupts the VM's own thread is what lua_sethook is made for. The timer repeats, so
+ * one that comes in the middle of another lua_sethook() costs a millisecond and no more. */
+static void on_timer(int signal) {
+    (void)signal;
+    if (!box.in_slice) return;
+    box.slice_over = 1;
+    arm(box.now->L);
+}
+
+static void timer_set(int ms) {
+    struct itimerspec t = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}};
+
+    if (ms) t.it_interval.tv_nsec = 1000000;
+    timer_settime(box.timer, 0, &t, NULL);
+}
+
+/* -- memory ---------------------------------------------------------------------------------------------------------- */
+
+/* Never NULL: LuaJIT can be brought to write where it must not when an allocation fails. */
+static void *allocate(void *ud, void *p, size_t old, size_t size) {
+    struct sandbox *s = ud;
+
+    if (size == 0) {
+        box.used -= old;
+        free(p);
+        return NULL;
+    }
+    box.used += size - (p ? old : 0);
+    if (box.used > box.hard) box.at_hard();
+    void *new = realloc(p, size);
+    if (!new) box.at_hard();
+    if (box.used > box.soft && size > old && !box.memory_low && s->L) {
+        box.memory_low = 1;
+        arm(s->L);
+    }
+    return new;
+}
+
+size_t sandbox_bytes(void) {
+    return box.used;
+}
+
+bool sandbox_is_tight(void) {
+    return box.used > box.soft / 8 * 7;
+}
+
+static int on_panic(lua_State *L) { /* an error of ours, outside every protected call */
+    fprintf(stderr, "parley-cell: %s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : "panic");
+    abort();
+}
+
+int sandbox_setup(size_t soft, size_t hard, void (*at_hard)(void), struct err *e) {
+    struct sigaction action = {.sa_handler = on_timer, .sa_flags = SA_RESTART};
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM}; /* one thread: it is ours */
+
+    box.soft = soft;
+    box.hard = hard;
+    box.at_hard = at_hard;
+    if (sigaction(SIGALRM, &action, NULL) < 0 || timer_create(CLOCK_MONOTONIC, &event, &box.timer) < 0)
+        return err_set(e, ERR_IO, "no timer: %s", strerror(errno));
+    return 0;
+}
+
+/* -- functions for builtins.lua --------------------------------------------------------------------------------------- */
+
+/* enter() -> level: one protected call deeper; leave(level) undoes it, also when an error skipped inner leaves. */
+static int core_enter(lua_State *L) {
+    if (box.now && ++box.now->levels > SANDBOX_PROTECTED_MAX) {
+        box.now->levels--;
+        place_error(L, "too many protected calls within each other");
+    }
+    lua_pushinteger(L, box.now ? box.now->levels - 1 : 0);
+    return 1;
+}
+
+static int core_leave(lua_State *L) {
+    if (box.now) box.now->levels = (int)lua_tointeger(L, 1);
+    return 0;
+}
+
+/* meta(value, name): a field of its metatable, whatever __metatable says. */
+static int core_meta(lua_State *L) {
+    return luaL_getmetafield(L, 1, lua_tostring(L, 2));
+}
+
+static int core_is_c(lua_State *L) {
+    lua_pushboolean(L, lua_iscfunction(L, 1));
+    return 1;
+}
+
+static int core_raise(lua_State *L) {
+    place_error(L, "%s", lua_tostring(L, 1));
+}
+
+static int core_thread(lua_State *L) {
+    lua_pushthread(L);
+    return 1;
+}
+
+static uint64_t random_next(uint64_t *state) { /* splitmix64 */
+    uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
+static int core_random(lua_State *L) {
+    static uint64_t outside;
+    uint64_t *state = !box.now ? &outside : box.now->loading ? &box.now->load_random : &box.now->random;
+    lua_Number low = 1, high, r = (lua_Number)(random_next(state) >> 11) * 0x1p-53;
+    int args = lua_gettop(L);
+
+    if (args == 0) {
+        lua_pushnumber(L, r);
+        return 1;
+    }
+    if (args > 1) low = floor(luaL_checknumber(L, 1));
+    high = floor(luaL_checknumber(L, args > 1 ? 2 : 1));
+    if (!(low <= high)) place_error(L, "bad argument to 'random' (interval is empty)");
+    lua_pushnumber(L, floor(low + r * (high - low + 1)));
+    return 1;
+}
+
+static const luaL_Reg core[] = {{"enter", core_enter},
+                                {"leave", core_leave},
+                                {"meta", core_meta},
+                                {"is_c", core_is_c},
+                                {"raise", core_raise},
+                                {"thread", core_thread},
+                                {"random", core_random},
+                                {"find", pattern_find},
+                                {"match", pattern_match},
+                                {"step", pattern_step},
+                                {"gsub", pattern_gsub},
+                                {"rep", text_rep},
+                                {"format_check", text_format_check},
+                                {"concat", list_concat},
+                                {"insert", list_insert},
+                                {"remove", list_remove},
+                                {"unpack", list_unpack},
+                                {"sort", list_sort},
+                                {"keys", list_keys},
+                                {NULL, NULL}};
+
+static void open_library(lua_State *L, lua_CFunction open, const char *name) {
+    lua_pushcfunction(L, open);
+    lua_pushstring(L, name);
+    lua_call(L, 1, 0);
+}
+
+static int open_all(lua_State *L) {
+    open_library(L, luaopen_base, "");
+    open_library(L, luaopen_string, LUA_STRLIBNAME);
+    open_library(L, luaopen_table, LUA_TABLIBNAME);
+    open_library(L, luaopen_math, LUA_MATHLIBNAME);
+    open_library(L, luaopen_bit, LUA_BITLIBNAME);
+
+    if (luaL_loadbufferx(L, embedded_builtins, embedded_builtins_len, "=parley", "t") != 0) lua_error(L);
+    lua_pushvalue(L, LUA_GLOBALSINDEX);
+    lua_newtable(L);
+    for (const luaL_Reg *f = core; f->name; f++) {
+        lua_pushcfunction(L, f->func);
+        lua_setfield(L, -2, f->name);
+    }
+    lua_pushinteger(L, TEXT_MAX);
+    lua_setfield(L, -2, "text_max");
+    lua_call(L, 2, 1); /* the tenant's globals */
+    lua_replace(L, LUA_GLOBALSINDEX);
+    lua_pushnil(L);
+    lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_pushliteral(L, ""); /* strings have the edited string table, and their metatable is out of reach */
+    lua_getmetatable(L, -1);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    return 0;
+}
+
+struct sandbox *sandbox_new(void) {
+    struct sandbox *s = mem_alloc(sizeof *s);
+
+    s->L = lua_newstate(allocate, s);
+    if (!s->L) abort(); /* cannot be: the allocator never fails */
+    lua_atpanic(s->L, on_panic);
+    luaJIT_setmode(s->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    if (lua_cpcall(s->L, open_all, NULL) != 0) on_panic(s->L); /* our own Lua is wrong */
+    s->next = box.all;
+    box.all = s;
+    return s;
+}
+
+void sandbox_free(struct sandbox *s) {
+    struct sandbox **at = &box.all;
+
+    if (!s) return;
+    while (*at != s) at = &(*at)->next;
+    *at = s->next;
+    lua_State *L = s->L;
+    s->L = NULL; /* no hook for a state that is going */
+    lua_close(L);
+    free(s);
+}
+
+lua_State *sandbox_lua(struct sandbox *s) {
+    return s->L;
+}
+
+void sandbox_collect(struct sandbox *s) {
+    lua_gc(s->L, LUA_GCCOLLECT, 0);
+    if (box.used <= box.soft) box.memory_low = 0;
+}
+
+bool sandbox_compile(lua_State *L, const char *path, const char *source, size_t len) {
+    char name[160];
+
+    snprintf(name, sizeof name, "@%s", path);
+    return luaL_loadbufferx(L, source, len, name, "t") == 0;
+}
+
+/* -- runs ------------------------------------------------------------------------------------------------------------ */
+
+struct run *run_new(struct sandbox *s) {
+    struct run *r = mem_alloc(sizeof *r);
+
+    r->sandbox = s;
+    r->L = lua_newthread(s->L);
+    r->ref = luaL_ref(s->L, LUA_REGISTRYINDEX);
+    return r;
+}
+
+void run_free(struct run *r) {
+    if (!r) return;
+    luaL_unref(r->sandbox->L, LUA_REGISTRYINDEX, r->ref);
+    buf_free(&r->asks);
+    free(r);
+}
+
+enum run_end run_slice(struct run *r, int nargs, int slice_ms) {
+    box.now = r;
+    box.waits = box.stopped = false;
+    box.slice_over = 0;
+    if (box.memory_low) arm(r->L);
+    box.in_slice = 1;
+    timer_set(slice_ms);
+    int rc = lua_resume(r->L, nargs);
+    box.in_slice = 0;
+    timer_set(0);
+    lua_sethook(r->L, NULL, 0, 0);
+    box.now = NULL;
+
+    if (rc == 0) return RUN_DONE;
+    if (rc != LUA_YIELD) {
+        if (!place_of_stack(r->L, &r->stood)) r->stood = r->function;
+        return RUN_ERROR;
+    }
+    if (box.waits) return RUN_WAITS;
+    return box.stopped ? RUN_MEMORY : RUN_SLICED;
+}
+
+int run_wait(lua_State *L) {
+    box.waits = true;
+    return lua_yield(L, 0);
+}
+
+struct run *run_now(void) {
+    return box.now;
+}

@@ -1,0 +1,5 @@
+-- ends: error longer than
+-- SPDX-License-Identifier: Apache-2.0
+-- 1980 MB in LuaJIT's own table.concat.
+local t, s = {}, ("x"):rep(1000000) for i = 1, 1000 do t[i] = s end table.concat(t)
+return {}

@@ -1,0 +1,9 @@
+-- ends: done
+-- SPDX-License-Identifier: Apache-2.0
+-- Hours in LuaJIT's own matcher.
+local s = ("a"):rep(400)
+assert(not pcall(string.find, s, "a-a-a-a-b"))
+assert(not pcall(string.find, s:rep(100), "a*b") or true)
+assert(not pcall(string.match, ("a"):rep(40000), ".-b"))
+assert(not pcall(string.gsub, ("a"):rep(40000), ".-b", ""))
+return {}

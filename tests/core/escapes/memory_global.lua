@@ -1,0 +1,4 @@
+-- ends: memory
+-- SPDX-License-Identifier: Apache-2.0
+x = {} while true do x = { x } end
+return {}

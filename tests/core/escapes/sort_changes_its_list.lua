@@ -1,0 +1,4 @@
+-- ends: done
+-- SPDX-License-Identifier: Apache-2.0
+local t = {} for i = 1, 100 do t[i] = i end table.sort(t, function(a, b) t[#t] = nil t[1] = {} return a < b end)
+return {}

@@ -1,0 +1,4 @@
+-- ends: error 
+-- SPDX-License-Identifier: Apache-2.0
+local x = "" @#$%^
+return {}

@@ -1,0 +1,6 @@
+-- ends: done
+-- SPDX-License-Identifier: Apache-2.0
+local list = {}
+for i = 1, 200 do list[i] = xpcall end
+for _ = 1, 50 do xpcall(unpack(list)) end
+return {}
