@@ -42,9 +42,15 @@ static int add_samples(struct play *play, int32_t *sum, int room) {
             if (!play->loop) break;
             play->at = 0;
         }
-        int32_t sample = a->pcm[play->at++];
-        sum[n] += play->stopping ? sample * (fade - n) / (fade + 1) : sample;
-        n++;
+        size_t left = a->samples - play->at;
+        int run = left < (size_t)(room - n) ? (int)left : room - n;
+        const int16_t *pcm = a->pcm + play->at;
+        if (play->stopping)
+            for (int i = 0; i < run; i++) sum[n + i] += pcm[i] * (fade - n - i) / (fade + 1);
+        else
+            for (int i = 0; i < run; i++) sum[n + i] += pcm[i];
+        play->at += (size_t)run;
+        n += run;
     }
     play->sent += (unsigned)n;
     play->over = play->stopping || (!play->loop && play->at == a->samples);
