@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stack that the tests of this folder talk to: their own, made by deploy/up in a temporary folder with ports of its own,
+and ended by deploy/down. With PARLEY_URL set, the one that is up already is used instead (and left as it is)."""
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def read_env(path):
+    found = {}
+    for line in Path(path).read_text().splitlines():
+        name, equals, value = line.removeprefix("export ").partition("=")
+        if equals and name.startswith("PARLEY_"):
+            found[name] = value.strip().strip("'\"")
+    return found
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """A folder (var) with everything of the running stack; its settings stand in os.environ."""
+    if os.environ.get("PARLEY_URL"):
+        yield Path(os.environ.get("PARLEY_VAR", ROOT / "var"))
+        return
+    var = Path(tempfile.mkdtemp(prefix="parley-e2e.", dir="/tmp"))
+    if (ROOT / "var/cache").exists():
+        shutil.copytree(ROOT / "var/cache", var / "cache", symlinks=True)
+    (ROOT / "var").mkdir(exist_ok=True)
+    given = {
+        **os.environ, "PARLEY_VAR": str(var), "PARLEY_TEST_CALL": "0", "PARLEY_WORKERS": "2",
+        "PARLEY_HTTP_PORT": str(free_port()), "PARLEY_TLS_PORT": str(free_port()), "PARLEY_ARI_PORT": str(free_port()),
+        "PARLEY_REDIS_PORT": str(free_port()), "PARLEY_SIP_PORT": str(free_port(socket.SOCK_DGRAM)), "PARLEY_RTP_BASE": "40000",
+    }
+    up = subprocess.run([ROOT / "deploy/up"], env=given, capture_output=True, text=True, timeout=600)
+    if up.returncode != 0:
+        log = var / "log/parleyd.log"
+        tail = "\n".join(log.read_text().splitlines()[-20:]) if log.exists() else ""
+        subprocess.run([ROOT / "deploy/down"], env=given, capture_output=True, timeout=60)
+        pytest.fail(f"deploy/up failed:\n{up.stdout}\n{up.stderr}\n{tail}", pytrace=False)
+    os.environ.update(read_env(var / "parley.env"))
+    os.environ["PARLEY_VAR"] = str(var)
+    if (var / "cache").exists() and not (ROOT / "var/cache").exists():
+        shutil.copytree(var / "cache", ROOT / "var/cache", symlinks=True)
+    yield var
+    subprocess.run([ROOT / "deploy/down"], env=given, capture_output=True, timeout=120)
+    if not os.environ.get("KEEP"):
+        shutil.rmtree(var, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _stack_for_all(request):
+    """Tests of takeover/ make their own world; all others use the stack."""
+    if "takeover" not in str(request.node.fspath):
+        request.getfixturevalue("stack")
