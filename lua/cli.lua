@@ -163,6 +163,7 @@ end
 local function read_folder(root)
   local file = require "core.file"
   local crypto = require "core.crypto"
+  local urlencoded = require "lib.urlencoded"
   local files = {}
   local function walk(path, prefix)
     local names, err = file.list(path)
@@ -179,7 +180,7 @@ local function read_folder(root)
         local bytes, problem = file.read(full)
         if not bytes then return nil, problem.text end
         if #bytes > 256 * 1024 then return nil, ("%s has %d bytes; a file may have at most 262144"):format(full, #bytes) end
-        if name:match("%.lua$") or name:match("%.md$") then
+        if (name:match("%.lua$") or name:match("%.md$")) and urlencoded.is_text(bytes) then
           files[#files + 1] = { path = prefix .. name, text = bytes }
         else
           files[#files + 1] = { path = prefix .. name, base64 = crypto.b64(bytes) }

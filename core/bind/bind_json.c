@@ -217,7 +217,9 @@ static int bind_json_decode(lua_State *L) {
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
 
     if (value == NULL) {
-        err_set(&e, ERR_INVALID, "line %d column %d: %s", where.line, where.column, where.text);
+        bool nul = strstr(where.text, "JSON_ALLOW_NUL") != NULL;
+        err_set(&e, ERR_INVALID, "line %d column %d: %s", where.line, where.column,
+                nul ? "a string holds \\u0000" : where.text);
         return bind_fail(L, &e);
     }
     if (bind_json_push(L, value, &e) < 0) {

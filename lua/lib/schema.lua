@@ -35,6 +35,7 @@ local function kind_of(value)
 end
 
 local function characters(s)
+  if not s:find("[\128-\191]") then return #s end
   local _, continuation = s:gsub("[\128-\191]", "")
   return #s - continuation
 end
@@ -50,7 +51,8 @@ local function check_string(s, value, fail)
     end
     return fail("must be one of " .. table.concat(s.enum, ", "))
   end
-  local length = characters(value)
+  -- Counted only where it matters: a file of a bundle is long and has no limit here.
+  local length = (s.minLength or s.maxLength) and characters(value)
   if s.minLength and length < s.minLength then
     return fail(s.minLength == 1 and "must not be empty" or ("must have at least %d characters"):format(s.minLength))
   end

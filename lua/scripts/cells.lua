@@ -232,10 +232,15 @@ function cells.check(bytes)
     if ok == nil and result == nil then result = nil end
   end
   limit:cancel()
-  if not entry.ended then spawned:kill("checked") end
+  local died = entry.ended
+  if not died then spawned:kill("checked") end
   if result then
     result.problems = result.problems or {}
     return result
+  end
+  if not died and err and err.code == "invalid" then  -- the cell could not load it, and said where
+    local file, line, text = err.text:match("^([%w%._/-]+):(%d+): (.*)$")
+    return { problems = { { file = file, line = tonumber(line), text = text or err.text } } }
   end
   if why_ended and page_ended then
     return { problems = { { file = page_ended.file, line = page_ended.line, text = "the check " .. why_ended } } }

@@ -19,12 +19,18 @@ local scripts = {}
 
 local function pointer_key(tenant) return rediskey("bundle:" .. tenant.id) end
 
+local function invalid(problems)
+  local first = problems[1]
+  local place = first.file and first.file ~= "" and (first.line and ("%s:%d: "):format(first.file, first.line) or first.file .. ": ") or ""
+  return { code = "invalid", text = place .. first.text, problems = problems }
+end
+
 --- Packs, checks and stores files as a version. Storing what is stored already is no error.
 --- @param files table  list of { path =, data = }
 --- @return table|nil  { hash =, report = }; or nil, { code = "invalid", text =, problems = { { file, line, text } } }
 function scripts.upload(tenant, files, actor, trace)
   local problems = rules.files(files)
-  if #problems > 0 then return nil, { code = "invalid", text = problems[1].text, problems = problems } end
+  if #problems > 0 then return nil, invalid(problems) end
   table.sort(files, function(a, b) return a.path < b.path end)
   local bytes, err = bundle.pack(files)
   if not bytes then return nil, { code = "invalid", text = err.text, problems = { { text = err.text } } } end
@@ -33,11 +39,7 @@ function scripts.upload(tenant, files, actor, trace)
   result, err = cells.check(bytes)
   if not result then return nil, err end
   problems = rules.report(result, files)
-  if #problems > 0 then
-    local first = problems[1]
-    local text = first.file and ("%s:%s: %s"):format(first.file, tostring(first.line or "?"), first.text) or first.text
-    return nil, { code = "invalid", text = text, problems = problems }
-  end
+  if #problems > 0 then return nil, invalid(problems) end
   local report = { bundle = result.bundle, flows = result.flows, files = #files, size = #bytes }
   audit.transaction(tenant, function(tx)
     local inserted = store.bundle_insert(tx, hash, bytes, json.encode(report), actor)
@@ -50,56 +52,41 @@ function scripts.upload(tenant, files, actor, trace)
   return { hash = hash, report = report }
 end
 
---- Moves the live pointer. expected: the version number the publisher saw (nil: any).
---- @return table|nil  { hash =, version = }; or nil, { code = "not_found" | "stale" | "invalid", text = }
-function scripts.publish(tenant, hash, actor, expected, action, trace)
-  local outcome, err
-  audit.transaction(tenant, function(tx)
-    outcome, err = nil, nil
-    local now = time.sql(clock.wall_us())
-    local pointer = store.pointer_lock(tx, "live")
-    local target = hash
-    if action == "rollback" then
-      local previous = pointer and store.previous(tx, "live", pointer.hash)
-      if not previous then
-        err = { code = "first", text = "there is no earlier version to go back to" }
-        return true
-      end
-      target = previous.hash
-    end
-    if expected and expected ~= (pointer and pointer.version or 0) then
-      err = { code = "stale", text = ("somebody else published version %d meanwhile; look at it and publish again"):format(pointer and pointer.version or 0) }
-      return true
-    end
-    if not store.bundle_exists(tx, target) then
-      err = { code = "not_found", text = "no such bundle; upload it first" }
-      return true
-    end
-    local version = 1
-    if pointer then
-      version = pointer.version + 1
-      store.pointer_move(tx, "live", target, version, actor, now)
-    else
-      local inserted, problem = store.pointer_insert(tx, "live", target, actor, now)
-      if not inserted then
-        err = { code = "stale", text = "somebody else published at the same moment: " .. problem.code }
-        return true
-      end
-    end
-    local name = action or "publish"
-    store.move_insert(tx, "live", version, target, pointer and pointer.hash, name, actor, now)
-    local kind = name == "rollback" and "bundle.rolled_back" or "bundle.published"
-    audit.record(tx, { actor = actor, action = kind, subject = target:sub(1, 12), fields = { version = version }, trace = trace })
-    audit.event(tx, { type = kind, subject = target:sub(1, 12), data = { hash = target, version = version }, trace = trace })
-    outcome = { hash = target, version = version, previous = pointer and pointer.hash }
-    return true
-  end)
-  if not outcome then return nil, err end
-  -- The copy in Redis is what new calls read; only a newer move may replace it.
-  scripts.remember(tenant, outcome.hash, outcome.version)
-  redis.call("PUBLISH", rediskey("bundles"), tenant.id .. " " .. outcome.hash)
-  log.info("bundle.published", { tenant = tenant.slug, hash = outcome.hash:sub(1, 12), version = outcome.version, by = actor })
-  return outcome
+--- Moves the live pointer in a transaction; scripts.moved() is owed after its commit.
+--- @param expected number|nil  the pointer's number that the publisher saw (nil: any)
+--- @param action string  "publish" or "rollback" (hash is then not asked for)
+--- @return table|nil  { hash =, version =, previous = }; or nil, { code = "not_found" | "stale" | "first", text = }
+function scripts.move(tx, hash, actor, expected, action, trace)
+  local now = time.sql(clock.wall_us())
+  local pointer = store.pointer_lock(tx, "live")
+  local target = hash
+  if action == "rollback" then
+    local previous = pointer and store.previous(tx, "live", pointer.hash)
+    if not previous then return nil, { code = "first", text = "there is no earlier version to go back to" } end
+    target = previous.hash
+  end
+  local seen = pointer and pointer.version or 0
+  if expected and expected ~= seen then
+    return nil, { code = "stale", text = ("Somebody else published meanwhile: the pointer is at %d. Look at it and publish again."):format(seen) }
+  end
+  if not store.bundle_exists(tx, target) then return nil, { code = "not_found", text = "There is no such version; upload it first." } end
+  if pointer then
+    store.pointer_move(tx, "live", target, seen + 1, actor, now)
+  elseif not store.pointer_insert(tx, "live", target, actor, now) then
+    return nil, { code = "stale", text = "Somebody else published at the same moment. Look at it and publish again." }
+  end
+  store.move_insert(tx, "live", seen + 1, target, pointer and pointer.hash, action, actor, now)
+  local kind = action == "rollback" and "bundle.rolled_back" or "bundle.published"
+  audit.record(tx, { actor = actor, action = kind, subject = target:sub(1, 12), fields = { version = seen + 1 }, trace = trace })
+  audit.event(tx, { type = kind, subject = target:sub(1, 12), data = { hash = target, version = seen + 1 }, trace = trace })
+  return { hash = target, version = seen + 1, previous = pointer and pointer.hash }
+end
+
+--- Tells the workers of a move that is committed. The copy in Redis is what new calls read.
+function scripts.moved(tenant, move, actor)
+  scripts.remember(tenant, move.hash, move.version)
+  redis.call("PUBLISH", rediskey("bundles"), tenant.id .. " " .. move.hash)
+  log.info("bundle.published", { tenant = tenant.slug, hash = move.hash:sub(1, 12), version = move.version, by = actor })
 end
 
 local remember = redis.script [[

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Upload, publish, roll back and read bundles; the script log; the script reference.
+local audit = require "audit"
 local cursor = require "lib.cursor"
 local crypto = require "core.crypto"
 local gate_reference = require "scripts.reference"
@@ -11,6 +12,7 @@ local router = require "lib.router"
 local rules = require "scripts.rules"
 local scripts = require "scripts"
 local store = require "scripts.store"
+local task = require "core.task"
 local time = require "lib.time"
 
 local hash_schema = { type = "string", format = "hash", description = "the version's hash" }
@@ -59,7 +61,10 @@ function routes.register()
       end
       for i, file in ipairs(ctx.body.files) do
         local data = file.text
-        if file.base64 then data = crypto.unb64(file.base64) end
+        if file.base64 then
+          data = crypto.unb64(file.base64)
+          if #file.base64 > 65536 then task.sleep(0) end
+        end
         if not data then
           return problem.new(422, "bundle_invalid", ("%s has neither text nor valid base64"):format(file.path))
         end
@@ -70,8 +75,11 @@ function routes.register()
       local answer = { version = version.hash, flows = version.report.flows, live = false }
       if ctx.body.publish then
         local moved
-        moved, err = scripts.publish(ctx.tenant, version.hash, ctx:actor(), nil, "publish", ctx.trace.id)
+        audit.transaction(ctx.tenant, function(tx)
+          moved, err = scripts.move(tx, version.hash, ctx:actor(), nil, "publish", ctx.trace.id)
+        end)
         if not moved then return refuse(err) end
+        scripts.moved(ctx.tenant, moved, ctx:actor())
         answer.live, answer.pointer = true, moved.version
       end
       return 201, answer
@@ -106,10 +114,14 @@ function routes.register()
         expected = { type = "integer", minimum = 0, description = "the pointer's number you saw; somebody else's move is then not overwritten" },
         tenantId = tenant_id } },
       handler = function(ctx)
-        local moved, err = scripts.publish(ctx.tenant, action == "publish" and ctx.params.version or nil, ctx:actor(),
-          ctx.body and ctx.body.expected, action, ctx.trace.id)
-        if not moved then return refuse(err) end
-        return 200, { version = moved.hash, pointer = moved.version, previous = moved.previous }
+        local moved, err  -- stay nil when a repeat gets the first answer
+        local status, answer, headers = ctx:transaction(function(tx)
+          moved, err = scripts.move(tx, ctx.params.version, ctx:actor(), ctx.body and ctx.body.expected, action, ctx.trace.id)
+          if not moved then error(refuse(err), 0) end
+          return 200, { version = moved.hash, pointer = moved.version, previous = moved.previous }
+        end)
+        if moved then scripts.moved(ctx.tenant, moved, ctx:actor()) end
+        return status, answer, headers
       end,
     }
   end

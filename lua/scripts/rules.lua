@@ -41,7 +41,7 @@ function rules.files(files)
     size = size + #file.data
   end
   if size > rules.MAX_BYTES then add(nil, ("the bundle has %d bytes; at most %d are allowed"):format(size, rules.MAX_BYTES)) end
-  if not seen["bundle.lua"] then add("bundle.lua", "the file is missing; it says which number runs which flow") end
+  if not seen["bundle.lua"] then add("bundle.lua", "the file is missing; it says which number runs which flow", 1) end
   return problems
 end
 

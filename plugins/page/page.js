@@ -112,8 +112,9 @@ function wire(path, onMessage, mine) {
   sockets.push(socket);
   socket.onopen = () => { retry = 0; $("wire").textContent = "live"; $("wire").classList.add("open"); };
   socket.onmessage = (e) => onMessage(JSON.parse(e.data));
-  socket.onclose = () => {
+  socket.onclose = (e) => {
     if (mine !== generation) return;
+    if (e.code === 4400) lastSeq = null;  // the server does not know our place any more: begin with its snapshot
     $("wire").textContent = "connecting again";
     $("wire").classList.remove("open");
     disconnect();
@@ -142,9 +143,16 @@ function leave() {
   disconnect();
   clearInterval(ticking);
   lastSeq = null;
+  // Nothing of this person stays behind for the next one at this screen.
+  leads = [];
+  showLeads();
+  showCalls([], 0);
+  $("events").replaceChildren();
+  $("login").reset();
   $("desk").hidden = $("logout").hidden = $("wire").hidden = true;
   $("gate").hidden = false;
   $("who").textContent = "";
+  $("login").elements.email.focus();
 }
 
 async function session() {
@@ -171,7 +179,9 @@ function enter(me) {
 $("login").addEventListener("submit", async (e) => {
   e.preventDefault();
   const form = new FormData($("login"));
+  const button = $("login").querySelector("button");
   $("login-problem").textContent = "";
+  button.disabled = true;
   try {
     const tenant = form.get("tenant");
     await api("POST", "/auth/login", { email: form.get("email"), password: form.get("password"), ...(tenant ? { tenant } : {}) });
@@ -179,6 +189,9 @@ $("login").addEventListener("submit", async (e) => {
   } catch (problem) {
     if (/tenant/i.test(problem.message)) $("tenant-row").hidden = false;
     $("login-problem").textContent = problem.message;
+    $("login").elements.password.select();
+  } finally {
+    button.disabled = false;
   }
 });
 

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page at / and the component of the requirements, in Chromium. PARLEY_PICTURES names a folder to keep pictures in."""
+
+import contextlib
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import threading
+import uuid
+
+import pytest
+
+import api
+from api import call
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--disable-dev-shm-usage"]
+
+
+@contextlib.contextmanager
+def browser(width=1280, height=900, dark=False, flags=()):
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        pytest.skip("chromium and chromium-driver are not installed")
+    with tempfile.TemporaryDirectory() as profile:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        host, port = api.address()
+        for flag in [*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", f"--host-resolver-rules=MAP call-handler:{port} {host}:{port}", *flags]:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = webdriver.Chrome(service=webdriver.chrome.service.Service(shutil.which("chromedriver")), options=options)
+        try:
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+            yield driver
+        finally:
+            driver.quit()
+
+
+def picture(driver, name):
+    folder = os.environ.get("PARLEY_PICTURES")
+    if folder:
+        driver.save_screenshot(os.path.join(folder, name + ".png"))
+
+
+def shown(driver, id_):
+    return driver.find_element(By.ID, id_).is_displayed()
+
+
+def person():
+    email = f"page-{uuid.uuid4().hex[:6]}@rival.example"
+    made = call("POST", "/agents", {"email": email, "password": api.PASSWORD, "role": "supervisor", "name": "Page Viewer"}, api.rival())
+    assert made.status == 201, made
+    return email
+
+
+def log_in(driver, email, password=None):
+    api.until(lambda: shown(driver, "gate"), what="the log-in")
+    for name, value in (("email", email), ("password", password or api.PASSWORD)):
+        field = driver.find_element(By.NAME, name)
+        field.clear()
+        field.send_keys(value)
+    driver.find_element(By.CSS_SELECTOR, "#login button").click()
+
+
+def text(driver, id_):
+    return driver.find_element(By.ID, id_).text
+
+
+def overflow(driver):
+    return driver.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+def contrast(driver):
+    """The smallest contrast of text with what is behind it, as WCAG counts it: { ratio, text }."""
+    return driver.execute_script("""
+      const rgb = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
+      const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
+      let worst = { ratio: 99 };
+      for (const e of document.querySelectorAll("body *")) {
+        if (!e.checkVisibility() || ![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+        let back = e, c;
+        while (back && ((c = rgb(getComputedStyle(back).backgroundColor)), c[3] === 0)) back = back.parentElement;
+        const [a, b] = [light(rgb(getComputedStyle(e).color)), light(c)].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < worst.ratio) worst = { ratio, text: e.textContent.slice(0, 40) };
+      }
+      return worst;""")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_log_in_and_leads_appear_live(width, dark):
+    email, mark = person(), f"{width}-{'dark' if dark else 'light'}"
+    with browser(width, 900, dark) as driver:
+        driver.get(api.url() + "/")
+        api.until(lambda: shown(driver, "gate"), what="the log-in")
+        assert driver.switch_to.active_element.get_attribute("name") == "email", "one can type at once"
+        picture(driver, "login-" + mark)
+        log_in(driver, email, "wrong password")
+        api.until(lambda: "do not fit" in text(driver, "login-problem"), what="the refusal")
+        assert not shown(driver, "desk")
+        picture(driver, "refused-" + mark)
+        assert contrast(driver)["ratio"] >= 4.5, contrast(driver)
+        log_in(driver, email)
+        api.until(lambda: shown(driver, "desk"), what="the desk")
+        api.until(lambda: text(driver, "wire") == "live", what="the connection")
+        name = f"Ada <b>Lovelace</b> {uuid.uuid4().hex[:4]}"
+        made = call("POST", "/leads", {"name": name, "phone": "+12025550123", "score": 87.65, "source": "web"}, api.rival()).json
+        api.until(lambda: name in text(driver, "leads"), what="the lead on the page")
+        api.until(lambda: made["id"] in text(driver, "events"), what="its event")
+        call("POST", "/leads", {"name": "W" * 255}, api.rival())
+        api.until(lambda: "W" * 255 in text(driver, "leads"), what="a long name")
+        picture(driver, "desk-" + mark)
+        assert overflow(driver) <= 0, "nothing sticks out at the side"
+        assert contrast(driver)["ratio"] >= 4.5, contrast(driver)
+        driver.refresh()
+        api.until(lambda: shown(driver, "desk"), what="the desk after a reload")
+        driver.find_element(By.ID, "logout").click()
+        api.until(lambda: shown(driver, "gate") and not shown(driver, "desk"), what="the log-out")
+        assert driver.find_element(By.NAME, "password").get_attribute("value") == "", "the password does not stay behind"
+        driver.refresh()
+        api.until(lambda: shown(driver, "gate"), what="the log-in after a reload")
+        bad = [entry for entry in driver.get_log("browser") if "status of 401" not in entry["message"]]
+        assert not bad, bad
+
+
+def test_by_keyboard_alone():
+    email = person()
+    with browser() as driver:
+        driver.get(api.url() + "/")
+        api.until(lambda: shown(driver, "gate"), what="the log-in")
+        driver.switch_to.active_element.send_keys(email, Keys.TAB)
+        driver.switch_to.active_element.send_keys(api.PASSWORD, Keys.ENTER)
+        api.until(lambda: shown(driver, "desk"), what="the desk")
+        api.until(lambda: text(driver, "wire") == "live", what="the connection")
+        driver.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+        assert driver.switch_to.active_element.get_attribute("id") == "logout"
+        assert driver.execute_script("return getComputedStyle(document.activeElement).outlineStyle") != "none"
+        driver.switch_to.active_element.send_keys(Keys.ENTER)
+        api.until(lambda: shown(driver, "gate"), what="the log-out")
+
+
+def test_the_cookie_works_by_other_names_of_the_host():
+    email = person()
+    for host in ("localhost", "call-handler"):
+        with browser() as driver:
+            driver.get(f"http://{host}:{api.address()[1]}/")
+            log_in(driver, email)
+            api.until(lambda: shown(driver, "desk"), what="the desk at " + host)
+            api.until(lambda: text(driver, "wire") == "live", what="the connection at " + host)
+
+
+# The component, as it stands in requirements.md, and a page around it.
+ENTRY = """
+import { createRoot } from 'react-dom/client';
+import CallStatusDashboard from './dashboard.jsx';
+createRoot(document.getElementById('root')).render(<CallStatusDashboard />);
+"""
+
+
+def component():
+    """The text of the example component of the requirements; PARLEY_REQUIREMENTS names the document."""
+    for place in (os.environ.get("PARLEY_REQUIREMENTS"), ROOT / "docs/requirements.md", ROOT.parent / "shared/requirements.md"):
+        if place and os.path.exists(place):
+            document = pathlib.Path(place).read_text()
+            block = document[document.index("Example React Component for Call Status"):]
+            return block.split("```jsx\n", 1)[1].split("```", 1)[0]
+    pytest.skip("the requirements are not at hand; PARLEY_REQUIREMENTS names them")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("component")
+    (folder / "dashboard.jsx").write_text(component())
+    (folder / "entry.jsx").write_text(ENTRY)
+    (folder / "package.json").write_text('{"private":true}')
+    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent", "react", "react-dom", "websocket", "esbuild"], cwd=folder, check=True, timeout=240)
+    subprocess.run(["npx", "esbuild", "entry.jsx", "--bundle", "--jsx=automatic", "--outfile=out.js", "--define:process.env.NODE_ENV=\"production\""], cwd=folder, check=True, timeout=60,
+                   capture_output=True)
+    return (folder / "out.js").read_text()
+
+
+def test_the_component_of_the_requirements(built):
+    """Its address ws://call-handler:8080/ws/calls is mapped to the server; its page comes from that same origin."""
+    host, port = api.address()
+    email = person()
+    with browser(flags=[f"--host-resolver-rules=MAP call-handler:8080 {host}:{port}"]) as driver:
+        driver.get("http://call-handler:8080/")
+        log_in(driver, email)
+        api.until(lambda: shown(driver, "desk"), what="the desk")
+        # The page of the component replaces ours in the same origin, without the policy that keeps strange scripts out of ours.
+        driver.get("http://call-handler:8080/health")
+        driver.execute_script("document.body.innerHTML = '<div id=root></div>'; window.heard = []; const Real = WebSocket;"
+                              "window.WebSocket = class extends Real { constructor(...a) { super(...a); this.addEventListener('message', (m) => window.heard.push(m.data)); } };")
+        driver.execute_script(built)
+        api.until(lambda: "Live Call Status" in driver.find_element(By.ID, "root").text, what="the component")
+        heard = api.until(lambda: driver.execute_script("return window.heard"), what="the first list")
+        calls = json.loads(heard[0])["calls"]
+        rows = driver.find_elements(By.CSS_SELECTOR, "#root tbody tr")
+        assert len(rows) == len(calls)
+        placed = call("POST", "/calls", {"phoneNumber": "+12025550123"}, api.rival())
+        if placed.status == 201:
+            api.until(lambda: any(placed.json["callId"] in message for message in driver.execute_script("return window.heard")), what="the call in the list")
+        picture(driver, "component")
