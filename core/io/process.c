@@ -2,12 +2,23 @@
 #include "io/process.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-enum { RUNNING_MAX = 8, WAITING_MAX = 256, ERRORS_MAX = 4096, OUTPUT_STANDARD = 16 * 1024 * 1024, TIMEOUT_STANDARD = 10000 };
+enum {
+    RUNNING_MAX = 8,
+    WAITING_MAX = 256,
+    ERRORS_MAX = 4096,
+    OUTPUT_STANDARD = 16 * 1024 * 1024,
+    TIMEOUT_STANDARD = 10000
+};
 
 struct run {
     uv_loop_t *loop;
@@ -93,7 +104,9 @@ static void on_exit_status(uv_process_t *p, int64_t status, int signum) {
     maybe_over(r);
 }
 
-static void on_timeout(uv_timer_t *t) { run_kill(t->data, ERR_TIMEOUT, "did not finish in time and was ended"); }
+static void on_timeout(uv_timer_t *t) {
+    run_kill(t->data, ERR_TIMEOUT, "did not finish in time and was ended");
+}
 
 static void on_alloc(uv_handle_t *h, size_t size, uv_buf_t *b) {
     static char space[65536];
@@ -146,6 +159,19 @@ static char *inherited(const char *name) {
     return mem_printf("%s=%s", name, value == NULL ? (strcmp(name, "PATH") == 0 ? "/usr/bin:/bin" : "") : value);
 }
 
+/* libuv closes nothing for the program: a listening socket from the master or a library's connection would go along.
+ * Nothing of ours is meant for a program but the three pipes, so all that is open is marked, each time anew. */
+static void keep_files(void) {
+    if (syscall(SYS_close_range, 3u, ~0u, (unsigned)CLOSE_RANGE_CLOEXEC) == 0) return;
+    DIR *files = opendir("/proc/self/fd"); /* before Linux 5.11 */
+    if (files == NULL) return;
+    for (struct dirent *d; (d = readdir(files)) != NULL;) {
+        int fd = atoi(d->d_name);
+        if (fd > 2) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    closedir(files);
+}
+
 static void run_start(struct run *r) {
     uv_stdio_container_t stdio[3];
     uv_process_options_t o = {0};
@@ -172,6 +198,7 @@ static void run_start(struct run *r) {
     o.stdio = stdio;
     o.stdio_count = 3;
     o.exit_cb = on_exit_status;
+    keep_files();
     rc = uv_spawn(r->loop, &r->process, &o);
     for (int i = 0; i < 3; i++) free(env[i]);
     if (rc < 0) {

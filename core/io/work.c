@@ -38,7 +38,9 @@ void work_queue_free(struct work_queue *q) {
     free(q);
 }
 
-int work_queue_len(const struct work_queue *q) { return q->running + q->waiting; }
+int work_queue_len(const struct work_queue *q) {
+    return q->running + q->waiting;
+}
 
 static void on_run(uv_work_t *w) {
     struct job *j = w->data;
