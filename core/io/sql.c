@@ -251,8 +251,7 @@ static void measure(struct sql_pool *p, struct metrics *m) {
     buf_add_str(&labels, "server=\"");
     str_json(&labels, p->opts.name, strlen(p->opts.name));
     buf_add_str(&labels, "\"");
-    p->seconds =
-        metrics_histogram(m, "sql_seconds", labels.data, "Time from asking to the answer, with waiting.");
+    p->seconds = metrics_histogram(m, "sql_seconds", labels.data, "Time from asking to the answer, with waiting.");
     p->waiting = metrics_gauge(m, "sql_waiting", labels.data, "Statements that wait for a connection.");
     p->connections = metrics_gauge(m, "sql_connections", labels.data, "Open SQL connections.");
     char *ok = mem_printf("result=\"ok\",%s", labels.data), *error = mem_printf("result=\"error\",%s", labels.data);
