@@ -1,381 +1,228 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* curl's multi interface on the uv loop: curl says which sockets it waits for, we poll them and tell it. */
+/* curl's multi interface on the loop: a uv_poll for each of its sockets, a timer for its time limits.
+ *
+ * on_done and on_chunk may call everything in http_client.h. Because curl must not be called from inside its callbacks,
+ * starting, cancelling and closing only note what is to be done; the kick timer does it on the loop's next turn. It also
+ * keeps the requests' time limits. */
 #include "io/http_client.h"
-#include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
+#include "io/http_client_inside.h"
 #include "metrics/metrics.h"
-#include <ctype.h>
-#include <curl/curl.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
-enum { TIMEOUT_STANDARD_MS = 30000, HEADERS_MAX = 64 * 1024 };
-#define RESPONSE_STANDARD (16u * 1024 * 1024)
+enum { CONNECTIONS_PER_HOST = 64, CONNECTIONS_KEPT = 256 };
 
-struct http_fetch {
-    struct http_fetch *next;
+struct watch {
+    uv_poll_t poll; /* frees itself on close */
     struct http_client *client;
-    CURL *easy;
-    struct curl_slist *headers;
-    char *body;
-    struct http_fetch_opts o;
-    struct buf head, response;
-    char error[CURL_ERROR_SIZE];
-    int why; /* err_code that ended it early, 0: curl's own */
-    bool cancelled;
-};
-
-struct socket_poll {
-    uv_poll_t poll; /* freed in its close callback */
     curl_socket_t fd;
-    struct http_client *client;
 };
 
-struct http_client {
-    uv_loop_t *loop;
-    CURLM *multi;
-    uv_timer_t timer;
-    struct http_fetch *fetches;
-    struct metric *requests, *failures;
-    bool closing;
-    int polls;
-    void (*closed)(void *arg);
-    void *closed_arg;
-};
+static void on_kick(uv_timer_t *timer);
 
-/* -- the end of a fetch ------------------------------------------------------------------------------------------------ */
-
-static int code_of(CURLcode rc) {
-    switch (rc) {
-    case CURLE_OPERATION_TIMEDOUT:
-        return ERR_TIMEOUT;
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_URL_MALFORMAT:
-        return ERR_INVALID;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-        return ERR_CLOSED;
-    default:
-        return ERR_IO;
-    }
+void http_client_kick(struct http_client *c) {
+    if (!c->cleaned) uv_timer_start(&c->kick, on_kick, 0, 0);
 }
 
-/* "Name: value\r\n" lines of the last response to "name: value\n". */
-static void tidy_headers(struct buf *head) {
-    struct buf out = {0};
-    char *line = head->data, *end;
-
-    for (; line != NULL && *line; line = end) {
-        size_t len = strcspn(line, "\r\n");
-        char *colon = memchr(line, ':', len);
-        end = line + len + strspn(line + len, "\r\n");
-        if (colon == NULL) { /* a status line: a new response begins (100 Continue before) */
-            buf_clear(&out);
-            continue;
-        }
-        for (char *p = line; p < colon; p++) *p = (char)tolower((unsigned char)*p);
-        buf_add(&out, line, len);
-        buf_add(&out, "\n", 1);
-    }
-    buf_free(head);
-    *head = out;
+static void maybe_closed(struct http_client *c) {
+    if (--c->open_handles > 0) return;
+    void (*closed)(void *arg) = c->closed;
+    void *arg = c->closed_arg;
+    free(c);
+    if (closed) closed(arg);
 }
 
-static void fetch_over(struct http_fetch *f, CURLcode rc) {
-    struct http_client *c = f->client;
-    struct http_response r = {0};
-    struct err e = {0};
-    long status = 0;
-
-    for (struct http_fetch **at = &c->fetches; *at != NULL; at = &(*at)->next)
-        if (*at == f) {
-            *at = f->next;
-            break;
-        }
-    curl_multi_remove_handle(c->multi, f->easy);
-    curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (c->requests != NULL) metric_add(c->requests, 1);
-    if (f->why != 0) {
-        err_set(&e, f->why, "%s", f->error);
-    } else if (rc != CURLE_OK) {
-        err_set(&e, code_of(rc), "%s", f->error[0] ? f->error : curl_easy_strerror(rc));
-    }
-    if (e.code != 0) {
-        if (c->failures != NULL) metric_add(c->failures, 1);
-        f->o.on_done(f->o.arg, NULL, &e);
-    } else {
-        tidy_headers(&f->head);
-        r.status = (int)status;
-        r.headers = f->head.data == NULL ? "" : f->head.data;
-        r.body = f->o.on_chunk != NULL ? NULL : f->response.data == NULL ? "" : f->response.data;
-        r.len = f->response.len;
-        f->o.on_done(f->o.arg, &r, NULL);
-    }
-    curl_easy_cleanup(f->easy);
-    curl_slist_free_all(f->headers);
-    buf_free(&f->head);
-    buf_free(&f->response);
-    free(f->body);
-    free(f);
+static void on_timer_closed(uv_handle_t *handle) {
+    maybe_closed(handle->data);
 }
 
-static void maybe_closed(struct http_client *c);
+static void on_watch_closed(uv_handle_t *handle) {
+    struct watch *w = handle->data;
+    struct http_client *c = w->client;
+    free(w);
+    maybe_closed(c);
+}
 
-static void look(struct http_client *c) {
+static void end_finished(struct http_client *c) {
     CURLMsg *m;
     int left;
-
-    while ((m = curl_multi_info_read(c->multi, &left)) != NULL) {
-        struct http_fetch *f;
-        CURLcode rc = m->data.result;
+    while ((m = curl_multi_info_read(c->multi, &left))) {
+        struct http_fetch *f = NULL;
+        CURLcode result = m->data.result; /* m is gone with its handle */
         if (m->msg != CURLMSG_DONE) continue;
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&f);
-        fetch_over(f, rc);
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &f);
+        curl_multi_remove_handle(c->multi, f->easy);
+        http_fetch_end(f, result);
     }
-    maybe_closed(c);
 }
 
-/* -- sockets and timers ---------------------------------------------------------------------------------------------------- */
-
-static void on_poll_closed(uv_handle_t *h) {
-    struct socket_poll *p = h->data;
-    struct http_client *c = p->client;
-
-    free(p);
-    c->polls--;
-    maybe_closed(c);
+static void on_socket(uv_poll_t *poll, int status, int events) {
+    struct watch *w = poll->data;
+    struct http_client *c = w->client;
+    int running, mask = status < 0 ? CURL_CSELECT_ERR : 0;
+    if (events & UV_READABLE) mask |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE) mask |= CURL_CSELECT_OUT;
+    curl_multi_socket_action(c->multi, w->fd, mask, &running);
+    end_finished(c);
 }
 
-static void on_poll(uv_poll_t *h, int status, int events) {
-    struct socket_poll *p = h->data;
-    struct http_client *c = p->client;
-    int flags = (events & UV_READABLE ? CURL_CSELECT_IN : 0) | (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0), running;
-
-    if (status < 0) flags = CURL_CSELECT_ERR;
-    curl_multi_socket_action(c->multi, p->fd, flags, &running);
-    look(c);
+static void on_timeout(uv_timer_t *timer) {
+    struct http_client *c = timer->data;
+    int running;
+    curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    end_finished(c);
 }
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *client, void *socket) {
-    struct http_client *c = client;
-    struct socket_poll *p = socket;
-
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *assigned) {
+    struct http_client *c = arg;
+    struct watch *w = assigned;
     (void)easy;
+
     if (what == CURL_POLL_REMOVE) {
-        if (p != NULL) {
-            uv_poll_stop(&p->poll);
-            uv_close((uv_handle_t *)&p->poll, on_poll_closed);
-            curl_multi_assign(c->multi, fd, NULL);
-        }
+        if (w) uv_close((uv_handle_t *)&w->poll, on_watch_closed);
+        curl_multi_assign(c->multi, fd, NULL);
         return 0;
     }
-    if (p == NULL) {
-        p = mem_alloc(sizeof *p);
-        p->fd = fd;
-        p->client = c;
-        if (uv_poll_init_socket(c->loop, &p->poll, fd) < 0) {
-            free(p);
+    if (w == NULL) {
+        w = mem_alloc(sizeof *w);
+        if (uv_poll_init_socket(c->loop, &w->poll, fd) < 0) {
+            free(w);
             return -1;
         }
-        p->poll.data = p;
-        c->polls++;
-        curl_multi_assign(c->multi, fd, p);
+        w->poll.data = w;
+        w->client = c;
+        w->fd = fd;
+        c->open_handles++;
+        curl_multi_assign(c->multi, fd, w);
     }
-    uv_poll_start(&p->poll, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0), on_poll);
-    return 0;
+    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    return uv_poll_start(&w->poll, events, on_socket) < 0 ? -1 : 0;
 }
 
-static void on_timer(uv_timer_t *t) {
-    struct http_client *c = t->data;
-    int running;
-
-    curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    look(c);
-}
-
-static int on_timeout(CURLM *multi, long ms, void *client) {
-    struct http_client *c = client;
-
+static int set_timeout(CURLM *multi, long ms, void *arg) {
+    struct http_client *c = arg;
     (void)multi;
-    if (c->closing) return 0;
+    if (c->cleaned) return 0;
     if (ms < 0)
-        uv_timer_stop(&c->timer);
+        uv_timer_stop(&c->timeout);
     else
-        uv_timer_start(&c->timer, on_timer, (uint64_t)(ms < 1 ? 1 : ms), 0); /* never from inside this call */
+        uv_timer_start(&c->timeout, on_timeout, (uint64_t)ms, 0);
     return 0;
 }
 
-/* -- opening and closing ----------------------------------------------------------------------------------------------------- */
+static void clean(struct http_client *c) {
+    c->cleaned = true;
+    curl_multi_cleanup(c->multi);
+    uv_close((uv_handle_t *)&c->timeout, on_timer_closed);
+    uv_close((uv_handle_t *)&c->kick, on_timer_closed);
+}
 
-static void library_init(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+static void start(struct http_client *c, struct http_fetch *f) {
+    CURLMcode rc = curl_multi_add_handle(c->multi, f->easy);
+    if (c->requests) metric_add(c->requests, 1);
+    f->running = rc == CURLM_OK;
+    if (rc != CURLM_OK) err_set(&f->why, ERR_IO, "cannot start the request: %s", curl_multi_strerror(rc));
+}
+
+static void stop(struct http_client *c, struct http_fetch *f) {
+    /* curl 7.88 leaves the RST_STREAM in its buffer until the connection is used again, and until then an AI writes on
+     * and is paid for it. A connection of this request alone is closed instead; on a shared one the next byte does. */
+    curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
+    if (f->running) curl_multi_remove_handle(c->multi, f->easy);
+    http_fetch_end(f, CURLE_OK);
+}
+
+/* The first that has to end now, or NULL. */
+static struct http_fetch *find_ending(struct http_client *c, uint64_t now_ms) {
+    for (struct http_fetch *f = c->fetches; f; f = f->next) {
+        if (f->why.code == 0 && !f->cancelled && now_ms >= f->deadline_ms)
+            err_set(&f->why, ERR_TIMEOUT, "no whole response in %d ms", f->o.timeout_ms);
+        if (f->why.code || f->cancelled || c->closing) return f;
+    }
+    return NULL;
+}
+
+static void on_kick(uv_timer_t *timer) {
+    struct http_client *c = timer->data;
+    struct http_fetch *f;
+
+    while ((f = find_ending(c, clock_mono_ms()))) { /* anew each time: on_done may have changed the list */
+        f->cancelled |= f->why.code == 0;
+        stop(c, f);
+    }
+    uint64_t first = UINT64_MAX;
+    for (f = c->fetches; f; f = f->next) {
+        if (!f->running) start(c, f);
+        if (f->why.code) first = 0;
+        if (f->deadline_ms < first) first = f->deadline_ms;
+    }
+    uint64_t now_ms = clock_mono_ms();
+    if (c->fetches)
+        uv_timer_start(&c->kick, on_kick, first > now_ms ? first - now_ms : 0, 0);
+    else if (c->closing && !c->cleaned)
+        clean(c);
+}
+
+static void init_curl(void) {
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
 
 int http_client_open(struct http_client **out, uv_loop_t *loop, struct metrics *m, struct err *e) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct http_client *c;
+    struct http_client *c = mem_alloc(sizeof *c);
 
-    pthread_once(&once, library_init);
-    if (!(curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS))
-        return err_set(e, ERR_INVALID, "this libcurl resolves names on the loop; one with a threaded resolver is needed");
-    c = mem_alloc(sizeof *c);
+    pthread_once(&once, init_curl);
     c->loop = loop;
     c->multi = curl_multi_init();
-    if (c->multi == NULL) abort();
-    if (m != NULL) {
-        c->requests = metrics_counter(m, "http_client_requests_total", "", "requests we made");
-        c->failures = metrics_counter(m, "http_client_failures_total", "", "requests that got no answer");
+    if (c->multi == NULL) {
+        free(c);
+        return err_set(e, ERR_IO, "cannot start libcurl");
     }
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timeout);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timeout);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
-    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 128L);
-    uv_timer_init(loop, &c->timer);
-    c->timer.data = c;
+    curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_PER_HOST);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
+    uv_timer_init(loop, &c->timeout);
+    uv_timer_init(loop, &c->kick);
+    c->timeout.data = c->kick.data = c;
+    c->open_handles = 2;
+    if (m) {
+        c->requests = metrics_counter(m, "http_client_requests_total", "", "Requests sent to other servers.");
+        c->failures =
+            metrics_counter(m, "http_client_failed_total", "", "Requests to other servers that got no response.");
+    }
     *out = c;
     return 0;
 }
 
-static void on_timer_closed(uv_handle_t *h) {
-    struct http_client *c = h->data;
-    void (*closed)(void *arg) = c->closed;
-    void *arg = c->closed_arg;
-
-    free(c);
-    if (closed != NULL) closed(arg);
-}
-
-static void maybe_closed(struct http_client *c) {
-    if (!c->closing || c->fetches != NULL) return;
-    if (c->multi != NULL) {
-        CURLM *multi = c->multi;
-        c->multi = NULL;
-        curl_multi_cleanup(multi); /* idle connections close; their polls too */
-    }
-    if (c->polls == 0 && !uv_is_closing((uv_handle_t *)&c->timer)) uv_close((uv_handle_t *)&c->timer, on_timer_closed);
-}
-
-static void on_closing(uv_timer_t *t) {
-    struct http_client *c = t->data;
-
-    while (c->fetches != NULL) {
-        struct http_fetch *f = c->fetches;
-        f->why = ERR_CANCELLED;
-        strcpy(f->error, "the HTTP client was closed");
-        fetch_over(f, CURLE_OK);
-    }
-    maybe_closed(c);
-}
-
 void http_client_close(struct http_client *c, void (*closed)(void *arg), void *arg) {
+    if (c->closing) return;
     c->closing = true;
     c->closed = closed;
     c->closed_arg = arg;
-    uv_timer_start(&c->timer, on_closing, 0, 0); /* callbacks come from the loop, not from inside this call */
-}
-
-/* -- a fetch ------------------------------------------------------------------------------------------------------------------ */
-
-static size_t on_header(char *data, size_t size, size_t n, void *arg) {
-    struct http_fetch *f = arg;
-
-    if (f->head.len + size * n > HEADERS_MAX) {
-        f->why = ERR_LIMIT;
-        snprintf(f->error, sizeof f->error, "the response has more than %d bytes of headers", HEADERS_MAX);
-        return 0;
-    }
-    buf_add(&f->head, data, size * n);
-    return size * n;
-}
-
-static size_t on_data(char *data, size_t size, size_t n, void *arg) {
-    struct http_fetch *f = arg;
-    size_t limit = f->o.response_limit > 0 ? f->o.response_limit : RESPONSE_STANDARD;
-
-    if (f->o.on_chunk != NULL) {
-        long status = 0;
-        curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
-        if (f->o.on_chunk(f->o.arg, (int)status, data, size * n)) return size * n;
-        f->why = ERR_CANCELLED;
-        strcpy(f->error, "the stream was stopped");
-        return 0;
-    }
-    if (f->response.len + size * n > limit) {
-        f->why = ERR_LIMIT;
-        snprintf(f->error, sizeof f->error, "the response has more than %zu bytes", limit);
-        return 0;
-    }
-    buf_add(&f->response, data, size * n);
-    return size * n;
+    http_client_kick(c);
 }
 
 struct http_fetch *http_fetch(struct http_client *c, const struct http_fetch_opts *o) {
     struct http_fetch *f = mem_alloc(sizeof *f);
-    CURL *easy = curl_easy_init();
 
-    if (easy == NULL) abort();
     f->client = c;
-    f->easy = easy;
-    f->o = *o;
-    f->o.method = f->o.url = NULL; /* not kept */
-    f->o.headers = NULL;
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, f);
-    curl_easy_setopt(easy, CURLOPT_URL, o->url);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L); /* rather wait for a stream than open another connection */
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_STANDARD_MS));
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, f->error);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, f);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, f);
-    if (o->ca_file != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_file);
-    f->headers = curl_slist_append(NULL, "Expect:"); /* no 100-continue: it costs a round trip */
-    for (int i = 0; o->headers != NULL && o->headers[i] != NULL; i++) f->headers = curl_slist_append(f->headers, o->headers[i]);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
-    if (o->body != NULL || (strcmp(o->method, "GET") != 0 && strcmp(o->method, "HEAD") != 0 && strcmp(o->method, "DELETE") != 0)) {
-        f->body = o->len > 0 ? mem_dup(o->body, o->len) : NULL;
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->len);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, f->body == NULL ? "" : f->body);
-    }
-    if (strcmp(o->method, "HEAD") == 0)
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-    else
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, o->method);
-    f->next = c->fetches;
-    c->fetches = f;
-    curl_multi_add_handle(c->multi, easy); /* starts from the timer, on the loop */
+    f->easy = curl_easy_init();
+    if (f->easy == NULL) abort();
+    http_fetch_prepare(f, o);
+    f->deadline_ms = clock_mono_ms() + (uint64_t)f->o.timeout_ms;
+    for (f->at = &c->fetches; *f->at; f->at = &(*f->at)->next) continue; /* first come, first started */
+    *f->at = f;
+    http_client_kick(c);
     return f;
 }
 
-static void on_cancel_closed(uv_handle_t *h) { free(h); }
-
-static void on_cancel(uv_timer_t *t) {
-    struct http_fetch *f = t->data;
-    struct http_client *c = f->client;
-
-    uv_close((uv_handle_t *)t, on_cancel_closed);
-    for (struct http_fetch *one = c->fetches; one != NULL; one = one->next)
-        if (one == f && f->cancelled) { /* it may have ended by itself meanwhile */
-            f->why = ERR_CANCELLED;
-            strcpy(f->error, "the request was cancelled");
-            fetch_over(f, CURLE_OK);
-            break;
-        }
-    maybe_closed(c);
-}
-
 void http_fetch_cancel(struct http_fetch *f) {
-    uv_timer_t *t;
-
-    if (f->cancelled) return;
     f->cancelled = true;
-    t = mem_alloc(sizeof *t);
-    uv_timer_init(f->client->loop, t);
-    t->data = f;
-    uv_timer_start(t, on_cancel, 0, 0);
+    http_client_kick(f->client);
 }
