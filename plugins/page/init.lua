@@ -15,7 +15,7 @@ local function serve(path, name)
     handler = function()
       return 200, bytes, {
         ["Content-Type"] = types[name:match("%.(%w+)$")], ["Cache-Control"] = "no-cache",
-        ["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'",
+        ["Content-Security-Policy"] = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ["Referrer-Policy"] = "no-referrer",
       }
     end,

@@ -68,7 +68,7 @@ function showLeads() {
     cell(row, lead.score, "Score", "number");
     cell(row, lead.status, "Status");
     cell(row, lead.source, "Source");
-    cell(row, new Date(lead.createdAt).toLocaleString(), "Since", "number");
+    cell(row, new Date(lead.createdAt).toLocaleString(), "Created", "number");
   }
   $("leads-count").textContent = leads.length;
   $("leads").hidden = leads.length === 0;
@@ -166,6 +166,12 @@ async function session() {
 }
 
 function enter(me) {
+  if (!me.tenant) {  // an operator has no calls and leads of his own
+    api("POST", "/auth/logout").catch(() => null);
+    leave();
+    $("login-problem").textContent = "You are an operator of this installation. This page is for the people of a tenant: log in as one of them.";
+    return;
+  }
   $("gate").hidden = true;
   $("desk").hidden = $("logout").hidden = $("wire").hidden = false;
   $("who").textContent = [me.email || me.name || me.id, me.tenant, me.role].filter(Boolean).join(" · ");
@@ -187,7 +193,7 @@ $("login").addEventListener("submit", async (e) => {
     await api("POST", "/auth/login", { email: form.get("email"), password: form.get("password"), ...(tenant ? { tenant } : {}) });
     enter(await session());
   } catch (problem) {
-    if (/tenant/i.test(problem.message)) $("tenant-row").hidden = false;
+    if (problem.data && problem.data.code === "which_tenant") $("tenant-row").hidden = false;
     $("login-problem").textContent = problem.message;
     $("login").elements.password.select();
   } finally {

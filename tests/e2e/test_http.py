@@ -7,7 +7,6 @@ import json
 import random
 import re
 import socket
-import threading
 import time
 import uuid
 

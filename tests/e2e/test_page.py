@@ -2,14 +2,12 @@
 """The page at / and the component of the requirements, in Chromium. PARLEY_PICTURES names a folder to keep pictures in."""
 
 import contextlib
-import http.server
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
-import threading
 import uuid
 
 import pytest
@@ -108,7 +106,7 @@ def test_log_in_and_leads_appear_live(width, dark):
         picture(driver, "login-" + mark)
         log_in(driver, email, "wrong password")
         api.until(lambda: "do not fit" in text(driver, "login-problem"), what="the refusal")
-        assert not shown(driver, "desk")
+        assert not shown(driver, "desk") and not shown(driver, "tenant-row")
         picture(driver, "refused-" + mark)
         assert contrast(driver)["ratio"] >= 4.5, contrast(driver)
         log_in(driver, email)
@@ -132,6 +130,14 @@ def test_log_in_and_leads_appear_live(width, dark):
         api.until(lambda: shown(driver, "gate"), what="the log-in after a reload")
         bad = [entry for entry in driver.get_log("browser") if "status of 401" not in entry["message"]]
         assert not bad, bad
+
+
+def test_an_operator_is_told_that_this_is_not_his_page():
+    with browser() as driver:
+        driver.get(api.url() + "/")
+        log_in(driver, os.environ["PARLEY_OPERATOR_EMAIL"], os.environ["PARLEY_OPERATOR_PASSWORD"])
+        api.until(lambda: "operator" in text(driver, "login-problem"), what="the explanation")
+        assert shown(driver, "gate") and not shown(driver, "desk")
 
 
 def test_by_keyboard_alone():
