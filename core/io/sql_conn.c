@@ -10,6 +10,7 @@
 #include "io/sql_error.h"
 #include "io/sql_fetch.h"
 #include <errmsg.h>
+#include <mysqld_error.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,7 +208,20 @@ static int prepare(struct sql_conn *c, const struct sql_statement *s, struct pre
         p = place(c);
         p->stmt = mysql_stmt_init(&c->mysql);
         if (p->stmt == NULL) abort();
-        if (mysql_stmt_prepare(p->stmt, s->text, s->len)) {
+        if (mysql_stmt_prepare(p->stmt, s->text, s->len) && mysql_stmt_errno(p->stmt) == ER_NO_DB_ERROR) {
+            /* The schema was dropped, and perhaps made anew, behind our back: it is selected once more. */
+            c->schema[0] = '\0';
+            rc = choose(c, schema, e);
+            if (rc < 0) {
+                forget(p);
+                return rc;
+            }
+            mysql_stmt_close(p->stmt);
+            p->stmt = mysql_stmt_init(&c->mysql);
+            if (p->stmt == NULL) abort();
+            mysql_stmt_prepare(p->stmt, s->text, s->len);
+        }
+        if (mysql_stmt_errno(p->stmt)) {
             MYSQL_STMT *stmt = p->stmt;
             p->stmt = NULL; /* not to be closed with the connection, its error is still to be read */
             rc = stmt_failed(c, stmt, e);

@@ -137,9 +137,11 @@ describe("the router", function()
   end)
 
   it("decides about WebSockets at once", function()
-    router.socket{ path = "/ws", roles = { "agent" }, open = function(ctx) return { slug = ctx.slug } end }
+    local slug
+    router.socket{ path = "/ws", roles = { "agent" }, open = function(ctx) slug = ctx.slug return {} end }
     local function upgrade(path, query) return router.upgrade{ method = "GET", path = path, query = query or "", headers = {}, remote = "x" } end
-    assert.equal("acme", upgrade("/ws").slug)
+    assert.is_function(upgrade("/ws").on_open)
+    assert.equal("acme", slug)
     assert.equal(404, select(2, upgrade("/other")).status)
     assert.equal(403, select(2, upgrade("/ws", "tenantId=other")).status)
     user.role = "admin"
