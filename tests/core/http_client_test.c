@@ -265,7 +265,7 @@ static void ends_early(bool tls) {
     server.held = NULL;
     forget(&s);
 
-    fetched(&p, &s, (struct http_fetch_opts){.timeout_ms = 100}, "/hold");
+    fetched(&p, &s, (struct http_fetch_opts){.timeout_ms = 1000}, "/hold");
     assert_int_equal(s.code, ERR_TIMEOUT);
     assert_int_equal(s.done, 1);
     assert_true(until_held(&p));
