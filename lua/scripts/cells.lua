@@ -200,6 +200,12 @@ function cells.drop(call, run)
   entry.cell:send("drop", call)
 end
 
+-- A problem out of the place where a checking cell ended, if it had come to one.
+local function ended_at(page, why)
+  local known = page.file ~= nil and page.file ~= ""
+  return { file = known and page.file or nil, line = known and page.line or nil, text = "the check " .. why .. (known and " here" or "") }
+end
+
 --- Checks a bundle in a cell of its own, which is ended afterwards.
 --- @return table|nil  what CHECKED says, or nil, err
 function cells.check(bytes)
@@ -214,7 +220,7 @@ function cells.check(bytes)
       entry.ended = true
       why_ended, page_ended = why, page
       entry.versions.new:give(nil, { code = "invalid", text = "the cell " .. why })
-      entry.checking:give(nil, { problems = { { file = page.file, line = page.line, text = "the check " .. why .. " here" } } })
+      entry.checking:give(nil, { problems = { ended_at(page, why) } })
     end,
   }
   if not spawned then return nil, err end
@@ -243,7 +249,7 @@ function cells.check(bytes)
     return { problems = { { file = file, line = tonumber(line), text = text or err.text } } }
   end
   if why_ended and page_ended then
-    return { problems = { { file = page_ended.file, line = page_ended.line, text = "the check " .. why_ended } } }
+    return { problems = { ended_at(page_ended, why_ended) } }
   end
   return nil, err or { code = "invalid", text = "the bundle could not be checked" }
 end
