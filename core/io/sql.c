@@ -49,7 +49,7 @@ static void job_deliver(struct sql_pool *p, struct sql_job *j) {
     if (p->seconds) metric_observe(p->seconds, (double)(uv_hrtime() - j->queued_ns) / 1e9);
     if (j->kind == SQL_JOB_BEGIN) {
         if (e == NULL && p->closing) { /* its seat ends without asking */
-            err_set(&j->error.e, ERR_CLOSED, "sql: closed");
+            err_set(&j->error.e, ERR_CLOSED, "the SQL pool is closed");
             e = &j->error;
         }
         struct sql_lease *lease = j->lease;
@@ -76,7 +76,7 @@ static void deliver(struct sql_pool *p) {
 
 /* With the lock. */
 static void job_fail(struct sql_pool *p, struct sql_job *j, int code, const char *text) {
-    err_set(&j->error.e, code, "sql: %s", text);
+    err_set(&j->error.e, code, "%s", text);
     sql_job_done(p, j);
 }
 
@@ -113,7 +113,7 @@ static void refuse(struct sql_pool *p, struct sql_job *j, int code, const char *
 static void submit(struct sql_pool *p, struct sql_job *j) {
     uv_mutex_lock(&p->lock);
     if (p->stop) {
-        job_fail(p, j, ERR_CLOSED, "closed");
+        job_fail(p, j, ERR_CLOSED, "the SQL pool is closed");
     } else if (p->queue.len >= p->opts.queue_limit) {
         job_fail(p, j, ERR_LIMIT, "too many statements wait; try again in a moment");
     } else {
@@ -128,7 +128,7 @@ static void submit_leased(struct sql_pool *p, struct sql_job *j) {
     struct sql_lease *lease = j->lease;
     uv_mutex_lock(&p->lock);
     if (lease->seat == NULL || p->stop) {
-        job_fail(p, j, ERR_CLOSED, "closed");
+        job_fail(p, j, ERR_CLOSED, "the SQL pool is closed");
     } else if (j->kind == SQL_JOB_RUN && lease->jobs.len >= p->opts.queue_limit) {
         job_fail(p, j, ERR_LIMIT, "too many statements wait in this transaction");
     } else {
@@ -239,7 +239,7 @@ static void on_wake(uv_async_t *async) {
     if (!over || uv_is_closing((uv_handle_t *)&p->wake)) return;
     for (int i = 0; i < p->opts.connections; i++) uv_thread_join(&p->seats[i].thread);
     for (struct sql_lease *l = p->leases; l; l = l->next)
-        while ((j = sql_jobs_pop(&l->jobs)) != NULL) refuse(p, j, ERR_CANCELLED, "closed");
+        while ((j = sql_jobs_pop(&l->jobs)) != NULL) refuse(p, j, ERR_CANCELLED, "the SQL pool is closed");
     uv_close((uv_handle_t *)&p->wake, on_handle_closed);
     uv_close((uv_handle_t *)&p->sweep, on_handle_closed);
 }
@@ -268,10 +268,9 @@ static void library_begin(void) {
 }
 
 int sql_pool_open(struct sql_pool **out, uv_loop_t *loop, const struct sql_opts *o, struct metrics *m, struct err *e) {
-    if (o->socket == NULL && o->host == NULL)
-        return err_set(e, ERR_INVALID, "sql: neither a socket nor a host is given");
+    if (o->socket == NULL && o->host == NULL) return err_set(e, ERR_INVALID, "neither a socket nor a host is given");
     if (o->connections < 0 || o->connections > 256 || o->queue_limit < 0 || o->statement_timeout_ms < 0)
-        return err_set(e, ERR_INVALID, "sql: connections, queue limit or timeout make no sense");
+        return err_set(e, ERR_INVALID, "connections, queue limit or timeout make no sense");
     uv_once(&library_once, library_begin); /* before there are threads */
 
     struct sql_pool *p = mem_alloc(sizeof *p);
@@ -316,7 +315,7 @@ void sql_pool_close(struct sql_pool *p, void (*closed)(void *arg), void *arg) {
     uv_timer_stop(&p->sweep);
     uv_mutex_lock(&p->lock);
     p->stop = true;
-    while ((j = sql_jobs_pop(&p->queue)) != NULL) job_fail(p, j, ERR_CANCELLED, "closed");
+    while ((j = sql_jobs_pop(&p->queue)) != NULL) job_fail(p, j, ERR_CANCELLED, "the SQL pool is closed");
     uv_cond_broadcast(&p->work);
     uv_cond_broadcast(&p->stopping);
     for (int i = 0; i < p->opts.connections; i++) uv_cond_signal(&p->seats[i].leased_work);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHED = 64, CONNECT_TIMEOUT_S = 5, GRACE_S = 2, PACKET_MAX = 64 * 1024 * 1024 };
+enum { CACHED = 64, CONNECT_TIMEOUT_S = 5, GRACE_S = 2, PACKET_MAX = 64 * 1024 * 1024, NO_DATABASE_SELECTED = 1046 };
 static const char NO_SCHEMA[] = "information_schema";
 
 struct prepared {
@@ -155,7 +155,7 @@ close:
 
 static int choose(struct sql_conn *c, const char *schema, struct sql_error *e) {
     if (strcmp(c->schema, schema) == 0) return 0;
-    if (strlen(schema) >= sizeof c->schema) return err_set(&e->e, ERR_INVALID, "sql: the schema's name is too long");
+    if (strlen(schema) >= sizeof c->schema) return err_set(&e->e, ERR_INVALID, "the schema's name is too long");
     c->schema[0] = '\0'; /* unknown until it has worked */
     if (mysql_select_db(&c->mysql, schema)) return conn_failed(c, e);
     snprintf(c->schema, sizeof c->schema, "%s", schema);
@@ -196,38 +196,38 @@ static int stmt_failed(struct sql_conn *c, MYSQL_STMT *stmt, struct sql_error *e
     return failed(c, mysql_stmt_errno(stmt), mysql_stmt_error(stmt), e);
 }
 
+static int prepare_new(struct sql_conn *c, const char *schema, const struct sql_statement *s, MYSQL_STMT **out,
+                       struct sql_error *e) {
+    int rc = choose(c, schema, e);
+    if (rc < 0) return rc;
+    MYSQL_STMT *stmt = mysql_stmt_init(&c->mysql);
+    if (stmt == NULL) abort();
+    if (mysql_stmt_prepare(stmt, s->text, s->len)) {
+        rc = stmt_failed(c, stmt, e);
+        mysql_stmt_close(stmt);
+        return rc;
+    }
+    *out = stmt;
+    return 0;
+}
+
 static int prepare(struct sql_conn *c, const struct sql_statement *s, struct prepared **out, struct sql_error *e) {
     const char *schema = s->schema ? s->schema : NO_SCHEMA;
     uint64_t hash = hash_of(schema, s->text, s->len);
     struct prepared *p = find(c, schema, s, hash);
-    int rc;
 
     if (p == NULL) {
-        rc = choose(c, schema, e);
+        MYSQL_STMT *stmt;
+        int rc = prepare_new(c, schema, s, &stmt, e);
+        if (rc < 0 && e->number == NO_DATABASE_SELECTED) {
+            /* DROP DATABASE takes the selection of the connection that runs it; it may have been made again since. */
+            c->schema[0] = '\0';
+            *e = (struct sql_error){0};
+            rc = prepare_new(c, schema, s, &stmt, e);
+        }
         if (rc < 0) return rc;
         p = place(c);
-        p->stmt = mysql_stmt_init(&c->mysql);
-        if (p->stmt == NULL) abort();
-        if (mysql_stmt_prepare(p->stmt, s->text, s->len) && mysql_stmt_errno(p->stmt) == ER_NO_DB_ERROR) {
-            /* The schema was dropped, and perhaps made anew, behind our back: it is selected once more. */
-            c->schema[0] = '\0';
-            rc = choose(c, schema, e);
-            if (rc < 0) {
-                forget(p);
-                return rc;
-            }
-            mysql_stmt_close(p->stmt);
-            p->stmt = mysql_stmt_init(&c->mysql);
-            if (p->stmt == NULL) abort();
-            mysql_stmt_prepare(p->stmt, s->text, s->len);
-        }
-        if (mysql_stmt_errno(p->stmt)) {
-            MYSQL_STMT *stmt = p->stmt;
-            p->stmt = NULL; /* not to be closed with the connection, its error is still to be read */
-            rc = stmt_failed(c, stmt, e);
-            mysql_stmt_close(stmt);
-            return rc;
-        }
+        p->stmt = stmt;
         p->schema = mem_strdup(schema);
         p->text = mem_dup(s->text, s->len);
         p->len = s->len;
@@ -295,7 +295,7 @@ int sql_conn_run(struct sql_conn *c, const struct sql_statement *s, struct sql_r
         rows->result = (struct sql_result){0};
     }
     if (rc == ERR_CLOSED && *started && uv_hrtime() - began >= (uint64_t)c->timeout_ms * 1000000)
-        rc = err_set(&e->e, ERR_TIMEOUT, "sql: no answer in %d ms; the connection was given up", c->timeout_ms);
+        rc = err_set(&e->e, ERR_TIMEOUT, "no answer in %d ms; the connection was given up", c->timeout_ms);
     return rc;
 }
 

@@ -81,7 +81,7 @@ bool sql_error_is_lost(unsigned number) {
 
 int sql_error_set(struct sql_error *e, unsigned number, const char *text) {
     e->number = number < 2000 || number >= 3000 ? number : 0; /* 2xxx are the client library's */
-    return err_set(&e->e, code_of(number), "sql: %s", text);
+    return err_set(&e->e, code_of(number), "%s", text);
 }
 
 /* Behind white space and comments; what a comment with a ! holds is no comment to the server. */

@@ -23,7 +23,7 @@ int sql_bind(MYSQL *mysql, MYSQL_STMT *stmt, const struct sql_value *params, int
     unsigned long wanted = mysql_stmt_param_count(stmt);
     e->number = 0;
     if (wanted != (unsigned long)count)
-        return err_set(&e->e, ERR_INVALID, "sql: the statement has %lu parameters, %d are given", wanted, count);
+        return err_set(&e->e, ERR_INVALID, "the statement has %lu parameters, %d are given", wanted, count);
     if (count == 0) return 0;
 
     MYSQL_BIND *binds = arena_alloc(scratch, (size_t)count * sizeof *binds);
@@ -122,8 +122,7 @@ static int take_cell(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const MYSQ
     switch (out->type) {
     case SQL_INT:
         if ((f->flags & UNSIGNED_FLAG) && cell->integer < 0)
-            return err_set(&e->e, ERR_INVALID, "sql: column %s holds an integer above %lld", f->name,
-                           (long long)INT64_MAX);
+            return err_set(&e->e, ERR_INVALID, "column %s holds an integer above %lld", f->name, (long long)INT64_MAX);
         out->integer = cell->integer;
         return 0;
     case SQL_DOUBLE:
@@ -163,7 +162,7 @@ static int fetch_all(MYSQL *mysql, MYSQL_STMT *stmt, const MYSQL_FIELD *fields, 
         for (unsigned i = 0; i < columns; i++) {
             bytes += sizeof *row + (type_of(&fields[i]) == SQL_TEXT && !cells[i].is_null ? cells[i].len : 0);
             if (bytes > RESULT_MAX) {
-                rc = err_set(&e->e, ERR_LIMIT, "sql: the result is larger than %zu MiB", RESULT_MAX >> 20);
+                rc = err_set(&e->e, ERR_LIMIT, "the result is larger than %zu MiB", RESULT_MAX >> 20);
                 goto free_values;
             }
             rc = take_cell(mysql, stmt, i, &fields[i], &cells[i], &row[i], &rows->arena, e);

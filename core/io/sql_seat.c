@@ -92,7 +92,7 @@ static void run_plain(struct sql_seat *s, struct sql_job *j) {
     if (!sql_conn_in_transaction(s->conn)) return;
     /* A procedure may have begun one. It must not go on under the next tenant's statements. */
     sql_conn_close(s->conn);
-    if (rc == 0) err_set(&j->error.e, ERR_INVALID, "sql: the statement began a transaction, which was rolled back");
+    if (rc == 0) err_set(&j->error.e, ERR_INVALID, "the statement began a transaction, which was rolled back");
 }
 
 static void run_begin(struct sql_seat *s, struct sql_job *j) {
@@ -110,11 +110,11 @@ static void run_in_lease(struct sql_seat *s, struct sql_job *j) {
     }
     int rc = sql_conn_run(s->conn, &j->statement, &j->rows, &started, &j->error);
     if (!sql_conn_is_open(s->conn))
-        err_set(&lease->broken.e, ERR_CLOSED, "sql: the transaction's connection was lost");
+        err_set(&lease->broken.e, ERR_CLOSED, "the transaction's connection was lost");
     else if (rc == ERR_BUSY) /* a deadlock has ended the transaction: the next statement would be on its own */
         lease->broken = j->error;
     else if (rc == 0 && !sql_conn_in_transaction(s->conn))
-        err_set(&lease->broken.e, ERR_INVALID, "sql: a statement ended the transaction by itself (as DDL does)");
+        err_set(&lease->broken.e, ERR_INVALID, "a statement ended the transaction by itself (as DDL does)");
 }
 
 static void run_end(struct sql_seat *s, struct sql_job *j) {
@@ -126,7 +126,7 @@ static void run_end(struct sql_seat *s, struct sql_job *j) {
         if (!commit)
             j->error = (struct sql_error){0};
         else if (j->error.e.code == ERR_CLOSED)
-            err_set(&j->error.e, ERR_CLOSED, "sql: the connection was lost in the commit, which may have happened");
+            err_set(&j->error.e, ERR_CLOSED, "the connection was lost in the commit, which may have happened");
     }
     if (wanted && !commit) j->error = lease->broken;
 }

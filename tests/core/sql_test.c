@@ -340,6 +340,21 @@ TEST(a_cached_statement_follows_its_table) {
     close_pool();
 }
 
+TEST(a_schema_dropped_and_made_again_is_found_by_the_connection_that_did_it) {
+    fresh_schema();
+    open_pool(1);
+    must("CREATE TABLE a (x INT)");
+    must("DROP DATABASE t");
+    CHECK(ask("SELECT * FROM a").code < 0);
+    CHECK_INT(0, ask_with(NULL, NULL, "CREATE DATABASE t", NULL, 0).code);
+    must("CREATE TABLE a (x INT)");
+    must("DROP DATABASE t");
+    world_mysql_do("CREATE DATABASE t"); /* by another, so this one has lost its selection and does not know */
+    must("CREATE TABLE a (x INT)");
+    must("SELECT * FROM a");
+    close_pool();
+}
+
 TEST(more_statements_than_the_cache_holds_are_closed_at_the_server) {
     char text[64], want[16];
     fresh_schema();
@@ -782,6 +797,7 @@ int main(void) {
         RUN(what_would_change_the_connection_for_the_next_is_refused),
         RUN(a_statement_without_schema_does_not_see_the_tenant_before_it),
         RUN(a_cached_statement_follows_its_table),
+        RUN(a_schema_dropped_and_made_again_is_found_by_the_connection_that_did_it),
         RUN(more_statements_than_the_cache_holds_are_closed_at_the_server),
         RUN(two_hundred_tenants_over_eight_connections_see_only_their_own_rows),
         RUN(five_thousand_waiting_statements_are_all_answered_and_more_than_the_limit_refused),
