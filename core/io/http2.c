@@ -194,6 +194,7 @@ static ssize_t read_reply(nghttp2_session *session, int32_t stream_id, uint8_t *
     (void)arg;
     if (n) memcpy(out, r->reply.data + r->reply_at, n);
     r->reply_at += n;
+    r->deadline_ms = clock_mono_ms() + (uint64_t)http_times.stall;
     if (n == left) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return (ssize_t)n;
 }
@@ -227,7 +228,8 @@ void http2_reply(struct http_request *r, int status, const struct http_field *fi
         nv[count++] = field(low, fields->value);
     }
     r->handling = false; /* replied: nobody is to be told when the stream closes */
-    r->deadline_ms = 0;
+    r->replied = true;
+    r->deadline_ms = clock_mono_ms() + (uint64_t)http_times.stall; /* for the peer to make room for it */
     if (!no_body) buf_add(&r->reply, body, len);
     if (nghttp2_submit_response(h->session, r->stream_id, nv, count, no_body ? NULL : &data) != 0)
         nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
@@ -255,7 +257,11 @@ void http2_tick(struct http_conn *c, uint64_t now_ms) {
     h->inside = true; /* the list must not change under the loop */
     for (struct http_request *r = h->requests, *next; r; r = next) {
         next = r->next;
-        if (r->deadline_ms == 0 || now_ms < r->deadline_ms || r->refused) continue;
+        if (r->deadline_ms == 0 || now_ms < r->deadline_ms) continue;
+        if (r->replied) {
+            nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_CANCEL);
+            continue;
+        }
         refuse(r, 408, "the request was not complete within the limit of 30 seconds");
         answer_refused(r);
     }

@@ -78,6 +78,7 @@ struct http_request {
     const char *refused_why;
     struct buf reply;
     size_t reply_at;
+    bool replied;
     struct http_request *next, *prev;
 };
 

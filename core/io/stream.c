@@ -201,6 +201,7 @@ static void take(struct stream *s) {
             return;
         }
         if (!s->finishing) s->events->on_data(s->arg, chunk, (size_t)n);
+        if (s->ssl == NULL && n < READ_CHUNK) return; /* the socket is empty; if not, the poll comes back */
     }
 }
 
