@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHED = 64, CONNECT_TIMEOUT_S = 5, GRACE_S = 2, PACKET_MAX = 64 * 1024 * 1024, NO_DATABASE_SELECTED = 1046 };
+enum { CACHED = 64, CONNECT_TIMEOUT_S = 5, GRACE_S = 2, PACKET_MAX = 64 * 1024 * 1024 };
 static const char NO_SCHEMA[] = "information_schema";
 
 struct prepared {
@@ -219,7 +219,7 @@ static int prepare(struct sql_conn *c, const struct sql_statement *s, struct pre
     if (p == NULL) {
         MYSQL_STMT *stmt;
         int rc = prepare_new(c, schema, s, &stmt, e);
-        if (rc < 0 && e->number == NO_DATABASE_SELECTED) {
+        if (rc < 0 && e->number == ER_NO_DB_ERROR) {
             /* DROP DATABASE takes the selection of the connection that runs it; it may have been made again since. */
             c->schema[0] = '\0';
             *e = (struct sql_error){0};
