@@ -6,6 +6,7 @@
 ---         loading(step)                             +1 and -1 around a file's own code
 ---         state(fn)                                 which function runs: for positions in errors
 ---         verb(name, ...) -> ok, value              waits for the host's answer
+---         return_line(path)                         of the file's own last return statement
 ---         raise(text [, verb])   lint(fn) -> list of { line=, name= }   thread() -> this run
 --- verbs   list of names
 local core, verbs = ...
@@ -79,7 +80,13 @@ local function load(path)
   local ok, result = pcall(chunk)
   core.loading(-1)
   mine[path] = nil
-  if not ok then error(result, 0) end
+  if not ok then
+    -- `return flow.define{...}` is a tail call: what it raises does not know its line.
+    if type(result) == "string" and not match(result, "^[%w_%./%-]+:%d+: ") then
+      result = path .. ":" .. core.return_line(path) .. ": " .. result
+    end
+    error(result, 0)
+  end
   if loaded[path] == nil then -- another run may have been faster
     if result == nil then result = true end
     loaded[path] = result

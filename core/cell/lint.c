@@ -30,6 +30,7 @@ static int long_bracket(const struct reader *r) {
 static void skip_long(struct reader *r, int level, struct word *w) {
     r->at += level + 2;
     w->at = r->at;
+    w->plain = true; /* but for a first newline, which no name has */
     for (; r->at < r->end; r->at++) {
         if (*r->at == '\n') r->line++;
         if (*r->at != ']') continue;
@@ -176,4 +177,15 @@ int lint_tail_call(const char *source, size_t len, int first, int last, const ch
     struct finding f = {.method = method};
     walk(source, len, first, last, &f);
     return f.count == 1 ? f.line : 0;
+}
+
+int lint_file_return(const char *source, size_t len) {
+    struct reader r = {.at = source, .end = source + len, .line = 1};
+    int depth = 0, line = 1;
+
+    for (struct word w = next(&r); w.kind != END; w = next(&r)) {
+        depth += opens(w) ? 1 : closes(w) ? -1 : 0;
+        if (depth == 0 && is(w, "return")) line = w.line;
+    }
+    return line;
 }

@@ -9,3 +9,5 @@ typedef void (*lint_found_cb)(void *ud, int line, const char *text, size_t len);
 void lint_returns(const char *source, size_t len, int first, int last, lint_found_cb found, void *ud);
 /* The line of the only `return x:method` of that function, else 0: a tail call leaves no frame to tell where it stood. */
 int lint_tail_call(const char *source, size_t len, int first, int last, const char *method);
+/* The line of the file's own last return statement, else 1: what `return f()` raises has left no frame either. */
+int lint_file_return(const char *source, size_t len);

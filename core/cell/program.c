@@ -162,6 +162,15 @@ static int core_lint(lua_State *L) {
     return 1;
 }
 
+static int core_return_line(lua_State *L) {
+    size_t len;
+    const char *path = luaL_checklstring(L, 1, &len);
+    struct bundle_file f;
+
+    lua_pushinteger(L, program_file(this_program(L), path, len, &f) ? lint_file_return(f.data, f.len) : 1);
+    return 1;
+}
+
 /* -- opening --------------------------------------------------------------------------------------------------------- */
 
 static void add_function(lua_State *L, struct program *p, const char *name, lua_CFunction f) {
@@ -206,6 +215,7 @@ static int open_program(lua_State *L) {
     add_function(L, p, "verb", core_verb);
     add_function(L, p, "thread", core_thread);
     add_function(L, p, "lint", core_lint);
+    add_function(L, p, "return_line", core_return_line);
     push_verbs(L, p);
     lua_call(L, 2, 3);
     p->check_bundle = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests that play the master and a worker: a real zygote, and cells of it. */
+#pragma once
+#include "base/buf.h"
+#include "base/clock.h"
+#include "script/bundle.h"
+#include "script/message.h"
+#include "script/value.h"
+#include "script/zygote.h"
+#include "test.h"
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 30000 };
+
+struct zygote {
+    pid_t pid;
+    int master, worker; /* our ends */
+};
+struct cell {
+    int fd, pidfd;
+    pid_t pid;
+    uint32_t weak;
+    const struct cell_page *page;
+};
+
+__attribute__((unused)) static void send_with_fd(int to, const void *bytes, size_t len, int fd) {
+    struct iovec io = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+    char space[CMSG_SPACE(sizeof(int))] = {0};
+    struct msghdr h = {.msg_iov = &io, .msg_iovlen = 1};
+    if (fd >= 0) {
+        h.msg_control = space;
+        h.msg_controllen = sizeof space;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    assert_int_equal(sendmsg(to, &h, MSG_NOSIGNAL), len);
+}
+
+/* A worker's control socket of the zygote. */
+__attribute__((unused)) static int add_worker(struct zygote *z, int number) {
+    struct zygote_message m = {.type = ZYGOTE_WORKER, .value = number};
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    send_with_fd(z->master, &m, sizeof m, pair[1]);
+    close(pair[1]);
+    return pair[0];
+}
+
+/* args: options of parley-cell, ending with NULL. */
+__attribute__((unused)) static struct zygote start_zygote(const char *const *args) {
+    struct zygote z;
+    int pair[2];
+    char path[512];
+    const char *argv[24] = {"parley-cell"};
+    char *empty[] = {NULL};
+
+    if (!getenv("PARLEY_BIN")) fail_msg("PARLEY_BIN is not set");
+    snprintf(path, sizeof path, "%s/parley-cell", getenv("PARLEY_BIN"));
+    for (int i = 0; args && args[i] && i < 20; i++) argv[i + 1] = args[i];
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    z.pid = fork();
+    if (z.pid == 0) {
+        int high = fcntl(pair[1], F_DUPFD, 50);
+        dup2(high, 3);
+        close(high);
+        execve(path, (char **)(uintptr_t)argv, empty);
+        perror(path);
+        _exit(1);
+    }
+    close(pair[1]);
+    z.master = pair[0];
+    z.worker = add_worker(&z, 1);
+    return z;
+}
+
+__attribute__((unused)) static bool readable(int fd, int ms) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, ms) > 0;
+}
+
+/* The next message on a control socket, with its fds. */
+__attribute__((unused)) static struct zygote_message zygote_hear(int control, int fds[3]) {
+    struct zygote_message m = {0};
+    struct iovec io = {.iov_base = &m, .iov_len = sizeof m};
+    char space[CMSG_SPACE(3 * sizeof(int))];
+    struct msghdr h = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+    fds[0] = fds[1] = fds[2] = -1;
+    if (!readable(control, PATIENCE_MS)) fail_msg("the zygote says nothing");
+    assert_int_equal(recvmsg(control, &h, MSG_CMSG_CLOEXEC), sizeof m);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    if (c) memcpy(fds, CMSG_DATA(c), 3 * sizeof(int));
+    return m;
+}
+
+__attribute__((unused)) static void zygote_say(int control, enum zygote_type type, uint32_t id) {
+    struct zygote_message m = {.type = type, .id = id};
+    assert_int_equal(send(control, &m, sizeof m, MSG_NOSIGNAL), sizeof m);
+}
+
+__attribute__((unused)) static struct cell spawn_cell(int control, uint32_t id) {
+    int fds[3];
+    struct cell c = {0};
+    zygote_say(control, ZYGOTE_SPAWN, id);
+    struct zygote_message m = zygote_hear(control, fds);
+    if (m.type != ZYGOTE_SPAWNED) fail_msg("no cell: %s, walls missing %u", strerror(m.value), m.weak);
+    CHECK_INT(id, m.id);
+    CHECK_INT(0, m.value);
+    c.fd = fds[0];
+    c.pidfd = fds[1];
+    c.pid = m.pid;
+    c.weak = m.weak;
+    c.page = mmap(NULL, sizeof *c.page, PROT_READ, MAP_SHARED, fds[2], 0);
+    CHECK(c.page != MAP_FAILED);
+    close(fds[2]);
+    return c;
+}
+
+__attribute__((unused)) static void close_cell(struct cell *c) {
+    close(c->fd);
+    close(c->pidfd);
+    munmap((void *)(uintptr_t)c->page, sizeof *c->page);
+}
+
+/* Ends it as the master does; it must go by itself and well. */
+__attribute__((unused)) static void stop_zygote(struct zygote *z) {
+    int status = 0;
+    close(z->worker);
+    close(z->master);
+    waitpid(z->pid, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* -- messages -------------------------------------------------------------------------------------------------------- */
+
+__attribute__((unused)) static void say(struct cell *c, struct buf *b) {
+    assert_int_equal(send(c->fd, b->data, b->len, MSG_NOSIGNAL), b->len);
+    buf_free(b);
+}
+
+__attribute__((unused)) static void add_str(struct buf *b, const char *text) {
+    message_str(b, text, strlen(text));
+}
+
+/* A bundle of (path, text) pairs, sorted by the caller and ending with NULL, in a sealed memory file. */
+__attribute__((unused)) static int bundle_fd(const char *const *files) {
+    struct buf b = {0};
+    struct err e = {0};
+    bundle_begin(&b);
+    for (; *files; files += 2)
+        if (bundle_add(&b, files[0], strlen(files[0]), files[1], strlen(files[1]), &e) < 0) fail_msg("%s", e.text);
+    int fd = memfd_create("bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(write(fd, b.data, b.len), b.len);
+    CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0);
+    buf_free(&b);
+    return fd;
+}
+
+/* The next message of the cell; its bytes stay until the next one. */
+__attribute__((unused)) static struct message hear(struct cell *c) {
+    static char bytes[MESSAGE_MAX];
+    struct message m;
+    if (!readable(c->fd, PATIENCE_MS)) fail_msg("the cell says nothing");
+    ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
+    if (n <= 0) fail_msg("the cell is gone");
+    CHECK(message_read(&m, bytes, (size_t)n));
+    return m;
+}
+
+/* The value that comes next in m as Lua writes it ({a = 1, "x"}), from a static buffer. */
+__attribute__((unused)) static const char *shown(struct message *m) {
+    static lua_State *L;
+    static char text[MESSAGE_MAX];
+    static const char source[] =
+        "local function show(v) if type(v) == 'string' then return v end if type(v) ~= 'table' then return tostring(v) "
+        "end\n"
+        "local keys, out = {}, {} for k in pairs(v) do keys[#keys + 1] = k end\n"
+        "table.sort(keys, function(a, b) if type(a) == type(b) then return a < b end return type(a) == 'number' end)\n"
+        "for i, k in ipairs(keys) do out[i] = (type(k) == 'number' and '' or tostring(k) .. '=') .. show(v[k]) end\n"
+        "return '{' .. table.concat(out, ' ') .. '}' end return show(...)";
+    size_t len;
+    const char *value = message_get_any(m, &len);
+    if (!value) return "(nothing)";
+    if (!L) {
+        L = luaL_newstate();
+        int luaopen_base(lua_State *), luaopen_table(lua_State *), luaopen_string(lua_State *);
+        lua_pushcfunction(L, luaopen_base), lua_call(L, 0, 0);
+        lua_pushcfunction(L, luaopen_table), lua_pushstring(L, "table"), lua_call(L, 1, 0);
+        lua_pushcfunction(L, luaopen_string), lua_pushstring(L, "string"), lua_call(L, 1, 0);
+    }
+    lua_settop(L, 0);
+    CHECK(luaL_loadstring(L, source) == 0);
+    CHECK(value_unpack(L, value, value + len, NULL));
+    if (lua_pcall(L, 1, 1, 0) != 0) fail_msg("%s", lua_tostring(L, -1));
+    snprintf(text, sizeof text, "%s", lua_tostring(L, -1));
+    return text;
+}
+
+/* The next message as one line: "next c1 1 menu {x=1}". */
+__attribute__((unused)) static const char *heard(struct cell *c) {
+    static struct buf line;
+    struct message m = hear(c);
+    buf_clear(&line);
+    buf_add_str(&line, m.type == MESSAGE_LOADED    ? "loaded"
+                       : m.type == MESSAGE_CHECKED ? "checked"
+                       : m.type == MESSAGE_VERB    ? "verb"
+                       : m.type == MESSAGE_NEXT    ? "next"
+                       : m.type == MESSAGE_FAILED  ? "failed"
+                       : m.type == MESSAGE_PONG    ? "pong"
+                                                   : "?");
+    while (m.at < m.end && !m.bad) buf_printf(&line, " %s", shown(&m));
+    CHECK(!m.bad);
+    return line.data;
+}
+
+__attribute__((unused)) static void load(struct cell *c, const char *version, const char *const *files) {
+    struct buf b = {0};
+    int fd = bundle_fd(files);
+    message_begin(&b, MESSAGE_LOAD);
+    add_str(&b, version);
+    send_with_fd(c->fd, b.data, b.len, fd);
+    close(fd);
+    buf_free(&b);
+}
+
+/* names: separated by spaces. */
+__attribute__((unused)) static void offer_verbs(struct cell *c, const char *names) {
+    struct buf b = {0};
+    int n = 0;
+    message_begin(&b, MESSAGE_VERBS);
+    message_open(&b);
+    while (*names) {
+        size_t len = strcspn(names, " ");
+        message_int(&b, ++n);
+        message_open(&b);
+        message_str(&b, "name", 4);
+        message_str(&b, names, len);
+        message_shut(&b);
+        names += len + (names[len] == ' ');
+    }
+    message_shut(&b);
+    say(c, &b);
+}
+
+/* data and info: Lua source of a table, or NULL for an empty one. */
+__attribute__((unused)) static void add_lua(struct buf *b, const char *table) {
+    lua_State *L = luaL_newstate();
+    char source[4096];
+    snprintf(source, sizeof source, "return %s", table ? table : "{}");
+    if (luaL_loadstring(L, source) || lua_pcall(L, 0, 1, 0)) fail_msg("%s", lua_tostring(L, -1));
+    CHECK_INT(0, value_pack(L, -1, b, MESSAGE_MAX, NULL));
+    lua_close(L);
+}
+
+__attribute__((unused)) static void run(struct cell *c, const char *call, const char *version, const char *file,
+                                        const char *state, int visit, const char *data, const char *info) {
+    struct buf b = {0};
+    message_begin(&b, MESSAGE_RUN);
+    add_str(&b, call);
+    add_str(&b, version);
+    add_str(&b, file);
+    add_str(&b, state);
+    message_int(&b, visit);
+    add_lua(&b, data);
+    add_lua(&b, info);
+    say(c, &b);
+}
+
+__attribute__((unused)) static void answer(struct cell *c, const char *call, int visit, int n, bool ok,
+                                           const char *value) {
+    struct buf b = {0};
+    message_begin(&b, MESSAGE_ANSWER);
+    add_str(&b, call);
+    message_int(&b, visit);
+    message_int(&b, n);
+    message_bool(&b, ok);
+    add_lua(&b, value);
+    say(c, &b);
+}
+
+__attribute__((unused)) static void limit(struct cell *c, const char *call, int slice, int invocation, int all) {
+    struct buf b = {0};
+    message_begin(&b, MESSAGE_LIMIT);
+    add_str(&b, call);
+    message_int(&b, slice);
+    message_int(&b, invocation);
+    message_int(&b, all);
+    say(c, &b);
+}
+
+__attribute__((unused)) static void say_one(struct cell *c, enum message_type type, const char *text) {
+    struct buf b = {0};
+    message_begin(&b, type);
+    add_str(&b, text);
+    say(c, &b);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A real zygote, and the test as master and worker. */
+#include "cells.h"
+#include <sched.h>
+
+static const char *const options[] = {NULL};
+#ifdef PARLEY_SANITIZED
+enum { NOT_BUILT = WALL_RLIMIT };
+#else
+enum { NOT_BUILT = 0 };
+#endif
+
+/* A line of /proc/PID/status, without its name. */
+static const char *status_of(pid_t pid, const char *name) {
+    static char line[512];
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *f = fopen(path, "r");
+    if (!f) return NULL;
+    while (fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0) {
+            fclose(f);
+            line[strcspn(line, "\n")] = '\0';
+            return line + strlen(name);
+        }
+    fclose(f);
+    return NULL;
+}
+
+static bool gone(const struct cell *c) { /* within patience */
+    return readable(c->pidfd, PATIENCE_MS);
+}
+
+static void expect_end(struct zygote *z, uint32_t id, int status) {
+    int fds[3];
+    struct zygote_message m = zygote_hear(z->worker, fds);
+    CHECK_INT(ZYGOTE_ENDED, m.type);
+    CHECK_INT(id, m.id);
+    CHECK_INT(status, m.value);
+}
+
+static void ping(struct cell *c) {
+    say_one(c, MESSAGE_PING, "x");
+    CHECK_STR("pong x", heard(c));
+}
+
+TEST(a_cell_is_spawned_answers_and_is_killed) {
+    struct zygote z = start_zygote(options);
+    struct cell c = spawn_cell(z.worker, 7);
+    ping(&c);
+    zygote_say(z.worker, ZYGOTE_KILL, 7);
+    expect_end(&z, 7, SIGKILL);
+    CHECK(gone(&c));
+    close_cell(&c);
+    stop_zygote(&z);
+}
+
+TEST(the_walls_stand) {
+    struct zygote z = start_zygote(options);
+    struct cell c = spawn_cell(z.worker, 1), d = spawn_cell(z.worker, 2);
+    ping(&c);
+    unsigned uid = 0, other = 0;
+    if (geteuid() == 0) {
+        CHECK_INT(NOT_BUILT, c.weak);
+        CHECK(sscanf(status_of(c.pid, "Uid:"), "%u", &uid) == 1 && uid >= 900000);
+        CHECK(sscanf(status_of(d.pid, "Uid:"), "%u", &other) == 1 && other >= 900000 && other != uid);
+        CHECK(strstr(status_of(c.pid, "Uid:"), "\t0") == NULL && strstr(status_of(c.pid, "Gid:"), "\t0") == NULL);
+        CHECK(strstr(status_of(c.pid, "CapEff:"), "0000000000000000"));
+    }
+    CHECK_INT(2, atoi(status_of(c.pid, "Seccomp:")));
+    CHECK_INT(1, atoi(status_of(c.pid, "NoNewPrivs:")));
+    CHECK_INT(1, atoi(status_of(c.pid, "Threads:")));
+    CHECK_INT(c.pid, getpgid(c.pid));
+    char ours[128] = "", theirs[128] = "", path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/net", c.pid);
+    CHECK(readlink("/proc/self/ns/net", ours, sizeof ours - 1) > 0);
+    if (readlink(path, theirs, sizeof theirs - 1) > 0) CHECK(strcmp(ours, theirs) != 0);
+#ifndef PARLEY_SANITIZED
+    int count = 0; /* nothing but its socket */
+    for (int fd = 0; fd < 64; fd++) {
+        char target[256] = "";
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", c.pid, fd);
+        if (readlink(path, target, sizeof target - 1) <= 0) continue;
+        count++;
+        if (strncmp(target, "socket:", 7) != 0) fail_msg("fd %d is %s", fd, target);
+    }
+    CHECK_INT(1, count);
+#endif
+    close_cell(&c);
+    close_cell(&d);
+    stop_zygote(&z);
+}
+
+TEST(a_cell_ends_when_its_socket_closes) {
+    struct zygote z = start_zygote(options);
+    struct cell c = spawn_cell(z.worker, 3);
+    close(c.fd);
+    expect_end(&z, 3, 0);
+    c.fd = dup(c.pidfd);
+    close_cell(&c);
+    stop_zygote(&z);
+}
+
+TEST(a_workers_cells_end_with_its_control_socket_and_others_stay) {
+    struct zygote z = start_zygote(options);
+    int second = add_worker(&z, 2);
+    struct cell a = spawn_cell(z.worker, 1), b = spawn_cell(second, 1), c = spawn_cell(second, 2);
+    close(second);
+    CHECK(gone(&b));
+    CHECK(gone(&c));
+    ping(&a);
+    close_cell(&a);
+    close_cell(&b);
+    close_cell(&c);
+    stop_zygote(&z);
+}
+
+TEST(everything_ends_with_the_master) {
+    struct zygote z = start_zygote(options);
+    struct cell a = spawn_cell(z.worker, 1);
+    stop_zygote(&z);
+    CHECK(gone(&a));
+    close_cell(&a);
+}
+
+TEST(cells_die_with_a_zygote_that_is_killed) {
+    struct zygote z = start_zygote(options);
+    struct cell a = spawn_cell(z.worker, 1), b = spawn_cell(z.worker, 2);
+    ping(&a);
+    kill(z.pid, SIGKILL);
+    CHECK(gone(&a));
+    CHECK(gone(&b));
+    waitpid(z.pid, NULL, 0);
+    close(z.worker);
+    close(z.master);
+    close_cell(&a);
+    close_cell(&b);
+}
+
+TEST(a_worker_cannot_touch_the_cells_of_another) {
+    struct zygote z = start_zygote(options);
+    int second = add_worker(&z, 2);
+    struct cell a = spawn_cell(z.worker, 1), b = spawn_cell(second, 2);
+    zygote_say(second, ZYGOTE_KILL, 1);
+    zygote_say(second, ZYGOTE_KILL, 2);
+    CHECK(gone(&b));
+    ping(&a);
+    close(second);
+    close_cell(&a);
+    close_cell(&b);
+    stop_zygote(&z);
+}
+
+static char state_of(pid_t pid) {
+    const char *s = status_of(pid, "State:");
+    return s ? s[1] : 0;
+}
+
+static bool becomes(pid_t pid, char state) {
+    for (int i = 0; i < PATIENCE_MS; i++) {
+        if (state_of(pid) == state) return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+TEST(a_cell_is_stopped_goes_on_and_is_made_idle) {
+    struct zygote z = start_zygote(options);
+    struct cell c = spawn_cell(z.worker, 1);
+    zygote_say(z.worker, ZYGOTE_STOP, 1);
+    CHECK(becomes(c.pid, 'T'));
+    zygote_say(z.worker, ZYGOTE_CONT, 1);
+    CHECK(becomes(c.pid, 'S'));
+    zygote_say(z.worker, ZYGOTE_IDLE, 1);
+    for (int i = 0; i < PATIENCE_MS && sched_getscheduler(c.pid) != SCHED_IDLE; i++) usleep(1000);
+    CHECK_INT(SCHED_IDLE, sched_getscheduler(c.pid));
+    ping(&c);
+    close_cell(&c);
+    stop_zygote(&z);
+}
+
+TEST(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else) {
+    struct zygote z = start_zygote(options);
+    int second = add_worker(&z, 2);
+    struct cell a = spawn_cell(z.worker, 1);
+    char byte;
+    CHECK_INT(3, send(second, "xyz", 3, MSG_NOSIGNAL));
+    CHECK(readable(second, PATIENCE_MS));
+    CHECK_INT(0, recv(second, &byte, 1, 0));
+    zygote_say(z.worker, 999, 1);
+    zygote_say(z.worker, ZYGOTE_KILL, 12345);
+    CHECK_INT(3, send(z.master, "xyz", 3, MSG_NOSIGNAL));
+    ping(&a);
+    struct cell b = spawn_cell(z.worker, 2);
+    ping(&b);
+    close(second);
+    close_cell(&a);
+    close_cell(&b);
+    stop_zygote(&z);
+}
+
+TEST(two_hundred_cells_come_and_go) {
+    enum { MANY = 200 };
+    struct zygote z = start_zygote(options);
+    static struct cell cells[MANY];
+    uint64_t start = clock_mono_us();
+    for (int i = 0; i < MANY; i++) cells[i] = spawn_cell(z.worker, (uint32_t)i);
+    print_message("%.0f us per spawn\n", (double)(clock_mono_us() - start) / MANY);
+    for (int i = 0; i < MANY; i++) ping(&cells[i]);
+    for (int i = 0; i < MANY; i++) zygote_say(z.worker, ZYGOTE_KILL, (uint32_t)i);
+    for (int i = 0; i < MANY; i++) {
+        int fds[3];
+        CHECK_INT(ZYGOTE_ENDED, zygote_hear(z.worker, fds).type);
+    }
+    for (int i = 0; i < MANY; i++) close_cell(&cells[i]);
+    stop_zygote(&z);
+}
+
+TEST(wrong_options_are_refused) {
+    static const char *const bad[][3] = {{"--soft-mb", "0", NULL},
+                                         {"--soft-mb", "x", NULL},
+                                         {"--nonsense", NULL, NULL},
+                                         {"--share-percent", "101", NULL},
+                                         {"--hard-mb", "1", NULL}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int status, null = open("/dev/null", O_WRONLY);
+        char path[512];
+        snprintf(path, sizeof path, "%s/parley-cell", getenv("PARLEY_BIN"));
+        pid_t pid = fork();
+        if (pid == 0) {
+            dup2(null, 2);
+            execl(path, "parley-cell", bad[i][0], bad[i][1], (char *)NULL);
+            _exit(1);
+        }
+        waitpid(pid, &status, 0);
+        CHECK_INT(2, WEXITSTATUS(status));
+        close(null);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        RUN(a_cell_is_spawned_answers_and_is_killed),
+        RUN(the_walls_stand),
+        RUN(a_cell_ends_when_its_socket_closes),
+        RUN(a_workers_cells_end_with_its_control_socket_and_others_stay),
+        RUN(everything_ends_with_the_master),
+        RUN(cells_die_with_a_zygote_that_is_killed),
+        RUN(a_worker_cannot_touch_the_cells_of_another),
+        RUN(a_cell_is_stopped_goes_on_and_is_made_idle),
+        RUN(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else),
+        RUN(two_hundred_cells_come_and_go),
+        RUN(wrong_options_are_refused),
+    };
+    return RUN_ALL(tests);
+}
