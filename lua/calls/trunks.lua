@@ -84,11 +84,11 @@ end
 function trunks.provision(slot, trunk)
   local id = trunks.endpoint(trunk)
   local ok = put(slot, "aor", id, trunk.host and { contact = ("sip:%s:%d"):format(trunk.host, trunk.port) } or { max_contacts = "0" })
-  -- Never changed, only made anew: Asterisk gives an endpoint that is changed the caller id "unknown" for all its calls.
-  telephony.request(slot, "DELETE", "/asterisk/config/dynamic/res_pjsip/endpoint/" .. id)
   ok = put(slot, "endpoint", id, {
     context = "parley-in", disallow = "all", allow = "ulaw,alaw", aors = id, direct_media = "no", transport = "transport-udp",
     rtp_symmetric = "yes", dtmf_mode = "rfc4733", rtp_timeout = "60",
+    -- Said each time: an endpoint that is changed without it gives all its calls the caller id "unknown".
+    callerid = "",
   }) and ok
   local n = 0
   for match in (trunk.match or ""):gmatch("[^,%s]+") do
