@@ -18,10 +18,10 @@ class Refused(Exception):
 
 
 def settings(root):
-    """{name: value} of var/parley.env, overridden by the environment."""
+    """{name: value} of var/parley.env (PARLEY_VAR: of another folder than var), overridden by the environment."""
     found = {}
     try:
-        for line in (Path(root) / "var/parley.env").read_text().splitlines():
+        for line in (Path(os.environ.get("PARLEY_VAR") or Path(root) / "var") / "parley.env").read_text().splitlines():
             name, equals, value = line.removeprefix("export ").partition("=")
             if equals and name.startswith("PARLEY_"):
                 found[name] = value.strip("'\"")
