@@ -48,7 +48,9 @@ lua_State *vm_lua(struct vm *vm) {
     return vm->L;
 }
 
-const char *vm_root(const struct vm *vm) { return vm->root; }
+const char *vm_root(const struct vm *vm) {
+    return vm->root;
+}
 
 /* -- tasks ------------------------------------------------------------------------------------------------ */
 

@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 50, NODES_MAX = 64 };
+enum { BEAT_MS = 50, NODES_MAX = 64, LINGER_MS = 500 };
 
 static struct worker {
     uv_loop_t loop;
@@ -72,11 +72,20 @@ static void close_servers(int grace_ms) {
     on_server_closed(NULL);
 }
 
+/* What was said to Redis has gone out, and the successors' sound has taken over from ours. */
+static void on_lingered(uv_timer_t *t) {
+    (void)t;
+    close_servers((int)config_int(w.config, "http.grace_ms"));
+}
+
 static void on_drained(void *arg, int left) {
     (void)arg;
+    static uv_timer_t linger;
+
     log_info("worker.drained", "%d slots left to nobody", left);
     tell_master("drained\n");
-    close_servers((int)config_int(w.config, "http.grace_ms"));
+    uv_timer_init(&w.loop, &linger);
+    uv_timer_start(&linger, on_lingered, LINGER_MS, 0);
 }
 
 static void drain(void) {

@@ -27,7 +27,7 @@ enum {
     REPLACED_WAIT_MS = 500, /* it has accepted: how long its dialling in may take */
     READ_AGAIN_MS = 200,
     THEFT_FORGOTTEN_MS = 30000,
-    PROOF_MS = 400, /* an event to ourselves takes a few milliseconds */
+    PROOF_MS = 400,    /* an event to ourselves takes a few milliseconds */
     EARLY_MAX = 20000, /* events before on_slot_ready */
 };
 

@@ -34,7 +34,7 @@ struct fake_ari {
     int listing_fails;                /* so many GET channels get 500 */
     int listings;                     /* GET channels so far */
     int handshakes;
-    bool deaf;                        /* takes no proof: requests are answered, no event comes */
+    bool deaf; /* takes no proof: requests are answered, no event comes */
     /* Answers a request that is no listing; NULL or 0: 204. */
     int (*on_request)(struct fake_ari *f, struct fake_session *s, const char *method, const char *uri, json_t **body);
     void *arg;
@@ -130,7 +130,8 @@ static inline void fake_message(void *session, struct ws *ws, const char *data, 
         body = json_incref(f->bridges);
     } else if (strncmp(uri, "events/user/", 12) == 0) {
         if (!f->deaf)
-            fake_send(s, json_pack("{s:s, s:s, s:s}", "type", "ChannelUserevent", "eventname", "parley.proof", "application", s->app));
+            fake_send(s, json_pack("{s:s, s:s, s:s}", "type", "ChannelUserevent", "eventname", "parley.proof",
+                                   "application", s->app));
     } else if (strncmp(uri, "applications/", 13) == 0) {
         status = 200;
         body = json_pack("{s:s, s:[], s:[]}", "name", uri + 13, "channel_ids", "bridge_ids");

@@ -159,6 +159,8 @@ def every_source_names_its_licence(root):
             continue
         if path.suffix == ".cmake":
             continue  # a line or two of settings
+        if "escapes" in path.parts:  # attacks on the sandbox, byte for byte
+            continue
         if path.stat().st_size and head.count("SPDX-License-Identifier: Apache-2.0") != 1:
             yield f"{path.relative_to(root)}: has no line SPDX-License-Identifier: Apache-2.0 at its top"
 
@@ -175,7 +177,7 @@ def _run(command, root, what):
 
 def luacheck_is_clean(root):
     folders = [name for name in ("lua", "plugins", "tenants", "tests", "core") if (root / name).is_dir()]
-    yield from _run(["luacheck", "--quiet", "--no-color", *folders], root, "lua-check")
+    yield from _run(["luacheck", "--quiet", "--no-color", "--exclude-files", "tests/core/escapes/*", "--", *folders], root, "lua-check")
 
 
 def c_is_formatted(root):
