@@ -3,7 +3,7 @@
 --- It lives in the worker that owns its slot; everything here runs on that worker's loop.
 ---
 --- One task at a time waits for something to happen to a call (the running verb, or the fallback): call:await.
---- "gone" (the caller hung up) and "frozen" (the slot is given to another worker) end every wait.
+--- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
 local audit = require "audit"
 local clock = require "core.clock"
 local flow = require "flow"
@@ -14,7 +14,9 @@ local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
 local pii = require "lib.pii"
+local promise = require "lib.promise"
 local record = require "calls.record"
+local recordings = require "calls.recordings"
 local store = require "calls.store"
 local task = require "core.task"
 local telephony = require "core.telephony"
@@ -45,7 +47,7 @@ end
 --- What a successor needs, as JSON.
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "up", "failure", "dial" }
+  "outcome", "lead", "trace", "states", "node", "up", "failure", "dial", "flow_file" }
 
 function Call:head()
   local head = {}
@@ -74,6 +76,7 @@ end
 --- Writes to the record. While Redis is away the call goes on and is written whole when it is back.
 function Call:keep(fields, drop)
   if self.stale then return nil, { code = "stale", text = "another worker owns the call" } end
+  if self.removed then return true end
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
   if ok then return true end
   if err.code == "stale" then
@@ -94,15 +97,31 @@ function Call:keep(fields, drop)
 end
 
 function Call:keep_all()
-  local fields = { head = self:head(), digits = table.concat(self.digits) }
+  if self.removed or self.stale then return end
+  local fields = { head = self:head(), digits = self:digits_kept() }
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = entry end
   if record.write(self.tenant, self.slot, self.id, self.fence, fields) then self.unwritten = nil end
 end
 
+--- The keys as they may be written: those of a secret are not.
+function Call:digits_kept() return self.secret and "" or table.concat(self.digits) end
+
 function Call:keep_head() return self:keep{ head = self:head() } end
 
---- Changes the row, with an event of the change. Returns false when another worker owns the call.
-function Call:change(fields, event)
+--- Changes the row, with an event of the change, after the changes that were asked for before.
+--- Returns true; false when another worker owns the call; nil when the database is away.
+--- @param unless function|nil  asked when its turn has come: true and nothing is written
+function Call:change(fields, event, unless)
+  local before, mine = self.last_change, promise.new()
+  self.last_change = mine
+  if before then before:wait() end
+  local result = true
+  if not (unless and unless()) then result = self:write_change(fields, event) end
+  mine:give(true)
+  return result
+end
+
+function Call:write_change(fields, event)
   local ok, mine = pcall(audit.transaction, self.tenant, function(tx)
     if not store.update(tx, self.row_id, self.fence, fields) then return false end
     if event then
@@ -115,7 +134,6 @@ function Call:change(fields, event)
     return nil
   end
   if mine == false then
-    -- affected = 0 also when nothing changed; the fence itself decides
     log.warn("call.fenced", { call = self.id, fence = self.fence })
     self:lost()
   end
@@ -125,10 +143,11 @@ end
 
 -- events -------------------------------------------------------------------------------------------------------------------
 
---- Waits until one of kinds happens: kind, ... ; "timeout" after ms. "gone" and "frozen" always end it.
+--- Waits until one of kinds happens: kind, ... ; "timeout" after ms. "gone", "frozen" and "cut" always end it.
 function Call:await(kinds, ms)
   if self.frozen then return "frozen" end
-  if self.gone_why and not self.ending_waits then return "gone" end
+  if self.gone_why then return "gone" end
+  if self.cutting then return "cut" end
   local clock_over
   local result = { task.wait(function(resume)
     self.waiter = { kinds = kinds, resume = resume }
@@ -142,7 +161,7 @@ end
 --- Tells the waiting task. Returns whether it was waiting for this.
 function Call:happen(kind, ...)
   local waiter = self.waiter
-  if waiter and (waiter.kinds[kind] or kind == "gone" or kind == "frozen") then
+  if waiter and (waiter.kinds[kind] or kind == "gone" or kind == "frozen" or kind == "cut") then
     self.waiter = nil
     waiter.resume(kind, ...)
     return true
@@ -155,7 +174,7 @@ function Call:on_digit(digit)
   metrics.count("call_digits_total", nil, 1, "keys heard")
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.
-  self:keep{ digits = self.secret and "" or table.concat(self.digits) }
+  self:keep{ digits = self:digits_kept() }
   self:happen("digit", digit)
 end
 
@@ -178,7 +197,10 @@ function Call:answer()
   if self.up then return true end
   local status, body = self:request("POST", "/channels/" .. self.channel .. "/answer")
   if status ~= 204 then
-    if status == 404 then return nil, { code = "gone", text = "the caller has hung up" } end
+    if status == 404 then
+      self:on_gone("channel gone")
+      return nil, { code = "gone", text = "the caller has hung up" }
+    end
     return nil, { code = "failed", text = "the call could not be answered: " .. tostring(type(body) == "table" and (body.text or body.message) or status) }
   end
   self:answered()
@@ -198,16 +220,23 @@ function Call:sound(early)
   if not early then
     local ok, err = self:answer()
     if not ok then return nil, err end
+  elseif not self.up and not self.progressed then
+    -- Without it the caller's side hears its own ringing and not us.
+    self.progressed = true
+    self:request("POST", "/channels/" .. self.channel .. "/progress")
   end
   if self.leg then return self.leg end
   local leg, err = media.leg(self.slot, {
     id = self.id .. ".a", channel = self.channel, codec = "ulaw", on_media = function(...) self:on_media(...) end,
   })
   if not leg then
-    if err.code == "not_found" then return nil, { code = "gone", text = "the caller has hung up" } end
+    if err.code == "not_found" then
+      self:on_gone("channel gone")
+      return nil, { code = "gone", text = "the caller has hung up" }
+    end
     return nil, err
   end
-  if self.over or self.frozen then
+  if self.gone_why or self.frozen then
     leg:close(self.frozen)
     return nil, { code = "gone", text = "the call has ended" }
   end
@@ -218,8 +247,20 @@ end
 function Call:hangup(cause, by)
   self.hangup_by = self.hangup_by or by or "flow"
   self.cause_sent = cause or 16
-  local status, body = self:request("DELETE", ("/channels/%s?reason_code=%d"):format(self.channel, cause or 16))
+  local path = ("/channels/%s?reason_code=%d"):format(self.channel, self.cause_sent)
+  local status, body = self:request("DELETE", path)
   if status == 404 then self:on_gone("channel gone") end
+  if not self.hanging_up then
+    -- The request, or the word that it was done, may be lost: nobody is kept on a line with nothing on it.
+    self.hanging_up = true
+    task.spawn(function()
+      while true do
+        task.sleep(2000)
+        if self.gone_why or self.frozen then return end
+        if self:request("DELETE", path) == 404 then return self:on_gone("channel gone") end
+      end
+    end)
+  end
   return status ~= nil, body
 end
 
@@ -237,8 +278,9 @@ function Call:moved()
   if #self.states < 200 then self.states[#self.states + 1] = { state = self.state, at = clock.rfc3339(clock.wall_us()) } end
   audit.live(self.tenant, { name = "call.state", call = self.id, state = self.state })
   local state, visit = self.state, self.visit
-  task.spawn(function()
-    if self.visit == visit then self:change({ state = state }, { type = "call.state", data = { state = state } }) end
+  -- States that are left before their turn to be written has come are not worth a transaction each.
+  task.spawn(self.change, self, { state = state }, { type = "call.state", data = { state = state } }, function()
+    return self.visit ~= visit or self.removed or self.stale
   end)
 end
 
@@ -294,12 +336,24 @@ end
 --- Somebody asks for a human: whatever runs is left for the fallback.
 function Call:escalate()
   if self.over or self.gone_why then return nil, { code = "gone", text = "the call has ended" } end
-  if self.fallen then return nil, { code = "exists", text = "the call is at its fallback already" } end
+  if self.fallen or self.cutting then return nil, { code = "exists", text = "the call is at its fallback already" } end
+  if self.direction == "outbound" and not self.up then
+    return nil, { code = "exists", text = "the call has not been answered yet; POST /calls/{id}/hangup ends it" }
+  end
   flow.leave(self)
-  self.over = false
-  self:happen("frozen")  -- the running verb lets go without an answer
+  -- The running verb lets go first: a second party is hung up, a recording is closed.
+  self.cutting = true
+  self.visit = self.visit + 1  -- what was asked for by the state that is left is not begun any more
   if self.leg then self.leg:stop(0) end
-  self:fall("escalated")
+  self:happen("cut")
+  task.spawn(function()
+    local patience = clock.mono_ms() + 5000
+    while self.acting and clock.mono_ms() < patience do task.sleep(10) end
+    self.cutting = nil
+    if self.gone_why or self.frozen then return end
+    self.over = false
+    self:fall("escalated")
+  end)
   return true
 end
 
@@ -332,7 +386,8 @@ function Call:close()
   local answered = self.answered_us
   local status = answered and (self.status == "escalated" and "escalated" or "completed") or "failed"
   if not answered and not self.failure then
-    self.failure = self.direction == "outbound" and "the call was not answered" or "the caller hung up before the call was answered"
+    self.failure = self.direction == "outbound" and "the call was not answered"
+      or self.hangup_by == "caller" and "the caller hung up before the call was answered" or "the call was ended without being answered"
   end
   local outcome = self.outcome or (answered and "hangup" or "unanswered")
   self.status = status
@@ -352,6 +407,7 @@ function Call:close()
     wait = math.min(wait * 2, 5000)
     if self.stale then return end
   end
+  recordings.finish(self)
   record.remove(self.slot, self.id, self.fence)
   metrics.count("calls_ended_total", { status = status, direction = self.direction }, 1, "calls that ended")
   if self.on_removed then self.on_removed(self) end
@@ -364,18 +420,21 @@ function Call:freeze()
 end
 
 --- Another worker owns the call (or will): this copy is dropped without touching Asterisk or the record.
-function Call:lost()
+--- @param linger_ms number|nil  how long the sound goes on, until the successor's is there
+function Call:lost(linger_ms)
   if self.stale then return end
   self.stale = true
   self.frozen = true
   flow.leave(self)
   self:happen("frozen")
-  for _, other in pairs(self.legs) do other:leave() end
   if self.recorder then self.recorder:abandon() end
-  if self.leg then
-    self.leg:close(true)
+  for _, other in pairs(self.legs) do other:leave() end
+  local function let_go()
+    for _, other in pairs(self.legs) do other:let_go() end
+    if self.leg then self.leg:close(true) end
     self.leg = nil
   end
+  if linger_ms then timer.after(linger_ms, let_go) else let_go() end
   if self.on_removed then self.on_removed(self) end
 end
 

@@ -21,10 +21,15 @@ local task = require "core.task"
 local telephony = require "core.telephony"
 local tenants = require "tenants"
 local time = require "lib.time"
+local timer = require "core.timer"
 local transfer = require "calls.transfer"
 local trunks = require "calls.trunks"
 
 local driver = {}
+
+local LINGER_MS = 250         -- the sound of a call that was given away goes on so long
+local START_TRIES = 8         -- of a call whose row or record cannot be written, one each second
+local CALLER_MAX = 32         -- bytes of a caller's name for itself that is no phone number
 
 local by_id = {}        -- call id -> call
 local by_channel = {}   -- SIP channel id -> call, or a promise while it is being made
@@ -67,6 +72,18 @@ end
 
 function driver.find(id) return by_id[id] end
 
+--- When Redis comes back it may be empty: every call is written again.
+local function keep_watch()
+  local connected = true
+  timer.every(1000, function()
+    local now = redis.connected()
+    if now and not connected then
+      for _, call in pairs(by_id) do task.spawn(call.keep_all, call) end
+    end
+    connected = now
+  end)
+end
+
 local function new_id(slot_name)
   local node, number = slot_name:match("^(.-)%.(%d+)$")
   return ("c-%s-%s-%s"):format(node, number, crypto.b64url(crypto.random(15)):gsub("[-_]", "x"))
@@ -81,11 +98,11 @@ end
 -- new calls ------------------------------------------------------------------------------------------------------------------
 
 --- Chooses version and flow of a new call, and begins. Without a flow the operator's fallback answers.
-function driver.begin(call, flow_file)
+function driver.begin(call)
   local hash = scripts.live(call.tenant)
   local report = hash and scripts.report(call.tenant, hash)
-  local number = call.direction == "inbound" and call.to or call.from_number or call.to
-  call.file = flow_file or (report and rules.flow_for(report.bundle, number))
+  local number = call.direction == "inbound" and call.to or call.from or call.to
+  call.file = call.flow_file or (report and rules.flow_for(report.bundle, number))
   call.hash = hash
   local declared = report and call.file and report.flows[call.file]
   if not declared then
@@ -122,10 +139,11 @@ local function refuse(slot_name, channel, cause, why, detail)
 end
 
 --- A SIP channel without a record: a new call, or one whose start was lost.
-local function start_inbound(slot_name, channel)
+local function start_inbound(slot_name, channel, try)
   local known = by_channel[channel.id]
   if known then return end  -- StasisStart and the list meet: once is enough
-  by_channel[channel.id] = promise.new()
+  local making = promise.new()
+  by_channel[channel.id] = making
   local ok, err = pcall(function()
     local app_data = channel.dialplan and channel.dialplan.app_data or ""
     local endpoint = app_data:match("^[^,]*,([^,]*)")
@@ -137,7 +155,7 @@ local function start_inbound(slot_name, channel)
     end
     local at = telephony.slot(slot_name)
     if not at then by_channel[channel.id] = nil return end
-    local caller = channel.caller and channel.caller.number or ""
+    local caller = (channel.caller and channel.caller.number or ""):sub(1, CALLER_MAX)
     local from = trunks.parse(tenant, caller)
     local call = Call.new{
       id = new_id(slot_name), tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = channel.id, direction = "inbound",
@@ -160,11 +178,30 @@ local function start_inbound(slot_name, channel)
     call:keep_head()
     live.changed(tenant)
     metrics.count("calls_started_total", { direction = "inbound" }, 1, "calls that began")
+    if making.left then return call:on_gone(unpack(making.left)) end
     driver.begin(call)
   end)
   if not ok then
-    if type(by_channel[channel.id]) == "table" and by_channel[channel.id].give then by_channel[channel.id] = nil end
-    log.error("call.not_started", { slot = slot_name, channel = channel.id, text = tostring(err) })
+    if by_channel[channel.id] == making then by_channel[channel.id] = nil end
+    try = (try or 0) + 1
+    local again = not making.left and try < START_TRIES
+    log[again and "warn" or "error"]("call.not_started", { slot = slot_name, channel = channel.id, try = try, text = tostring(err) })
+    if making.left then return end
+    if not again then return telephony.request(slot_name, "DELETE", ("/channels/%s?reason_code=41"):format(channel.id)) end
+    task.sleep(1000)
+    if telephony.request(slot_name, "GET", "/channels/" .. channel.id) == 200 then return start_inbound(slot_name, channel, try) end
+  end
+end
+
+-- The ring's end is told by ChannelDestroyed; should that be lost, the channel is looked up.
+local function watch_ringing(call)
+  task.sleep(50000)
+  while by_id[call.id] == call and not call.up and not call.gone_why do
+    if telephony.request(call.slot, "GET", "/channels/" .. call.channel) == 404 then
+      call.hangup_by = call.hangup_by or "carrier"
+      return call:on_gone("not answered", 19)
+    end
+    task.sleep(5000)
   end
 end
 
@@ -181,7 +218,7 @@ function driver.place(tenant, given)
     from = trunks.caller_id(tenant), to = number and number.e164 or given.to, started_us = clock.wall_us(), trace = given.trace,
     campaign_id = given.campaign_id, created_by = given.created_by,
   }
-  call.other, call.from_number = call.to, call.from
+  call.other = call.to
   local inserted = insert_row(call, slot_of(slot_name).boot or "?")
   call.row_id = inserted.id
   enlist(call)
@@ -190,7 +227,7 @@ function driver.place(tenant, given)
   metrics.count("calls_started_total", { direction = "outbound" }, 1, "calls that began")
   task.spawn(function()
     local function fail(text, cause)
-      call.failure = text
+      call.failure, call.hangup_by = call.failure or text, call.hangup_by or "platform"
       call:on_gone("not reached", cause)
     end
     if not number or not number.possible then
@@ -207,12 +244,7 @@ function driver.place(tenant, given)
     if status ~= 200 then
       return fail("the call could not be dialled: " .. tostring(type(body) == "table" and (body.text or body.message) or status), 27)
     end
-    -- The ring's end is told by ChannelDestroyed; should that be lost, the channel is looked up.
-    task.sleep(50000)
-    while by_id[id] == call and not call.up and not call.gone_why do
-      if telephony.request(slot_name, "GET", "/channels/" .. call.channel) == 404 then return fail("the call was not answered", 19) end
-      task.sleep(5000)
-    end
+    watch_ringing(call)
   end)
   return id
 end
@@ -228,7 +260,7 @@ local function on_stasis_start(slot_name, event)
     local call = by_id[args[2] or ""]
     if call and not call.up then
       call:answered()
-      driver.begin(call, call.flow_file)
+      driver.begin(call)
     end
   else
     start_inbound(slot_name, channel)
@@ -240,7 +272,11 @@ local function on_left(event, why)
   local dial = transfer.dials[id]
   if dial then return dial:on_end(event.cause) end
   local call = by_channel[id]
-  if call and call.on_gone then call:on_gone(why, event.cause or call.cause) end
+  if call and call.on_gone then
+    call:on_gone(why, event.cause or call.cause)
+  elseif call then
+    call.left = { why, event.cause }  -- it is being made: it hears then
+  end
 end
 
 local handlers = {
@@ -251,8 +287,9 @@ local handlers = {
     if call and call.direction == "outbound" and not call.up and call.on_gone then
       local causes = { [17] = "the other side is busy", [19] = "nobody answered", [21] = "the other side rejected the call",
         [34] = "the carrier has no line free", [1] = "the carrier does not know the number" }
-      call.failure = causes[event.cause] or ("the call was not answered (cause %s)"):format(tostring(event.cause))
-      call.hangup_by = "carrier"
+      call.failure = call.failure or call.hangup_by and "the call was ended before it was answered"
+        or causes[event.cause] or ("the call was not answered (cause %s)"):format(tostring(event.cause))
+      call.hangup_by = call.hangup_by or "carrier"
     end
     on_left(event, "hung up")
   end,
@@ -291,13 +328,17 @@ local function take_up(slot, at, id, channels)
   local present = channels[call.channel]
   call.other = call.direction == "inbound" and call.from or call.to
   enlist(call)
-  store.take(call.tenant.db, call.row_id, call.fence)
   local kept = call:keep_head()
+  -- Whatever is written of the call carries the fence too, so a database that is away does not keep a call from going on.
+  task.spawn(function()
+    local ok, problem = pcall(store.take, call.tenant.db, call.row_id, call.fence)
+    if not ok then log.warn("call.row_not_taken", { call = id, text = tostring(problem) }) end
+  end)
   log.info("call.taken_up", { call = id, slot = slot.name, state = call.state, visit = call.visit, channel = present and present.state or "gone" })
   metrics.count("calls_taken_up_total", nil, 1, "calls taken up from another worker")
   task.spawn(function()
     if not present then
-      call.hangup_by = call.hangup_by or "caller"
+      call.hangup_by = call.hangup_by or (call.up or call.direction == "inbound") and "caller" or "carrier"
       if call.ending then
         call.gone_why = "gone meanwhile"
         call.ending = true
@@ -309,11 +350,12 @@ local function take_up(slot, at, id, channels)
       call:answered()
       return driver.begin(call)
     end
-    if call.direction == "outbound" and not call.up then return end  -- still ringing
+    if call.direction == "outbound" and not call.up then return watch_ringing(call) end
     -- Sound first: each millisecond without it is silence in somebody's ear.
     if call.up then call:sound() end
     if call.fallen then
       call.fallen_task = nil
+      if call.dial and call.dial.leg_id ~= call.id .. "-fallback" then call.dial = nil end  -- it was being left
       return call:fall(call.status == "escalated" and "escalated" or nil)
     end
     if call.visit == 0 then return driver.begin(call) end
@@ -350,12 +392,21 @@ local function on_ready(slot_name, first, predecessor, channels, bridges)
   end
   local ids, err = record.list(slot_name)
   if not ids then
-    log.error("slot.records_not_read", { slot = slot_name, text = err.text })
+    log.warn("slot.records_not_read", { slot = slot_name, text = err.text })
   else
+    local written = {}
+    for _, id in ipairs(ids) do written[id] = true end
+    for id, call in pairs(slot.calls) do
+      if not written[id] then task.spawn(call.keep_all, call) end  -- Redis came back empty
+    end
     for _, id in ipairs(ids) do
       if not by_id[id] then
         local ok, problem = pcall(take_up, slot, at, id, present)
-        if not ok then log.error("call.not_taken_up", { call = id, text = tostring(problem) }) end
+        if not ok then
+          log.error("call.not_taken_up", { call = id, text = tostring(problem) })
+          ids = nil  -- which channels are whose is not known then; the next look at the slot tries again
+          break
+        end
       end
     end
   end
@@ -390,7 +441,9 @@ local function on_lost(slot_name, why)
   end
   local calls = {}
   for _, call in pairs(slot.calls) do calls[#calls + 1] = call end
-  for _, call in ipairs(calls) do call:lost() end
+  slot.giving = nil
+  -- A planned hand-over is make-before-break: our sound ends when the successor's is there.
+  for _, call in ipairs(calls) do call:lost(why == "given" and LINGER_MS or nil) end
   log.info("slot.lost", { slot = slot_name, why = why, calls = #calls })
 end
 
@@ -404,7 +457,7 @@ function driver.flush(slot)
     end
     task.sleep(0)
     for _, call in pairs(slot.calls) do
-      if call.recorder then call.recorder:close(nil) end
+      if call.recorder then task.spawn(call.recorder.close, call.recorder, nil) end  -- its row may wait, the successor does not
       if not call.stale then call:keep_all() end
     end
     telephony.flushed(slot.name)
@@ -464,6 +517,7 @@ end
 
 --- Registers with the core. Called once at start, before the first event can come.
 function driver.start()
+  keep_watch()
   telephony.serve{ on_ready = on_ready, on_lost = on_lost, on_giving = on_giving, on_event = on_event }
   trunks.listen(function()
     local nodes = {}

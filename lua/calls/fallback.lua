@@ -29,7 +29,7 @@ function fallback.run(call, data)
   local act = verbs.table
   if data.say then
     local _, err = act.say(call, { data.say, {} }, {})
-    if err and (err.code == "gone" or err.code == "frozen") then return end
+    if err and (err.code == "gone" or err.code == "frozen" or err.code == "cut") then return end
   end
   if data.voicemail then
     act.record(call, { { seconds = 120, silence = 4, finish = "#", beep = true } }, { key = call.id .. ":fallback" })

@@ -12,6 +12,7 @@ local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
 local store = require "calls.store"
+local task = require "core.task"
 local time = require "lib.time"
 
 local recordings = {}
@@ -31,6 +32,36 @@ end
 
 local function wrapping_key(tenant) return crypto.derive(tenant.key, "recording-keys") end
 
+-- What a segment holds as far as it was written: milliseconds, chunks, bytes. For segments that nobody has closed.
+local function measure(segment)
+  local bytes = blob.get(segment.blob_key)
+  if not bytes then return 0, 0, 0 end
+  local seal_size = #crypto.seal(("\0"):rep(32), "", "", nonce(0))
+  local at, chunks, pcm = 1, 0, 0
+  while at + 4 <= #bytes do
+    local a, b, c, d = bytes:byte(at, at + 3)
+    local size = a + b * 256 + c * 65536 + d * 16777216
+    if at + 3 + size > #bytes or size < seal_size then break end
+    pcm, chunks, at = pcm + size - seal_size, chunks + 1, at + 4 + size
+  end
+  return math.floor(pcm / 32), chunks, at - 1
+end
+
+-- Milliseconds of all segments; those whose worker died are closed, but not the one that is being written.
+local function close_cut(db_name, recording_id, now, but)
+  local total = 0
+  for _, segment in ipairs(store.segments(db_name, recording_id)) do
+    local ms = segment.duration_ms
+    if segment.state == "open" and segment.blob_key ~= but then
+      local chunks, bytes
+      ms, chunks, bytes = measure(segment)
+      store.segment_cut(db_name, segment.blob_key, chunks, bytes, ms, now)
+    end
+    total = total + (ms or 0)
+  end
+  return total
+end
+
 --- Begins to record, or goes on with what a predecessor began under the same key.
 --- @param given table  kind, key (effect key), left (leg), right (leg or nil: what the left party hears)
 function recordings.open(call, given)
@@ -39,6 +70,7 @@ function recordings.open(call, given)
   local now = time.now()
   local segment_key = crypto.random(32)
   local row, blob_key
+  local before = 0
   local ok, problem = pcall(audit.transaction, tenant, function(tx)
     local inserted, err = store.recording_insert(tx, { public_id = public_id, call_id = call.row_id, kind = given.kind, effect_key = given.key, started_at = now })
     if inserted then
@@ -57,12 +89,12 @@ function recordings.open(call, given)
     log.error("recording.not_opened", { call = call.id, text = tostring(problem) })
     return nil, { code = "failed", text = "the recording could not be opened" }
   end
-  local before = 0
-  for _, segment in ipairs(store.segments(tenant.db, row.id)) do before = before + (segment.duration_ms or 0) / 1000 end
+  if row.state then before = close_cut(tenant.db, row.id, now, blob_key) / 1000 end
   local self = setmetatable({
     call = call, id = row.id, public_id = row.public_id, blob_key = blob_key, key = segment_key, chunk = 0, samples = 0, bytes = 0,
     segment = store.segment_number(tenant.db, blob_key), seconds_before = before,
   }, Recording)
+  if given.left ~= call.leg then return nil, { code = "gone", text = "the caller has hung up" } end
   local recorder, err = media.recorder{
     left = given.left, right = given.right or given.left, left_source = "says", right_source = given.right and "says" or "hears",
     on_audio = function(pcm, lost) self:write(pcm, lost) end,
@@ -101,6 +133,7 @@ end
 function Recording:close(reason)
   if self.closed then return end
   self.closed = true
+  self.call.recordings_closing = (self.call.recordings_closing or 0) + 1
   self.recorder:close(true)
   self:append("", true)
   if self.call.recorder == self then self.call.recorder = nil end
@@ -115,7 +148,30 @@ function Recording:close(reason)
     end
     return true
   end)
-  if not ok then log.error("recording.not_closed", { recording = self.public_id, text = tostring(err) }) end
+  if not ok then log.warn("recording.not_closed", { recording = self.public_id, text = tostring(err) }) end
+  self.call.recordings_closing = self.call.recordings_closing - 1
+end
+
+--- When a call ends: what a worker left open by dying, or could not close, is closed with what is there of it.
+function recordings.finish(call)
+  local patience = 250
+  while (call.recordings_closing or 0) > 0 and patience > 0 do
+    task.sleep(20)
+    patience = patience - 1
+  end
+  local ok, err = pcall(function()
+    for _, row in ipairs(store.recordings_open(call.tenant.db, call.row_id)) do
+      local now = time.now()
+      local duration_ms = close_cut(call.tenant.db, row.id, now)
+      audit.transaction(call.tenant, function(tx)
+        store.recording_close(tx, row.id, "stored", duration_ms, 0, nil, now)
+        audit.event(tx, { type = "recording.stored", subject = row.public_id, trace = call.trace,
+          data = { call = call.id, milliseconds = duration_ms, reason = "hangup" } })
+        return true
+      end)
+    end
+  end)
+  if not ok then log.warn("recording.not_closed", { call = call.id, text = tostring(err) }) end
 end
 
 --- The call is another worker's now: stop without a word in the database.

@@ -27,7 +27,7 @@ function store.by_public_id(db_name, public_id)
   return db.query(db_name, "SELECT " .. columns .. " FROM `call` WHERE public_id = ?", public_id)[1]
 end
 
---- Sets columns of a call. Returns whether the fence let it through.
+--- Sets columns of a call. Returns whether the fence let it through (also when they were so already).
 function store.update(tx, id, fence, fields)
   local names, values = {}, {}
   for name, value in pairs(fields) do
@@ -37,7 +37,10 @@ function store.update(tx, id, fence, fields)
   local n = #values
   values[n + 1], values[n + 2], values[n + 3] = fence, id, fence
   local result = db.run(tx, "UPDATE `call` SET " .. table.concat(names, ", ") .. ", fence = ? WHERE id = ? AND fence <= ?", unpack(values, 1, n + 3))
-  return result.affected > 0
+  if result.affected > 0 then return true end
+  -- Nothing changed, or it is not ours: the fence itself decides.
+  local row = db.run(tx, "SELECT fence FROM `call` WHERE id = ?", id)[1]
+  return row ~= nil and row.fence <= fence
 end
 
 --- A new owner takes the call in the row before it acts.
@@ -108,6 +111,16 @@ end
 function store.segment_close(tx, blob_key, chunks, bytes, duration_ms, at)
   return db.run(tx, [[UPDATE recording_segment SET state = 'stored', chunks = ?, bytes = ?, duration_ms = ?, ended_at = ? WHERE blob_key = ?]],
     chunks, bytes, duration_ms, at, blob_key)
+end
+
+function store.segment_cut(db_name, blob_key, chunks, bytes, duration_ms, at)
+  return db.query(db_name, [[UPDATE recording_segment SET state = 'stored', chunks = ?, bytes = ?, duration_ms = ?, ended_at = ?
+    WHERE blob_key = ? AND state = 'open']], chunks, bytes, duration_ms, at, blob_key)
+end
+
+--- Recordings of a call that nobody has ended: their worker died, or it could not open them.
+function store.recordings_open(db_name, call_id)
+  return db.query(db_name, "SELECT id, public_id FROM recording WHERE call_id = ? AND state = 'open'", call_id)
 end
 
 function store.recording_close(tx, id, state, duration_ms, bytes, failure, at)

@@ -44,7 +44,11 @@ end
 
 --- The call is another worker's now.
 function Dial:leave()
-  transfer.dials[self.channel] = nil
+  if transfer.dials[self.channel] == self then transfer.dials[self.channel] = nil end
+end
+
+--- And its sound ends.
+function Dial:let_go()
   if self.leg then self.leg:close(true) end
   self.leg = nil
 end
@@ -77,7 +81,7 @@ local function wait_for_answer(call, dial, timeout)
       return nil, { code = code, text = text }
     end
     local kind = call:await({ dial_answered = true, dial_ended = true }, math.max(1, ends - clock.mono_ms()))
-    if kind == "gone" or kind == "frozen" then return nil, { code = kind, text = kind } end
+    if kind == "gone" or kind == "frozen" or kind == "cut" then return nil, { code = kind, text = kind } end
     if kind == "timeout" then
       dial:end_dial()
       return nil, { code = "no_answer", text = "nobody answered" }
@@ -106,7 +110,7 @@ local function talk(call, dial, options, key)
   local kind
   repeat kind = dial.ended and "dial_ended" or call:await({ dial_ended = true }) until kind ~= "timeout"
   if recording then recording:close(kind ~= "frozen" and "hangup" or nil) end
-  if kind == "frozen" or kind == "gone" then return nil, { code = kind, text = kind } end
+  if kind == "frozen" or kind == "gone" or kind == "cut" then return nil, { code = kind, text = kind } end
   if call.leg then call.leg:unjoin(leg) end
   return "answered"
 end
@@ -127,6 +131,9 @@ function transfer.run(call, to, options, key, entry)
     elseif call.dial and call.dial.answered then
       result, err = nil, nil
       dial.over = true  -- they had talked and the other side has hung up meanwhile
+    elseif status == 404 and call.dial and call.dial.placed then
+      dial.ended = true
+      result, err = nil, { code = "no_answer", text = "nobody answered" }  -- it had rung and ended meanwhile: nobody is rung twice
     else
       result, err = dial_channel(call, dial, to, options.timeout or 30)
     end
@@ -134,6 +141,10 @@ function transfer.run(call, to, options, key, entry)
     call.dial = { leg_id = leg_id, answered = false }
     call:keep_head()
     result, err = dial_channel(call, dial, to, options.timeout or 30)
+  end
+  if result and not (call.dial and call.dial.placed) then
+    call.dial = { leg_id = leg_id, answered = false, placed = true }
+    call:keep_head()
   end
   if dial.over then
     result = "answered"

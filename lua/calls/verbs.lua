@@ -14,11 +14,17 @@ local transfer = require "calls.transfer"
 local verbs = { table = {} }
 local act = verbs.table
 
-local function left(kind) return nil, { code = kind, text = kind == "gone" and "the caller has hung up" or "the call moves to another worker" } end
+local reasons = { gone = "the caller has hung up", frozen = "the call moves to another worker", cut = "a human was asked for" }
+
+--- Does this end every wait? Then left(kind) is what the verb returns.
+local function is_left(kind) return reasons[kind] ~= nil end
+local function left(kind) return nil, { code = kind, text = reasons[kind] } end
 
 --- Plays audio to the caller. Returns "played" or "digit", or nil, err.
 local function play(call, audio, interrupt)
   if interrupt and #call.digits > 0 then return "digit" end
+  if not call.leg then return left("gone") end
+  if call.cutting then return left("cut") end
   call.next_play = call.next_play + 1
   local id = call.next_play
   local ok, err = call.leg:play(id, audio)
@@ -30,7 +36,7 @@ local function play(call, audio, interrupt)
     if kind == "digit" then
       if call.leg then call.leg:stop(id) end
       return "digit"
-    elseif kind == "gone" or kind == "frozen" then
+    elseif is_left(kind) then
       return left(kind)
     elseif kind == "timeout" or which == id then
       return "played"
@@ -93,7 +99,7 @@ end
 
 local function consume(call, count)
   for _ = 1, count do call:take_digit() end
-  call.consumed = { digits = table.concat(call.digits) }
+  call.consumed = function() return { digits = call:digits_kept() } end
 end
 
 --- Waits for keys: text | "" on silence | nil, err. The keys are taken only now, with the result.
@@ -104,7 +110,7 @@ local function collect(call, options, wanted)
     if complete then return used, text end
     if #text > 0 then wait_s = options.between or 3 end
     local kind = call:await({ digit = true }, wait_s * 1000)
-    if kind == "gone" or kind == "frozen" then return left(kind) end
+    if is_left(kind) then return left(kind) end
     if kind == "timeout" then return used, text end
   end
 end
@@ -139,7 +145,7 @@ function act.menu(call, args)
     if text ~= "" then
       consume(call, used)
       if options[text] ~= nil then return options[text] end
-      call:keep(call.consumed)
+      call:keep(call.consumed())
     end
   end
   return options.otherwise
@@ -151,7 +157,7 @@ function act.wait(call, args)
     local remaining = ends - clock.mono_ms()
     if remaining <= 0 then return true end
     local kind = call:await({}, remaining)
-    if kind == "gone" or kind == "frozen" then return left(kind) end
+    if is_left(kind) then return left(kind) end
   end
 end
 
@@ -188,8 +194,8 @@ function act.record(call, args, entry, n)
     else
       local next_look = quiet_since and math.min(over_at, quiet_since + options.silence * 1000) or over_at
       local kind, _, position = call:await({ digit = true, speech = true, quiet = true }, math.max(1, next_look - now))
-      if kind == "gone" or kind == "frozen" then
-        recording:close(kind == "gone" and "hangup" or nil)
+      if is_left(kind) then
+        recording:close(kind ~= "frozen" and "hangup" or nil)
         return left(kind)
       elseif kind == "speech" then
         quiet_since, spoken = nil, true
@@ -202,7 +208,7 @@ function act.record(call, args, entry, n)
       end
     end
   end
-  call.consumed = { digits = table.concat(call.digits) }
+  consume(call, 0)
   recording:close(reason)
   return { id = recording.public_id, seconds = recording:seconds(), reason = reason }
 end

@@ -14,6 +14,7 @@
 ---   failed(kind, text, file, line)   it cannot go on: the fallback is next
 --- An instance that is `over` (its call ended, or is another worker's) is not touched any more.
 local cells = require "scripts.cells"
+local clock = require "core.clock"
 local crypto = require "core.crypto"
 local gate = require "scripts.gate"
 local journal = require "flow.journal"
@@ -21,11 +22,13 @@ local json = require "core.json"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local scripts = require "scripts"
+local task = require "core.task"
 
 local flow = {}
 
 local STRIKES = 2
 local DATA_MAX = 16 * 1024
+local FAST_VISITS, SLOW_MS = 60, 100  -- so many states within a second, then each waits
 
 local function entry_name(instance, n) return ("j%d.%d"):format(instance.visit, n) end
 
@@ -46,31 +49,34 @@ end
 -- What comes back to the script, kept as it was given.
 local function finish(instance, visit, n, entry, ok, value)
   if instance.over or instance.visit ~= visit then return end
-  local small = instance.journal:finish(n, ok, value, #(entry.args or "") + 64)
+  local small = instance.journal:finish(n, ok, value, #json.encode(value == nil and "" or value) + 96)
   -- What the verb consumed (digits) goes in the same write: it is never consumed twice.
-  local fields = instance.consumed or {}
+  local fields = instance.consumed and instance.consumed() or {}
   instance.consumed = nil
   fields[entry_name(instance, n)] = entry.secret and { name = entry.name, args = entry.args, done = true, ok = true, value = "done" } or entry
   local kept, err = instance:keep(fields)
   if not kept and err.code == "stale" then return end  -- another worker has the call: it acts, not we
   if instance.over or instance.visit ~= visit then return end
   if not small then
-    return fail(instance, "journal", ("a state may use at most %d verbs; return the name of a state to begin anew"):format(journal.MAX_ENTRIES))
+    return fail(instance, "journal", ("the verbs of a state may give back at most %d KiB; return the name of a state to begin anew")
+      :format(journal.MAX_BYTES / 1024))
   end
   answer(instance, n, ok, value)
 end
 
 local function act(instance, n, name, args, entry)
   local visit = instance.visit
-  instance.acting = n
+  local acting = { n = n }
+  instance.acting = acting
   local ok, value, err = pcall(instance.verbs[name], instance, args, entry, n)
-  if instance.visit == visit then instance.acting = nil end
+  if instance.acting == acting then instance.acting = nil end
   if not ok then
     log.error("verb.failed", { call = instance.id, tenant = instance.tenant.slug, verb = name, text = tostring(value) })
     value, err = nil, { code = "internal", text = "something went wrong on our side" }
   end
-  -- The caller went away, or the call moved to another worker, while the verb waited: nobody is there to be answered.
-  if err and (err.code == "gone" or err.code == "frozen") and not instance.ending then return end
+  if instance.visit ~= visit then return end
+  -- The caller went away, the call moved to another worker, or a human was asked for: nobody is there to be answered.
+  if err and (err.code == "frozen" or err.code == "cut" or err.code == "gone" and not instance.ending) then return end
   if value == nil and err then
     log.info("verb.refused", { call = instance.id, verb = name, code = err.code, text = err.text })
     finish(instance, visit, n, entry, false, { code = err.code, text = err.text })
@@ -98,7 +104,7 @@ local function on_verb(instance, visit, n, name, args)
   elseif what == "full" then
     return fail(instance, "journal", ("a state may use at most %d verbs; return the name of a state to begin anew"):format(journal.MAX_ENTRIES))
   elseif what == "resume" then
-    if instance.acting == n then return end  -- it is being done; the answer goes to whoever runs the state then
+    if instance.acting and instance.acting.n == n then return end  -- it is being done; the answer goes to whoever runs the state then
     entry.resumed = true
   else
     local kept, err = instance:keep{ [entry_name(instance, n)] = entry }
@@ -119,6 +125,11 @@ local function on_next(instance, visit, state, data)
     instance.over = true
     cells.drop(instance.id, instance.run)
     return instance:finished()
+  end
+  -- Where `failed` ran (or there is none) and the call is still up, the fallback is next: nobody is left without an answer.
+  if instance.failing and type(state) ~= "string" then
+    local first = instance.first_failure or {}
+    return fail(instance, first[2] or "error", first[3] or instance.error_text, first[4] or nil, first[5] or nil)
   end
   if type(state) ~= "string" then
     cells.drop(instance.id, instance.run)
@@ -141,10 +152,10 @@ local function on_failed(instance, visit, kind, text, file, line)
   if kind == "error" and not instance.failing and not instance.ending then
     instance.failing = true
     instance.error_text = text
-    return flow.enter(instance, "failed", { instance.state, kind, text, file, line })
+    return flow.enter(instance, "failed", { instance.state, kind, text, file or false, line or false })
   end
   local first = instance.first_failure
-  if first and instance.failing then kind, text, file, line = unpack(first, 2, 5) end
+  if first and instance.failing then kind, text, file, line = first[2], first[3], first[4] or nil, first[5] or nil end
   fail(instance, kind, text, file, line)
 end
 
@@ -184,11 +195,19 @@ function flow.resume(instance)
   if err.code == "closed" then
     instance.lost_starts = (instance.lost_starts or 0) + 1
     if instance.lost_starts <= 3 then
-      require("core.task").sleep(100 * instance.lost_starts)
+      task.sleep(100 * instance.lost_starts)
       return flow.resume(instance)
     end
   end
   fail(instance, "cell", err.text)
+end
+
+-- A flow that runs from state to state without doing anything would keep worker, database and cell busy for nothing.
+local function slow_down(instance)
+  local now = clock.mono_ms()
+  if not instance.pace or now - instance.pace.since > 1000 then instance.pace = { since = now, count = 0 } end
+  instance.pace.count = instance.pace.count + 1
+  if instance.pace.count > FAST_VISITS then task.sleep(SLOW_MS) end
 end
 
 --- Enters a state: a new visit with an empty journal.
@@ -201,7 +220,9 @@ function flow.enter(instance, state, failure)
   instance.state = state
   instance.journal = journal.new()
   instance.acting = nil
-  instance.first_failure = failure
+  instance.first_failure = failure or instance.first_failure
+  slow_down(instance)
+  if instance.over then return end
   local kept, err = instance:keep({ head = instance:head() }, drop)
   if not kept and err.code == "stale" then return end
   instance:moved()

@@ -65,7 +65,7 @@ gate.verbs = {
       prompt = option.prompt, timeout = option.timeout,
       repeats = { type = "integer", min = 0, max = 5, default = 2, doc = "how often it asks again on silence or a wrong key" },
       otherwise = { type = "string", max = 64, doc = "the answer when no right key came" },
-    }, keys = "A key (0-9 * #) as field name, the answer as its value." } },
+    }, key_form = "^[0-9*#]$", keys = "A key (0-9 * #) as field name, in quotes, the answer as its value." } },
     resume = "continue", sound = true, result = "the value of the pressed key, else otherwise (nil unless given)",
     doc = "Says the prompt, waits for one key and returns what stands for it.",
     example = [[return call:menu{ prompt = "Press 1 for sales, 2 for support.", ["1"] = "sales", ["2"] = "support", otherwise = "human" }]],
@@ -185,11 +185,14 @@ local function check_fields(where, declaration, value)
   end
   for name, given in pairs(value) do
     if declaration.fields[name] == nil then
-      if not declaration.open then
+      local form = declaration.key_form
+      if not declaration.open or form and (type(name) ~= "string" or not name:match(form)) then
         local names = {}
         for known in pairs(declaration.fields) do names[#names + 1] = known end
         table.sort(names)
-        return nil, ("%s has no field '%s'; it takes %s"):format(where, tostring(name), table.concat(names, ", "))
+        local also = form and (", and keys as text, such as [\"%s\"]"):format(tostring(name):match("^%d$") or "1") or ""
+        return nil, ("%s has no field %s; it takes %s%s"):format(where, type(name) == "string" and "'" .. name .. "'" or tostring(name),
+          table.concat(names, ", "), also)
       end
       result[name] = given
     end
