@@ -71,7 +71,9 @@ __attribute__((unused)) static struct zygote start_zygote(const char *const *arg
 
     if (!getenv("PARLEY_BIN")) fail_msg("PARLEY_BIN is not set");
     snprintf(path, sizeof path, "%s/parley-cell", getenv("PARLEY_BIN"));
-    for (int i = 0; args && args[i] && i < 20; i++) argv[i + 1] = args[i];
+    int n = 1;
+    while (args && args[n - 1] && n < 20) argv[n] = args[n - 1], n++;
+    if (geteuid() != 0) argv[n] = "--weak"; /* only root can give each cell a user id of its own */
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     z.pid = fork();
     if (z.pid == 0) {
