@@ -2,6 +2,7 @@
 --- Trunks and numbers: whose call it is, and how Asterisk nodes are told of trunks.
 --- Tenant = (trunk, dialled number): both must agree. A trunk's endpoint on a node is "t<trunk id>"; nodes get their
 --- trunks over ARI's dynamic configuration, once per start of the node and again when a trunk is changed.
+local crypto = require "core.crypto"
 local log = require "core.log"
 local phone = require "core.phone"
 local redis = require "core.redis"
@@ -69,9 +70,10 @@ function trunks.parse(tenant, text)
   return phone.parse(text, tenant.region)
 end
 
+--- @param fields table  list of { attribute, value }, applied in that order: "disallow" before "allow"
 local function put(slot, kind, id, fields)
   local list = {}
-  for name, value in pairs(fields) do list[#list + 1] = { attribute = name, value = value } end
+  for i, field in ipairs(fields) do list[i] = { attribute = field[1], value = field[2] } end
   local status, body = telephony.request(slot, "PUT", ("/asterisk/config/dynamic/res_pjsip/%s/%s"):format(kind, id), { fields = list })
   if status ~= 200 then
     local text = type(body) == "table" and (body.text or body.message) or ""
@@ -83,12 +85,12 @@ end
 --- Makes one trunk on the slot's node. Endpoint before identify: an identify for a missing endpoint answers 401.
 function trunks.provision(slot, trunk)
   local id = trunks.endpoint(trunk)
-  local ok = put(slot, "aor", id, trunk.host and { contact = ("sip:%s:%d"):format(trunk.host, trunk.port) } or { max_contacts = "0" })
+  local ok = put(slot, "aor", id, { trunk.host and { "contact", ("sip:%s:%d"):format(trunk.host, trunk.port) } or { "max_contacts", "0" } })
   ok = put(slot, "endpoint", id, {
-    context = "parley-in", disallow = "all", allow = "ulaw,alaw", aors = id, direct_media = "no", transport = "transport-udp",
-    rtp_symmetric = "yes", dtmf_mode = "rfc4733", rtp_timeout = "60",
+    { "context", "parley-in" }, { "disallow", "all" }, { "allow", "ulaw,alaw" }, { "aors", id }, { "direct_media", "no" },
+    { "transport", "transport-udp" }, { "rtp_symmetric", "yes" }, { "dtmf_mode", "rfc4733" }, { "rtp_timeout", "60" },
     -- Said each time: an endpoint that is changed without it gives all its calls the caller id "unknown".
-    callerid = "",
+    { "callerid", "" },
   }) and ok
   local n = 0
   for match in (trunk.match or ""):gmatch("[^,%s]+") do
@@ -96,7 +98,7 @@ function trunks.provision(slot, trunk)
     local name = ("%s-%d"):format(id, n)
     -- An identify is never changed, only made anew; and holds one address each.
     telephony.request(slot, "DELETE", "/asterisk/config/dynamic/res_pjsip/identify/" .. name)
-    ok = put(slot, "identify", name, { endpoint = id, match = match }) and ok
+    ok = put(slot, "identify", name, { { "endpoint", id }, { "match", match } }) and ok
   end
   return ok
 end
@@ -126,16 +128,20 @@ end
 
 --- A trunk was added or changed: every node is told, by whoever owns a slot there.
 function trunks.changed(trunk)
-  redis.call("PUBLISH", rediskey("trunks"), tostring(trunk.id))
+  redis.call("PUBLISH", rediskey("trunks"), trunk.id .. " " .. crypto.hex(crypto.random(8)))
 end
 
 --- Listens for changes; node_slots() gives one owned slot for each node.
 function trunks.listen(node_slots)
-  redis.subscribe(rediskey("trunks"), function(id)
+  redis.subscribe(rediskey("trunks"), function(message)
     trunks.forget()
-    local trunk = store.trunk(tonumber(id))
+    local trunk = store.trunk(tonumber(message:match("^%d+")))
     if not trunk then return end
-    for _, slot in pairs(node_slots()) do trunks.provision(slot, trunk) end
+    for node, slot in pairs(node_slots()) do
+      -- One worker for each node: two that delete and make the same objects undo each other.
+      local mine = redis.call("SET", rediskey("trunk-change:", node, ":", message), "1", "NX", "EX", 60)
+      if mine and mine ~= redis.null then trunks.provision(slot, trunk) end
+    end
   end)
 end
 
