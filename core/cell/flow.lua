@@ -110,7 +110,10 @@ local owner = setmetatable({}, { __mode = "kv" }) -- call object -> the run it b
 local function answer(name, ok, value)
   if ok then return value end
   if type(value) ~= "table" then value = { code = "failed", text = tostring(value) } end
-  if value.raise then raise(name .. ": " .. tostring(value.text), name) end
+  if value.raise then
+    local text = tostring(value.text)
+    raise(sub(text, 1, #name + 2) == name .. ": " and text or name .. ": " .. text, name)
+  end
   return nil, value
 end
 
