@@ -3,6 +3,7 @@
 when a version is published, and when another tenant's script runs wild."""
 import asyncio
 import concurrent.futures
+import itertools
 import json
 import os
 import random
@@ -21,12 +22,16 @@ sys.path.insert(0, str(ROOT / "deploy"))
 from phone import Phone  # noqa: E402
 
 ACME = "127.0.0.2"
-EVIL = "127.0.0.3"
+EVIL = "127.0.0.13"
 GAP_MS = 10000  # ten times the aim of one second
 
 
+_numbers = itertools.count(random.randrange(100000))
+
+
 def new_caller():
-    return f"+1202555{random.randrange(10000):04d}"
+    """A number that no other call of this run has."""
+    return f"+120{next(_numbers) % 10 ** 8:08d}"
 
 
 def server():
