@@ -2,6 +2,7 @@
 """The stack that the tests of this folder talk to: their own, made by deploy/up in a temporary folder with ports of its own,
 and ended by deploy/down. With PARLEY_URL set, the one that is up already is used instead (and left as it is)."""
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -13,10 +14,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_ports(count):
+    """Ports free for TCP and UDP, above those the system gives to clients and those of the audio."""
+    found = []
+    first = random.randrange(61000, 64000)
+    for port in range(first, 65000):
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as s:
+                    s.bind(("127.0.0.1", port))
+            found.append(str(port))
+        except OSError:
+            continue
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports above 61000")
 
 
 def read_env(path):
@@ -40,8 +52,7 @@ def stack():
     (ROOT / "var").mkdir(exist_ok=True)
     given = {
         **os.environ, "PARLEY_VAR": str(var), "PARLEY_TEST_CALL": "0", "PARLEY_WORKERS": "2",
-        "PARLEY_HTTP_PORT": str(free_port()), "PARLEY_TLS_PORT": str(free_port()), "PARLEY_ARI_PORT": str(free_port()),
-        "PARLEY_REDIS_PORT": str(free_port()), "PARLEY_SIP_PORT": str(free_port(socket.SOCK_DGRAM)), "PARLEY_RTP_BASE": "40000",
+        **dict(zip((f"PARLEY_{name}_PORT" for name in ("HTTP", "TLS", "ARI", "REDIS", "SIP")), free_ports(5))), "PARLEY_RTP_BASE": "20000",
     }
     up = subprocess.run([ROOT / "deploy/up"], env=given, capture_output=True, text=True, timeout=600)
     if up.returncode != 0:
