@@ -7,11 +7,12 @@
 #include <uv.h>
 
 struct blob_store;
-typedef void (*blob_cb)(void *arg, const void *data, size_t len, const struct err *e);  /* e NULL: done */
+typedef void (*blob_cb)(void *arg, const void *data, size_t len, const struct err *e); /* e NULL: done */
 int blob_open(struct blob_store **out, uv_loop_t *loop, const char *directory, struct err *e);
 void blob_close(struct blob_store *b);
-void blob_put(struct blob_store *b, const char *key, const void *data, size_t len, blob_cb cb, void *arg);  /* copies */
+void blob_put(struct blob_store *b, const char *key, const void *data, size_t len, blob_cb cb, void *arg); /* copies */
 /* Appends to a file that grows (recording spool), in order per key, synced when sync is set. */
 void blob_append(struct blob_store *b, const char *key, const void *data, size_t len, int sync, blob_cb cb, void *arg);
-void blob_get(struct blob_store *b, const char *key, size_t limit, blob_cb cb, void *arg);  /* ERR_NOT_FOUND, ERR_LIMIT */
+void blob_get(struct blob_store *b, const char *key, size_t limit, blob_cb cb,
+              void *arg); /* ERR_NOT_FOUND, ERR_LIMIT */
 void blob_remove(struct blob_store *b, const char *key, blob_cb cb, void *arg);

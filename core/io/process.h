@@ -7,11 +7,11 @@
 #include <uv.h>
 
 struct process_opts {
-    const char *const *argv;   /* ends with NULL */
+    const char *const *argv; /* ends with NULL */
     const void *input;
     size_t input_len;
-    int timeout_ms;            /* 0: 10000; then SIGKILL and ERR_TIMEOUT */
-    size_t output_limit;       /* bytes of stdout; 0: 16 MiB; more: SIGKILL and ERR_LIMIT */
+    int timeout_ms;      /* 0: 10000; then SIGKILL and ERR_TIMEOUT */
+    size_t output_limit; /* bytes of stdout; 0: 16 MiB; more: SIGKILL and ERR_LIMIT */
     /* Exactly once. e->code 0 when it exited by itself (status = exit code, or 128 + signal). errors: first 4 KiB of stderr. */
     void (*on_done)(void *arg, int status, const char *out, size_t len, const char *errors, const struct err *e);
     void *arg;

@@ -6,7 +6,7 @@
 
 struct work_queue;
 struct work_queue *work_queue_new(uv_loop_t *loop, const char *name, int running_max, int waiting_max);
-void work_queue_free(struct work_queue *q);  /* only when idle */
-int work_queue_len(const struct work_queue *q);  /* waiting and running */
+void work_queue_free(struct work_queue *q);     /* only when idle */
+int work_queue_len(const struct work_queue *q); /* waiting and running */
 /* run(arg) on a pool thread, then done(arg) on the loop. */
 int work_submit(struct work_queue *q, void (*run)(void *arg), void (*done)(void *arg), void *arg, struct err *e);
