@@ -52,7 +52,11 @@ static bool namespaces(bool root) {
         if (!write_file("/proc/self/gid_map", map)) return false;
     }
     if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS) < 0) return false;
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return false;
+    /* What we mount must not be seen outside. In a chroot / is no mount point of its own; then it is /proc that counts, as
+     * nothing is mounted but over it. */
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 &&
+        (errno != EINVAL || mount(NULL, "/proc", NULL, MS_PRIVATE, NULL) < 0))
+        return false;
 #ifdef PARLEY_SANITIZED
     return true; /* the sanitizer's reports need the program's file and /proc */
 #else
