@@ -34,6 +34,8 @@ enum {
     RESTART_MIN_MS = 50,
     RESTART_MAX_MS = 5000,
     STOP_MS = 8000, /* then SIGKILL */
+    DEAD_MAX = 64,
+    DEAD_NEWS_MS = 10000,
 };
 
 struct child {
@@ -62,6 +64,11 @@ static struct master {
     uv_signal_t signals[3];
     bool stopping;
     uint64_t last_watch_ms;
+    struct {
+        char owner[64];
+        uint64_t at_ms;
+    } dead[DEAD_MAX]; /* a ring */
+    int next_dead;
     int rolling; /* index of the worker that is being restarted by SIGHUP, or -1 */
 } m;
 
@@ -256,10 +263,23 @@ static void child_say(struct child *c, const char *line) {
 
 static void roll_next(void);
 
+/* Who has died of late: workers that start learn it too, should nobody have been left to take their slots at once. */
+static void tell_of_dead(struct child *c) {
+    uint64_t now = clock_mono_ms();
+    char line[100];
+
+    for (int i = 0; i < DEAD_MAX; i++) {
+        if (m.dead[i].owner[0] == 0 || now - m.dead[i].at_ms > DEAD_NEWS_MS) continue;
+        snprintf(line, sizeof line, "dead %s\n", m.dead[i].owner);
+        child_say(c, line);
+    }
+}
+
 static void child_line(struct child *c, const char *line) {
     if (strcmp(line, "ready") == 0) {
         c->ready = true;
         log_info("worker.up", "worker %d pid %d", c->index, c->process.pid);
+        tell_of_dead(c);
         if (m.rolling == c->index) roll_next();
     }
 }
@@ -312,6 +332,9 @@ static void on_child_exit(uv_process_t *p, int64_t status, int signum) {
     snprintf(line, sizeof line, "dead %s\n", c->owner);
     for (int i = 0; i < m.count; i++)
         if (&m.children[i] != c) child_say(&m.children[i], line);
+    snprintf(m.dead[m.next_dead].owner, sizeof m.dead[0].owner, "%s", c->owner);
+    m.dead[m.next_dead].at_ms = clock_mono_ms();
+    m.next_dead = (m.next_dead + 1) % DEAD_MAX;
     c->running = c->ready = false;
     uv_close((uv_handle_t *)&c->process, NULL);
     uv_close((uv_handle_t *)&c->pipe, NULL);

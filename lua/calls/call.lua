@@ -130,7 +130,7 @@ function Call:write_change(fields, event)
     return true
   end)
   if not ok then
-    log.error("call.row_not_written", { call = self.id, text = tostring(mine) })
+    log.warn("call.row_not_written", { call = self.id, text = tostring(mine) })
     return nil
   end
   if mine == false then
@@ -393,6 +393,7 @@ function Call:close()
   self.status = status
   local fields = {
     status = status, end_time = time.sql(now), duration_seconds = math.floor((now - (answered or now)) / 1e6 + 0.5), state = self.state,
+    answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
     outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self.failure,
     timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states) }),
   }

@@ -107,7 +107,8 @@ function driver.begin(call)
   local declared = report and call.file and report.flows[call.file]
   if not declared then
     call.hash = hash
-    call:failed("no_flow", hash and ("no flow is set for the number %s"):format(tostring(number)) or "no bundle is published")
+    call:failed("no_flow", hash and call.flow_file and ("the live bundle has no flow '%s'"):format(call.flow_file)
+      or hash and ("no flow is set for the number %s"):format(tostring(number)) or "no bundle is published")
     return
   end
   call:change{ flow = call.file, bundle_hash = hash }
@@ -364,6 +365,17 @@ local function take_up(slot, at, id, channels)
   return call, kept
 end
 
+-- Our own bridges and media channels that belong to no call are cleared away.
+local function sweep(slot, channels, bridges)
+  local living = {}
+  for _, call in pairs(slot.calls) do
+    living[#living + 1] = call.id .. ".a"
+    for leg_id in pairs(call.legs) do living[#living + 1] = leg_id end
+    if call.dial then living[#living + 1] = call.dial.leg_id end
+  end
+  telephony.sweep(slot.name, channels, bridges, living)
+end
+
 local function on_ready(slot_name, first, predecessor, channels, bridges)
   local slot = slot_of(slot_name)
   local at = telephony.slot(slot_name)
@@ -420,13 +432,12 @@ local function on_ready(slot_name, first, predecessor, channels, bridges)
         telephony.request(slot_name, "DELETE", "/channels/" .. channel.id)  -- a second party whose call has ended
       end
     end
-    local living = {}
-    for _, call in pairs(slot.calls) do
-      living[#living + 1] = call.id .. ".a"
-      for leg_id in pairs(call.legs) do living[#living + 1] = leg_id end
-      if call.dial then living[#living + 1] = call.dial.leg_id end
-    end
-    if not first then telephony.sweep(slot_name, channels, bridges, living) end
+    -- A new owner gives those it has just taken up or begun again a moment to be known.
+    task.spawn(function()
+      if first then task.sleep(2000) end
+      local now = telephony.slot(slot_name)
+      if now and now.fence == at.fence then sweep(slot, channels, bridges) end
+    end)
   end
   log.info("slot.ready", { slot = slot_name, first = first, predecessor = predecessor, calls = slot.count, channels = #channels })
 end

@@ -27,6 +27,7 @@ local task = require "core.task"
 local flow = {}
 
 local STRIKES = 2
+local SECRET = "done"  -- all that is written of what was gathered in secret
 local DATA_MAX = 16 * 1024
 local FAST_VISITS, SLOW_MS = 60, 100  -- so many states within a second, then each waits
 
@@ -53,7 +54,8 @@ local function finish(instance, visit, n, entry, ok, value)
   -- What the verb consumed (digits) goes in the same write: it is never consumed twice.
   local fields = instance.consumed and instance.consumed() or {}
   instance.consumed = nil
-  fields[entry_name(instance, n)] = entry.secret and { name = entry.name, args = entry.args, done = true, ok = true, value = "done" } or entry
+  fields[entry_name(instance, n)] = entry.secret and ok and { name = entry.name, args = entry.args, done = true, ok = true, value = SECRET, secret = true }
+    or entry
   local kept, err = instance:keep(fields)
   if not kept and err.code == "stale" then return end  -- another worker has the call: it acts, not we
   if instance.over or instance.visit ~= visit then return end
@@ -85,6 +87,15 @@ local function act(instance, n, name, args, entry)
   end
 end
 
+-- What acts only once cannot be forgotten.
+local function forgettable(entries, n)
+  for k = n, #entries.entries do
+    local verb = gate.verb(entries.entries[k].name)
+    if not verb or verb.resume == "once" then return false end
+  end
+  return true
+end
+
 local function on_verb(instance, visit, n, name, args)
   if instance.over or visit ~= instance.visit or type(n) ~= "number" or type(args) ~= "table" then return end
   local checked, problem = gate.check(name, args)
@@ -95,7 +106,19 @@ local function on_verb(instance, visit, n, name, args)
   if not ok then
     return answer(instance, n, false, { code = "invalid", text = name .. ": " .. tostring(text):gsub("^.-:%d+: ", ""), raise = true })
   end
-  local what, entry = instance.journal:ask(n, name, crypto.hex(crypto.sha256(text)):sub(1, 24))
+  local arguments = crypto.hex(crypto.sha256(text)):sub(1, 24)
+  local what, entry = instance.journal:ask(n, name, arguments)
+  if what == "replay" and entry.secret and entry.value == SECRET then
+    -- Only that it was done is known to whoever takes the call up: it is asked again, what follows is replayed.
+    what, entry.done, instance.asked_again = "resume", false, visit
+  end
+  local forgotten
+  if what == "diverged" and instance.asked_again == visit and forgettable(instance.journal, n) then
+    -- The answer was another one this time, so the state goes another way from here.
+    forgotten = instance.journal:forget_from(n)
+    for i, k in ipairs(forgotten) do forgotten[i] = entry_name(instance, k) end
+    what, entry = instance.journal:ask(n, name, arguments)
+  end
   if what == "replay" then
     return answer(instance, n, entry.ok, entry.value)
   elseif what == "diverged" then
@@ -107,7 +130,7 @@ local function on_verb(instance, visit, n, name, args)
     if instance.acting and instance.acting.n == n then return end  -- it is being done; the answer goes to whoever runs the state then
     entry.resumed = true
   else
-    local kept, err = instance:keep{ [entry_name(instance, n)] = entry }
+    local kept, err = instance:keep({ [entry_name(instance, n)] = entry }, forgotten)
     if not kept and err.code == "stale" then return end
     if instance.over or instance.visit ~= visit then return end
   end
@@ -223,9 +246,9 @@ function flow.enter(instance, state, failure)
   instance.first_failure = failure or instance.first_failure
   slow_down(instance)
   if instance.over then return end
+  instance:moved()
   local kept, err = instance:keep({ head = instance:head() }, drop)
   if not kept and err.code == "stale" then return end
-  instance:moved()
   flow.resume(instance)
 end
 

@@ -31,6 +31,16 @@ function journal:ask(n, name, arguments)
   return "begin", entry
 end
 
+--- Forgets entry n and what follows, and says which: { n, ... }.
+function journal:forget_from(n)
+  local gone = {}
+  for k = #self.entries, n, -1 do
+    self.entries[k] = nil
+    gone[#gone + 1] = k
+  end
+  return gone
+end
+
 --- Records the result. bytes: how large the entry is as kept; false when the journal is now too large.
 function journal:finish(n, ok, value, bytes)
   local entry = self.entries[n]

@@ -134,7 +134,7 @@ gate.verbs = {
       { name = "text", type = "string", max = 2000, doc = "for the tenant's own eyes" },
       { name = "fields", type = "table", optional = true, open = true, fields = {}, doc = "anything more" },
     },
-    resume = "once", result = "true",
+    resume = "repeat", result = "true",
     doc = "Writes a line to the script log.",
     example = [[call:log("chose sales")]],
   },

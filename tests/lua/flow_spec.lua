@@ -163,6 +163,76 @@ describe("a flow", function()
     assert.equal("done", instance.kept["j1.1"].value)
   end)
 
+  it("keeps why nothing was gathered in secret: that is no secret", function()
+    instance.verbs.gather = function(_, _, entry) entry.secret = true return nil, { code = "timeout", text = "no key was pressed" } end
+    flow.enter(instance, "pin")
+    asked[1].run.verb(1, 1, "gather", { { digits = 4, secret = true } })
+    assert.is_false(instance.kept["j1.1"].ok)
+    assert.equal("timeout", instance.kept["j1.1"].value.code)
+  end)
+
+  -- What a successor finds: a secret that was gathered, and what the state did after it.
+  local function taken_up_after_secret(second)
+    local secret = { digits = 4, secret = true }
+    instance.verbs.gather = function(_, _, entry) entry.secret = true return "1234" end
+    instance.verbs.say = function() return true end
+    instance.verbs.create_lead = function() return { id = "ld_1" } end
+    flow.enter(instance, "pin")
+    asked[1].run.verb(1, 1, "gather", { secret })
+    asked[1].run.verb(1, 2, unpack(second))
+    local heard = {}
+    local successor = make{ visit = 1, state = "pin", journal = journal.new{ instance.kept["j1.1"], instance.kept["j1.2"] },
+      verbs = { gather = function() heard[#heard + 1] = "gather" return "9999" end, say = function() heard[#heard + 1] = "say" return true end } }
+    for name, entry in pairs(instance.kept) do successor.kept[name] = entry end
+    flow.resume(successor)
+    asked[2].run.verb(1, 1, "gather", { secret })
+    return successor, heard
+  end
+
+  it("asks for a secret again when it is taken up, and goes the way of the new answer", function()
+    local successor, heard = taken_up_after_secret{ "say", { "welcome" } }
+    assert.equal("9999", answered[3][4])
+    asked[2].run.verb(1, 2, "say", { "wrong" })
+    assert.same({ "gather", "say" }, heard)
+    assert.is_nil(successor.is_failed)
+  end)
+
+  it("replays what followed a secret where the answer is the same", function()
+    local _, heard = taken_up_after_secret{ "say", { "welcome" } }
+    asked[2].run.verb(1, 2, "say", { "welcome" })
+    assert.same({ "gather" }, heard)
+  end)
+
+  it("forgets nothing that acts only once", function()
+    local successor = taken_up_after_secret{ "create_lead", {} }
+    asked[2].run.verb(1, 2, "say", { "wrong" })
+    assert.equal("diverged", successor.is_failed[1])
+  end)
+
+  it("goes to the fallback when `failed` has run, or there is none", function()
+    flow.enter(instance, "a")
+    asked[1].run.failed(1, "error", "boom", "flows/main.lua", 7)
+    asked[2].run.next(2, nil, {})
+    assert.same({ "error", "boom" }, instance.is_failed)
+    assert.is_nil(instance.is_finished)
+  end)
+
+  it("does not begin what was asked for by a state that was left", function()
+    local acted = 0
+    instance.verbs.say = function() acted = acted + 1 return true end
+    flow.enter(instance, "a")
+    instance.keep = function(self) self.visit = self.visit + 1 return true end
+    asked[1].run.verb(1, 1, "say", { "x" })
+    assert.equal(0, acted)
+  end)
+
+  it("counts what verbs give back", function()
+    instance.verbs.menu = function() return ("x"):rep(60000) end
+    flow.enter(instance, "a")
+    for n = 1, 5 do asked[1].run.verb(1, n, "menu", { { ["1"] = "x" } }) end
+    assert.equal("journal", instance.is_failed[1])
+  end)
+
   it("answers a running verb to whoever runs the state when it ends", function()
     local finish
     instance.verbs.wait = function()

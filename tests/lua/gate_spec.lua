@@ -36,6 +36,13 @@ describe("the gate's table", function()
     assert.equal("answer takes 0 arguments", text)
   end)
 
+  it("refuses a key of a menu that nobody can press", function()
+    local _, text = gate.check("menu", { { prompt = "x", [1] = "a" } })
+    assert.truthy(text:find('menu: options has no field 1; it takes', 1, true))
+    assert.truthy(text:find('and keys as text, such as ["1"]', 1, true))
+    assert.is_nil((gate.check("menu", { { promt = "x", ["1"] = "a" } })))
+  end)
+
   it("keeps the keys of a menu", function()
     local args = assert(gate.check("menu", { { prompt = "x", ["1"] = "a", ["#"] = "b", otherwise = "c" } }))
     assert.equal("a", args[1]["1"])
