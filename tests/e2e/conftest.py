@@ -62,6 +62,7 @@ def stack():
         pytest.fail(f"deploy/up failed:\n{up.stdout}\n{up.stderr}\n{tail}", pytrace=False)
     os.environ.update(read_env(var / "parley.env"))
     os.environ["PARLEY_VAR"] = str(var)
+    os.environ.setdefault("PARLEY_BIN", str(ROOT / "build/release/bin/parley"))
     if (var / "cache").exists() and not (ROOT / "var/cache").exists():
         shutil.copytree(var / "cache", ROOT / "var/cache", symlinks=True)
     yield var

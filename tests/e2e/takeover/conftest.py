@@ -43,6 +43,6 @@ def rows(world, pytestconfig, request):
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>14}" for cell in cells))
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print("\n".join(lines))
-    if pytestconfig.getoption("--report"):
+    if pytestconfig.getoption("--report", default=None):
         report = {"asterisk": world.version, "cores": os.cpu_count(), "kernel": platform.release(), "scenarios": rows}
-        Path(pytestconfig.getoption("--report")).write_text(json.dumps(report, indent=2) + "\n")
+        Path(pytestconfig.getoption("--report", default=None)).write_text(json.dumps(report, indent=2) + "\n")
