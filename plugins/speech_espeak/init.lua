@@ -5,10 +5,7 @@ local process = require "core.process"
 
 local speech_espeak = {
   name = "espeak-ng",
-  config = {
-    voice = { type = "string", default = "en-us", doc = "as listed by espeak-ng --voices" },
-    words_per_minute = { type = "integer", default = 165, min = 80, max = 400, doc = "how fast it speaks" },
-  },
+  config = {},  -- the voice is the platform's setting speech.voice
 }
 
 function speech_espeak.render(text, voice)
