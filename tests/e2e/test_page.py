@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page at / and the component of the requirements, in Chromium. PARLEY_PICTURES names a folder to keep pictures in."""
 
+import asyncio
 import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import threading
 import uuid
 
 import pytest
@@ -20,6 +24,8 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "deploy"))
+from phone import Phone  # noqa: E402
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-dev-shm-usage"]
 
@@ -198,13 +204,34 @@ def built(tmp_path_factory):
     return (folder / "out.js").read_text()
 
 
+def ring_tenant1(seconds):
+    """Calls tenant1 and stays on the line for so long."""
+    async def scene():
+        phone = await Phone.open("127.0.0.3")
+        host, port = os.environ["PARLEY_SIP"].split(":")
+        made = phone.dial("+15550200", (host, int(port)), "+12025550123")
+        assert await made.reached("up", 35), made.cause
+        await made.reached("ended", seconds)
+        if made.state == "up":
+            made.hang_up()
+            await made.reached("ended", 5)
+        await phone.close()
+
+    asyncio.run(scene())
+
+
 def test_the_component_of_the_requirements(built):
     """Its address ws://call-handler:8080/ws/calls is mapped to the server; its page comes from that same origin."""
     host, port = api.address()
-    email = person()
+    token = api.login("admin@tenant1.example", os.environ["PARLEY_ADMIN_PASSWORD"])
+    flow = """return require("flow").define { start = "hold", hold = function(call) call:answer() call:wait(30) call:hangup() end }"""
+    put = call("POST", "/scripts/bundles", {"publish": True, "files": [
+        {"path": "bundle.lua", "text": """return { numbers = { ["*"] = "flows/main.lua" }, fallback = { hangup = true } }"""},
+        {"path": "flows/main.lua", "text": flow}]}, token)
+    assert put.status == 201, put
     with browser(flags=[f"--host-resolver-rules=MAP call-handler:8080 {host}:{port}"]) as driver:
         driver.get("http://call-handler:8080/")
-        log_in(driver, email)
+        log_in(driver, "admin@tenant1.example", os.environ["PARLEY_ADMIN_PASSWORD"])
         api.until(lambda: shown(driver, "desk"), what="the desk")
         # The page of the component replaces ours in the same origin, without the policy that keeps strange scripts out of ours.
         driver.get("http://call-handler:8080/health")
@@ -216,7 +243,15 @@ def test_the_component_of_the_requirements(built):
         calls = json.loads(heard[0])["calls"]
         rows = driver.find_elements(By.CSS_SELECTOR, "#root tbody tr")
         assert len(rows) == len(calls)
-        placed = call("POST", "/calls", {"phoneNumber": "+12025550123"}, api.rival())
-        if placed.status == 201:
-            api.until(lambda: any(placed.json["callId"] in message for message in driver.execute_script("return window.heard")), what="the call in the list")
-        picture(driver, "component")
+        line = threading.Thread(target=ring_tenant1, args=(6,))
+        line.start()
+        try:
+            shown_call = api.until(lambda: driver.execute_script("return [...document.querySelectorAll('#root tbody tr')].map((r) => [...r.cells].map((c) => c.textContent))"),
+                                   what="the call in the component's table")
+            picture(driver, "component")
+            active = call("GET", "/calls?active=true", token=token).json["calls"]
+            assert [row[0] for row in shown_call] == [one["id"] for one in active]
+            assert shown_call[0][1] == "connected" and re.fullmatch(r"00:00:\d\d", shown_call[0][2]), shown_call
+        finally:
+            line.join()
+        api.until(lambda: not driver.find_elements(By.CSS_SELECTOR, "#root tbody tr"), what="the call's end in the component")
