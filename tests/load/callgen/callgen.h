@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* callgen: plays Asterisk nodes towards Parley, and the callers behind them, for thousands of calls.
+ *
+ *   node.c    ARI: one HTTP server a node, a WebSocket an application, requests answered from memory
+ *   caller.c  a call's life: dials, follows its plan (wait, key, say, hang up), is measured
+ *   sound.c   RTP on a thread of its own: what each media channel sends and hears
+ *
+ * What it answers and when is what Asterisk 22 does: ids that exist give 409, media channels start in Stasis after the answer,
+ * an application taken by another socket tells the old one ApplicationReplaced, a channel hung up ends with StasisEnd and no
+ * ChannelDestroyed. A call tries all applications in turn from a random one, then every 0.2 s for 30 s, as our dialplan does.
+ *
+ * Threads    Everything but sound.c runs on the loop.
+ */
+#pragma once
+#include "map.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+enum { SLOTS = 16, PLAN_STEPS = 64 };
+
+enum step_kind { STEP_WAIT, STEP_KEYS, STEP_SAY, STEP_HANG_UP };
+struct step {
+    enum step_kind kind;
+    double seconds;
+    char keys[32];
+};
+
+struct options {
+    int port, nodes, calls;
+    double rate, limit_s; /* calls a second; a call that is not over by then is hung up and has failed */
+    bool sound;           /* RTP both ways; else signalling only */
+    const char *user, *password, *exten, *endpoint, *report;
+    double answer_s; /* what is dialled out rings so long */
+    struct step plan[PLAN_STEPS];
+    int steps;
+};
+extern struct options options;
+
+/* -- sound --------------------------------------------------------------------------------------------------------------- */
+
+/* What a caller hears, over all media channels he had; written by the sound's thread only. Times: clock_mono_us(). */
+struct ear {
+    _Atomic uint64_t packets, first_us, last_us, longest_us, first_sound_us;
+};
+struct stream;
+int sound_open(void);
+void sound_close(void);
+/* One media channel. address/port: the worker's. own: filled with our address and port of it ("127.64.0.1"). */
+struct stream *sound_start(const char *address, int port, bool alaw, struct ear *ear, char own[16], int *own_port);
+void sound_stop(struct stream *s);
+void sound_heard_by(struct stream *s, struct ear *ear);
+/* The caller speaks for so long from now on. */
+void sound_say(struct stream *s, double seconds);
+/* Packets sent, received, and received from or for nobody. */
+void sound_counts(uint64_t out[3]);
+
+/* -- nodes and channels -------------------------------------------------------------------------------------------------- */
+
+struct call;
+struct node;
+struct bridge;
+struct channel {
+    char id[112];
+    struct node *node;
+    struct call *call;     /* NULL: a media channel that is in no bridge with a caller yet */
+    struct bridge *bridge; /* NULL: in none */
+    struct stream *stream; /* media channels, with sound */
+    char app[16], app_data[160], own[16];
+    int own_port;
+    bool media, up, in_stasis;
+};
+
+struct net;
+struct node *node_open(int index, struct net *net);
+/* Begins a channel in the dialplan of a node: false when no application is there right now. */
+bool node_offer(struct node *n, struct channel *c, const char *args_text, json_t *args);
+struct channel *node_channel(struct node *n, const char *id, struct call *call);
+void node_hang_up(struct channel *c, int cause); /* by the caller or the other side; c is gone */
+void node_start_dialled(struct channel *c);      /* what the platform dialled has been answered */
+void node_digit(struct channel *c, char digit);
+/* Media channels of the bridge the caller is in, for what he says; each(arg, stream). */
+void node_each_stream(struct channel *c, void (*each)(void *arg, struct stream *s), void *arg);
+/* "endpoint" of the first trunk that was made here; NULL: none yet. */
+const char *node_endpoint(const struct node *n);
+int node_apps(const struct node *n); /* applications with somebody there */
+void node_counts(const struct node *n, uint64_t *channels, uint64_t *bridges, uint64_t *requests, uint64_t *failed);
+
+/* -- calls --------------------------------------------------------------------------------------------------------------- */
+
+/* What the platform does to a party's channel. */
+void call_answered(struct call *c);
+void call_hung_up(struct call *c); /* by the platform; its channel is gone */
+struct ear *call_ear(struct call *c);
+/* The platform dials: a party of its own. */
+void call_dialled(struct node *n, struct channel *channel, const char *app, const char *args);
+void calls_start(uv_loop_t *loop, struct node **nodes, void (*over)(void));
