@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-    STREAMS_MAX = 1024,
+    STREAMS_MAX = 8192,      /* more than one core serves with sound; without it, signalling alone */
     SOCKET_BUFFER = 4 << 20, /* hundreds of packets come at once; the kernel counts near 1 KiB for each */
     TOS_EXPEDITED = 0xb8,
 };

@@ -24,7 +24,7 @@ struct media;
 struct media_opts {
     const char *address;     /* IPv4, advertised and bound */
     int port_min, port_max;  /* a free one is taken, at random, so that a predecessor's is not reused at once */
-    int streams_max;         /* 0: 1024 */
+    int streams_max;         /* 0: 8192 */
     struct metrics *metrics; /* may be NULL */
 };
 int media_open(struct media **out, uv_loop_t *loop, const struct media_opts *o, struct err *e);

@@ -28,7 +28,6 @@ enum {
 
 struct leg {
     struct slot *slot; /* borrowed */
-    struct leg *next;
     struct leg_opts o; /* strings in it are ours */
     char media[96], bridge[72];
     char address[64];
@@ -367,8 +366,7 @@ struct leg *leg_open(struct slot *s, const struct leg_opts *o) {
     l->refs = 2;
     snprintf(l->bridge, sizeof l->bridge, "pb-%s", o->id);
     snprintf(l->media, sizeof l->media, "pm-%s-%llx", o->id, (unsigned long long)s->fence);
-    l->next = s->legs;
-    s->legs = l;
+    map_put(&s->legs, l->o.id, l);
     if (s->telephony->legs_gauge) metric_add(s->telephony->legs_gauge, 1);
     uv_timer_init(s->telephony->loop, &l->timer);
     l->timer.data = l;
@@ -392,21 +390,21 @@ struct media_stream *leg_stream(struct leg *l) {
 bool leg_event(struct slot *s, const json_t *event) {
     const char *type = text_at(event, "type");
     const json_t *channel = json_object_get(event, "channel");
+    char leg_id[80];
+    struct leg *l;
     const char *id;
 
     if (channel == NULL) channel = json_object_get(event, "peer"); /* Dial */
     if (channel == NULL) return strncmp(text_at(json_object_get(event, "bridge"), "id"), "pb-", 3) == 0;
     id = text_at(channel, "id");
     if (strncmp(id, "pm-", 3) != 0) return false;
-    for (struct leg *l = s->legs; l; l = l->next) {
-        if (strcmp(l->media, id) != 0) continue;
-        if (strcmp(type, "StasisStart") == 0) {
-            l->started = true;
-            leg_step(l);
-        } else if (strcmp(type, "StasisEnd") == 0 && !leg_over(l)) {
-            log_warn("leg.media_lost", "leg %s: Asterisk ended its media channel", l->o.id);
-        }
-        break;
+    l = media_leg_id(id, leg_id, sizeof leg_id) ? map_get(&s->legs, leg_id) : NULL;
+    if (l == NULL || strcmp(l->media, id) != 0) return true; /* of an older fence */
+    if (strcmp(type, "StasisStart") == 0) {
+        l->started = true;
+        leg_step(l);
+    } else if (strcmp(type, "StasisEnd") == 0 && !leg_over(l)) {
+        log_warn("leg.media_lost", "leg %s: Asterisk ended its media channel", l->o.id);
     }
     return true;
 }
@@ -417,10 +415,8 @@ static void on_timer_closed(uv_handle_t *handle) {
 
 void leg_close(struct leg *l, bool keep) {
     struct slot *s = l->slot;
-    struct leg **at = &s->legs;
 
-    while (*at != l) at = &(*at)->next;
-    *at = l->next;
+    map_drop(&s->legs, l->o.id, l);
     l->closed = true;
     if (l->stream) media_stream_close(l->stream);
     l->stream = NULL;
@@ -434,12 +430,8 @@ void leg_close(struct leg *l, bool keep) {
     leg_unref(l);
 }
 
-static bool is_living(const struct slot *s, const char *leg_id, const char *const *living) {
-    for (; *living; living++)
-        if (strcmp(*living, leg_id) == 0) return true;
-    for (const struct leg *l = s->legs; l; l = l->next)
-        if (strcmp(l->o.id, leg_id) == 0) return true;
-    return false;
+static bool is_living(const struct slot *s, const char *leg_id, const struct map *living) {
+    return map_get(living, leg_id) || map_get(&s->legs, leg_id);
 }
 
 int leg_sweep(struct slot *s, const json_t *channels, const json_t *bridges, const char *const *living) {
@@ -448,18 +440,21 @@ int leg_sweep(struct slot *s, const json_t *channels, const json_t *bridges, con
     json_t *item;
     size_t i;
     int count = 0;
+    struct map named = {0};
 
+    for (; *living; living++) map_put(&named, *living, (void *)*living);
     json_array_foreach(channels, i, item) {
         id = text_at(item, "id");
-        if (!media_leg_id(id, leg_id, sizeof leg_id) || is_living(s, leg_id, living)) continue;
+        if (!media_leg_id(id, leg_id, sizeof leg_id) || is_living(s, leg_id, &named)) continue;
         forget(s, "channels", id);
         count++;
     }
     json_array_foreach(bridges, i, item) {
         id = text_at(item, "id");
-        if (strncmp(id, "pb-", 3) != 0 || is_living(s, id + 3, living)) continue;
+        if (strncmp(id, "pb-", 3) != 0 || is_living(s, id + 3, &named)) continue;
         forget(s, "bridges", id);
         count++;
     }
+    map_free(&named);
     return count;
 }

@@ -8,6 +8,7 @@
  * and one that never had a channel is listed by no application.
  */
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "telephony/slot.h"
@@ -22,6 +23,7 @@ struct listing_entry {
     unsigned dials;
     struct listing *listing;
     json_t *app;
+    struct listing_part *part;
     struct err e;
 };
 struct listing {
@@ -29,53 +31,69 @@ struct listing {
     int waiting; /* answers still to come */
     struct slot *asker;
     json_t *info, *channels, *bridges;
-    struct err e; /* why the node's own part failed */
+    struct err e;               /* why the node's own part failed */
+    struct listing_part *parts; /* of the entries, in their order; NULL until all has been listed */
     int count;
     struct listing_entry entries[];
 };
 
 /* -- what belongs to an application ------------------------------------------------------------------------------------ */
 
-static bool has_text(const json_t *array, const char *text) {
-    size_t i;
-    json_t *item;
-    json_array_foreach(array, i, item) {
-        const char *value = json_string_value(item);
-        if (value && strcmp(value, text) == 0) return true;
-    }
-    return false;
-}
-
-static bool is_in_app(const json_t *channel, const char *app) {
+/* The application a channel is in Stasis with: "parley-7" of "parley-7,..."; false when it is in none. */
+static bool app_of(const json_t *channel, char *out, size_t cap) {
     const json_t *dialplan = json_object_get(channel, "dialplan");
     const char *name = json_string_value(json_object_get(dialplan, "app_name"));
     const char *data = json_string_value(json_object_get(dialplan, "app_data"));
-    size_t len = strlen(app);
-    return name && data && strcmp(name, "Stasis") == 0 && strncmp(data, app, len) == 0 &&
-           (data[len] == ',' || data[len] == '\0');
+    if (name == NULL || data == NULL || strcmp(name, "Stasis") != 0) return false;
+    size_t len = strcspn(data, ",");
+    if (len >= cap) return false;
+    memcpy(out, data, len);
+    out[len] = '\0';
+    return true;
 }
 
-json_t *listing_channels(const json_t *all, const char *app, const json_t *of_app) {
-    const json_t *ids = json_object_get(of_app, "channel_ids");
-    json_t *out = json_array(), *channel;
+struct share {
+    struct map apps;   /* name -> struct listing_part */
+    struct map listed; /* id of a channel or bridge -> the part whose application lists it */
+};
+
+static void list_ids(struct share *by, const json_t *of_app, const char *kind, struct listing_part *part) {
     size_t i;
-    json_array_foreach(all, i, channel) {
-        const char *id = json_string_value(json_object_get(channel, "id"));
-        if (id && (is_in_app(channel, app) || has_text(ids, id))) json_array_append(out, channel);
-    }
-    return out;
+    json_t *id;
+    json_array_foreach(json_object_get(of_app, kind), i, id) if (json_is_string(id))
+        map_put(&by->listed, json_string_value(id), part);
 }
 
-json_t *listing_bridges(const json_t *all, const char *app, const json_t *of_app) {
-    const json_t *ids = json_object_get(of_app, "bridge_ids");
-    json_t *out = json_array(), *bridge;
+void listing_share(const json_t *channels, const json_t *bridges, struct listing_part *parts, int count) {
+    struct share by = {0};
+    char app[16];
+    struct listing_part *part;
+    json_t *item;
     size_t i;
-    json_array_foreach(all, i, bridge) {
-        const char *id = json_string_value(json_object_get(bridge, "id"));
-        const char *name = json_string_value(json_object_get(bridge, "name"));
-        if (id && ((name && strcmp(name, app) == 0) || has_text(ids, id))) json_array_append(out, bridge);
+
+    for (int n = 0; n < count; n++) {
+        parts[n].channels = json_array();
+        parts[n].bridges = json_array();
+        map_put(&by.apps, parts[n].app, &parts[n]);
+        list_ids(&by, parts[n].of_app, "channel_ids", &parts[n]);
+        list_ids(&by, parts[n].of_app, "bridge_ids", &parts[n]);
     }
-    return out;
+    json_array_foreach(channels, i, item) {
+        const char *id = json_string_value(json_object_get(item, "id"));
+        if (id == NULL) continue;
+        part = app_of(item, app, sizeof app) ? map_get(&by.apps, app) : map_get(&by.listed, id);
+        if (part) json_array_append(part->channels, item);
+    }
+    json_array_foreach(bridges, i, item) {
+        const char *id = json_string_value(json_object_get(item, "id"));
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (id == NULL) continue;
+        part = name ? map_get(&by.apps, name) : NULL;
+        if (part == NULL) part = map_get(&by.listed, id);
+        if (part) json_array_append(part->bridges, item);
+    }
+    map_free(&by.apps);
+    map_free(&by.listed);
 }
 
 /* -- the listing ------------------------------------------------------------------------------------------------------- */
@@ -93,6 +111,16 @@ static void node_learn_boot(struct node *n, const json_t *info) {
     str_copy(n->boot, sizeof n->boot, boot);
 }
 
+static void share_out(struct listing *l) {
+    l->parts = mem_alloc((size_t)l->count * sizeof *l->parts);
+    for (int i = 0; i < l->count; i++) {
+        struct slot *s = l->entries[i].slot;
+        l->parts[i] = (struct listing_part){.app = s ? s->app : "", .of_app = l->entries[i].app};
+        l->entries[i].part = &l->parts[i];
+    }
+    listing_share(l->channels, l->bridges, l->parts, l->count);
+}
+
 static void listing_end(struct listing *l) {
     struct node *n = l->node;
     bool whole = l->info && json_is_array(l->channels) && json_is_array(l->bridges);
@@ -102,6 +130,7 @@ static void listing_end(struct listing *l) {
         node_learn_boot(n, l->info);
     else if (l->e.code == 0)
         err_set(&l->e, ERR_PROTOCOL, "node %s listed nothing usable", n->name);
+    if (whole) share_out(l);
     for (int i = 0; i < l->count && !n->telephony->closing; i++) {
         struct listing_entry *entry = &l->entries[i];
         struct slot *s = entry->slot;
@@ -113,14 +142,16 @@ static void listing_end(struct listing *l) {
         } else if (!whole) {
             slot_list_failed(s, &l->e);
         } else {
-            json_t *channels = listing_channels(l->channels, s->app, entry->app);
-            json_t *bridges = listing_bridges(l->bridges, s->app, entry->app);
-            slot_listed(s, channels, bridges);
-            json_decref(channels);
-            json_decref(bridges);
+            slot_listed(s, entry->part->channels, entry->part->bridges);
         }
     }
-    for (int i = 0; i < l->count; i++) json_decref(l->entries[i].app);
+    for (int i = 0; i < l->count; i++) {
+        json_decref(l->entries[i].app);
+        if (l->parts == NULL) continue;
+        json_decref(l->parts[i].channels);
+        json_decref(l->parts[i].bridges);
+    }
+    free(l->parts);
     json_decref(l->info);
     json_decref(l->channels);
     json_decref(l->bridges);
@@ -268,6 +299,7 @@ void node_free(struct node *n) {
     free(n->url);
     free(n->user);
     free(n->password);
+    for (int i = 0; i < n->telephony->opts.slots_per_node; i++) map_free(&n->slots[i].legs);
     free(n->slots);
     free(n);
 }

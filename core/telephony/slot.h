@@ -7,6 +7,7 @@
  *   leg.c        legs in a slot
  */
 #pragma once
+#include "base/map.h"
 #include "telephony/ari.h"
 #include "telephony/lease.h"
 #include "telephony/owners.h"
@@ -57,7 +58,7 @@ struct slot {
     json_t *early;   /* events before on_slot_ready; NULL when none */
     uv_timer_t timer;
     uv_timer_t proof; /* running: the event that proves the slot has not come yet */
-    struct leg *legs; /* leg.c's list */
+    struct map legs;  /* leg.c's, by their ids */
 };
 
 struct node {
@@ -131,7 +132,11 @@ int node_open(struct node **out, struct telephony *t, const struct telephony_nod
 void node_list(struct slot *s);  /* slot_listed() or slot_list_failed() follows */
 void node_close(struct node *n); /* its timers; freed by node_free() later */
 void node_free(struct node *n);
-/* The entries of a listing that belong to an application; of_app: GET /applications/{app}. New references. */
-json_t *listing_channels(const json_t *all, const char *app, const json_t *of_app);
-json_t *listing_bridges(const json_t *all, const char *app, const json_t *of_app);
+/* What of a node's listing belongs to an application; of_app: GET /applications/{app}. */
+struct listing_part {
+    const char *app;
+    const json_t *of_app;
+    json_t *channels, *bridges; /* filled in; new references */
+};
+void listing_share(const json_t *channels, const json_t *bridges, struct listing_part *parts, int count);
 void telephony_handle_gone(struct telephony *t); /* telephony.c: one of t->handles has closed */

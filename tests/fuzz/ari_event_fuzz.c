@@ -21,8 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     text[size] = '\0';
     if (ari_read(text, size, &m, &e) == 0) {
         const json_t *body = m.body ? m.body : m.json;
-        json_decref(listing_channels(body, "parley-1", m.json));
-        json_decref(listing_bridges(body, "parley-1", m.json));
+        struct listing_part parts[2] = {{.app = "parley-1", .of_app = m.json}, {.app = "parley-2", .of_app = m.json}};
+        listing_share(body, body, parts, 2);
+        for (int i = 0; i < 2; i++) {
+            json_decref(parts[i].channels);
+            json_decref(parts[i].bridges);
+        }
         if (m.is_answer && (m.id == 0 || m.status < 100 || m.status > 599)) abort();
         /* No leg is open: whatever it is, it is handled without one. */
         struct slot none = {0};

@@ -12,10 +12,12 @@
  * Threads    Everything but sound.c runs on the loop.
  */
 #pragma once
-#include "map.h"
+#include "base/map.h"
+#include "base/mem.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <uv.h>
 
 enum { SLOTS = 16, PLAN_STEPS = 64 };

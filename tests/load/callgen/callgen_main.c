@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+
 #include <sys/resource.h>
 
 struct options options = {.port = 28088,

@@ -168,7 +168,7 @@ static void channel_gone(struct channel *c) {
     if (c->in_stasis) channel_event(c, "StasisEnd");
     leave_bridge(c);
     if (c->stream) sound_stop(c->stream);
-    map_drop(&c->node->channels, c->id);
+    map_drop(&c->node->channels, c->id, c);
     free(c);
 }
 
@@ -236,27 +236,33 @@ static struct answer refuse(int status, const char *why) {
     return (struct answer){status, json_pack("{s:s}", "message", why)};
 }
 
-static void *each_of(const struct map *m, size_t *slot, struct map_item **at) {
-    for (; *at == NULL && *slot < m->cap; (*slot)++) *at = m->slots[*slot];
-    if (*at == NULL) return NULL;
-    void *value = (*at)->value;
-    *at = (*at)->next;
-    return value;
+struct listed {
+    json_t *out;
+    const char *app; /* NULL: whole, of all; else the ids of this one's */
+};
+
+static void list_channel(void *arg, void *value) {
+    struct listed *l = arg;
+    struct channel *c = value;
+    if (l->app == NULL)
+        json_array_append_new(l->out, channel_json(c));
+    else if (strcmp(c->app, l->app) == 0)
+        json_array_append_new(l->out, json_string(c->id));
 }
 
-static struct answer list(const struct map *m, bool channels, const char *app) {
-    json_t *out = json_array();
-    struct map_item *at = NULL;
-    size_t slot = 0;
-    for (void *v; (v = each_of(m, &slot, &at)) != NULL;) {
-        if (app == NULL)
-            json_array_append_new(out, channels ? channel_json(v) : bridge_json(v));
-        else if (channels && strcmp(((struct channel *)v)->app, app) == 0)
-            json_array_append_new(out, json_string(((struct channel *)v)->id));
-        else if (!channels && strcmp(((struct bridge *)v)->name, app) == 0)
-            json_array_append_new(out, json_string(((struct bridge *)v)->id));
-    }
-    return (struct answer){200, out};
+static void list_bridge(void *arg, void *value) {
+    struct listed *l = arg;
+    struct bridge *b = value;
+    if (l->app == NULL)
+        json_array_append_new(l->out, bridge_json(b));
+    else if (strcmp(b->name, l->app) == 0)
+        json_array_append_new(l->out, json_string(b->id));
+}
+
+static json_t *list(const struct map *m, void (*each)(void *arg, void *value), const char *app) {
+    struct listed l = {json_array(), app};
+    map_each(m, each, &l);
+    return l.out;
 }
 
 static struct answer external_media(struct request *r) {
@@ -301,7 +307,7 @@ static struct answer bridge_request(struct request *r, const char *method) {
     if (r->parts == 2 && strcmp(method, "GET") == 0) return (struct answer){200, bridge_json(b)};
     if (r->parts == 2 && strcmp(method, "DELETE") == 0) {
         while (b->count) leave_bridge(b->inside[0]);
-        map_drop(&n->bridges, b->id);
+        map_drop(&n->bridges, b->id, b);
         free(b->inside);
         free(b);
         return (struct answer){204, NULL};
@@ -405,15 +411,17 @@ static struct answer answer_to(struct request *r, const char *method) {
     if (strcmp(what, "applications") == 0 && r->parts == 2 && get)
         return (struct answer){200,
                                json_pack("{s:s, s:o, s:o, s:[], s:[]}", "name", r->part[1], "channel_ids",
-                                         list(&n->channels, true, r->part[1]).body, "bridge_ids",
-                                         list(&n->bridges, false, r->part[1]).body, "endpoint_ids", "device_names")};
+                                         list(&n->channels, list_channel, r->part[1]), "bridge_ids",
+                                         list(&n->bridges, list_bridge, r->part[1]), "endpoint_ids", "device_names")};
     if (strcmp(what, "events") == 0 && r->parts == 3) {
         event(n, query(r, "application", name, sizeof name), "ChannelUserevent",
               json_pack("{s:s, s:{}}", "eventname", r->part[2], "userevent"));
         return (struct answer){204, NULL};
     }
-    if (strcmp(what, "channels") == 0 && r->parts == 1 && get) return list(&n->channels, true, NULL);
-    if (strcmp(what, "bridges") == 0 && r->parts == 1 && get) return list(&n->bridges, false, NULL);
+    if (strcmp(what, "channels") == 0 && r->parts == 1 && get)
+        return (struct answer){200, list(&n->channels, list_channel, NULL)};
+    if (strcmp(what, "bridges") == 0 && r->parts == 1 && get)
+        return (struct answer){200, list(&n->bridges, list_bridge, NULL)};
     if (strcmp(what, "channels") == 0 && r->parts == 2 && strcmp(r->part[1], "externalMedia") == 0)
         return external_media(r);
     if (strcmp(what, "channels") == 0 && r->parts >= 2) return channel_request(r, method);
