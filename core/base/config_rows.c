@@ -22,6 +22,13 @@ const struct config_row config_rows[] = {
     { "http.origins", CONFIG_LIST, "", 0, 255, "Origins a browser may come from besides our own", "https?://[^/[:space:]]+" },
     { "http.grace_ms", CONFIG_INT, "5000", 0, 600000, "how long a stopping worker lets requests finish", NULL },
 
+    { "limits.read.per_second", CONFIG_INT, "1000", 1, 1000000, "reading requests of one client, for a long time", NULL },
+    { "limits.read.burst", CONFIG_INT, "2000", 1, 1000000, "reading requests of one client, at once", NULL },
+    { "limits.write.per_second", CONFIG_INT, "1000", 1, 1000000, "changing requests of one client, for a long time", NULL },
+    { "limits.write.burst", CONFIG_INT, "2000", 1, 1000000, "changing requests of one client, at once", NULL },
+    { "limits.public.per_second", CONFIG_INT, "200", 1, 1000000, "requests of one address that need no log-in, for a long time", NULL },
+    { "limits.public.burst", CONFIG_INT, "1000", 1, 1000000, "requests of one address that need no log-in, at once", NULL },
+
     { "sql.socket", CONFIG_STRING, "", 0, 107, "socket of the main database server; empty: by host and port", NULL },
     { "sql.host", CONFIG_STRING, "", 0, 255, "host of the main database server", NULL },
     { "sql.port", CONFIG_INT, "3306", ONE_PORT, "its port", NULL },

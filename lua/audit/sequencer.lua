@@ -23,7 +23,7 @@ local worker = require "core.worker"
 local sequencer = {}
 
 sequencer.STREAM_LENGTH = 10000
-local LEASE_MS = 10000
+local LEASE_MS = 2000
 local OLD_MARK_US = 3e6
 local LOOK_MS = 2000
 
@@ -31,12 +31,12 @@ local LOOK_MS = 2000
 local function dirty_key() return rediskey("{seq}:dirty") end
 local function lease_key(tenant) return rediskey("{seq}:lease:", tenant.slug) end
 
--- KEYS dirty, lease; slug, owner, lease ms, mark (1: also mark). Returns { taken, score of the mark }.
+-- KEYS dirty, lease; slug, owner, lease ms, mark (1: also mark). Returns { taken, score of the mark, ms the lease has left }.
 local begin = redis.script [[
 local t = redis.call('TIME')
 if ARGV[4] == '1' then redis.call('ZADD', KEYS[1], t[1] * 1000000 + t[2], ARGV[1]) end
 local taken = redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3])
-return { taken and 1 or 0, redis.call('ZSCORE', KEYS[1], ARGV[1]) or '' }
+return { taken and 1 or 0, redis.call('ZSCORE', KEYS[1], ARGV[1]) or '', redis.call('PTTL', KEYS[2]) }
 ]]
 
 -- KEYS dirty, lease; slug, owner, the score seen at the beginning, lease ms. Returns "" when done, else the newer score.
@@ -121,16 +121,28 @@ function sequencer.drain(tenant)
   while publish_batch(tenant) == "more" do end
 end
 
-local states = {}  -- tenant id -> { running, again }
+local states = {}   -- tenant id -> { running, again }
+local looking = {}  -- tenant id -> true: look_again() has it
+
+-- A holder may be dead: when its lease has run out the mark is looked at again.
+local function look_again(tenant, left_ms)
+  if looking[tenant.id] then return end
+  looking[tenant.id] = true
+  task.spawn(function()
+    task.sleep(math.max(left_ms, 0) + 5)
+    looking[tenant.id] = nil
+    sequencer.kick(tenant, true)
+  end)
+end
 
 local function run_leased(tenant, mark)
   local keys = { dirty_key(), lease_key(tenant) }
   local reply = redis.connected() and begin:call(keys, tenant.slug, worker.owner, LEASE_MS, mark and "1" or "0")
   if not reply then return sequencer.drain(tenant) end  -- Redis away: the row's lock is enough
-  if reply[1] ~= 1 then return end  -- the holder sees our mark before it stops
+  if reply[1] ~= 1 then return look_again(tenant, reply[3]) end  -- the holder sees our mark before it stops
   local score = reply[2]
   repeat
-    sequencer.drain(tenant)
+    if score ~= "" then sequencer.drain(tenant) end  -- no mark: another has dealt with it
     local newer = finish:call(keys, tenant.slug, worker.owner, score, LEASE_MS)
     score = newer
   until not newer or newer == ""

@@ -9,11 +9,8 @@ local redis = require "core.redis"
 
 local ratelimit = {}
 
---- Classes a route may name; `limits.<class>` of the configuration overrides them where it is declared.
+--- Classes a route may name, beside those of the configuration (`limits.read`, `limits.write`, `limits.public`).
 ratelimit.classes = {
-  read = { per_second = 1000, burst = 2000 },
-  write = { per_second = 1000, burst = 2000 },
-  public = { per_second = 200, burst = 1000 },
   login_address = { per_second = 1, burst = 60 },
   login_email = { per_second = 0.1, burst = 10 },
   heavy = { per_second = 2, burst = 20 },

@@ -69,6 +69,7 @@ class World:
   sql = {{ socket = "{d}/mysql.sock", user = "root", password = "", schema = "parley" }}, redis = {{ url = "unix://{d}/redis.sock" }},
   telephony = {{ nodes = {{ {nodes} }}, bind = "127.0.0.1", rtp_min = 40000, rtp_max = 40999 }},
   crypto = {{ master_key = ("7a"):rep(32) }}, blobs = {{ directory = "{d}/blobs" }}, spool = {{ directory = "{d}/spool" }},
+  limits = {{ read = {{ per_second = 1000000, burst = 1000000 }}, write = {{ per_second = 1000000, burst = 1000000 }} }},
   log = {{ level = "info" }}, {self.settings}
 }}
 """)
