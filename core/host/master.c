@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ enum {
     RESTART_MIN_MS = 50,
     RESTART_MAX_MS = 5000,
     STOP_MS = 8000, /* then SIGKILL */
+    CELL_PROOF_MS = 10000,
     DEAD_MAX = 64,
     DEAD_NEWS_MS = 10000,
 };
@@ -240,6 +242,46 @@ static int zygote_control(int index) {
     }
     close(pair[1]);
     return pair[0];
+}
+
+static const char *walls_named(uint32_t walls, char *out, size_t cap) {
+    static const struct {
+        uint32_t wall;
+        const char *name;
+    } names[] = {{WALL_SECCOMP, "seccomp"},
+                 {WALL_RLIMIT, "limits"},
+                 {WALL_UID, "a user id of their own (it takes root)"},
+                 {WALL_NAMESPACE, "namespaces"}};
+    size_t at = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (walls & names[i].wall && at < cap)
+            at += (size_t)snprintf(out + at, cap - at, "%s%s", at ? ", " : "", names[i].name);
+    return out;
+}
+
+/* One cell is made and ended: where that fails every call would end on its fallback, so nothing is started at all. */
+static int cells_prove(struct err *e) {
+    struct zygote_message msg = {.type = ZYGOTE_SPAWN, .id = 1};
+    char missing[160];
+    int fd = zygote_control(-1), n = -1;
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+
+    if (fd < 0) return err_set(e, ERR_IO, "the zygote (parley-cell) cannot be reached");
+    if (send(fd, &msg, sizeof msg, MSG_NOSIGNAL) == sizeof msg && poll(&answer, 1, CELL_PROOF_MS) > 0)
+        n = (int)recv(fd, &msg, sizeof msg, MSG_DONTWAIT); /* what comes with it is of no use here and goes away */
+    close(fd);                                             /* with it the zygote ends the cell */
+    if (n != sizeof msg) return err_set(e, ERR_IO, "the zygote (parley-cell) makes no cell");
+    walls_named(msg.weak, missing, sizeof missing);
+    if (msg.type == ZYGOTE_SPAWNED) {
+        if (msg.weak) log_warn("cells.weak", "tenants' scripts run without: %s", missing);
+        return 0;
+    }
+    if (msg.value != EPERM || msg.weak == 0) return err_set(e, ERR_IO, "no cell can be made: %s", strerror(msg.value));
+    return err_set(e, ERR_DENIED,
+                   "tenants' scripts cannot be confined here (cells.weak = true would do without); missing: %s",
+                   missing);
 }
 
 /* -- workers ------------------------------------------------------------------------------------------------------------ */
@@ -523,6 +565,10 @@ int master_main(const char *config_file) {
     if ((m.config_fd = config_to_fd(&e)) < 0) goto fail;
     if (metrics_open(&m.metrics, -1, m.count, 0, &e) < 0) goto fail;
     if (zygote_start(&e) < 0) goto fail;
+    if (cells_prove(&e) < 0) {
+        pid_file("zygote", 0);
+        goto fail;
+    }
     for (size_t i = 0; i < sizeof signums / sizeof *signums; i++) {
         uv_signal_init(&m.loop, &m.signals[i]);
         uv_signal_start(&m.signals[i], on_signal, signums[i]);

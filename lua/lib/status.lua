@@ -45,6 +45,7 @@ end
 
 --- Declares the routes.
 function status.register()
+  metrics.gauge("cells_weak", nil, config.cells and config.cells.weak and 1 or 0, "workers that may run tenants' scripts behind fewer walls")
   local open = { public = true, tenant = false, limit = false }
   local function add(path, summary, handler)
     router.add{ method = "GET", path = path, summary = summary, public = open.public, tenant = open.tenant, limit = open.limit, handler = handler }
