@@ -19,6 +19,7 @@ local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and does not answe
 local IDLE_MS = 120000                    -- a cell without calls is ended
 local BACK_OFF_MS, BACK_OFF_MAX_MS = 100, 5000
 local MESSAGES_A_SECOND = 5000            -- of one cell; a flow needs a few
+local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
 
 local by_tenant = {}                      -- tenant id -> entry
 
@@ -91,7 +92,7 @@ end
 
 local function start(tenant)
   local clock = require "core.clock"
-  local entry = { tenant = tenant, versions = {}, runs = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0,
+  local entry = { tenant = tenant, versions = {}, asked_ms = {}, runs = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0,
                   idle_since_ms = clock.mono_ms() }
   local spawned, err = cell.spawn{
     on_message = function(...) on_message(entry, ...) end,
@@ -140,14 +141,32 @@ local function open(tenant)
   return found, err
 end
 
+-- A cell holds only so many versions: a tenant that is never idle and publishes often would have no room for the newest.
+local function unload_unused(entry, now)
+  local used, count = {}, 0
+  for _, run in pairs(entry.runs) do used[run.hash] = true end
+  for _ in pairs(entry.versions) do count = count + 1 end
+  if count < VERSIONS then return end
+  for hash in pairs(entry.versions) do
+    if not used[hash] and now - entry.asked_ms[hash] > UNUSED_MS then
+      entry.versions[hash], entry.asked_ms[hash] = nil, nil
+      entry.cell:send("unload", hash)
+    end
+  end
+end
+
 local function with_version(entry, tenant, hash)
+  local now = require("core.clock").mono_ms()
+  entry.asked_ms[hash] = now
   if not entry.versions[hash] then
+    unload_unused(entry, now)
     local flight = promise.new()
     entry.versions[hash] = flight
-    local bytes = bundle_bytes(tenant, hash)
-    if not bytes then
+    local ok, bytes = pcall(bundle_bytes, tenant, hash)
+    if not ok or not bytes then
       entry.versions[hash] = nil
-      local err = { code = "not_found", text = "bundle " .. hash:sub(1, 12) .. " is not stored" }
+      local err = not ok and { code = "away", text = "the bundle cannot be read: " .. tostring(bytes) }
+        or { code = "not_found", text = "bundle " .. hash:sub(1, 12) .. " is not stored" }
       flight:give(nil, err)
       return nil, err
     end
@@ -170,7 +189,7 @@ function cells.run(tenant, hash, call, run, file, state, visit, data, info)
   ready, err = with_version(entry, tenant, hash)
   if not ready then return nil, err end
   entry.runs[call] = run
-  run.entry = entry
+  run.entry, run.hash = entry, hash
   local sent
   sent, err = entry.cell:send("run", call, hash, file, state, visit, data, info)
   if not sent then

@@ -1,0 +1,62 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The worker's cells, with a cell that is played here.
+local cell = require "core.cell"
+local cells = require "scripts.cells"
+local store = require "scripts.store"
+
+describe("a tenant's cell", function()
+  local real, sent, spawned, last_id = {}, nil, nil, 0
+
+  before_each(function()
+    real.spawn, real.bytes = cell.spawn, store.bundle_bytes
+    sent, last_id = {}, last_id + 1
+    store.bundle_bytes = function(_, hash) return "bytes of " .. hash end
+    cell.spawn = function(handlers)
+      spawned = {
+        send = function(_, kind, ...) table.insert(sent, { kind, ... }) return true end,
+        load = function(_, hash) table.insert(sent, { "load", hash }) handlers.on_message("loaded", hash, true, "") return true end,
+        kill = function(_, why) handlers.on_ended(why, {}) end,
+      }
+      return spawned
+    end
+  end)
+
+  after_each(function()
+    spawned:kill("idle")
+    cell.spawn, store.bundle_bytes = real.spawn, real.bytes
+  end)
+
+  local function run(hash, call)
+    return cells.run({ id = -100 - last_id, slug = "t", db = "t" }, hash, call or "c1", { lost = function() end }, "flows/main.lua", "a", 1, {}, {})
+  end
+
+  local function count(kind)
+    local n = 0
+    for _, message in ipairs(sent) do if message[1] == kind then n = n + 1 end end
+    return n
+  end
+
+  -- It waited for ever for a bundle whose reading had failed.
+  it("asks again for a bundle that could not be read", function()
+    store.bundle_bytes = function() error("the database is away", 0) end
+    local ok, err = run("h0")
+    assert.is_nil(ok)
+    assert.equal("away", err.code)
+    store.bundle_bytes = function() return "bytes" end
+    assert.is_true(run("h0"))
+  end)
+
+  it("has room for the newest version however often a busy tenant publishes", function()
+    local clock = require "core.clock"
+    local mono_ms, now = clock.mono_ms, 0
+    clock.mono_ms = function() return now end
+    run("h-old", "c-old")
+    for n = 1, 40 do
+      now = now + 11000
+      assert.is_true(run("h" .. n))
+    end
+    clock.mono_ms = mono_ms
+    assert.truthy(count("load") - count("unload") <= 9)
+    for _, message in ipairs(sent) do assert.is_false(message[1] == "unload" and message[2] == "h-old") end
+  end)
+end)
