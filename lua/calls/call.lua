@@ -6,6 +6,7 @@
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
 local audit = require "audit"
 local clock = require "core.clock"
+local db = require "lib.db"
 local flow = require "flow"
 local journal = require "flow.journal"
 local json = require "core.json"
@@ -20,6 +21,7 @@ local recordings = require "calls.recordings"
 local store = require "calls.store"
 local task = require "core.task"
 local telephony = require "core.telephony"
+local text_of = require "lib.text"
 local time = require "lib.time"
 local timer = require "core.timer"
 local verbs = require "calls.verbs"
@@ -109,16 +111,16 @@ function Call:digits_kept() return self.secret and "" or table.concat(self.digit
 function Call:keep_head() return self:keep{ head = self:head() } end
 
 --- Changes the row, with an event of the change, after the changes that were asked for before.
---- Returns true; false when another worker owns the call; nil when the database is away.
+--- Returns true; false when another worker owns the call; nil when the database is away; nil, "refused" when it will never take this.
 --- @param unless function|nil  asked when its turn has come: true and nothing is written
 function Call:change(fields, event, unless)
   local before, mine = self.last_change, promise.new()
   self.last_change = mine
   if before then before:wait() end
-  local result = true
-  if not (unless and unless()) then result = self:write_change(fields, event) end
+  local result, why = true, nil
+  if not (unless and unless()) then result, why = self:write_change(fields, event) end
   mine:give(true)
-  return result
+  return result, why
 end
 
 function Call:write_change(fields, event)
@@ -131,7 +133,7 @@ function Call:write_change(fields, event)
   end)
   if not ok then
     log.warn("call.row_not_written", { call = self.id, text = tostring(mine) })
-    return nil
+    return nil, not (db.is_failure(mine) and mine.code ~= "invalid") and "refused" or nil
   end
   if mine == false then
     log.warn("call.fenced", { call = self.id, fence = self.fence })
@@ -306,7 +308,7 @@ function Call:failed(kind, text, file, line)
     require("scripts").log(self.tenant, { level = "error", call_id = self.row_id, state = self.state, bundle_hash = self.hash, file = file, line = line,
       text = ("the call went to its fallback (%s): %s"):format(kind, text) })
   end
-  self.failure = (where .. text):sub(1, 500)
+  self.failure = text_of.clean(where .. text, 500)
   task.spawn(function()
     self:change({ failure = self.failure }, { type = "script.failed", data = { kind = kind, file = file, line = line, state = self.state } })
   end)
@@ -403,9 +405,17 @@ function Call:close()
   end
   -- The row must be closed, also when the database is away for a while: the record stays until it is.
   local wait = 200
-  while attempt() == nil do
-    task.sleep(wait)
-    wait = math.min(wait * 2, 5000)
+  while true do
+    local done, why = attempt()
+    if done ~= nil then break end
+    if why == "refused" and fields.timeline then
+      -- Something in it does not fit its column. That would not change, so the row is closed without what scripts can shape.
+      log.error("call.not_written_whole", { call = self.id, tenant = self.tenant.slug })
+      fields.state, fields.flow, fields.bundle_hash, fields.failure, fields.timeline = nil, nil, nil, nil, nil
+    else
+      task.sleep(wait)
+      wait = math.min(wait * 2, 5000)
+    end
     if self.stale then return end
   end
   recordings.finish(self)

@@ -20,6 +20,7 @@ local store = require "calls.store"
 local task = require "core.task"
 local telephony = require "core.telephony"
 local tenants = require "tenants"
+local text_of = require "lib.text"
 local time = require "lib.time"
 local timer = require "core.timer"
 local transfer = require "calls.transfer"
@@ -156,7 +157,7 @@ local function start_inbound(slot_name, channel, try)
     end
     local at = telephony.slot(slot_name)
     if not at then by_channel[channel.id] = nil return end
-    local caller = (channel.caller and channel.caller.number or ""):sub(1, CALLER_MAX)
+    local caller = text_of.clean(channel.caller and channel.caller.number or "", CALLER_MAX)
     local from = trunks.parse(tenant, caller)
     local call = Call.new{
       id = new_id(slot_name), tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = channel.id, direction = "inbound",

@@ -115,7 +115,7 @@ end
 local function register_calls()
   router.add{ method = "POST", path = "/calls", summary = "Initiate outbound call", status = 201, roles = everyone, limit = "write", response = call_schema,
     body = schema.object({ tenantId = tenant_id, phoneNumber = { type = "string", minLength = 1, maxLength = 40 },
-      campaignId = { type = "string", maxLength = 64 }, flow = { type = "string", maxLength = 128, description = "a flow file of the live bundle" } },
+      campaignId = { type = "string", maxLength = 64 }, flow = { type = "string", maxLength = 64, description = "a flow file of the live bundle" } },
       { "phoneNumber" }), handler = place }
   router.add{ method = "GET", path = "/calls", summary = "List calls, newest first", roles = everyone,
     query = { status = { type = "string", enum = { "ringing", "connected", "completed", "escalated", "failed" } }, active = { type = "boolean" },

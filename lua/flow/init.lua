@@ -23,6 +23,7 @@ local log = require "core.log"
 local metrics = require "core.metrics"
 local scripts = require "scripts"
 local task = require "core.task"
+local text_of = require "lib.text"
 
 local flow = {}
 
@@ -30,6 +31,8 @@ local STRIKES = 2
 local SECRET = "done"  -- all that is written of what was gathered in secret
 local DATA_MAX = 16 * 1024
 local FAST_VISITS, SLOW_MS = 60, 100  -- so many states within a second, then each waits
+local START_TRIES = { closed = 3, away = 40 }  -- of a run: its cell died meanwhile; the database is away (some 20 s)
+local FAILURES = { error = true, cpu = true, memory = true, form = true }  -- what a cell may say of a run
 
 local function entry_name(instance, n) return ("j%d.%d"):format(instance.visit, n) end
 
@@ -137,11 +140,31 @@ local function on_verb(instance, visit, n, name, args)
   act(instance, n, name, checked, entry)
 end
 
+-- A successor reads JSON: lists, and tables whose keys are text, come back as they were.
+local function comes_back(value)
+  if type(value) ~= "table" then return true end
+  local is_list = json.is_array(value)
+  for key, item in pairs(value) do
+    if not (is_list or type(key) == "string") or not comes_back(item) then return false end
+  end
+  return true
+end
+
+-- One line for the script's author, or nil.
+local function data_problem(data)
+  local ok, text = pcall(json.encode, data)
+  if not ok then return "call.data cannot be kept: " .. tostring(text):gsub("^.-:%d+: ", "") end
+  if not comes_back(data) then return "call.data can keep lists and tables whose keys are text; a table in it has other keys" end
+  if #text > DATA_MAX then return "call.data holds more than 16 KiB" end
+end
+
 local function on_next(instance, visit, state, data)
   if instance.over or visit ~= instance.visit then return end
   if type(data) ~= "table" then data = {} end
-  if #json.encode(data) > DATA_MAX then
-    return fail(instance, "form", "call.data holds more than 16 KiB")
+  local problem = data_problem(data)
+  if problem then return fail(instance, "form", problem) end
+  if type(state) == "string" and (#state > 64 or not state:match("^[%a_][%w_]*$")) then
+    return fail(instance, "form", "a state's name is a word of at most 64 letters, digits and _")
   end
   instance.data = data
   if instance.ending then
@@ -164,8 +187,9 @@ end
 
 local function on_failed(instance, visit, kind, text, file, line)
   if instance.over or visit ~= instance.visit then return end
-  kind, text = tostring(kind), tostring(text):sub(1, 2000)
-  file, line = file and tostring(file):sub(1, 128), tonumber(line)
+  kind, text = FAILURES[kind] and kind or "form", text_of.clean(tostring(text), 2000)
+  file, line = file and text_of.clean(tostring(file), 128), tonumber(line)
+  if line and not (line >= 0 and line < 2 ^ 31) then line = nil end
   -- A flow without a state `failed` gives the same error back: it has been logged once.
   if not (instance.state == "failed" and text == instance.error_text) then
     scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
@@ -198,12 +222,16 @@ local function on_lost(instance, mine, page, why)
 end
 
 local function handler(instance)
-  return {
-    verb = function(...) on_verb(instance, ...) end,
-    next = function(...) on_next(instance, ...) end,
-    failed = function(...) on_failed(instance, ...) end,
-    lost = function(...) on_lost(instance, ...) end,
-  }
+  -- Nobody waits on a line because of a mistake of ours.
+  local function safe(act)
+    return function(...)
+      local ok, err = pcall(act, instance, ...)
+      if ok then return end
+      log.error("flow.broke", { call = instance.id, tenant = instance.tenant.slug, text = tostring(err) })
+      fail(instance, "internal", "something went wrong on our side")
+    end
+  end
+  return { verb = safe(on_verb), next = safe(on_next), failed = safe(on_failed), lost = safe(on_lost) }
 end
 
 --- Runs the state the instance stands in, from its beginning; what its journal holds is not done again.
@@ -214,11 +242,14 @@ function flow.resume(instance)
   local visit = instance.visit
   local ok, err = cells.run(instance.tenant, instance.hash, instance.id, run, instance.file, instance.state, visit,
     instance.data, instance:info())
+  if ok then instance.lost_starts = nil end
   if ok or instance.over or instance.run ~= run or instance.visit ~= visit then return end
-  if err.code == "closed" then
+  local patience = START_TRIES[err.code]
+  if patience then
     instance.lost_starts = (instance.lost_starts or 0) + 1
-    if instance.lost_starts <= 3 then
-      task.sleep(100 * instance.lost_starts)
+    if instance.lost_starts <= patience then
+      task.sleep(math.min(100 * instance.lost_starts, 500))
+      if instance.run ~= run or instance.visit ~= visit then return end
       return flow.resume(instance)
     end
   end

@@ -40,16 +40,19 @@ function scripts.upload(tenant, files, actor, trace)
   if not result then return nil, err end
   problems = rules.report(result, files)
   if #problems > 0 then return nil, invalid(problems) end
-  local report = { bundle = result.bundle, flows = result.flows, files = #files, size = #bytes }
+  local ok, report = pcall(json.encode, { bundle = result.bundle, flows = result.flows, files = #files, size = #bytes })
+  if not ok then
+    return nil, invalid{ { file = "bundle.lua", line = 1, text = "what the file returns cannot be kept: " .. report:gsub("^.-:%d+: ", "") } }
+  end
   audit.transaction(tenant, function(tx)
-    local inserted = store.bundle_insert(tx, hash, bytes, json.encode(report), actor)
+    local inserted = store.bundle_insert(tx, hash, bytes, report, actor)
     if inserted.affected > 0 then
       audit.record(tx, { actor = actor, action = "bundle.uploaded", subject = hash:sub(1, 12), fields = { size = #bytes }, trace = trace })
       audit.event(tx, { type = "bundle.uploaded", subject = hash:sub(1, 12), data = { hash = hash, size = #bytes }, trace = trace })
     end
     return true
   end)
-  return { hash = hash, report = report }
+  return { hash = hash, report = json.decode(report) }
 end
 
 --- Moves the live pointer in a transaction; scripts.moved() is owed after its commit.

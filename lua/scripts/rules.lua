@@ -6,6 +6,7 @@ rules.MAX_BYTES = 4 * 1024 * 1024
 rules.MAX_FILES = 256
 rules.MAX_LUA = 64 * 1024
 rules.MAX_FILE = 256 * 1024
+rules.MAX_FLOW_PATH = 64  -- as a call's row keeps it
 
 local function path_problem(path)
   if type(path) ~= "string" or path == "" then return "a file has no path" end
@@ -48,7 +49,7 @@ end
 --- A fallback is data: what is said, then one way to end.
 function rules.fallback_problem(fallback)
   if type(fallback) ~= "table" then return "fallback must be a table such as { say = \"Please hold.\", voicemail = true }" end
-  if fallback.say ~= nil and type(fallback.say) ~= "string" then return "fallback.say must be text" end
+  if fallback.say ~= nil and (type(fallback.say) ~= "string" or #fallback.say > 4000) then return "fallback.say must be text of at most 4000 bytes" end
   local ways = 0
   for _, way in ipairs{ "transfer", "voicemail", "hangup" } do
     if fallback[way] then ways = ways + 1 end
@@ -83,7 +84,9 @@ function rules.report(result, files)
       if number ~= "*" and not (type(number) == "string" and number:match("^%+%d+$")) then
         add(("numbers: '%s' is not a number such as \"+15550100\" and not \"*\""):format(tostring(number)))
       end
-      if type(flow) ~= "string" or not there[flow] then
+      if type(flow) == "string" and #flow > rules.MAX_FLOW_PATH then
+        add(("numbers['%s']: the path of a flow may have at most %d characters"):format(tostring(number), rules.MAX_FLOW_PATH))
+      elseif type(flow) ~= "string" or not there[flow] then
         add(("numbers['%s']: there is no file '%s'"):format(tostring(number), tostring(flow)))
       elseif not (result.flows or {})[flow] then
         add(("numbers['%s']: '%s' is not a flow; it must return flow.define{ ... }"):format(tostring(number), flow))

@@ -35,6 +35,13 @@ describe("what a bundle must be", function()
     assert.truthy(texts(problems):find("'abc' is not a number", 1, true))
   end)
 
+  it("refuses a flow whose path does not fit a call's row", function()
+    local path = "flows/" .. ("x"):rep(60) .. ".lua"
+    local problems = rules.report({ problems = {}, bundle = { numbers = { ["*"] = path } }, flows = { [path] = { start = "a" } } },
+      { good, { path = path, data = "" } })
+    assert.truthy(texts(problems):find("at most 64 characters", 1, true))
+  end)
+
   it("takes a fallback with exactly one way to end", function()
     assert.is_nil(rules.fallback_problem{ say = "Sorry.", voicemail = true })
     assert.truthy(rules.fallback_problem{ say = "Sorry." })

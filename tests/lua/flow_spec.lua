@@ -3,6 +3,7 @@
 local cells = require "scripts.cells"
 local flow = require "flow"
 local journal = require "flow.journal"
+local json = require "core.json"
 local scripts = require "scripts"
 local task = require "core.task"
 
@@ -224,6 +225,70 @@ describe("a flow", function()
     instance.keep = function(self) self.visit = self.visit + 1 return true end
     asked[1].run.verb(1, 1, "say", { "x" })
     assert.equal(0, acted)
+  end)
+
+  -- Both left the caller on a line with nothing on it: what handles the cell's word died on the way.
+  it("ends on the fallback, and not nowhere, when call.data cannot be kept", function()
+    for _, data in ipairs{ { x = 0 / 0 }, { x = "\255\254" }, { [true] = 1 } } do
+      instance = make()
+      flow.enter(instance, "a")
+      asked[#asked].run.next(1, "b", data)
+      assert.equal("form", instance.is_failed[1])
+      assert.truthy(instance.is_failed[2]:find("call.data", 1, true))
+    end
+  end)
+
+  it("ends on the fallback when an error's text is no text", function()
+    local encoded
+    instance.keep = function(self) encoded = json.encode(self:head()) return true end
+    instance.head = function(self) return { text = self.error_text, first = self.first_failure } end
+    flow.enter(instance, "a")
+    asked[1].run.failed(1, "error", "\255\254 boom" .. ("\195\188"):rep(2000), "flows/main.lua", 0 / 0)
+    assert.truthy(encoded:find("boom", 1, true))
+    asked[2].run.next(2, nil, {})
+    assert.equal("error", instance.is_failed[1])
+  end)
+
+  it("ends on the fallback when something of ours breaks while a cell is heard", function()
+    instance.keep = function() error("broken") end
+    pcall(flow.enter, instance, "a")
+    instance.keep = function() return true end
+    flow.enter(instance, "a")
+    instance.keep = function() error("broken") end
+    asked[1].run.verb(instance.visit, 1, "say", { "x" })
+    assert.equal("internal", instance.is_failed[1])
+  end)
+
+  it("refuses call.data that a successor would read back as another table", function()
+    flow.enter(instance, "a")
+    asked[1].run.next(1, "b", { seen = { [5] = "x" } })
+    assert.equal("form", instance.is_failed[1])
+    instance = make()
+    flow.enter(instance, "a")
+    asked[2].run.next(1, "b", { list = { "x", { "y" } }, empty = {} })
+    assert.same({ "a", "b" }, instance.moves)
+  end)
+
+  it("takes no state's name from a cell that does not fit a row", function()
+    for _, name in ipairs{ ("x"):rep(65), "\255", "a b", "" } do
+      instance = make()
+      flow.enter(instance, "a")
+      asked[#asked].run.next(1, name, {})
+      assert.equal("form", instance.is_failed[1])
+    end
+  end)
+
+  it("waits for a database that is away when a state is begun", function()
+    local tries = 0
+    cells.run = function(_, _, _, run, _, state, visit)
+      tries = tries + 1
+      if tries == 1 then return nil, { code = "away", text = "the bundle cannot be read" } end
+      table.insert(asked, { state = state, visit = visit, run = run })
+      return true
+    end
+    flow.enter(instance, "a")
+    assert.equal(2, tries)
+    assert.is_nil(instance.is_failed)
   end)
 
   it("counts what verbs give back", function()

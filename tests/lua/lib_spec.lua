@@ -5,6 +5,7 @@ local json = require "core.json"
 local money = require "lib.money"
 local pii = require "lib.pii"
 local schema = require "lib.schema"
+local text_of = require "lib.text"
 local trace = require "lib.trace"
 local urlencoded = require "lib.urlencoded"
 
@@ -134,6 +135,12 @@ describe("percent-encoding", function()
     assert.equal("a b", urlencoded.decode("a+b", true))
     assert.equal("ü/", urlencoded.decode("%c3%bc%2F"))
     for _, text in ipairs{ "%", "%1", "%zz", "%ff", "%c3", "%00", "%ed%a0%80", "%f4%90%80%80" } do assert.is_nil(urlencoded.decode(text)) end
+  end)
+
+  it("is made of bytes of unknown origin, and cut between characters", function()
+    assert.equal("a?b?", text_of.clean("a\255b\0", 10))
+    assert.equal("x\195\188", text_of.clean("x\195\188\195\188", 4))
+    assert.equal("abc", text_of.clean("abcdef", 3))
   end)
 
   it("refuses a parameter that is given twice", function()
