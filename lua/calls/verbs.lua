@@ -4,10 +4,10 @@
 local clock = require "core.clock"
 local leads = require "leads"
 local log = require "core.log"
-local media = require "core.media"
 local problem = require "lib.problem"
 local recordings = require "calls.recordings"
 local scripts = require "scripts"
+local sounds = require "calls.sounds"
 local speech = require "calls.speech"
 local transfer = require "calls.transfer"
 
@@ -73,10 +73,8 @@ end
 
 function act.play(call, args)
   local path, options = args[1], args[2] or {}
-  local bytes = scripts.file(call.tenant, call.hash, path)
-  if not bytes then return nil, { code = "not_found", text = ("the bundle has no file '%s'"):format(path) } end
-  local audio, err = media.wav(bytes)
-  if not audio then return nil, { code = "invalid", text = path .. ": " .. err.text } end
+  local audio, err = sounds.audio(call.tenant, call.hash, path)
+  if not audio then return nil, err end
   local leg
   leg, err = call:sound(options.early)
   if not leg then return nil, err end
