@@ -167,6 +167,9 @@ local function start_inbound(slot_name, channel, try)
     call.other = call.from
     local boot = slot_of(slot_name).boot or "?"
     local inserted = insert_row(call, boot)
+    local still = telephony.slot(slot_name)
+    if not still then by_channel[channel.id] = nil return end  -- the database took its time: the slot's new owner finds the channel
+    call.fence = still.fence
     if inserted then
       call.row_id = inserted.id
     else
@@ -315,6 +318,7 @@ end
 local function take_up(slot, at, id, channels)
   local read, err = record.read(slot.name, id, function(tenant_id) return tenants.get(tenant_id) end)
   if not read then
+    if err and err.code ~= "denied" and err.code ~= "not_found" then error(err.text, 0) end  -- Redis: the next look reads it
     if err then
       log.error("call.not_read", { call = id, text = err.text })
     else
