@@ -327,12 +327,24 @@ function Call:fall(status)
   self:keep_head()
   local fallback = require("calls.fallback").of(self)
   task.spawn(function()
+    if self.acting then self:cut_short() end
+    if self.frozen or self.stale or self.gone_why then return end
     if status or fallback.transfer then self:change{ status = status or "escalated" } self.status = status or "escalated" end
     local ok, err = pcall(require("calls.fallback").run, self, fallback)
     if not ok then log.error("fallback.failed", { call = self.id, text = tostring(err) }) end
     if self.frozen or self.stale or self.gone_why then return end
     self:hangup(16, "platform")
   end)
+end
+
+--- The running verb lets go: a second party is hung up, a recording is closed.
+function Call:cut_short()
+  self.cutting = true
+  if self.leg then self.leg:stop(0) end
+  self:happen("cut")
+  local patience = clock.mono_ms() + 5000
+  while self.acting and clock.mono_ms() < patience do task.sleep(10) end
+  self.cutting = nil
 end
 
 --- Somebody asks for a human: whatever runs is left for the fallback.
@@ -343,17 +355,12 @@ function Call:escalate()
     return nil, { code = "exists", text = "the call has not been answered yet; POST /calls/{id}/hangup ends it" }
   end
   flow.leave(self)
-  -- The running verb lets go first: a second party is hung up, a recording is closed.
-  self.cutting = true
   self.visit = self.visit + 1  -- what was asked for by the state that is left is not begun any more
-  if self.leg then self.leg:stop(0) end
-  self:happen("cut")
   task.spawn(function()
-    local patience = clock.mono_ms() + 5000
-    while self.acting and clock.mono_ms() < patience do task.sleep(10) end
-    self.cutting = nil
-    if self.gone_why or self.frozen then return end
+    self:cut_short()
+    if self.frozen then return end
     self.over = false
+    if self.gone_why then return flow.ended(self, self.hangup_by) end  -- meanwhile: its end found a call that was over
     self:fall("escalated")
   end)
   return true

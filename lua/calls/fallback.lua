@@ -24,17 +24,18 @@ function fallback.of(call)
   return operators()
 end
 
---- Runs it to its end. Ends early when the caller goes or the slot is given away.
+--- Runs it to its end. Ends early when the caller goes or the slot is given away. Where a predecessor has dialled the second
+--- party already (call.dial), it goes on with that.
 function fallback.run(call, data)
   local act = verbs.table
-  if data.say then
+  if data.say and not call.dial then
     local _, err = act.say(call, { data.say, {} }, {})
     if err and (err.code == "gone" or err.code == "frozen" or err.code == "cut") then return end
   end
   if data.voicemail then
     act.record(call, { { seconds = 120, silence = 4, finish = "#", beep = true } }, { key = call.id .. ":fallback" })
   elseif data.transfer then
-    act.transfer(call, { data.transfer, { timeout = 30, record = true } }, { key = call.id .. ":fallback" })
+    act.transfer(call, { data.transfer, { timeout = 30, record = true } }, { key = call.id .. ":fallback", resumed = call.dial ~= nil })
   end
 end
 

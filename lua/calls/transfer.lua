@@ -6,10 +6,13 @@ local log = require "core.log"
 local media = require "core.media"
 local recordings = require "calls.recordings"
 local speech = require "calls.speech"
+local task = require "core.task"
 local telephony = require "core.telephony"
 local trunks = require "calls.trunks"
 
 local transfer = {}
+
+local LOOKS, LOOK_MS = 25, 200
 
 --- Dials under way or talking, by channel id: the driver brings them their events.
 transfer.dials = {}
@@ -115,6 +118,15 @@ local function talk(call, dial, options, key)
   return "answered"
 end
 
+-- What Asterisk says of a channel that a predecessor may have dialled. No answer is no "it is gone": nobody is rung twice.
+local function look(call, channel)
+  for _ = 1, LOOKS do
+    local status, found = telephony.request(call.slot, "GET", "/channels/" .. channel)
+    if status or call.frozen or call.gone_why then return status, found end
+    task.sleep(LOOK_MS)
+  end
+end
+
 --- @param entry table  journal entry; entry.resumed when a predecessor began it
 function transfer.run(call, to, options, key, entry)
   local leg_id = key:gsub("[^%w%._-]", "-")
@@ -124,8 +136,11 @@ function transfer.run(call, to, options, key, entry)
   local ring
   local result, err
   if entry.resumed then
-    local status, channel = telephony.request(call.slot, "GET", "/channels/" .. dial.channel)
-    if status == 200 then
+    local status, channel = look(call, dial.channel)
+    if not status then
+      local why = call.frozen and "frozen" or call.gone_why and "gone" or "failed"
+      result, err = nil, { code = why, text = "Asterisk does not say what became of the second party" }
+    elseif status == 200 then
       dial.answered = channel.state == "Up"
       result = true
     elseif call.dial and call.dial.answered then

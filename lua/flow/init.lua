@@ -30,7 +30,7 @@ local flow = {}
 local STRIKES = 2
 local SECRET = "done"  -- all that is written of what was gathered in secret
 local DATA_MAX = 16 * 1024
-local FAST_VISITS, SLOW_MS = 60, 100  -- so many states within a second, then each waits
+local FAST_VISITS, FAST_VERBS, SLOW_MS = 60, 60, 100  -- so many within a second, then each waits
 local START_TRIES = { closed = 3, away = 40 }  -- of a run: its cell died meanwhile; the database is away (some 20 s)
 local FAILURES = { error = true, cpu = true, memory = true, form = true }  -- what a cell may say of a run
 
@@ -48,6 +48,20 @@ local function answer(instance, n, ok, value)
   local run = instance.run
   if instance.over or not run then return end
   cells.answer(instance.id, run, instance.visit, n, ok, value)
+end
+
+-- A flow that runs from state to state without doing anything, or writes lines and leads without end, would keep worker,
+-- database and cell busy that others need too.
+local function slow_down(instance, what, most)
+  local now, paces = clock.mono_ms(), instance.paces or {}
+  instance.paces = paces
+  local pace = paces[what]
+  if not pace or now - pace.since > 1000 then
+    pace = { since = now, count = 0 }
+    paces[what] = pace
+  end
+  pace.count = pace.count + 1
+  if pace.count > most then task.sleep(SLOW_MS) end
 end
 
 -- What comes back to the script, kept as it was given.
@@ -69,10 +83,8 @@ local function finish(instance, visit, n, entry, ok, value)
   answer(instance, n, ok, value)
 end
 
-local function act(instance, n, name, args, entry)
+local function act(instance, n, name, args, entry, acting)
   local visit = instance.visit
-  local acting = { n = n }
-  instance.acting = acting
   local ok, value, err = pcall(instance.verbs[name], instance, args, entry, n)
   if instance.acting == acting then instance.acting = nil end
   if not ok then
@@ -132,12 +144,20 @@ local function on_verb(instance, visit, n, name, args)
   elseif what == "resume" then
     if instance.acting and instance.acting.n == n then return end  -- it is being done; the answer goes to whoever runs the state then
     entry.resumed = true
-  else
-    local kept, err = instance:keep({ [entry_name(instance, n)] = entry }, forgotten)
-    if not kept and err.code == "stale" then return end
-    if instance.over or instance.visit ~= visit then return end
   end
-  act(instance, n, name, checked, entry)
+  local acting = { n = n }
+  instance.acting = acting
+  local stale = false
+  if what == "begin" then
+    local kept, err = instance:keep({ [entry_name(instance, n)] = entry }, forgotten)
+    stale = not kept and err.code == "stale"
+  end
+  if not stale then slow_down(instance, "verbs", FAST_VERBS) end
+  if stale or instance.over or instance.visit ~= visit then
+    if instance.acting == acting then instance.acting = nil end
+    return
+  end
+  act(instance, n, name, checked, entry, acting)
 end
 
 -- A successor reads JSON: lists, and tables whose keys are text, come back as they were.
@@ -158,8 +178,16 @@ local function data_problem(data)
   if #text > DATA_MAX then return "call.data holds more than 16 KiB" end
 end
 
+-- A run that ends while a verb is under way is not the one that asked for it: it was run again and went another way.
+local function acts_still(instance)
+  if not instance.acting then return false end
+  fail(instance, "diverged", "the state ended where it had asked for a verb before that is still under way; "
+    .. "a state that is run again must do the same")
+  return true
+end
+
 local function on_next(instance, visit, state, data)
-  if instance.over or visit ~= instance.visit then return end
+  if instance.over or visit ~= instance.visit or acts_still(instance) then return end
   if type(data) ~= "table" then data = {} end
   local problem = data_problem(data)
   if problem then return fail(instance, "form", problem) end
@@ -186,7 +214,7 @@ local function on_next(instance, visit, state, data)
 end
 
 local function on_failed(instance, visit, kind, text, file, line)
-  if instance.over or visit ~= instance.visit then return end
+  if instance.over or visit ~= instance.visit or acts_still(instance) then return end
   kind, text = FAILURES[kind] and kind or "form", text_of.clean(tostring(text), 2000)
   file, line = file and text_of.clean(tostring(file), 128), tonumber(line)
   if line and not (line >= 0 and line < 2 ^ 31) then line = nil end
@@ -223,9 +251,9 @@ end
 
 local function handler(instance)
   -- Nobody waits on a line because of a mistake of ours.
-  local function safe(act)
+  local function safe(deal)
     return function(...)
-      local ok, err = pcall(act, instance, ...)
+      local ok, err = pcall(deal, instance, ...)
       if ok then return end
       log.error("flow.broke", { call = instance.id, tenant = instance.tenant.slug, text = tostring(err) })
       fail(instance, "internal", "something went wrong on our side")
@@ -256,14 +284,6 @@ function flow.resume(instance)
   fail(instance, "cell", err.text)
 end
 
--- A flow that runs from state to state without doing anything would keep worker, database and cell busy for nothing.
-local function slow_down(instance)
-  local now = clock.mono_ms()
-  if not instance.pace or now - instance.pace.since > 1000 then instance.pace = { since = now, count = 0 } end
-  instance.pace.count = instance.pace.count + 1
-  if instance.pace.count > FAST_VISITS then task.sleep(SLOW_MS) end
-end
-
 --- Enters a state: a new visit with an empty journal.
 --- @param failure table|nil  why `failed` is entered: { state, kind, text, file, line }
 function flow.enter(instance, state, failure)
@@ -275,7 +295,7 @@ function flow.enter(instance, state, failure)
   instance.journal = journal.new()
   instance.acting = nil
   instance.first_failure = failure or instance.first_failure
-  slow_down(instance)
+  slow_down(instance, "visits", FAST_VISITS)
   if instance.over then return end
   instance:moved()
   local kept, err = instance:keep({ head = instance:head() }, drop)

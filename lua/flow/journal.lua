@@ -24,7 +24,8 @@ function journal:ask(n, name, arguments)
     if entry.done then return "replay", entry end
     return "resume", entry
   end
-  if n ~= #self.entries + 1 then return "diverged", { name = "nothing" } end
+  -- A script waits for each answer; what asks for the next one before is no script.
+  if n ~= #self.entries + 1 or (n > 1 and not self.entries[n - 1].done) then return "diverged", { name = "nothing" } end
   if n > journal.MAX_ENTRIES then return "full", { name = name } end
   entry = { name = name, args = arguments, done = false }
   self.entries[n] = entry

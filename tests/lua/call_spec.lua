@@ -5,6 +5,7 @@ local Call = require "calls.call"
 local db = require "lib.db"
 local record = require "calls.record"
 local recordings = require "calls.recordings"
+local task = require "core.task"
 
 describe("a call", function()
   local real, written
@@ -43,5 +44,82 @@ describe("a call", function()
     call:close()
     assert.truthy(written[1]:find("`end_time`", 1, true))
     assert.is_true(written.removed)
+  end)
+
+  -- Its end found a call that was over, so nobody closed it.
+  it("is closed when its caller goes while a human is being called in", function()
+    audit.transaction = function(_, fn) return fn{ query = function() return { affected = 1, insert_id = 1 } end } end
+    local call = make()
+    call.gone_why, call.acting = nil, { n = 1 }
+    assert.is_true(call:escalate())
+    call:on_gone("hung up")
+    call.acting = nil
+    task.sleep(100)
+    assert.is_true(call.removed)
+  end)
+
+  -- Two tasks waited for the same call: the fallback's words were spoken over a transfer that nobody ended.
+  it("ends the verb that is under way before its fallback begins", function()
+    local order = {}
+    audit.transaction = function(_, fn) return fn{ query = function() return { affected = 1, insert_id = 1 } end } end
+    local fallback = require "calls.fallback"
+    local of, run = fallback.of, fallback.run
+    fallback.of = function() return { hangup = true } end
+    fallback.run = function() order[#order + 1] = "fallback" end
+    local call = make()
+    call.gone_why, call.hangup = nil, function() end
+    call.acting = { n = 1 }
+    task.spawn(function()
+      order[#order + 1] = call:await({ dial_ended = true })
+      call.acting = nil
+    end)
+    call:failed("strikes", "the script's process died twice")
+    task.sleep(50)
+    fallback.of, fallback.run = of, run
+    assert.same({ "cut", "fallback" }, order)
+  end)
+end)
+
+describe("a transfer that is taken up", function()
+  local telephony = require "core.telephony"
+  local transfer = require "calls.transfer"
+  local real, asked
+
+  before_each(function()
+    real, asked = telephony.request, {}
+  end)
+  after_each(function() telephony.request = real end)
+
+  local function call(fields)
+    local made = { id = "c-n1-1-x", slot = "n1.1", legs = {}, tenant = {}, keep_head = function() end, next_play = 0,
+      await = function() return "frozen" end, dial = { leg_id = "k", placed = true } }
+    for name, value in pairs(fields or {}) do made[name] = value end
+    return made
+  end
+
+  it("rings nobody twice when Asterisk does not answer at once", function()
+    local answers = { false, false, 200 }
+    telephony.request = function(_, method)
+      asked[#asked + 1] = method
+      local status = table.remove(answers, 1)
+      if not status then return nil, { code = "closed", text = "the slot is not connected" } end
+      return status, { state = "Ring" }
+    end
+    local _, err = transfer.run(call(), "+15550142", {}, "k", { resumed = true })
+    assert.equal("frozen", err.code)
+    assert.same({ "GET", "GET", "GET" }, asked)
+  end)
+
+  it("goes on with the second party that a predecessor's fallback had dialled", function()
+    local fallback = require "calls.fallback"
+    local act = require("calls.verbs").table
+    local say, run = act.say, act.transfer
+    local given
+    act.say = function() asked[#asked + 1] = "say" return true end
+    act.transfer = function(_, _, entry) given = entry return "answered" end
+    fallback.run(call{ dial = { leg_id = "c-n1-1-x-fallback", answered = true } }, { say = "Please hold.", transfer = "+15550142" })
+    act.say, act.transfer = say, run
+    assert.is_true(given.resumed)
+    assert.same({}, asked)
   end)
 end)

@@ -312,4 +312,40 @@ describe("a flow", function()
     finish()
     assert.equal(1, #answered)
   end)
+
+  -- The verb of the state that was left went on waiting, and took keys and second parties from the next one.
+  it("does not leave a state whose verb is under way", function()
+    instance.verbs.wait = function() task.wait(function() end) end
+    flow.enter(instance, "a")
+    task.spawn(asked[1].run.verb, 1, 1, "wait", { 5 })
+    asked[1].run.next(1, "b", {})
+    assert.same({ "a" }, instance.moves)
+    assert.equal("diverged", instance.is_failed[1])
+  end)
+
+  it("acts once for a verb whose start was being written when the cell died", function()
+    local acted, written = 0, nil
+    instance.verbs.transfer = function() acted = acted + 1 return true end
+    flow.enter(instance, "a")
+    instance.keep = function() task.wait(function(resume) written = written or resume end) return true end
+    task.spawn(asked[1].run.verb, 1, 1, "transfer", { "+15550142" })
+    instance.keep = function() return true end
+    asked[1].run.lost(false, {}, "died")
+    asked[2].run.verb(1, 1, "transfer", { "+15550142" })
+    written()
+    assert.equal(1, acted)
+    assert.equal(1, #answered)
+  end)
+
+  it("slows a state down that asks for more than sixty verbs in a second", function()
+    local slept = 0
+    local sleep = task.sleep
+    task.sleep = function() slept = slept + 1 end
+    instance.verbs.log = function() return true end
+    flow.enter(instance, "a")
+    for n = 1, 70 do asked[1].run.verb(1, n, "log", { "x" }) end
+    task.sleep = sleep
+    assert.equal(10, slept)
+    assert.equal(70, #answered)
+  end)
 end)

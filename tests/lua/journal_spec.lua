@@ -26,6 +26,12 @@ describe("the verb journal", function()
     assert.equal("diverged", (journal.new():ask(2, "say", "h")))
   end)
 
+  it("does not begin a verb while the one before is under way, as only a broken cell would ask", function()
+    local j = journal.new()
+    j:ask(1, "gather", "h")
+    assert.equal("diverged", (j:ask(2, "create_lead", "h")))
+  end)
+
   it("is full after a thousand verbs", function()
     local j = journal.new()
     for n = 1, journal.MAX_ENTRIES do
