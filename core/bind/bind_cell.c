@@ -17,7 +17,14 @@
 #include <unistd.h>
 
 #define CELL_TYPE "parley.cell"
-enum { READ_BURST = 16, VALUES_MAX = 16, SEND_QUEUE_MAX = 4096 };
+enum {
+    READ_BURST = 16,
+    VALUES_MAX = 16,
+    SEND_QUEUE_MAX = 4096,
+    SEND_BYTES_MAX = 4 << 20,  /* of what waits for a cell that does not read */
+    HEAR_BYTES_MAX = 16 << 20, /* a second; each byte is decoded on the loop that all tenants share */
+    HEAR_WINDOW_MS = 1000,
+};
 
 struct queued {
     struct queued *next;
@@ -36,6 +43,9 @@ struct cell {
     const struct cell_page *page;
     struct queued *first, *last;
     int queued;
+    size_t queued_bytes;
+    uint64_t heard_since_ms; /* the second being counted */
+    size_t heard_bytes;
     int on_message, on_ended, self;
     bool ended;
 };
@@ -96,7 +106,7 @@ static int cell_send(struct cell *c, const struct buf *b, int pass, struct err *
         if (pass >= 0) close(pass);
         return err_set(e, ERR_CLOSED, "the cell is gone: %s", strerror(-rc));
     }
-    if (c->queued >= SEND_QUEUE_MAX) {
+    if (c->queued >= SEND_QUEUE_MAX || c->queued_bytes + b->len > SEND_BYTES_MAX) {
         if (pass >= 0) close(pass);
         return err_set(e, ERR_LIMIT, "the cell does not read: %d messages wait", c->queued);
     }
@@ -110,6 +120,7 @@ static int cell_send(struct cell *c, const struct buf *b, int pass, struct err *
         c->first = q;
     c->last = q;
     c->queued++;
+    c->queued_bytes += q->len;
     uv_poll_start(c->poll, UV_READABLE | UV_WRITABLE, on_cell_io);
     return 0;
 }
@@ -122,6 +133,7 @@ static void cell_flush(struct cell *c) {
         c->first = q->next;
         if (c->first == NULL) c->last = NULL;
         c->queued--;
+        c->queued_bytes -= q->len;
         if (q->fd >= 0) close(q->fd);
         free(q);
     }
@@ -164,6 +176,18 @@ static void cell_message(struct cell *c, const char *data, size_t len) {
     vm_spawn(c->vm, n + 1, NULL, NULL);
 }
 
+/* True when it has sent more in this second than a tenant's flows ever need. */
+static bool heard_enough(struct cell *c, size_t len) {
+    uint64_t now = uv_now(vm_services(vm_lua(c->vm))->loop);
+
+    if (now - c->heard_since_ms >= HEAR_WINDOW_MS) {
+        c->heard_since_ms = now;
+        c->heard_bytes = 0;
+    }
+    c->heard_bytes += len;
+    return c->heard_bytes > HEAR_BYTES_MAX;
+}
+
 static void on_cell_io(uv_poll_t *p, int status, int events) {
     struct cell *c = p->data;
     static char data[MESSAGE_MAX]; /* one loop thread */
@@ -180,6 +204,10 @@ static void on_cell_io(uv_poll_t *p, int status, int events) {
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
         if (n <= 0) {
             cell_end(c, "died");
+            return;
+        }
+        if (heard_enough(c, (size_t)n)) {
+            cell_end(c, "sent too much");
             return;
         }
         cell_message(c, data, (size_t)n);
@@ -244,6 +272,7 @@ static void cell_close_fds(struct cell *c) {
     }
     c->last = NULL;
     c->queued = 0;
+    c->queued_bytes = 0;
 }
 
 static void cell_end(struct cell *c, const char *why) {

@@ -60,3 +60,50 @@ describe("a tenant's cell", function()
     for _, message in ipairs(sent) do assert.is_false(message[1] == "unload" and message[2] == "h-old") end
   end)
 end)
+
+describe("a cell that is no cell any more", function()
+  local process = require "core.process"
+  local task = require "core.task"
+  local in_host = require("core.worker").root and os.getenv("PARLEY_CELLS")
+  if not in_host then
+    pending("runs in the host, with PARLEY_CELLS=1")
+    return
+  end
+
+  local function spawn()
+    local heard = { pongs = 0 }
+    local spawned = assert(cell.spawn{
+      on_message = function(kind) if kind == "pong" then heard.pongs = heard.pongs + 1 end end,
+      on_ended = function(why) heard.ended = why end,
+    })
+    return spawned, heard
+  end
+
+  it("cannot fill the worker's memory by not reading", function()
+    local spawned = spawn()
+    local _, pid = spawned:usage()
+    process.run{ argv = { "kill", "-STOP", tostring(pid) }, timeout_s = 5 }
+    local sent, err = 0, nil
+    repeat
+      local ok
+      ok, err = spawned:send("ping", ("x"):rep(60000))
+      sent = sent + 1
+    until not ok or sent > 1000
+    assert.equal("limit", err.code)
+    assert.truthy(sent < 100)
+    spawned:kill("tested")
+  end)
+
+  it("is ended when it sends more than flows ever need", function()
+    local spawned, heard = spawn()
+    for _ = 1, 600 do
+      while not heard.ended and not spawned:send("ping", ("x"):rep(60000)) do task.sleep(1) end
+      if heard.ended then break end
+    end
+    for _ = 1, 100 do
+      if heard.ended then break end
+      task.sleep(10)
+    end
+    assert.equal("sent too much", heard.ended)
+  end)
+end)
