@@ -13,19 +13,22 @@ local tenants = require "tenants"
 
 local trunks = {}
 
-local CACHE_MS = 5000
-local cache = {}
+local CACHE_MS, CACHE_MOST = 5000, 10000
+local cache, cache_count = {}, 0
 
 local function cached(key, load)
   local now = require("core.clock").mono_ms()
   local hit = cache[key]
   if hit and now - hit.at < CACHE_MS then return hit.value end
   local value = load()
+  -- Numbers are what callers dial, so there is no end of them.
+  if not cache[key] then cache_count = cache_count + 1 end
+  if cache_count > CACHE_MOST then cache, cache_count = {}, 1 end
   cache[key] = { value = value, at = now }
   return value
 end
 
-function trunks.forget() cache = {} end
+function trunks.forget() cache, cache_count = {}, 0 end
 
 function trunks.endpoint(trunk) return "t" .. trunk.id end
 
