@@ -8,6 +8,7 @@ local flow = require "flow"
 local json = require "core.json"
 local live = require "calls.live"
 local log = require "core.log"
+local lost = require "calls.lost"
 local metrics = require "core.metrics"
 local pii = require "lib.pii"
 local promise = require "lib.promise"
@@ -118,6 +119,7 @@ end
 
 local function insert_row(call, boot)
   local inserted
+  lost.expect(call.tenant)
   audit.transaction(call.tenant, function(tx)
     inserted = store.insert(tx, {
       public_id = call.id, direction = call.direction, phone_number = pii.seal(call.tenant, "call.phone_number", call.other),
@@ -534,6 +536,7 @@ end
 --- Registers with the core. Called once at start, before the first event can come.
 function driver.start()
   keep_watch()
+  lost.start(driver.find)
   telephony.serve{ on_ready = on_ready, on_lost = on_lost, on_giving = on_giving, on_event = on_event }
   trunks.listen(function()
     local nodes = {}

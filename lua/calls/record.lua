@@ -80,6 +80,13 @@ function record.list(slot)
   return ids
 end
 
+--- Whether a call has a record: boolean | nil, err.
+function record.exists(slot, id)
+  local found, err = redis.call("EXISTS", call_key(slot, id))
+  if not found then return nil, err end
+  return found == 1
+end
+
 --- @param find_tenant function(id) -> tenant record
 --- @return table|nil  { tenant =, fence =, fields = { name = value } }; nil when there is none; nil, err
 function record.read(slot, id, find_tenant)

@@ -51,11 +51,28 @@ end
 function store.active(db_name, limit)
   return db.query(db_name, [[SELECT c.id, c.public_id, c.direction, c.phone_number, c.our_number, c.start_time, c.answer_time, c.status,
       c.state, c.agent_id, u.name AS agent_name FROM `call` c LEFT JOIN `user` u ON u.id = c.agent_id
-    WHERE c.tenant_id = 1 AND c.status IN ('ringing', 'connected', 'escalated') AND c.end_time IS NULL ORDER BY c.id DESC LIMIT ]] .. tonumber(limit))
+    WHERE c.end_time IS NULL ORDER BY c.id DESC LIMIT ]] .. tonumber(limit))
 end
 
 function store.active_count(db_name)
-  return db.query(db_name, [[SELECT COUNT(*) AS n FROM `call` WHERE tenant_id = 1 AND status IN ('ringing', 'connected', 'escalated') AND end_time IS NULL]])[1].n
+  return db.query(db_name, [[SELECT COUNT(*) AS n FROM `call` WHERE end_time IS NULL]])[1].n
+end
+
+--- Calls that have not ended, oldest first, a page after a row's id.
+function store.open_after(db_name, after, limit)
+  return db.query(db_name, [[SELECT id, public_id, start_time, answer_time, updated_at, status, node, slot, channel_id, fence, trace
+    FROM `call` WHERE end_time IS NULL AND id > ? ORDER BY id LIMIT ]] .. tonumber(limit), after)
+end
+
+function store.newest_start(db_name)
+  return db.query(db_name, "SELECT MAX(start_time) AS newest FROM `call` WHERE tenant_id = 1")[1].newest
+end
+
+--- Ends a row that nobody has. Returns whether it did: not when it has ended, or somebody has taken the call meanwhile.
+function store.close_lost(tx, id, fence, ended)
+  return db.run(tx, [[UPDATE `call` SET status = ?, end_time = ?, duration_seconds = ?, outcome = 'lost', hangup_by = 'platform', hangup_cause = 41,
+    failure = COALESCE(failure, ?) WHERE id = ? AND fence = ? AND end_time IS NULL]], ended.status, ended.end_time, ended.seconds, ended.failure,
+    id, fence).affected == 1
 end
 
 --- Newest first. phone_hash, status, active: filters, each may be nil.
@@ -67,7 +84,7 @@ function store.list(db_name, filter, before, limit)
   end
   if filter.phone_hash then add("phone_hash = ?", filter.phone_hash) end
   if filter.status then add("status = ?", filter.status) end
-  if filter.active then where[#where + 1] = "status IN ('ringing', 'connected', 'escalated') AND end_time IS NULL" end
+  if filter.active then where[#where + 1] = "end_time IS NULL" end
   if before then add("id < ?", before) end
   return db.query(db_name, "SELECT " .. columns .. " FROM `call` WHERE " .. table.concat(where, " AND ") .. " ORDER BY id DESC LIMIT "
     .. tonumber(limit), unpack(values))

@@ -26,6 +26,7 @@ local sequencer = require "audit.sequencer"
 local sql = require "core.sql"
 local task = require "core.task"
 local tenants = require "tenants"
+local time = require "lib.time"
 
 local acme, token
 
@@ -241,6 +242,72 @@ describe("data", function()
     end
     assert.equal(2, runs)
     assert.is_nil(jobs.get(0, "spec.fails", "a"))
+  end)
+
+  it("runs a job again when it says in how many seconds", function()
+    local runs = 0
+    jobs.define("spec.again", { run = function() runs = runs + 1 return runs == 1 and 3600 or true end })
+    jobs.put{ kind = "spec.again" }
+    jobs.look()
+    for _ = 1, 100 do
+      if jobs.get(0, "spec.again", "").state == "waiting" and runs == 1 then break end
+      task.sleep(10)
+    end
+    local row = jobs.get(0, "spec.again", "")
+    assert.equal(1, runs)
+    assert.is_true(row.due > time.ahead(3000))
+    assert.is_nil(row.last_error)
+    jobs.remove(0, "spec.again", "")
+  end)
+
+  describe("a call's row that stays open", function()
+    local lost = require "calls.lost"
+    local record = require "calls.record"
+    local telephony = require "core.telephony"
+    local status, request, nodes = telephony.status, telephony.request, config.telephony
+
+    after_each(function() telephony.status, telephony.request, config.telephony = status, request, nodes end)
+
+    local function row(name, age_s, answered)
+      local at = time.ahead(-age_s)
+      sql.query(acme.db, [[INSERT INTO `call` (public_id, direction, start_time, answer_time, status, node, slot, channel_id, node_boot, fence, updated_at)
+        VALUES (?, 'inbound', ?, ?, ?, 'n1', 'n1.1', ?, 'b', 5, ?)]], "c-n1-1-" .. name, at, answered and at or sql.null,
+        answered and "connected" or "ringing", name, time.ahead(10 - age_s))
+    end
+
+    local function ended(name)
+      return sql.query(acme.db, "SELECT status, outcome, end_time, duration_seconds FROM `call` WHERE public_id = ?", "c-n1-1-" .. name)[1]
+    end
+
+    -- A worker died between the row and the first record, and the caller was gone before anybody looked.
+    it("is closed when its call lives nowhere, and only then", function()
+      local answers = { gone = 404, talked = 404, living = 200, recorded = 404, young = 404 }
+      config.telephony = { nodes = { { name = "n1" } } }
+      telephony.status = function() return { { slot = "n1.4", mine = true, state = "ready" } } end
+      telephony.request = function(slot, _, path)
+        assert.equal("n1.4", slot)
+        return answers[path:match("[^/]+$")]  -- of "silent": none
+      end
+      row("gone", 3600)
+      row("talked", 3600, true)
+      row("living", 3600, true)
+      row("recorded", 3600, true)
+      row("silent", 3600, true)
+      row("mine", 3600, true)
+      row("young", 20)
+      assert.is_true(record.write(acme, "n1.1", "c-n1-1-recorded", 5, { head = {} }))
+      local function find(id) return id == "c-n1-1-mine" end
+      assert.equal(60, lost.look(acme, find))
+      assert.equal("failed", ended("gone").status)
+      assert.equal("lost", ended("gone").outcome)
+      assert.equal("completed", ended("talked").status)
+      assert.equal(10, ended("talked").duration_seconds)
+      for _, name in ipairs{ "living", "recorded", "silent", "mine", "young" } do assert.equal(sql.null, ended(name).end_time, name) end
+      assert.equal(2, count("SELECT (SELECT COUNT(*) FROM event WHERE type = 'call.ended') + (SELECT COUNT(*) FROM outbox WHERE type = 'call.ended') AS n"))
+      record.remove("n1.1", "c-n1-1-recorded", 5)
+      sql.query(acme.db, "DELETE FROM `call` WHERE end_time IS NULL")
+      assert.is_true(lost.look(acme, find))
+    end)
   end)
 
   it("goes on with a migration from wherever it died", function()

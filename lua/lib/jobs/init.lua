@@ -3,8 +3,9 @@
 --- done by whoever holds its lease, tried again with back-off, and keeps its last error for people to read.
 ---   jobs.define("report.send", { run = function(job) ... end })            once; removed when done
 ---   jobs.define("sequence", { every_s = 30, run = ... })                   comes again
---- run gets { tenant_id, kind, key, attempt, payload } and returns true (or nothing) when done, nil and a text when not;
---- what it raises counts as not done. It may run twice after a crash, so its effects carry keys of their own.
+--- run gets { tenant_id, kind, key, attempt, payload } and returns true (or nothing) when done, a number when it wants to
+--- come again in so many seconds, nil and a text when it is not done; what it raises counts as not done. It may run twice
+--- after a crash, so its effects carry keys of their own.
 local clock = require "core.clock"
 local json = require "core.json"
 local log = require "core.log"
@@ -49,6 +50,10 @@ end
 
 local function settle(row, definition, ok, result, message)
   local now = time.now()
+  if ok and type(result) == "number" then
+    store.finish_turn(row.id, row.claim, time.ahead(rules.next_turn_s(result, math.random())), now)
+    return
+  end
   if ok and (result == true or (result == nil and message == nil)) then
     if definition.every_s then
       store.finish_turn(row.id, row.claim, time.ahead(rules.next_turn_s(definition.every_s, math.random())), now)
