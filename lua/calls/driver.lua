@@ -179,6 +179,9 @@ local function start_inbound(slot_name, channel, try)
       local row = store.by_channel(tenant.db, at.node, boot, channel.id)
       if row.end_time then by_channel[channel.id] = nil return refuse(slot_name, channel.id, 16, "ended before", { endpoint = endpoint }) end
       call.id, call.row_id, call.started_us = row.public_id, row.id, time.us(row.start_time)
+      if call.up then  -- its record is lost, that it was answered is not
+        call.status, call.answered_us = "connected", row.answer_time and time.us(row.answer_time) or clock.wall_us()
+      end
       store.take(tenant.db, row.id, call.fence)
     end
     enlist(call)

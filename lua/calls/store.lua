@@ -20,7 +20,7 @@ function store.insert(tx, call)
 end
 
 function store.by_channel(db_name, node, boot, channel)
-  return db.query(db_name, "SELECT id, public_id, start_time, end_time FROM `call` WHERE node = ? AND node_boot = ? AND channel_id = ?", node, boot, channel)[1]
+  return db.query(db_name, "SELECT id, public_id, start_time, answer_time, end_time FROM `call` WHERE node = ? AND node_boot = ? AND channel_id = ?", node, boot, channel)[1]
 end
 
 function store.by_public_id(db_name, public_id)
