@@ -29,6 +29,8 @@ local verbs = require "calls.verbs"
 local Call = {}
 Call.__index = Call
 
+local DIGITS_MOST = 128  -- keys that nothing has asked for yet; all are written again with each
+
 --- @param fields table  id, tenant, slot, node, fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
 function Call.new(fields)
   local call = setmetatable(fields, Call)
@@ -172,7 +174,7 @@ function Call:happen(kind, ...)
 end
 
 function Call:on_digit(digit)
-  if self.over or self.gone_why then return end
+  if self.over or self.gone_why or #self.digits >= DIGITS_MOST then return end
   metrics.count("call_digits_total", nil, 1, "keys heard")
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.

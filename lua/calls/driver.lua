@@ -252,6 +252,7 @@ function driver.place(tenant, given)
       callerId = call.from, timeout = 45, formats = "ulaw,alaw",
     })
     if status ~= 200 then
+      if not status then telephony.request(slot_name, "DELETE", "/channels/" .. call.channel) end  -- it may ring all the same
       return fail("the call could not be dialled: " .. tostring(type(body) == "table" and (body.text or body.message) or status), 27)
     end
     watch_ringing(call)
@@ -315,7 +316,16 @@ local handlers = {
 
 local function on_event(slot_name, event)
   local handle = handlers[event.type]
-  if handle then handle(slot_name, event) end
+  if not handle then return end
+  local early = slot_of(slot_name).early
+  if early then early[#early + 1] = event else handle(slot_name, event) end
+end
+
+-- What was said of calls while they were being taken up.
+local function hear_early(slot)
+  local early = slot.early or {}
+  slot.early = nil
+  for _, event in ipairs(early) do task.spawn(on_event, slot.name, event) end
 end
 
 -- taking up --------------------------------------------------------------------------------------------------------------------------
@@ -386,7 +396,7 @@ local function sweep(slot, channels, bridges)
   telephony.sweep(slot.name, channels, bridges, living)
 end
 
-local function on_ready(slot_name, first, predecessor, channels, bridges)
+local function reconcile(slot_name, first, predecessor, channels, bridges)
   local slot = slot_of(slot_name)
   local at = telephony.slot(slot_name)
   if not at then return end
@@ -432,6 +442,7 @@ local function on_ready(slot_name, first, predecessor, channels, bridges)
       end
     end
   end
+  if first then hear_early(slot) end
   -- SIP channels that nobody knows: calls whose start was lost.
   if ids then
     for _, channel in ipairs(channels) do
@@ -452,10 +463,19 @@ local function on_ready(slot_name, first, predecessor, channels, bridges)
   log.info("slot.ready", { slot = slot_name, first = first, predecessor = predecessor, calls = slot.count, channels = #channels })
 end
 
+local function on_ready(slot_name, first, ...)
+  local slot = slot_of(slot_name)
+  if first then slot.early = slot.early or {} end  -- a key pressed now belongs to a call that is not known yet
+  local ok, problem = pcall(reconcile, slot_name, first, ...)
+  if first then hear_early(slot) end
+  if not ok then error(problem, 0) end
+end
+
 local function on_lost(slot_name, why)
   local slot = slot_of(slot_name)
   slot.ready = false
   if why == "disconnected" then return end  -- the socket comes back by itself; calls stay ours
+  slot.early = nil
   if slot.commands then
     slot.commands:close()
     slot.commands = nil

@@ -41,8 +41,35 @@ describe("a slot that is taken", function()
     task.sleep(10)
     assert.equal(0, begun)
     record.list = function() return {} end
+    telephony.request = function() return 404 end
     handlers.on_ready("n1.1", false, "", { channel }, {})
     task.sleep(10)
     assert.equal(1, begun)
+  end)
+
+  -- What Asterisk had told while the slot had no reader was handed on before anybody knew whose it was.
+  it("hears the keys that were pressed while its calls were taken up", function()
+    local flow, calls_store, write = require "flow", require "calls.store", record.write
+    local resume, take = flow.resume, calls_store.take
+    flow.resume, calls_store.take = function() end, function() end
+    record.write = function() return true end
+    record.list = function() task.sleep(5) return { "c-n1-1-y" } end
+    record.read = function()
+      task.sleep(5)
+      return { tenant = { id = 1, slug = "t", db = "t" }, fence = 5, fields = { head = { id = "c-n1-1-y", channel = "1.2", direction = "inbound",
+        status = "ringing", visit = 1, state = "a", hash = "h", row_id = 1 } } }
+    end
+    task.spawn(handlers.on_ready, "n1.1", true, "", { { id = "1.2", name = "PJSIP/t-2", state = "Ring" } }, {})
+    for _, digit in ipairs{ "1", "2", "3" } do
+      handlers.on_event("n1.1", { type = "ChannelDtmfReceived", digit = digit, channel = { id = "1.2" } })
+    end
+    task.sleep(50)
+    handlers.on_event("n1.1", { type = "ChannelDtmfReceived", digit = "4", channel = { id = "1.2" } })
+    local call = driver.find("c-n1-1-y")
+    assert.equal("1234", table.concat(call.digits))
+    for _ = 1, 1000 do call:on_digit("5") end
+    assert.equal(128, #call.digits)
+    call:lost()
+    flow.resume, calls_store.take, record.write = resume, take, write
   end)
 end)
