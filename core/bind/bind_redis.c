@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARGS_MAX = 512 };
+enum { ARGS_MAX = 4096 }; /* a whole journal of a call is two for each of its 1000 entries */
 #define SUB_TYPE    "parley.redis.sub"
 #define SCRIPT_TYPE "parley.redis.script"
 

@@ -385,7 +385,10 @@ function Call:on_gone(why, cause)
   -- A verb that was waiting ends in its own task first (a recording closes its file).
   task.spawn(function()
     task.sleep(0)
-    flow.ended(self, self.hangup_by)
+    local ok, err = pcall(flow.ended, self, self.hangup_by)
+    if ok then return end
+    log.error("call.not_ended", { call = self.id, tenant = self.tenant.slug, text = tostring(err) })
+    self:close()  -- whatever broke: the caller is gone
   end)
 end
 

@@ -58,6 +58,16 @@ describe("a call", function()
     assert.is_true(call.removed)
   end)
 
+  it("is closed when its end breaks", function()
+    audit.transaction = function(_, fn) return fn{ query = function() return { affected = 1, insert_id = 1 } end } end
+    local call = make{ hash = "h" }
+    call.gone_why = nil
+    call.keep = function() error("broken") end
+    call:on_gone("hung up")
+    task.sleep(20)
+    assert.is_true(call.removed)
+  end)
+
   -- Two tasks waited for the same call: the fallback's words were spoken over a transfer that nobody ended.
   it("ends the verb that is under way before its fallback begins", function()
     local order = {}

@@ -244,6 +244,22 @@ describe("data", function()
     assert.is_nil(jobs.get(0, "spec.fails", "a"))
   end)
 
+  -- What wrote or dropped more than some 250 entries raised: the call stayed where it was, and its row stayed open.
+  it("writes and drops a journal of a thousand entries", function()
+    local record = require "calls.record"
+    local fields, names = { head = { visit = 1 } }, {}
+    for n = 1, 1000 do
+      names[n] = "j1." .. n
+      fields[names[n]] = { name = "log", args = "h", done = true, ok = true, value = true }
+    end
+    assert.is_true(record.write(acme, "n1.1", "c-n1-1-long", 5, fields))
+    local read = record.read("n1.1", "c-n1-1-long", function() return acme end)
+    assert.same(fields, read.fields)
+    assert.is_true(record.write(acme, "n1.1", "c-n1-1-long", 5, { head = { visit = 2 } }, names))
+    assert.same({ head = { visit = 2 } }, record.read("n1.1", "c-n1-1-long", function() return acme end).fields)
+    record.remove("n1.1", "c-n1-1-long", 5)
+  end)
+
   it("runs a job again when it says in how many seconds", function()
     local runs = 0
     jobs.define("spec.again", { run = function() runs = runs + 1 return runs == 1 and 3600 or true end })
