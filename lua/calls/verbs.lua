@@ -163,6 +163,13 @@ local function effect_key(call, entry, n)
   return entry.key or ("%s:%d:%d"):format(call.id, call.visit, n)
 end
 
+-- Takes all keys that were pressed: was the one that ends it among them?
+local function finished(call, finish)
+  local found = false
+  for digit in function() return call:take_digit() end do found = found or digit == finish end
+  return found
+end
+
 function act.record(call, args, entry, n)
   local options = args[1] or {}
   local leg, err = call:sound()
@@ -179,9 +186,11 @@ function act.record(call, args, entry, n)
   local recording
   recording, err = recordings.open(call, { kind = "message", key = effect_key(call, entry, n), left = call.leg })
   if not recording then return nil, err end
-  local started = clock.mono_ms()
+  local started, reason = clock.mono_ms(), nil
+  -- What was pressed before the tone does not end it, what was pressed while another worker took over does.
+  if finished(call, options.finish) and entry.resumed then reason = "key" end
   -- Before the first word people think for a moment: silence counts from two seconds in.
-  local quiet_since, spoken, reason = started + 2000, false, nil
+  local quiet_since, spoken = started + 2000, false
   while not reason do
     local now = clock.mono_ms()
     local over_at = started + (options.seconds - recording.seconds_before) * 1000
@@ -201,8 +210,7 @@ function act.record(call, args, entry, n)
         -- Quiet from before the recording does not count.
         quiet_since = math.max(clock.mono_ms() - (position or 0), spoken and started or started + 2000)
       elseif kind == "digit" then
-        local digit = call:take_digit()
-        if digit == options.finish then reason = "key" end
+        if finished(call, options.finish) then reason = "key" end
       end
     end
   end

@@ -133,3 +133,26 @@ describe("a transfer that is taken up", function()
     assert.same({}, asked)
   end)
 end)
+
+describe("a recording", function()
+  -- A key from before the tone stood in front of the one that ends it, which then had to be pressed twice.
+  it("ends at its key, whatever was pressed before the tone", function()
+    local verbs = require "calls.verbs"
+    local open = recordings.open
+    recordings.open = function()
+      return { public_id = "rc_1", seconds_before = 0, close = function() end, seconds = function() return 1 end }
+    end
+    local call = Call.new{ id = "c-n1-1-z", tenant = {}, slot = "n1.1", channel = "1.3", up = true, digits = { "7", "#" } }
+    call.leg = { play = function() return true end, stop = function() end }
+    call.keep = function() return true end
+    task.spawn(function()
+      task.sleep(20)
+      call:on_digit("1")
+      call:on_digit("#")
+    end)
+    local result = verbs.table.record(call, { { seconds = 5, silence = 4, finish = "#" } }, {}, 1)
+    recordings.open = open
+    assert.equal("key", result.reason)
+    assert.same({}, call.digits)
+  end)
+end)
