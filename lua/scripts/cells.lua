@@ -17,6 +17,7 @@ local cells = {}
 
 local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and does not answer is ended
 local IDLE_MS = 120000                    -- a cell without calls is ended
+local SPAWN_MS = 5000                     -- the zygote takes less than one
 local BACK_OFF_MS, BACK_OFF_MAX_MS = 100, 5000
 local MESSAGES_A_SECOND = 5000            -- of one cell; a flow needs a few
 local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
@@ -90,11 +91,24 @@ local function on_message(entry, kind, first, ...)
   elseif kind == "failed" then run.failed(...) end
 end
 
+-- A zygote that does not answer leaves nobody on a silent line.
+local function spawn(handlers)
+  local made = promise.new()
+  task.spawn(function()
+    local spawned, err = cell.spawn(handlers)
+    if spawned and made:given() then spawned:kill("came too late") else made:give(spawned, err) end
+  end)
+  local limit = timer.after(SPAWN_MS, function() made:give(nil, { code = "timeout", text = "no cell was made in time" }) end)
+  local spawned, err = made:wait()
+  limit:cancel()
+  return spawned, err
+end
+
 local function start(tenant)
   local clock = require "core.clock"
-  local entry = { tenant = tenant, versions = {}, asked_ms = {}, runs = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0,
+  local entry = { tenant = tenant, versions = {}, asked_ms = {}, loading = 0, runs = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0,
                   idle_since_ms = clock.mono_ms() }
-  local spawned, err = cell.spawn{
+  local spawned, err = spawn{
     on_message = function(...) on_message(entry, ...) end,
     on_ended = function(why, page) entry_ended(entry, why, page) end,
   }
@@ -106,7 +120,7 @@ local function start(tenant)
   entry.ping = timer.every(PING_MS, function()
     if entry.ended then return end
     local now = clock.mono_ms()
-    if next(entry.runs) == nil then
+    if next(entry.runs) == nil and entry.loading == 0 then
       if now - entry.idle_since_ms > IDLE_MS then
         entry_ended(entry, "idle", {})
         spawned:kill("idle")
@@ -177,7 +191,10 @@ local function with_version(entry, tenant, hash)
       return nil, err
     end
   end
-  return entry.versions[hash]:wait()
+  entry.loading = entry.loading + 1
+  local loaded, err = entry.versions[hash]:wait()
+  entry.loading = entry.loading - 1
+  return loaded, err
 end
 
 --- Starts (or starts again) a state of a call's flow. Returns true, or nil, err; then the handler hears nothing.
@@ -188,6 +205,8 @@ function cells.run(tenant, hash, call, run, file, state, visit, data, info)
   local ready
   ready, err = with_version(entry, tenant, hash)
   if not ready then return nil, err end
+  -- The call has left while the cell was made; a newer run of it may be on its way already.
+  if run.dropped then return nil, { code = "cancelled", text = "the call has left" } end
   entry.runs[call] = run
   run.entry, run.hash = entry, hash
   local sent
@@ -213,7 +232,8 @@ end
 --- The call has left: the cell may forget it.
 function cells.drop(call, run)
   local entry = run.entry
-  if not entry or entry.ended or not entry.runs[call] then return end
+  run.dropped = true
+  if not entry or entry.ended or entry.runs[call] ~= run then return end
   entry.runs[call] = nil
   entry.idle_since_ms = require("core.clock").mono_ms()
   entry.cell:send("drop", call)
@@ -233,7 +253,7 @@ function cells.check(bytes)
   entry.versions.new = promise.new()
   entry.checking = promise.new()
   local why_ended, page_ended
-  local spawned, err = cell.spawn{
+  local spawned, err = spawn{
     on_message = function(...) on_message(entry, ...) end,
     on_ended = function(why, page)
       entry.ended = true

@@ -99,6 +99,12 @@ def test_bodies_that_are_no_bundle(body):
     check_problem(call("POST", "/scripts/bundles", body, api.rival()), 422)
 
 
+@pytest.mark.parametrize("extra", ["x = 0/0", 'x = "\\255"', "[true] = 1"])
+def test_a_bundle_table_that_cannot_be_kept_is_refused(extra):
+    text = 'return { numbers = { ["*"] = "flows/main.lua" }, %s }' % extra
+    refused(files(more={"bundle.lua": text}), file="bundle.lua")
+
+
 def test_the_largest_bundle_is_taken():
     sounds = [{"path": f"sounds/{i}.wav", "base64": base64.b64encode(os.urandom(250000)).decode()} for i in range(15)]
     answer = upload(files() + sounds)

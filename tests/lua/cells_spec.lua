@@ -46,6 +46,43 @@ describe("a tenant's cell", function()
     assert.is_true(run("h0"))
   end)
 
+  -- The older run was sent behind the newer one, which then never ended: the call's row stayed open.
+  it("is not asked to run a state that was left while it was made", function()
+    local task = require "core.task"
+    local go
+    store.bundle_bytes = function()
+      task.wait(function(resume) go = resume end)
+      return "bytes"
+    end
+    local tenant, left, new = { id = -1000, slug = "t", db = "t" }, { lost = function() end }, { lost = function() end }
+    local answers = {}
+    task.spawn(function() answers.left = cells.run(tenant, "h", "c1", left, "flows/main.lua", "a", 1, {}, {}) end)
+    cells.drop("c1", left)
+    task.spawn(function() answers.new = cells.run(tenant, "h", "c1", new, "flows/main.lua", "ended", 2, {}, {}) end)
+    go()
+    assert.is_nil(answers.left)
+    assert.is_true(answers.new)
+    assert.equal(1, count("run"))
+    assert.equal("ended", sent[#sent][5])
+  end)
+
+  it("that is not made in time leaves nobody waiting", function()
+    local task, timer = require "core.task", require "core.timer"
+    local after = timer.after
+    local spawn = cell.spawn
+    timer.after = function(_, fn) return after(10, fn) end
+    local late
+    cell.spawn = function(handlers)
+      task.wait(function(resume) late = resume end)
+      return spawn(handlers)
+    end
+    local ok, err = cells.run({ id = -1001, slug = "t", db = "t" }, "h", "c1", { lost = function() end }, "flows/main.lua", "a", 1, {}, {})
+    timer.after = after
+    assert.is_nil(ok)
+    assert.equal("timeout", err.code)
+    late()  -- it is ended then
+  end)
+
   it("has room for the newest version however often a busy tenant publishes", function()
     local clock = require "core.clock"
     local mono_ms, now = clock.mono_ms, 0
@@ -83,9 +120,8 @@ describe("a cell that is no cell any more", function()
     local spawned = spawn()
     local _, pid = spawned:usage()
     process.run{ argv = { "kill", "-STOP", tostring(pid) }, timeout_s = 5 }
-    local sent, err = 0, nil
+    local sent, ok, err = 0
     repeat
-      local ok
       ok, err = spawned:send("ping", ("x"):rep(60000))
       sent = sent + 1
     until not ok or sent > 1000
