@@ -7,6 +7,7 @@ local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
 local promise = require "lib.promise"
+local task = require "core.task"
 
 local speech = {}
 
@@ -56,7 +57,7 @@ local function render(key, text, voice)
       audio, err = media.wav(wav)
       if audio then
         metrics.observe("speech_render_seconds", { plugin = plugin.name }, (require("core.clock").mono_ms() - started) / 1000, "time to render a prompt")
-        require("core.task").spawn(blob.put, "speech/" .. key .. ".wav", wav)
+        task.spawn(blob.put, "speech/" .. key .. ".wav", wav)
         return audio
       end
     end
@@ -64,6 +65,28 @@ local function render(key, text, voice)
     log.warn("speech.not_rendered", { plugin = plugin.name, text = err.text })
   end
   return nil, last or { code = "failed", text = "no synthesiser is configured" }
+end
+
+-- A program is run for each text, and all tenants share the few that may run: one tenant has two of them at most.
+local AT_ONCE = 2
+local turns = {}  -- tenant id -> { running, waiting = { resume... } }
+
+local function turn_begin(tenant)
+  local turn = turns[tenant.id] or { running = 0, waiting = {} }
+  turns[tenant.id] = turn
+  if turn.running < AT_ONCE then
+    turn.running = turn.running + 1
+  else
+    task.wait(function(resume) turn.waiting[#turn.waiting + 1] = resume end)
+  end
+end
+
+local function turn_end(tenant)
+  local turn = turns[tenant.id]
+  local following = table.remove(turn.waiting, 1)
+  if following then return following() end
+  turn.running = turn.running - 1
+  if turn.running == 0 then turns[tenant.id] = nil end
 end
 
 local flights = {}
@@ -79,7 +102,9 @@ function speech.audio(tenant, text, voice)
   if flights[key] then return flights[key]:wait() end
   local flight = promise.new()
   flights[key] = flight
+  turn_begin(tenant)
   local ok, audio, err = pcall(render, key, text, voice)
+  turn_end(tenant)
   if not ok then audio, err = nil, { code = "io", text = tostring(audio) } end
   flights[key] = nil
   if audio then keep(key, audio) end

@@ -59,6 +59,11 @@ end
 
 function act.say(call, args)
   local text, options = args[1], args[2] or {}
+  if options.interrupt and #call.digits > 0 then  -- stopped before it began: nothing to render
+    local up, why = call:sound(options.early)
+    if not up then return nil, why end
+    return false
+  end
   -- Rendered while the call is being answered: no silence at the beginning.
   local audio, err = speech.audio(call.tenant, text, options.voice)
   if not audio then return nil, err end
