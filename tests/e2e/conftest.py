@@ -44,7 +44,7 @@ def read_env(path):
 def stack():
     """A folder (var) with everything of the running stack; its settings stand in os.environ."""
     if os.environ.get("PARLEY_URL"):
-        yield Path(os.environ.get("PARLEY_VAR", ROOT / "var"))
+        yield Path(os.environ.setdefault("PARLEY_VAR", str(ROOT / "var")))
         return
     var = Path(tempfile.mkdtemp(prefix="parley-e2e.", dir="/tmp"))
     if (ROOT / "var/cache").exists():

@@ -3,136 +3,19 @@
 when a version is published, and when another tenant's script runs wild."""
 import asyncio
 import concurrent.futures
-import itertools
 import json
 import os
-import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 import api
+from callers import ACME, GAP_MS, ROOT, Caller, Phone, leads_of, make_tenant, new_caller, push, redis, server, wait_workers, worker_of
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "deploy"))
-from phone import Phone  # noqa: E402
-
-ACME = "127.0.0.2"
 EVIL = "127.0.0.13"
-GAP_MS = 10000  # ten times the aim of one second
-
-
-_numbers = itertools.count(random.randrange(100000))
-
-
-def new_caller():
-    """A number that no other call of this run has."""
-    return f"+120{next(_numbers) % 10 ** 8:08d}"
-
-
-def server():
-    host, port = os.environ["PARLEY_SIP"].split(":")
-    return host, int(port)
-
-
-class Caller:
-    """A call with what was heard and when."""
-
-    def __init__(self, number=None, address=ACME):
-        self.number, self.address, self.caller = number or os.environ["PARLEY_NUMBER"], address, new_caller()
-        self.began = time.time()
-
-    async def __aenter__(self):
-        self.phone = await Phone.open(self.address)
-        self.call = self.phone.dial(self.number, server(), self.caller)
-        assert await self.call.reached("up", 35), f"not answered: {self.call.cause}"
-        self.up = time.monotonic()
-        return self
-
-    async def __aexit__(self, *_):
-        if self.call.state == "up":
-            self.call.hang_up()
-            await self.call.reached("ended", 5)
-        await self.phone.close()
-
-    async def at(self, seconds):
-        await asyncio.sleep(max(0, self.up + seconds - time.monotonic()))
-
-    async def heard(self, n, limit_s=20):
-        """Waits until the n-th prompt has begun."""
-        until = time.monotonic() + limit_s
-        while len(self.call.ears.prompts(0.3)) < n:
-            assert time.monotonic() < until and self.call.state == "up", f"prompt {n} was not heard"
-            await asyncio.sleep(0.05)
-
-    async def prompt_over(self, pause_s=1.0, limit_s=20, after=None):
-        return await self.call.ears.prompt_ended(after or time.monotonic() - 0.5, pause_s, limit_s)
-
-    async def ended(self, limit_s=60):
-        assert await self.call.reached("ended", limit_s), "the platform did not hang up"
-
-    def longest_gap_ms(self):
-        times = [when for when, _ in self.call.audio.heard]
-        return max(((b - a) * 1000 for a, b in zip(times, times[1:])), default=0)
-
-    def row(self, token=None, limit_s=10):
-        """The call as the platform tells it, once it has ended."""
-        token = token or api.admin()
-        until = time.time() + limit_s
-        while True:
-            found = [c for c in api.call("GET", f"/calls?phone=%2B{self.caller[1:]}&limit=5", token=token).json["calls"]]
-            if found and (found[0].get("endTime") or time.time() > until):
-                assert len(found) == 1, "one call, one row"
-                return api.call("GET", "/calls/" + found[0]["id"], token=token).json
-            assert time.time() < until, "the platform knows nothing of the call"
-            time.sleep(0.1)
-
-    def live_id(self):
-        found = api.call("GET", f"/calls?phone=%2B{self.caller[1:]}&limit=1", token=api.admin()).json["calls"]
-        return found[0]["id"]
-
-
-def leads_of(caller):
-    return api.call("GET", f"/leads?phone=%2B{caller[1:]}", token=api.admin()).json["leads"]
-
-
-def redis(*words):
-    port = os.environ["PARLEY_REDIS"].rsplit(":", 1)[1].split("/")[0]
-    return subprocess.run(["redis-cli", "-p", port, *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def worker_of(call_id):
-    """(index, pid) of the worker that has a call."""
-    _, node, slot, _ = call_id.split("-", 3)
-    owner = redis("HGET", f"slot:{{{node}.{slot}}}", "owner")
-    index = int(owner.split("-")[1])
-    return index, int((Path(os.environ["PARLEY_PIDS"]) / f"worker-{index}.pid").read_text())
-
-
-def wait_workers(limit_s=15):
-    until = time.time() + limit_s
-    while time.time() < until:
-        answer = api.call("GET", "/ready")
-        if answer.status == 200 and all(alive(i) for i in (0, 1)):
-            return
-        time.sleep(0.2)
-
-
-def alive(index):
-    try:
-        os.kill(int((Path(os.environ["PARLEY_PIDS"]) / f"worker-{index}.pid").read_text()), 0)
-        return True
-    except (OSError, ValueError):
-        return False
-
-
-def errors_logged(var, since):
-    lines = (var / "log/parleyd.log").read_text().splitlines()[since:]
-    return [line for line in lines if '"level":"error"' in line]
 
 
 def deploy_call(*words):
@@ -247,23 +130,6 @@ return flow.define {{
   end,
 }}
 """
-
-
-def push(tenant_token, files, publish=True):
-    return api.call("POST", "/scripts/bundles", {"files": [{"path": p, "text": t} for p, t in files.items()], "publish": publish}, token=tenant_token)
-
-
-def make_tenant(slug, address, number):
-    """A tenant with a trunk and a number of its own; its admin's token."""
-    config = os.environ.get("PARLEY_CONFIG", str(Path(os.environ["PARLEY_VAR"]) / "parley.lua"))
-    build = os.environ.get("PARLEY_BUILD", str(ROOT / "build/release"))
-    env = {**os.environ, "PARLEY_CONFIG": config, "PARLEY_ROOT": str(ROOT)}
-    email, password = f"admin@{slug}.example", "a-Long-password-" + slug
-    for words in (["tenant", "create", "--slug", slug, "--name", slug, "--admin-email", email, "--admin-password", password],
-                  ["trunk", "set", "--tenant", slug, "--name", "carrier", "--match", address, "--number", number]):
-        subprocess.run([f"{build}/bin/parley", *words], env=env, check=True, capture_output=True)
-    time.sleep(1)
-    return api.call("POST", "/auth/login", {"email": email, "password": password}).json["token"]
 
 
 def test_calls_end_on_their_version_and_the_next_one_runs_the_new():

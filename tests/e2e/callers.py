@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of calls share: callers, the phones that the platform rings, tenants, and a look into Asterisk and Redis.
+
+  Caller    a call to the platform with what was heard and when
+  Desk      the carrier's side of a trunk: what the platform dials rings here, and a test says who answers
+  together  runs many calls at the same time, so that a file of them does not take a minute for each
+"""
+import asyncio
+import base64
+import itertools
+import json
+import math
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import api
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "deploy"))
+from phone import Phone, audio  # noqa: E402
+
+ACME = "127.0.0.2"
+GAP_MS = 10000  # ten times the aim of one second
+
+
+_numbers = itertools.count(random.randrange(100000))
+
+
+def new_caller():
+    """A number that no other call of this run has."""
+    return f"+120{next(_numbers) % 10 ** 8:08d}"
+
+
+def server():
+    host, port = os.environ["PARLEY_SIP"].split(":")
+    return host, int(port)
+
+
+class Caller:
+    """A call with what was heard and when. token: of the tenant it goes to, unless that is acme."""
+
+    def __init__(self, number=None, address=ACME, token=None):
+        self.number, self.address, self.token, self.caller = number or os.environ["PARLEY_NUMBER"], address, token, new_caller()
+        self.began = time.time()
+
+    async def __aenter__(self):
+        self.phone = await Phone.open(self.address)
+        self.call = self.phone.dial(self.number, server(), self.caller)
+        assert await self.call.reached("up", 35), f"not answered: {self.call.cause}"
+        self.up = time.monotonic()
+        return self
+
+    async def __aexit__(self, *_):
+        if self.call.state == "up":
+            self.call.hang_up()
+            await self.call.reached("ended", 5)
+        await self.phone.close()
+
+    async def at(self, seconds):
+        await asyncio.sleep(max(0, self.up + seconds - time.monotonic()))
+
+    async def heard(self, n, limit_s=20):
+        """Waits until the n-th prompt has begun."""
+        until = time.monotonic() + limit_s
+        while len(self.call.ears.prompts(0.3)) < n:
+            assert time.monotonic() < until and self.call.state == "up", f"prompt {n} was not heard"
+            await asyncio.sleep(0.05)
+
+    async def prompt_over(self, pause_s=1.0, limit_s=20, after=None):
+        return await self.call.ears.prompt_ended(after or time.monotonic() - 0.5, pause_s, limit_s)
+
+    async def ended(self, limit_s=60):
+        assert await self.call.reached("ended", limit_s), "the platform did not hang up"
+
+    def longest_gap_ms(self):
+        times = [when for when, _ in self.call.audio.heard]
+        return max(((b - a) * 1000 for a, b in zip(times, times[1:])), default=0)
+
+    def row(self, token=None, limit_s=10):
+        """The call as the platform tells it, once it has ended."""
+        token = token or self.token or api.admin()
+        until = time.time() + limit_s
+        while True:
+            answer = api.call("GET", f"/calls?phone=%2B{self.caller[1:]}&limit=5", token=token)
+            found = answer.json["calls"] if answer.status == 200 else []
+            if found and (found[0].get("endTime") or time.time() > until):
+                assert len(found) == 1, "one call, one row"
+                return api.call("GET", "/calls/" + found[0]["id"], token=token).json
+            assert time.time() < until, "the platform knows nothing of the call"
+            time.sleep(0.1)
+
+    def live_id(self):
+        found = api.call("GET", f"/calls?phone=%2B{self.caller[1:]}&limit=1", token=self.token or api.admin()).json["calls"]
+        return found[0]["id"]
+
+
+class Desk:
+    """Takes what the platform dials over a trunk. `people` says what a number does when it rings; without a word it rings on."""
+
+    @classmethod
+    async def open(cls, address, port):
+        desk = cls()
+        desk.people, desk.calls = {}, {}
+        desk._rang = asyncio.Event()
+        desk.phone = await Phone.open(address, port, desk._on_call)
+        return desk
+
+    def _on_call(self, call):
+        self.calls.setdefault(call.number, []).append(call)
+        self._rang.set()
+        self._rang = asyncio.Event()
+        self.people.get(call.number, type(call).ring)(call)
+
+    async def rings(self, number, limit_s=20):
+        """The call that rings at that number."""
+        until = time.monotonic() + limit_s
+        while number not in self.calls:
+            try:
+                await asyncio.wait_for(self._rang.wait(), max(0, until - time.monotonic()))
+            except asyncio.TimeoutError:
+                raise AssertionError(f"{number} was not rung within {limit_s} s") from None
+        return self.calls[number][0]
+
+    async def close(self):
+        await self.phone.close()
+
+
+def together(*scenes):
+    """Runs coroutines at the same time. Returns outcome(name): what the one of that name gave back, or raises what it raised."""
+
+    async def all_of_them():
+        return await asyncio.gather(*scenes, return_exceptions=True)
+
+    names = [scene.__name__ for scene in scenes]
+    ended = dict(zip(names, asyncio.run(all_of_them())))
+
+    def outcome(name):
+        if isinstance(ended[name], BaseException):
+            raise ended[name]
+        return ended[name]
+
+    return outcome
+
+
+# -- sound -------------------------------------------------------------------------------------------------------------------
+
+
+def tone(hz, seconds):
+    """mu-law frames of a tone."""
+    count = int(seconds * audio.RATE) // audio.FRAME * audio.FRAME
+    codes = audio.to_ulaw([int(8000 * math.sin(2 * math.pi * hz * i / audio.RATE)) for i in range(count)])
+    return [codes[i : i + audio.FRAME] for i in range(0, len(codes), audio.FRAME)]
+
+
+def strength(samples, hz):
+    """How much of a tone is in the samples: its amplitude, 8000 for one of tone()."""
+    if not samples:
+        return 0
+    turn = 2 * math.pi * hz / audio.RATE
+    across = sum(sample * math.cos(turn * i) for i, sample in enumerate(samples))
+    along = sum(sample * math.sin(turn * i) for i, sample in enumerate(samples))
+    return 2 * math.hypot(across, along) / len(samples)
+
+
+def heard_between(call, since, until):
+    """The samples that a phone heard between two moments of time.monotonic()."""
+    return audio.to_linear(call.audio.recording(since, until))
+
+
+# -- the platform's insides --------------------------------------------------------------------------------------------------
+
+
+def leads_of(caller, token=None):
+    return api.call("GET", f"/leads?phone=%2B{caller[1:]}", token=token or api.admin()).json["leads"]
+
+
+def redis(*words):
+    port = os.environ["PARLEY_REDIS"].rsplit(":", 1)[1].split("/")[0]
+    return subprocess.run(["redis-cli", "-p", port, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def asterisk(path):
+    """What ARI answers to GET path."""
+    node = dict(line.split("=", 1) for line in (Path(os.environ["PARLEY_VAR"]) / "n1/node").read_text().splitlines() if "=" in line)
+    request = urllib.request.Request(node["ari_url"] + path)
+    request.add_header("Authorization", "Basic " + base64.b64encode(f"{node['ari_user']}:{node['ari_password']}".encode()).decode())
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def held():
+    """What calls hold: channels and bridges in Asterisk, records in Redis."""
+    found = ["channel " + channel["name"] for channel in asterisk("/channels")]
+    found += ["bridge " + bridge["id"] for bridge in asterisk("/bridges")]
+    return found + redis("--raw", "KEYS", "call:*").split() + redis("--raw", "KEYS", "calls:*").split()
+
+
+def nothing_is_held(limit_s=10):
+    until = time.monotonic() + limit_s
+    while held():
+        assert time.monotonic() < until, f"left behind: {held()}"
+        time.sleep(0.2)
+
+
+def worker_pid(index):
+    return int((Path(os.environ["PARLEY_PIDS"]) / f"worker-{index}.pid").read_text())
+
+
+def worker_of(call_id):
+    """(index, pid) of the worker that has a call."""
+    _, node, slot, _ = call_id.split("-", 3)
+    owner = redis("HGET", f"slot:{{{node}.{slot}}}", "owner")
+    index = int(owner.split("-")[1])
+    return index, worker_pid(index)
+
+
+def wait_workers(limit_s=15):
+    until = time.time() + limit_s
+    while time.time() < until:
+        answer = api.call("GET", "/ready")
+        if answer.status == 200 and all(alive(i) for i in (0, 1)):
+            return
+        time.sleep(0.2)
+
+
+def alive(index):
+    try:
+        os.kill(worker_pid(index), 0)
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+# -- tenants -----------------------------------------------------------------------------------------------------------------
+
+
+def push(tenant_token, files, publish=True):
+    return api.call("POST", "/scripts/bundles", {"files": [{"path": p, "text": t} for p, t in files.items()], "publish": publish}, token=tenant_token)
+
+
+def free_port(address):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((address, 0))
+        return s.getsockname()[1]
+
+
+def make_tenant(slug, address, *numbers, port=None):
+    """A tenant with a trunk and numbers of its own; its admin's token. With a port, what it dials goes to that one of its address."""
+    config = os.environ.get("PARLEY_CONFIG", str(Path(os.environ["PARLEY_VAR"]) / "parley.lua"))
+    build = os.environ.get("PARLEY_BUILD", str(ROOT / "build/release"))
+    env = {**os.environ, "PARLEY_CONFIG": config, "PARLEY_ROOT": str(ROOT)}
+    email, password = f"admin@{slug}.example", "a-Long-password-" + slug
+    trunk = ["trunk", "set", "--tenant", slug, "--name", "carrier", "--match", address]
+    for number in numbers:
+        trunk += ["--number", number]
+    if port:
+        trunk += ["--host", address, "--port", str(port)]
+    for words in (["tenant", "create", "--slug", slug, "--name", slug, "--admin-email", email, "--admin-password", password], trunk):
+        subprocess.run([f"{build}/bin/parley", *words], env=env, check=True, capture_output=True)
+    time.sleep(1)
+    return api.call("POST", "/auth/login", {"email": email, "password": password}).json["token"]
