@@ -10,6 +10,7 @@ import base64
 import itertools
 import json
 import math
+import operator
 import os
 import random
 import socket
@@ -40,6 +41,12 @@ def new_caller():
 def server():
     host, port = os.environ["PARLEY_SIP"].split(":")
     return host, int(port)
+
+
+def gap_ms(call):
+    """The longest time in which no audio came."""
+    times = [when for when, _ in call.audio.heard]
+    return max(((b - a) * 1000 for a, b in zip(times, times[1:])), default=0)
 
 
 class Caller:
@@ -79,8 +86,7 @@ class Caller:
         assert await self.call.reached("ended", limit_s), "the platform did not hang up"
 
     def longest_gap_ms(self):
-        times = [when for when, _ in self.call.audio.heard]
-        return max(((b - a) * 1000 for a, b in zip(times, times[1:])), default=0)
+        return gap_ms(self.call)
 
     def row(self, token=None, limit_s=10):
         """The call as the platform tells it, once it has ended."""
@@ -131,19 +137,15 @@ class Desk:
         await self.phone.close()
 
 
-def together(*scenes):
-    """Runs coroutines at the same time. Returns outcome(name): what the one of that name gave back, or raises what it raised."""
+async def together(*scenes):
+    """Runs coroutines at the same time. Returns outcome(function): what the one it made gave back, or raises what it raised."""
+    ended = dict(zip((scene.__name__ for scene in scenes), await asyncio.gather(*scenes, return_exceptions=True)))
 
-    async def all_of_them():
-        return await asyncio.gather(*scenes, return_exceptions=True)
-
-    names = [scene.__name__ for scene in scenes]
-    ended = dict(zip(names, asyncio.run(all_of_them())))
-
-    def outcome(name):
-        if isinstance(ended[name], BaseException):
-            raise ended[name]
-        return ended[name]
+    def outcome(function):
+        found = ended[function.__name__]
+        if isinstance(found, BaseException):
+            raise found
+        return found
 
     return outcome
 
@@ -158,17 +160,20 @@ def tone(hz, seconds):
     return [codes[i : i + audio.FRAME] for i in range(0, len(codes), audio.FRAME)]
 
 
-def strength(samples, hz):
-    """How much of a tone is in the samples: its amplitude, 8000 for one of tone()."""
-    if not samples:
-        return 0
+def seconds_of(samples, hz, least=2000):
+    """For how long a tone is in the samples, at least that loud; one of tone() has 8000."""
+    part = audio.RATE // 10
     turn = 2 * math.pi * hz / audio.RATE
-    across = sum(sample * math.cos(turn * i) for i, sample in enumerate(samples))
-    along = sum(sample * math.sin(turn * i) for i, sample in enumerate(samples))
-    return 2 * math.hypot(across, along) / len(samples)
+    across, along = [math.cos(turn * i) for i in range(part)], [math.sin(turn * i) for i in range(part)]
+    found = 0
+    for at in range(0, len(samples) - part + 1, part):
+        here = samples[at : at + part]
+        size = 2 / part * math.hypot(sum(map(operator.mul, here, across)), sum(map(operator.mul, here, along)))
+        found += size >= least
+    return found / 10
 
 
-def heard_between(call, since, until):
+def heard(call, since, until):
     """The samples that a phone heard between two moments of time.monotonic()."""
     return audio.to_linear(call.audio.recording(since, until))
 
