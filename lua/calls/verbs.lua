@@ -168,11 +168,20 @@ local function effect_key(call, entry, n)
   return entry.key or ("%s:%d:%d"):format(call.id, call.visit, n)
 end
 
--- Takes all keys that were pressed: was the one that ends it among them?
-local function finished(call, finish)
-  local found = false
-  for digit in function() return call:take_digit() end do found = found or digit == finish end
-  return found
+-- Keys from before a message, such as one that was to end the prompt, are none of it.
+local function forget_keys(call)
+  if #call.digits == 0 then return end
+  call.digits = {}
+  call:keep{ digits = call:digits_kept() }
+end
+
+-- Takes the keys that have come, up to the one that ends a message: was it there?
+local function ended_by_key(call, finish)
+  repeat
+    local digit = call:take_digit()
+    if digit and digit == finish then return true end
+  until not digit
+  return false
 end
 
 function act.record(call, args, entry, n)
@@ -187,6 +196,7 @@ function act.record(call, args, entry, n)
       how, err = play(call, speech.tone(1000, 300))
       if not how then return nil, err end
     end
+    forget_keys(call)
   end
   local recording
   recording, err = recordings.open(call, { kind = "message", key = effect_key(call, entry, n), left = call.leg })
@@ -199,7 +209,10 @@ function act.record(call, args, entry, n)
   while not reason do
     local now = clock.mono_ms()
     local over_at = started + (options.seconds - recording.seconds_before) * 1000
-    if now >= over_at then
+    -- Looked at before waiting: a key may have come while the recording was opened, or to the worker before.
+    if ended_by_key(call, options.finish) then
+      reason = "key"
+    elseif now >= over_at then
       reason = "limit"
     elseif quiet_since and now - quiet_since >= options.silence * 1000 then
       reason = "silence"
@@ -214,8 +227,6 @@ function act.record(call, args, entry, n)
       elseif kind == "quiet" then
         -- Quiet from before the recording does not count.
         quiet_since = math.max(clock.mono_ms() - (position or 0), spoken and started or started + 2000)
-      elseif kind == "digit" then
-        if finished(call, options.finish) then reason = "key" end
       end
     end
   end
