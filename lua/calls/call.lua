@@ -103,8 +103,8 @@ end
 function Call:keep_all()
   if self.removed or self.stale then return end
   local fields = { head = self:head(), digits = self:digits_kept() }
-  for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = entry end
-  if record.write(self.tenant, self.slot, self.id, self.fence, fields) then self.unwritten = nil end
+  for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
+  if record.write(self.tenant, self.slot, self.id, self.fence, fields) then self.written, self.unwritten = true, nil end
 end
 
 --- The keys as they may be written: those of a secret are not.

@@ -28,7 +28,6 @@ local text_of = require "lib.text"
 local flow = {}
 
 local STRIKES = 2
-local SECRET = "done"  -- all that is written of what was gathered in secret
 local DATA_MAX = 16 * 1024
 local FAST_VISITS, FAST_VERBS, SLOW_MS = 60, 60, 100  -- so many within a second, then each waits
 local START_TRIES = { closed = 3, away = 40 }  -- of a run: its cell died meanwhile; the database is away (some 20 s)
@@ -71,8 +70,7 @@ local function finish(instance, visit, n, entry, ok, value)
   -- What the verb consumed (digits) goes in the same write: it is never consumed twice.
   local fields = instance.consumed and instance.consumed() or {}
   instance.consumed = nil
-  fields[entry_name(instance, n)] = entry.secret and ok and { name = entry.name, args = entry.args, done = true, ok = true, value = SECRET, secret = true }
-    or entry
+  fields[entry_name(instance, n)] = journal.kept(entry)
   local kept, err = instance:keep(fields)
   if not kept and err.code == "stale" then return end  -- another worker has the call: it acts, not we
   if instance.over or instance.visit ~= visit then return end
@@ -123,7 +121,7 @@ local function on_verb(instance, visit, n, name, args)
   end
   local arguments = crypto.hex(crypto.sha256(text)):sub(1, 24)
   local what, entry = instance.journal:ask(n, name, arguments)
-  if what == "replay" and entry.secret and entry.value == SECRET then
+  if what == "replay" and entry.secret and entry.value == journal.SECRET then
     -- Only that it was done is known to whoever takes the call up: it is asked again, what follows is replayed.
     what, entry.done, instance.asked_again = "resume", false, visit
   end

@@ -9,6 +9,7 @@ journal.__index = journal
 
 journal.MAX_ENTRIES = 1000
 journal.MAX_BYTES = 256 * 1024
+journal.SECRET = "done"  -- all that is written of what was gathered in secret
 
 --- @param entries table|nil  as loaded from the record, by n
 function journal.new(entries)
@@ -40,6 +41,12 @@ function journal:forget_from(n)
     gone[#gone + 1] = k
   end
   return gone
+end
+
+--- An entry as it may be written.
+function journal.kept(entry)
+  if not (entry.secret and entry.done and entry.ok) then return entry end
+  return { name = entry.name, args = entry.args, done = true, ok = true, value = journal.SECRET, secret = true }
 end
 
 --- Records the result. bytes: how large the entry is as kept; false when the journal is now too large.
