@@ -82,7 +82,10 @@ function Call:keep(fields, drop)
   if self.stale then return nil, { code = "stale", text = "another worker owns the call" } end
   if self.removed then return true end
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
-  if ok then return true end
+  if ok then
+    self.written = true
+    return true
+  end
   if err.code == "stale" then
     self:lost()
     return nil, err
@@ -430,9 +433,20 @@ function Call:close()
     end
     if self.stale then return end
   end
-  recordings.finish(self)
-  record.remove(self.slot, self.id, self.fence)
   metrics.count("calls_ended_total", { status = status, direction = self.direction }, 1, "calls that ended")
+  self:forget()
+end
+
+--- The row is closed: what else is kept of the call goes.
+function Call:forget()
+  self.removed, self.over = true, true
+  recordings.finish(self)
+  -- Also when Redis is away for a while: a record that is left there is taken up again.
+  while not self.stale do
+    local ok, err = record.remove(self.slot, self.id, self.fence)
+    if ok or err.code == "stale" then break end
+    task.sleep(500)
+  end
   if self.on_removed then self.on_removed(self) end
 end
 

@@ -359,6 +359,9 @@ local function take_up(slot, at, id, channels)
   metrics.count("calls_taken_up_total", nil, 1, "calls taken up from another worker")
   task.spawn(function()
     if not present then
+      -- Its end may have been written by a worker that died, or lost Redis, before the record went.
+      local read_row, row = pcall(store.by_public_id, call.tenant.db, call.id)
+      if read_row and row and row.end_time then return call:forget() end
       call.hangup_by = call.hangup_by or (call.up or call.direction == "inbound") and "caller" or "carrier"
       if call.ending then
         call.gone_why = "gone meanwhile"
