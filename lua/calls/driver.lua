@@ -74,15 +74,26 @@ end
 
 function driver.find(id) return by_id[id] end
 
---- When Redis comes back it may be empty: every call is written again.
+-- Has Redis lost what was written? One call stands for all: whoever empties Redis empties it whole.
+local function is_forgotten()
+  for _, call in pairs(by_id) do
+    if call.written and not call.unwritten and not call.removed and telephony.slot(call.slot) then
+      return record.exists(call.slot, call.id) == false and by_id[call.id] == call and not call.removed
+    end
+  end
+  return false
+end
+
+--- When Redis comes back it may be empty, and it may be emptied while it is there: every call is written again.
 local function keep_watch()
   local connected = true
   timer.every(1000, function()
     local now = redis.connected()
-    if now and not connected then
+    local back = now and not connected
+    connected = now
+    if back or now and is_forgotten() then
       for _, call in pairs(by_id) do task.spawn(call.keep_all, call) end
     end
-    connected = now
   end)
 end
 
@@ -161,10 +172,11 @@ local function start_inbound(slot_name, channel, try)
     if not at then by_channel[channel.id] = nil return end
     local caller = text_of.clean(channel.caller and channel.caller.number or "", CALLER_MAX)
     local from = trunks.parse(tenant, caller)
+    local up = channel.state == "Up"  -- answered by a worker that is no more
     local call = Call.new{
       id = new_id(slot_name), tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = channel.id, direction = "inbound",
       from = from and from.e164 or (caller ~= "" and caller or nil), to = number, trunk_id = trunk.id, started_us = clock.wall_us(),
-      trace = crypto.hex(crypto.random(16)), up = channel.state == "Up",
+      trace = crypto.hex(crypto.random(16)), up = up, status = up and "connected" or nil, answered_us = up and clock.wall_us() or nil,
     }
     call.other = call.from
     local boot = slot_of(slot_name).boot or "?"
@@ -179,9 +191,7 @@ local function start_inbound(slot_name, channel, try)
       local row = store.by_channel(tenant.db, at.node, boot, channel.id)
       if row.end_time then by_channel[channel.id] = nil return refuse(slot_name, channel.id, 16, "ended before", { endpoint = endpoint }) end
       call.id, call.row_id, call.started_us = row.public_id, row.id, time.us(row.start_time)
-      if call.up then  -- its record is lost, that it was answered is not
-        call.status, call.answered_us = "connected", row.answer_time and time.us(row.answer_time) or clock.wall_us()
-      end
+      if up and row.answer_time then call.answered_us = time.us(row.answer_time) end
       store.take(tenant.db, row.id, call.fence)
     end
     enlist(call)
