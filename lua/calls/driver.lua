@@ -4,6 +4,7 @@ local audit = require "audit"
 local Call = require "calls.call"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
+local db = require "lib.db"
 local flow = require "flow"
 local json = require "core.json"
 local live = require "calls.live"
@@ -110,21 +111,26 @@ end
 
 -- new calls ------------------------------------------------------------------------------------------------------------------
 
---- Chooses version and flow of a new call, and begins. Without a flow the operator's fallback answers.
-function driver.begin(call)
+-- What a new call runs: its file as it is declared, or nil, why not.
+local function choose(call)
   local hash = scripts.live(call.tenant)
   local report = hash and scripts.report(call.tenant, hash)
   local number = call.direction == "inbound" and call.to or call.from or call.to
-  call.file = call.flow_file or (report and rules.flow_for(report.bundle, number))
-  call.hash = hash
+  call.hash, call.file = hash, call.flow_file or (report and rules.flow_for(report.bundle, number))
   local declared = report and call.file and report.flows[call.file]
-  if not declared then
-    call.hash = hash
-    call:failed("no_flow", hash and call.flow_file and ("the live bundle has no flow '%s'"):format(call.flow_file)
-      or hash and ("no flow is set for the number %s"):format(tostring(number)) or "no bundle is published")
-    return
-  end
-  call:change{ flow = call.file, bundle_hash = hash }
+  if declared then return declared end
+  return nil, hash and call.flow_file and ("the live bundle has no flow '%s'"):format(call.flow_file)
+    or hash and ("no flow is set for the number %s"):format(tostring(number)) or "no bundle is published"
+end
+
+--- Chooses version and flow of a new call, and begins. Without a flow the operator's fallback answers.
+function driver.begin(call)
+  -- The caller is there already: a database that is away for a moment is waited for.
+  local ok, declared, why = db.patiently(function() return choose(call) end, function() return call.frozen or call.gone_why end)
+  if call.frozen or call.over or call.gone_why then return end
+  if not ok then why = "the flow could not be read: " .. tostring(declared) end
+  if not ok or not declared then return call:failed("no_flow", why) end
+  call:change{ flow = call.file, bundle_hash = call.hash }
   call:begin(declared.start)
 end
 

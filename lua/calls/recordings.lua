@@ -8,6 +8,7 @@ local audit = require "audit"
 local bit = require "bit"
 local blob = require "core.blob"
 local crypto = require "core.crypto"
+local db = require "lib.db"
 local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
@@ -69,30 +70,36 @@ function recordings.open(call, given)
   local public_id = "rc_" .. crypto.hex(crypto.random(10))
   local now = time.now()
   local segment_key = crypto.random(32)
-  local row, blob_key
+  local row, blob_key, segment
   local before = 0
-  local ok, problem = pcall(audit.transaction, tenant, function(tx)
-    local inserted, err = store.recording_insert(tx, { public_id = public_id, call_id = call.row_id, kind = given.kind, effect_key = given.key, started_at = now })
-    if inserted then
-      row = { id = inserted.insert_id, public_id = public_id }
-    elseif err.code == "exists" then
-      row = store.recording_by_effect(tx, given.key)
-    else
-      error(err.text, 0)
-    end
-    blob_key = ("recordings/%d/%s/%s"):format(tenant.id, row.public_id, crypto.hex(crypto.random(6)))
-    store.segment_insert(tx, { recording_id = row.id, blob_key = blob_key, started_at = now,
-      wrapped_key = crypto.seal(wrapping_key(tenant), segment_key, blob_key) })
-    return true
-  end)
+  local ok, problem = db.patiently(function()
+    audit.transaction(tenant, function(tx)
+      local inserted, err = store.recording_insert(tx, { public_id = public_id, call_id = call.row_id, kind = given.kind, effect_key = given.key, started_at = now })
+      if inserted then
+        row = { id = inserted.insert_id, public_id = public_id }
+      elseif err.code == "exists" then
+        row = store.recording_by_effect(tx, given.key)
+      else
+        error(err.text, 0)
+      end
+      blob_key = ("recordings/%d/%s/%s"):format(tenant.id, row.public_id, crypto.hex(crypto.random(6)))
+      store.segment_insert(tx, { recording_id = row.id, blob_key = blob_key, started_at = now,
+        wrapped_key = crypto.seal(wrapping_key(tenant), segment_key, blob_key) })
+      return true
+    end)
+    if row.state then before = close_cut(tenant.db, row.id, now, blob_key) / 1000 end
+    segment = store.segment_number(tenant.db, blob_key)
+  end, function() return call.frozen or call.gone_why end)
   if not ok then
+    if call.frozen or call.gone_why then
+      return nil, { code = call.frozen and "frozen" or "gone", text = "nobody waits for the recording any more" }
+    end
     log.error("recording.not_opened", { call = call.id, text = tostring(problem) })
     return nil, { code = "failed", text = "the recording could not be opened" }
   end
-  if row.state then before = close_cut(tenant.db, row.id, now, blob_key) / 1000 end
   local self = setmetatable({
     call = call, id = row.id, public_id = row.public_id, blob_key = blob_key, key = segment_key, chunk = 0, samples = 0, bytes = 0,
-    segment = store.segment_number(tenant.db, blob_key), seconds_before = before,
+    segment = segment, seconds_before = before,
   }, Recording)
   if given.left ~= call.leg then return nil, { code = "gone", text = "the caller has hung up" } end
   local recorder, err = media.recorder{

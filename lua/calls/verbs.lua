@@ -2,6 +2,7 @@
 --- What the verbs of the gate do to a call: verbs.table[name](call, args, entry, n) -> value | nil, err.
 --- Arguments are checked and have their defaults. An err with code "gone" or "frozen" means that nobody waits any more.
 local clock = require "core.clock"
+local db = require "lib.db"
 local leads = require "leads"
 local log = require "core.log"
 local problem = require "lib.problem"
@@ -259,11 +260,14 @@ end
 
 function act.create_lead(call, args, entry, n)
   local given = args[1] or {}
-  local ok, lead = pcall(leads.create, call.tenant, nil, {
-    name = given.name, phone = given.phone or call.from, email = given.email, score = given.score, notes = given.notes,
-    status = given.status, source = "call",
-  }, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id, trace = call.trace, actor = "flow" })
+  local ok, lead = db.patiently(function()
+    return (leads.create(call.tenant, nil, {
+      name = given.name, phone = given.phone or call.from, email = given.email, score = given.score, notes = given.notes,
+      status = given.status, source = "call",
+    }, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id, trace = call.trace, actor = "flow" }))
+  end, function() return call.frozen end)
   if not ok then
+    if call.frozen then return left("frozen") end
     if problem.is(lead) then return nil, { code = "invalid", text = lead.detail } end
     log.error("lead.not_created", { call = call.id, text = tostring(lead) })
     return nil, { code = "failed", text = "the lead could not be stored" }

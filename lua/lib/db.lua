@@ -2,10 +2,15 @@
 --- core.sql for store.lua files: failures are raised, NULL is nil on both sides.
 --- A raised failure ends in the router as 503 when the database is away or busy and as 500 otherwise;
 --- inside a transaction it rolls back, and a deadlock runs the function again (so it must not act outside).
-local sql = require "core.sql"
+local clock = require "core.clock"
 local config = require "core.config"
+local sql = require "core.sql"
+local task = require "core.task"
 
 local db = {}
+
+local PATIENCE_MS = 20000
+local PAUSE_MS = 300
 
 local Failure = {}
 Failure.__index = Failure
@@ -14,6 +19,21 @@ Failure.__tostring = function(self) return ("sql: %s (%s %s)"):format(self.text,
 --- Is this raised value a failure of the database? It then has code, text and number.
 function db.is_failure(value)
   return getmetatable(value) == Failure
+end
+
+local away = { closed = true, busy = true, limit = true, timeout = true }
+
+--- Runs fn, and while the database is away again and again for some seconds. For what must come to pass and carries a key,
+--- so that doing it twice does it once. Returns as pcall does.
+--- @param unless function  asked before each further try: true and it is given up
+function db.patiently(fn, unless)
+  local ends = clock.mono_ms() + PATIENCE_MS
+  while true do
+    local ok, result, more = pcall(fn)
+    if ok or not (db.is_failure(result) and away[result.code]) or clock.mono_ms() > ends then return ok, result, more end
+    task.sleep(PAUSE_MS)
+    if unless() then return false, result end
+  end
 end
 
 local function fail(err)
