@@ -85,23 +85,38 @@ local function put(slot, kind, id, fields)
   return status == 200
 end
 
+-- An aor's contact and an identify's match are never changed: what is PUT is added to what was there. So they are made
+-- anew, and left alone when they are as they should be, because calls are refused between the two requests.
+local function put_anew(slot, kind, id, fields, wanted)
+  local path = ("/asterisk/config/dynamic/res_pjsip/%s/%s"):format(kind, id)
+  local status, now = telephony.request(slot, "GET", path)
+  if status == 200 then
+    local same = true
+    for _, field in ipairs(now) do same = same and (wanted[field.attribute] or field.value) == field.value end
+    if same then return true end
+    telephony.request(slot, "DELETE", path)
+  end
+  return put(slot, kind, id, fields)
+end
+
 --- Makes one trunk on the slot's node. Endpoint before identify: an identify for a missing endpoint answers 401.
 function trunks.provision(slot, trunk)
   local id = trunks.endpoint(trunk)
-  local ok = put(slot, "aor", id, { trunk.host and { "contact", ("sip:%s:%d"):format(trunk.host, trunk.port) } or { "max_contacts", "0" } })
+  local contact = trunk.host and ("sip:%s:%d"):format(trunk.host, trunk.port) or ""
+  local ok = put_anew(slot, "aor", id, { contact ~= "" and { "contact", contact } or { "max_contacts", "0" } }, { contact = contact })
   ok = put(slot, "endpoint", id, {
     { "context", "parley-in" }, { "disallow", "all" }, { "allow", "ulaw,alaw" }, { "aors", id }, { "direct_media", "no" },
     { "transport", "transport-udp" }, { "rtp_symmetric", "yes" }, { "dtmf_mode", "rfc4733" }, { "rtp_timeout", "60" },
-    -- Said each time: an endpoint that is changed without it gives all its calls the caller id "unknown".
-    { "callerid", "" },
+    -- A name and no number. Nothing at all is stored as "<unknown>", which Asterisk reads as the number of every caller
+    -- when it starts again; a number would be every caller's.
+    { "callerid", "Parley" },
   }) and ok
   local n = 0
   for match in (trunk.match or ""):gmatch("[^,%s]+") do
     n = n + 1
-    local name = ("%s-%d"):format(id, n)
-    -- An identify is never changed, only made anew; and holds one address each.
-    telephony.request(slot, "DELETE", "/asterisk/config/dynamic/res_pjsip/identify/" .. name)
-    ok = put(slot, "identify", name, { { "endpoint", id }, { "match", match } }) and ok
+    -- One address each: that is all Asterisk keeps of a list.
+    ok = put_anew(slot, "identify", ("%s-%d"):format(id, n), { { "endpoint", id }, { "match", match } },
+      { endpoint = id, match = match:match("^[%d.]+$") and match .. "/255.255.255.255" or match }) and ok
   end
   return ok
 end
