@@ -31,7 +31,7 @@ Call.__index = Call
 
 local DIGITS_MOST = 128  -- keys that nothing has asked for yet; all are written again with each
 
---- @param fields table  id, tenant, slot, node, fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
+--- @param fields table  id, tenant, slot, node, boot (which start of the node), fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
 function Call.new(fields)
   local call = setmetatable(fields, Call)
   call.status = call.status or "ringing"
@@ -51,7 +51,7 @@ end
 --- What a successor needs, as JSON.
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "up", "failure", "dial", "flow_file" }
+  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file" }
 
 function Call:head()
   local head = {}
@@ -393,6 +393,13 @@ function Call:on_gone(why, cause)
     log.error("call.not_ended", { call = self.id, tenant = self.tenant.slug, text = tostring(err) })
     self:close()  -- whatever broke: the caller is gone
   end)
+end
+
+--- The Asterisk node has ended, and the call with it.
+function Call:on_node_ended()
+  if self.gone_why or self.hangup_by then return end
+  self.hangup_by, self.cause = "platform", 41
+  self.failure = self.failure or "the telephony node ended while the call was up"
 end
 
 --- Everything has run: the row is closed, the record goes.

@@ -32,6 +32,7 @@ local driver = {}
 
 local LINGER_MS = 250         -- the sound of a call that was given away goes on so long
 local START_TRIES = 8         -- of a call whose row or record cannot be written, one each second
+local SOFT_SHUTDOWN = 4       -- Asterisk's flag of a hang-up because it ends itself
 local CALLER_MAX = 32         -- bytes of a caller's name for itself that is no phone number
 
 local by_id = {}        -- call id -> call
@@ -134,7 +135,7 @@ function driver.begin(call)
   call:begin(declared.start)
 end
 
-local function insert_row(call, boot)
+local function insert_row(call)
   local inserted
   lost.expect(call.tenant)
   audit.transaction(call.tenant, function(tx)
@@ -142,7 +143,7 @@ local function insert_row(call, boot)
       public_id = call.id, direction = call.direction, phone_number = pii.seal(call.tenant, "call.phone_number", call.other),
       phone_hash = pii.hash(call.tenant, "phone", call.other), our_number = call.direction == "inbound" and call.to or call.from,
       start_time = time.sql(call.started_us), campaign_id = call.campaign_id, node = call.node, slot = call.slot, channel_id = call.channel,
-      node_boot = boot, fence = call.fence, trace = call.trace, effect_key = call.effect_key, created_by = call.created_by,
+      node_boot = call.boot, fence = call.fence, trace = call.trace, effect_key = call.effect_key, created_by = call.created_by,
     })
     if inserted then
       audit.event(tx, { type = "call.started", subject = call.id, trace = call.trace, data = { direction = call.direction,
@@ -181,12 +182,11 @@ local function start_inbound(slot_name, channel, try)
     local up = channel.state == "Up"  -- answered by a worker that is no more
     local call = Call.new{
       id = new_id(slot_name), tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = channel.id, direction = "inbound",
-      from = from and from.e164 or (caller ~= "" and caller or nil), to = number, trunk_id = trunk.id, started_us = clock.wall_us(),
+      boot = slot_of(slot_name).boot or "?", from = from and from.e164 or (caller ~= "" and caller or nil), to = number, trunk_id = trunk.id, started_us = clock.wall_us(),
       trace = crypto.hex(crypto.random(16)), up = up, status = up and "connected" or nil, answered_us = up and clock.wall_us() or nil,
     }
     call.other = call.from
-    local boot = slot_of(slot_name).boot or "?"
-    local inserted = insert_row(call, boot)
+    local inserted = insert_row(call)
     local still = telephony.slot(slot_name)
     if not still then by_channel[channel.id] = nil return end  -- the database took its time: the slot's new owner finds the channel
     call.fence = still.fence
@@ -194,7 +194,7 @@ local function start_inbound(slot_name, channel, try)
       call.row_id = inserted.id
     else
       -- Its row is there: a worker died between the row and the record.
-      local row = store.by_channel(tenant.db, at.node, boot, channel.id)
+      local row = store.by_channel(tenant.db, at.node, call.boot, channel.id)
       if row.end_time then by_channel[channel.id] = nil return refuse(slot_name, channel.id, 16, "ended before", { endpoint = endpoint }) end
       call.id, call.row_id, call.started_us = row.public_id, row.id, time.us(row.start_time)
       if up and row.answer_time then call.answered_us = time.us(row.answer_time) end
@@ -241,11 +241,11 @@ function driver.place(tenant, given)
   local id = new_id(slot_name)
   local call = Call.new{
     id = id, tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = "pc-" .. id, direction = "outbound",
-    from = trunks.caller_id(tenant), to = number and number.e164 or given.to, started_us = clock.wall_us(), trace = given.trace,
+    boot = slot_of(slot_name).boot or "?", from = trunks.caller_id(tenant), to = number and number.e164 or given.to, started_us = clock.wall_us(), trace = given.trace,
     campaign_id = given.campaign_id, created_by = given.created_by,
   }
   call.other = call.to
-  local inserted = insert_row(call, slot_of(slot_name).boot or "?")
+  local inserted = insert_row(call)
   call.row_id = inserted.id
   enlist(call)
   call:keep_head()
@@ -322,7 +322,13 @@ local handlers = {
   end,
   ChannelHangupRequest = function(_, event)
     local call = by_channel[event.channel and event.channel.id]
-    if call and call.on_gone and event.cause and not call.cause_sent then call.cause = event.cause end
+    if not (call and call.on_gone) then return end
+    if event.soft then
+      -- Its cause is no Q.850 cause then but a flag of Asterisk's own: who wants the channel gone.
+      if event.cause == SOFT_SHUTDOWN then call:on_node_ended() end
+    elseif event.cause and not call.cause_sent then
+      call.cause = event.cause
+    end
   end,
   ChannelDtmfReceived = function(_, event)
     local call = by_channel[event.channel and event.channel.id]
@@ -378,6 +384,7 @@ local function take_up(slot, at, id, channels)
       -- Its end may have been written by a worker that died, or lost Redis, before the record went.
       local read_row, row = pcall(store.by_public_id, call.tenant.db, call.id)
       if read_row and row and row.end_time then return call:forget() end
+      if call.boot ~= slot_of(slot.name).boot then call:on_node_ended() end
       call.hangup_by = call.hangup_by or (call.up or call.direction == "inbound") and "caller" or "carrier"
       if call.ending then
         call.gone_why = "gone meanwhile"
@@ -437,7 +444,10 @@ local function reconcile(slot_name, first, predecessor, channels, bridges)
     if not present[call.channel] and (call.up or call.direction == "inbound") and not call.gone_why then
       -- The list may be older than the call: only its own answer decides.
       task.spawn(function()
-        if telephony.request(slot_name, "GET", "/channels/" .. call.channel) == 404 then call:on_gone("gone unheard") end
+        if telephony.request(slot_name, "GET", "/channels/" .. call.channel) == 404 then
+          if call.boot ~= slot.boot then call:on_node_ended() end
+          call:on_gone("gone unheard")
+        end
       end)
     end
   end
