@@ -203,8 +203,6 @@ function act.record(call, args, entry, n)
   recording, err = recordings.open(call, { kind = "message", key = effect_key(call, entry, n), left = call.leg })
   if not recording then return nil, err end
   local started, reason = clock.mono_ms(), nil
-  -- What was pressed before the tone does not end it, what was pressed while another worker took over does.
-  if finished(call, options.finish) and entry.resumed then reason = "key" end
   -- Before the first word people think for a moment: silence counts from two seconds in.
   local quiet_since, spoken = started + 2000, false
   while not reason do
