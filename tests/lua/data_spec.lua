@@ -1,43 +1,31 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Data and HTTP against a real database and Redis. Needs the host, with a configuration whose sql.schema ends in "_test"
---- (everything in it and in its tenants' schemas is dropped) and a redis.prefix of its own.
-local in_host = pcall(require, "core.process") and pcall(require, "core.sql") and not require("core.sql").stand_in
-local config = in_host and require "core.config"
-if not in_host or not config.sql.schema:find("_test$") then
+--- Data and HTTP against a real database and Redis. What they need stands in data_world.
+local world = require "data_world"
+if not world then
   describe("data", function() pending("runs in the host, with sql.schema = \"..._test\"") end)
   return
 end
 
 local audit = require "audit"
 local auth = require "auth"
+local config = require "core.config"
 local db = require "lib.db"
 local jobs = require "lib.jobs"
 local json = require "core.json"
 local leads = require "leads"
 local migrate = require "lib.migrate"
-local worker = require "core.worker"
-migrate.root = (worker.root or ".") .. "/schema"
 local migrate_store = require "lib.migrate.store"
 local problem = require "lib.problem"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
-local router = require "lib.router"
 local sequencer = require "audit.sequencer"
 local sql = require "core.sql"
 local task = require "core.task"
 local tenants = require "tenants"
 local time = require "lib.time"
 
-local acme, token
-
-local function ask(method, path, body, headers)
-  local all = { host = "x:1", authorization = token and "Bearer " .. token }
-  for name, value in pairs(headers or {}) do all[name] = value or nil end
-  if body then all["content-type"] = "application/json" end
-  local plain, query = path:match("^([^?]*)%??(.*)$")
-  local answer = router.handle{ method = method, path = plain, query = query, headers = all, body = body and json.encode(body) or "", remote = "192.0.2.1", secure = false }
-  return answer.status, answer.body and json.decode(answer.body), answer.headers
-end
+local acme
+local ask = world.ask
 
 local function count(text)
   return sql.query(acme.db, text)[1].n
@@ -52,24 +40,13 @@ local function settle()
   error("the sequencer does not catch up")
 end
 
-local function drop_all()
-  local rows = sql.query("", "SELECT schema_name AS s FROM information_schema.schemata WHERE schema_name = ? OR schema_name LIKE ?",
-    config.sql.schema, (config.sql.schema:gsub("_", "\\_")) .. "\\_%")
-  for _, row in ipairs(rows) do sql.query("", ("DROP DATABASE `%s`"):format(row.s)) end
-end
-
 describe("data", function()
   setup(function()
-    drop_all()
-    router.reset()
+    world.begin{ "auth", "tenants", "agents", "leads", "audit" }
     assert.same({ 0, {} }, { tenants.migrate_all() })
-    router.use{ authenticate = auth.authenticate, tenant = tenants.get, transaction = audit.transaction }
-    for _, domain in ipairs{ "auth", "tenants", "agents", "leads", "audit" } do require(domain .. ".routes").register() end
     acme = tenants.create{ slug = "acme", name = "Acme", admin_email = "Admin@Acme.test", admin_password = "a-long-password" }
     redis.call("DEL", rediskey("events:", "acme"))
-    local status, body = ask("POST", "/auth/login", { email = "admin@acme.test", password = "a-long-password" })
-    assert.equal(200, status)
-    token = body.token
+    world.token = world.login("admin@acme.test", "a-long-password")
   end)
 
   it("keeps the lead of the k6 script, flagged, and a second one for the same request", function()
@@ -162,12 +139,12 @@ describe("data", function()
   it("does not show one tenant's leads to another", function()
     tenants.create{ slug = "other", admin_email = "boss@other.test", admin_password = "a-long-password" }
     local _, lead = ask("POST", "/leads", { name = "Mine" })
-    local own = token
+    local own = world.token
     local _, login = ask("POST", "/auth/login", { email = "boss@other.test", password = "a-long-password" })
-    token = login.token
+    world.token = login.token
     assert.equal(404, (ask("GET", "/leads/" .. lead.id)))
     assert.equal(403, (ask("GET", "/leads?tenantId=acme")))
-    token = own
+    world.token = own
   end)
 
   it("numbers events without a gap, chains the audit rows and fills the stream", function()
@@ -211,13 +188,13 @@ describe("data", function()
 
   it("lets an operator in, who names the tenant", function()
     auth.put_operator("root@example.test", "an-operator-password")
-    local own = token
+    local own = world.token
     local _, login = ask("POST", "/auth/login", { email = "root@example.test", password = "an-operator-password" }, { authorization = false })
-    token = login.token
+    world.token = login.token
     assert.equal(400, (ask("GET", "/leads")))
     assert.equal(200, (ask("GET", "/leads?tenantId=acme")))
     assert.equal(409, (ask("POST", "/admin/tenants", { slug = "acme", admin_email = "a@b.test", admin_password = "a-long-password" })))
-    token = own
+    world.token = own
   end)
 
   it("tries a failed job again and keeps its error", function()
