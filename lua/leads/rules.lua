@@ -9,8 +9,18 @@ rules.statuses = { "new", "qualified", "assigned", "contacted", "converted", "cl
 rules.sources = { "call", "web", "referral", "campaign" }
 
 rules.MAX_DATA = 64 * 1024  -- bytes, as JSON
+rules.MAX_DEPTH = 32  -- half of what JSON may have here: a lead stands inside of lists and documents
+
+local function depth_of(value, left)
+  if type(value) ~= "table" then return 0 end
+  if left == 0 then return 1 end
+  local deepest = 0
+  for _, member in pairs(value) do deepest = math.max(deepest, depth_of(member, left - 1)) end
+  return deepest + 1
+end
 
 local function data_fault(value)
+  if depth_of(value, rules.MAX_DEPTH) > rules.MAX_DEPTH then return ("must not be nested deeper than %d"):format(rules.MAX_DEPTH) end
   local size = #json.encode(value)
   if size > rules.MAX_DATA then return ("must have at most %d bytes as JSON, has %d"):format(rules.MAX_DATA, size) end
 end

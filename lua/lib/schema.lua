@@ -16,7 +16,8 @@ schema.formats = {
   ["date-time"] = { "a time like 2026-11-22T10:00:00Z", function(s) return clock.parse(s) ~= nil end },
   date = { "a date like 2026-11-22", function(s) return s:match("^%d%d%d%d%-%d%d%-%d%d$") ~= nil and clock.parse(s .. "T00:00:00Z") ~= nil end },
   e164 = { "a phone number with + and country code, like +12025550123", function(s) return s:match("^%+[1-9]%d+$") ~= nil and #s <= 16 end },
-  email = { "an e-mail address", function(s)
+  email = { "an e-mail address of at most 254 bytes", function(s)
+    if #s > 254 then return false end  -- as RFC 5321 has it; columns are made for it
     local name, domain = s:match("^([^%s@<>,;:\"()%c]+)@([%w\128-\255][%w%.%-\128-\255]*)$")
     return name ~= nil and domain:sub(-1) ~= "." and not domain:find("..", 1, true)
   end },
