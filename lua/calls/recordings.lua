@@ -188,12 +188,18 @@ function Recording:abandon()
   self.recorder:close(false)
 end
 
---- The chunks of one segment: PCM text. What does not open ends it there.
+local function damaged(text) return nil, { code = "denied", text = text } end
+
+--- The chunks of one segment: PCM text. What does not open, or is less than the row says, is damage.
 local function read_segment(tenant, public_id, segment)
+  local written = segment.state ~= "open" and segment.chunks or 0
   local bytes = blob.get(segment.blob_key)
-  if not bytes then return "" end
-  local key, err = crypto.open(wrapping_key(tenant), segment.wrapped_key, segment.blob_key)
-  if not key then return nil, err end
+  if not bytes then
+    if written > 0 then return damaged("a part of the recording is missing") end
+    return ""
+  end
+  local key = crypto.open(wrapping_key(tenant), segment.wrapped_key, segment.blob_key)
+  if not key then return damaged("its key is not one of this tenant, or not of this recording") end
   local parts, at, chunk = {}, 1, 0
   while at + 4 <= #bytes do
     local a, b, c, d = bytes:byte(at, at + 3)
@@ -201,15 +207,15 @@ local function read_segment(tenant, public_id, segment)
     local sealed = bytes:sub(at + 4, at + 3 + size)
     if #sealed < size then break end  -- cut short by a crash
     local pcm = crypto.open(key, sealed, aad(public_id, segment.segment_number, chunk, false))
-    if not pcm then
-      if crypto.open(key, sealed, aad(public_id, segment.segment_number, chunk, true)) == nil then
-        return nil, { code = "denied", text = "a chunk of the recording is damaged" }
-      end
-      break
+    local last = not pcm
+    if last and not crypto.open(key, sealed, aad(public_id, segment.segment_number, chunk, true)) then
+      return damaged("a chunk of the recording is damaged")
     end
     parts[#parts + 1] = pcm
     at, chunk = at + 4 + size, chunk + 1
+    if last then break end
   end
+  if chunk < written then return damaged("the end of the recording is missing") end
   return table.concat(parts)
 end
 
@@ -217,6 +223,7 @@ end
 function recordings.wav(tenant, row)
   local parts = {}
   for i, segment in ipairs(store.segments(tenant.db, row.id)) do
+    if row.state == "failed" then segment.chunks = nil end  -- the disk was full: what is there is shown
     local pcm, err = read_segment(tenant, row.public_id, segment)
     if not pcm then return nil, err end
     parts[i] = pcm
