@@ -94,6 +94,11 @@ function store.newest(name)
   return db.query(name, "SELECT seq, published FROM sequencer WHERE id = 1")[1]
 end
 
+--- Where the chain of audit rows ends.
+function store.head(name)
+  return db.query(name, "SELECT audit_seq, audit_hash FROM sequencer WHERE id = 1")[1]
+end
+
 --- Does anything wait for the sequencer or for the stream?
 function store.has_work(name)
   return db.query(name, [[
