@@ -67,12 +67,12 @@ local function change(ctx)
   if body.name == json.null then changes.name = false elseif body.name then changes.name = body.name end
   if body.password then changes.password_hash = agents.hash_password(body.password) end
   local wanted = router.wanted_version(ctx, user.id)
-  local access_changed
+  local access_changed  -- stays nil for a repeat: the first try may have died before it ended what was open
   ctx:transaction(function(tx)
     access_changed = agents.change(ctx.tenant, tx, user.row, changes, wanted, ctx:actor(), ctx.trace.id)
     return 200
   end)
-  if access_changed then agents.revoke(ctx.tenant, user.row) end
+  if access_changed ~= false then agents.revoke(ctx.tenant, user.row) end
   return read(ctx)
 end
 

@@ -15,6 +15,7 @@ local problem = require "lib.problem"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
 local router = require "lib.router"
+local scopes = require "lib.scopes"
 local sequencer = require "audit.sequencer"
 local task = require "core.task"
 local timer = require "core.timer"
@@ -28,11 +29,12 @@ local CHECK_MS = 1000
 local CLIENTS_PER_TENANT = 500
 
 local hubs = {}   -- tenant slug -> hub
-local parts = {}  -- name -> function(tenant) -> value
+local parts = {}  -- name -> { scope =, fn = function(tenant) -> value }
 
---- Adds a part to the snapshot: stream.snapshot_part("calls", function(tenant) return list end). May wait.
-function stream.snapshot_part(name, fn)
-  parts[name] = fn
+--- Adds a part to the snapshot: stream.snapshot_part("calls", "calls:read", function(tenant) return list end). May wait.
+--- @param scope string  what an API key needs to be shown it; without it the part is left out
+function stream.snapshot_part(name, scope, fn)
+  parts[name] = { scope = scope, fn = fn }
 end
 
 local function client_gone(hub, client)
@@ -108,7 +110,7 @@ end
 
 -- Each second: a hub nobody looks at goes; a lost publish is noticed.
 local function check(hub)
-  if hub.count == 0 then
+  if hub.count + hub.joining == 0 then
     hub.idle = hub.idle + 1
     if hub.idle > 30 then close_hub(hub) end
     return
@@ -119,7 +121,7 @@ local function check(hub)
 end
 
 local function open_hub(tenant)
-  local hub = { tenant = tenant, clients = {}, count = 0, idle = 0, ticks = 0 }
+  local hub = { tenant = tenant, clients = {}, count = 0, joining = 0, idle = 0, ticks = 0 }
   hub.events = redis.subscribe(rediskey("events:", tenant.slug), function(message) on_batch(hub, message) end)
   hub.live = redis.subscribe(rediskey("live:", tenant.slug), function(message) on_live(hub, message) end)
   hub.seq = math.huge  -- nothing is handed out until we know where we are
@@ -169,8 +171,10 @@ end
 
 local function snapshot(hub, client)
   local message = { type = "snapshot", tenant = hub.tenant.slug, seq = hub.seq, user = { id = client.user.id, role = client.user.role } }
-  for name, fn in pairs(parts) do
-    local ok, value = pcall(fn, hub.tenant, client.user)
+  for name, part in pairs(parts) do
+    local allowed = scopes.allow(client.user, part.scope)
+    local ok, value = true, nil
+    if allowed then ok, value = pcall(part.fn, hub.tenant, client.user) end
     if ok then
       message[name] = value
     else
@@ -184,7 +188,7 @@ local function join(client, slug, after)
   local tenant = router.tenant(slug)
   if not tenant then return client.ws:close(4403, "the tenant is not active") end
   local hub = hub_of(tenant)
-  if hub.count >= CLIENTS_PER_TENANT then return client.ws:close(1013, "too many connections of this tenant; try again later") end
+  if hub.count + hub.joining >= CLIENTS_PER_TENANT then return client.ws:close(1013, "too many connections of this tenant; try again later") end
   local message = snapshot(hub, client)
   if after and after > hub.seq then
     catch_up(hub)  -- the cursor may be of another worker that is ahead of this one
@@ -192,7 +196,11 @@ local function join(client, slug, after)
   end
   client.seq = after or message.seq
   if not client.ws:send(json.encode(message)) then return end
-  if not replay(hub, client) and client.open then client.ws:close(1013, "too slow; come back with ?after=" .. client.seq) end
+  hub.joining = hub.joining + 1  -- the hub stays for it, however long it takes to catch up
+  local ok, joined = pcall(replay, hub, client)
+  hub.joining = hub.joining - 1
+  if not ok then error(joined, 0) end
+  if not joined and client.open then client.ws:close(1013, "too slow; come back with ?after=" .. client.seq) end
 end
 
 local function opened(client, slug, after)

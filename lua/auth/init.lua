@@ -342,31 +342,35 @@ function auth.me(user)
   return found and shown(user, found.email, found.name)
 end
 
---- Makes an API key; its text is shown this once.
-function auth.create_key(tenant, name, role, scopes, user, expires, trace)
+--- Makes an API key in a transaction of the platform: id, text (shown this once). auth.tell_key is owed after the commit.
+function auth.create_key(tx, tenant, key, user, trace)
   local secret = crypto.hex(crypto.random(24))
-  local id = store.add_key(tenant.id, name, crypto.sha256(secret), role, table.concat(scopes, " "), user.row, expires)
+  local made_by = user.id:sub(1, 3) == "us_" and user.row or 0  -- 0: another key
+  local id = store.add_key(tx, tenant.id, key.name, crypto.sha256(secret), key.role, table.concat(key.scopes, " "), made_by, key.expires)
   local public = ids.encode("pk", id)
+  -- With the key or not at all; the tenant's own row, in another schema, can only follow.
+  audit.platform(tx, { actor = user.id, action = "key.create", subject = public, fields = { tenant = tenant.slug }, trace = trace.id })
+  return public, public .. "_" .. secret
+end
+
+--- Writes into the tenant's audit what was done with a key, and ends it in all workers when it was revoked.
+function auth.tell_key(tenant, action, public, fields, user, trace)
+  if action == "key.revoke" then revoked.user(tenant, public) end
   audit.transaction(tenant, function(tx)
-    audit.record(tx, { actor = user.id, action = "key.create", subject = public, fields = { role = role, scopes = scopes }, trace = trace.id })
+    audit.record(tx, { actor = user.id, action = action, subject = public, fields = fields, trace = trace.id })
     return true
   end)
-  return public, public .. "_" .. secret
 end
 
 function auth.list_keys(tenant)
   return store.keys(tenant.id)
 end
 
---- Ends an API key in all workers; false when there is no such key.
-function auth.revoke_key(tenant, public, user, trace)
+--- Ends an API key, in a transaction of the platform; false when there is no such key. auth.tell_key is owed after the commit.
+function auth.revoke_key(tx, tenant, public, user, trace)
   local id = ids.decode("pk", public)
-  if not id or not store.revoke_key(tenant.id, id, time.now()) then return false end
-  revoked.user(tenant, public)
-  audit.transaction(tenant, function(tx)
-    audit.record(tx, { actor = user.id, action = "key.revoke", subject = public, trace = trace.id })
-    return true
-  end)
+  if not id or not store.revoke_key(tx, tenant.id, id, time.now()) then return false end
+  audit.platform(tx, { actor = user.id, action = "key.revoke", subject = public, fields = { tenant = tenant.slug }, trace = trace.id })
   return true
 end
 

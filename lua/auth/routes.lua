@@ -9,6 +9,7 @@ local db = require "lib.db"
 local problem = require "lib.problem"
 local router = require "lib.router"
 local schema = require "lib.schema"
+local scopes = require "lib.scopes"
 local time = require "lib.time"
 
 local routes = {}
@@ -28,8 +29,14 @@ local key_schema = schema.object{
   revoked_at = { type = "string", format = "date-time", nullable = true }, last_used_at = { type = "string", format = "date-time", nullable = true },
 }
 
+local SCOPES_MAX = 1000  -- bytes, with a space between
+
 local function scope_fault(scope)
   if not scope:match("^[%l%-]+:[%l%*]+$") and scope ~= "*" then return "must be like leads:read, leads:write, leads:* or *" end
+end
+
+local function scopes_fault(list)
+  if #table.concat(list, " ") > SCOPES_MAX then return ("must have at most %d bytes together; leads:* stands for all of leads"):format(SCOPES_MAX) end
 end
 
 local function socket_token(ctx)
@@ -45,17 +52,29 @@ end
 
 local function create_key(ctx)
   local body = ctx.body
-  local expires = body.expires_at and time.from_rfc3339(body.expires_at) or nil
-  local id, text = auth.create_key(ctx.tenant, body.name, body.role, body.scopes, ctx.user, expires, ctx.trace)
-  return 201, { id = id, key = text, name = body.name, role = body.role, scopes = body.scopes, expires_at = body.expires_at or json.null }
+  -- A key makes no key that may do more than itself.
+  for i, scope in ipairs(body.scopes) do
+    if not scopes.allow(ctx.user, scope) then
+      problem.raise(403, "scope_missing", ("This API key has not the scope %s itself, so it cannot give it to another."):format(scope),
+        { errors = { { pointer = "#/scopes/" .. i - 1, detail = "is more than the key that asks has" } } })
+    end
+  end
+  local key = { name = body.name, role = body.role, scopes = body.scopes, expires = body.expires_at and time.from_rfc3339(body.expires_at) or nil }
+  local id, text  -- stay nil when a repeat gets the first answer
+  local status, answer, headers = ctx:platform_transaction(function(tx)
+    id, text = auth.create_key(tx, ctx.tenant, key, ctx.user, ctx.trace)
+    return 201, { id = id, key = text, name = body.name, role = body.role, scopes = body.scopes, expires_at = body.expires_at or json.null }
+  end)
+  if id then auth.tell_key(ctx.tenant, "key.create", id, { role = body.role, scopes = body.scopes }, ctx.user, ctx.trace) end
+  return status, answer, headers
 end
 
 local function list_keys(ctx)
   local out = json.array({})
   for i, row in ipairs(auth.list_keys(ctx.tenant)) do
-    local scopes = json.array({})
-    for word in row.scopes:gmatch("%S+") do scopes[#scopes + 1] = word end
-    out[i] = { id = ids.encode("pk", row.id), name = row.name, role = row.role, scopes = scopes, created_at = time.rfc3339(row.created_at),
+    local words = json.array({})
+    for word in row.scopes:gmatch("%S+") do words[#words + 1] = word end
+    out[i] = { id = ids.encode("pk", row.id), name = row.name, role = row.role, scopes = words, created_at = time.rfc3339(row.created_at),
       expires_at = time.rfc3339(row.expires_at) or json.null, revoked_at = time.rfc3339(row.revoked_at) or json.null,
       last_used_at = time.rfc3339(row.last_used_at) or json.null }
   end
@@ -63,10 +82,15 @@ local function list_keys(ctx)
 end
 
 local function revoke_key(ctx)
-  if not auth.revoke_key(ctx.tenant, ctx.params.keyId, ctx.user, ctx.trace) then
-    problem.raise(404, "key_not_found", "There is no such key, or it has been revoked already.")
-  end
-  return 204
+  local public = ctx.params.keyId
+  local status = ctx:platform_transaction(function(tx)
+    if not auth.revoke_key(tx, ctx.tenant, public, ctx.user, ctx.trace) then
+      problem.raise(404, "key_not_found", "There is no such key, or it has been revoked already.")
+    end
+    return 204
+  end)
+  auth.tell_key(ctx.tenant, "key.revoke", public, nil, ctx.user, ctx.trace)  -- also for a repeat: the first try may have died before it
+  return status
 end
 
 local everyone = { "admin", "supervisor", "agent", "platform" }
@@ -91,7 +115,7 @@ local function register_sessions()
   router.add{ method = "GET", path = "/auth/me", summary = "Who am I", roles = everyone, tenant = false, scope = "auth:me", handler = me }
   router.add{
     method = "POST", path = "/auth/token", summary = "A token of one minute, to open a WebSocket with ?access_token=", roles = everyone, tenant = false,
-    scope = "events:read", response = schema.object{ token = { type = "string" }, expires_in = { type = "integer" } }, handler = socket_token,
+    scope = false, response = schema.object{ token = { type = "string" }, expires_in = { type = "integer" } }, handler = socket_token,
   }
 end
 
@@ -102,7 +126,7 @@ local function register_keys()
     body = schema.object({
       tenantId = { type = "string", maxLength = 63 }, name = { type = "string", minLength = 1, maxLength = 255 },
       role = { type = "string", enum = { "admin", "supervisor", "agent" }, default = "agent" },
-      scopes = { type = "array", minItems = 1, maxItems = 30, items = { type = "string", maxLength = 40, check = scope_fault } },
+      scopes = { type = "array", minItems = 1, maxItems = 30, check = scopes_fault, items = { type = "string", maxLength = 40, check = scope_fault } },
       expires_at = { type = "string", format = "date-time" },
     }, { "name", "scopes" }),
   }

@@ -59,13 +59,13 @@ function store.keys(tenant_id)
   return db.query(db.platform(), "SELECT " .. key_columns .. " FROM api_key k JOIN tenant t ON t.id = k.tenant_id WHERE k.tenant_id = ? ORDER BY k.id LIMIT 500", tenant_id)
 end
 
-function store.add_key(tenant_id, name, secret_hash, role, scopes, created_by, expires)
-  return db.query(db.platform(), "INSERT INTO api_key (tenant_id, name, secret_hash, role, scopes, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+function store.add_key(tx, tenant_id, name, secret_hash, role, scopes, created_by, expires)
+  return db.run(tx, "INSERT INTO api_key (tenant_id, name, secret_hash, role, scopes, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
     tenant_id, name, secret_hash, role, scopes, created_by, expires).insert_id
 end
 
-function store.revoke_key(tenant_id, id, at)
-  return db.query(db.platform(), "UPDATE api_key SET revoked_at = ? WHERE id = ? AND tenant_id = ? AND revoked_at IS NULL", at, id, tenant_id).affected == 1
+function store.revoke_key(tx, tenant_id, id, at)
+  return db.run(tx, "UPDATE api_key SET revoked_at = ? WHERE id = ? AND tenant_id = ? AND revoked_at IS NULL", at, id, tenant_id).affected == 1
 end
 
 function store.touch_key(id, at)

@@ -135,10 +135,11 @@ function driver.begin(call)
   call:begin(declared.start)
 end
 
-local function insert_row(call)
+--- @param transaction function|nil  transaction(fn): runs fn(tx) in one of the tenant's, or not at all
+local function insert_row(call, transaction)
   local inserted
   lost.expect(call.tenant)
-  audit.transaction(call.tenant, function(tx)
+  local function write(tx)
     inserted = store.insert(tx, {
       public_id = call.id, direction = call.direction, phone_number = pii.seal(call.tenant, "call.phone_number", call.other),
       phone_hash = pii.hash(call.tenant, "phone", call.other), our_number = call.direction == "inbound" and call.to or call.from,
@@ -150,7 +151,8 @@ local function insert_row(call)
         phone = pii.tag(call.tenant, "phone", call.other) } })
     end
     return true
-  end)
+  end
+  if transaction then transaction(write) else audit.transaction(call.tenant, write) end
   return inserted
 end
 
@@ -232,7 +234,8 @@ local function watch_ringing(call)
 end
 
 --- Places a call. Returns the call's public id at once; what becomes of it is told by its row and events.
---- @param given table  to (text), campaign_id, flow, created_by, trace
+--- @param given table  to (text), campaign_id, flow, created_by, trace, transaction(write, id): runs write(tx) in a
+---   transaction of the tenant, together with what is to be written with the call's row; when it does not run it, no call is placed
 function driver.place(tenant, given)
   local slot_name, err = telephony.pick()
   if not slot_name then return nil, err end
@@ -245,7 +248,8 @@ function driver.place(tenant, given)
     campaign_id = given.campaign_id, created_by = given.created_by,
   }
   call.other = call.to
-  local inserted = insert_row(call)
+  local inserted = insert_row(call, given.transaction and function(write) given.transaction(write, id) end)
+  if not inserted then return nil, { code = "exists", text = "the call has been placed before" } end
   call.row_id = inserted.id
   enlist(call)
   call:keep_head()

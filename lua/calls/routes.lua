@@ -39,12 +39,21 @@ local function place(ctx)
   end
   -- An unknown campaign does not stop a call: the number was meant to be rung.
   local campaign = body.campaignId and campaigns.find(ctx.tenant, body.campaignId)
-  local id, err = calls.place(ctx.tenant, { to = number, campaign_id = campaign and campaign.id, flow = body.flow,
-    created_by = ctx.user.tenant and ctx.user.row or nil, trace = ctx.trace.id })
-  if not id then
+  local status, answer, headers
+  local _, err = calls.place(ctx.tenant, {
+    to = number, campaign_id = campaign and campaign.id, flow = body.flow, trace = ctx.trace.id,
+    created_by = ctx.user.id:sub(1, 3) == "us_" and ctx.user.row or nil,
+    transaction = function(write, id)
+      status, answer, headers = ctx:transaction(function(tx)
+        write(tx)
+        return 201, { callId = id, id = id, status = "ringing", tenantId = ctx.tenant.slug }, { Location = "/calls/" .. id }
+      end)
+    end,
+  })
+  if not status then
     return problem.new(503, "no_line", "The call could not be placed: " .. err.text .. ". Try again in a moment.", { headers = { ["Retry-After"] = "2" } })
   end
-  return 201, { callId = id, id = id, status = "ringing", tenantId = ctx.tenant.slug }, { Location = "/calls/" .. id }
+  return status, answer, headers
 end
 
 local function list(ctx)
@@ -66,6 +75,8 @@ end
 
 local function act(what, action)
   return function(ctx)
+    local status, answer, headers = ctx:first_answer()
+    if status then return status, answer, headers end
     local row = store.by_public_id(ctx.tenant.db, ctx.params.callId)
     if not row then return not_found() end
     if row.end_time then return problem.new(409, "call_ended", "The call has ended.") end
@@ -74,11 +85,10 @@ local function act(what, action)
       if err.code == "gone" or err.code == "exists" then return problem.new(409, "call_" .. err.code, "It could not be done: " .. err.text .. ".") end
       return problem.new(503, "call_unreachable", "It could not be done: " .. err.text .. ". Try again in a moment.")
     end
-    audit.transaction(ctx.tenant, function(tx)
+    return ctx:transaction(function(tx)
       audit.record(tx, { actor = ctx:actor(), action = "call." .. what, subject = row.public_id, trace = ctx.trace.id })
-      return true
+      return 202, { id = row.public_id, status = what == "escalate" and "escalated" or row.status }
     end)
-    return 202, { id = row.public_id, status = what == "escalate" and "escalated" or row.status }
   end
 end
 
@@ -141,7 +151,7 @@ function routes.register()
   register_calls()
   router.socket{ path = "/ws/calls", summary = "The list of active calls, whenever it changes", roles = everyone, scope = "calls:read",
     open = function(ctx) return live.handler(ctx.slug, router.tenant) end }
-  stream.snapshot_part("calls", function(tenant)
+  stream.snapshot_part("calls", "calls:read", function(tenant)
     local out = json.array{}
     for i, row in ipairs(store.active(tenant.db, 200)) do out[i] = calls.view(tenant, row) end
     return out

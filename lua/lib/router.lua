@@ -3,7 +3,7 @@
 ---
 --- A route:  router.add{ method = "POST", path = "/leads/{leadId}/assign", summary =,
 ---   roles = { "admin", "supervisor" } | public = true,        "platform" passes wherever a tenant is not needed
----   scope = "leads:write"        for API keys; from method and path unless given
+---   scope = "leads:write"        for API keys; from method and path unless given; false: every key may
 ---   params =, query =, body =    declarations of lib.schema (params and query: an object's)
 ---   body_optional = true         raw = { "text/csv" }: ctx.body is bytes of one of these types
 ---   response =, status = 201     for /openapi.json
@@ -14,7 +14,7 @@
 ---
 --- ctx: request, params, query, body, user = { id, row, role, tenant, scopes }, tenant = record, trace,
 ---   ctx:transaction(fn(tx) -> status, body, headers)   in the tenant's schema, with the Idempotency-Key
----   ctx:platform_transaction(fn), ctx:actor()
+---   ctx:platform_transaction(fn), ctx:first_answer(), ctx:actor()
 ---
 --- Errors are raised problems or returned ones; anything else that is raised is a 500 with its trace id, logged.
 local clock = require "core.clock"
@@ -28,6 +28,7 @@ local pii = require "lib.pii"
 local problem = require "lib.problem"
 local ratelimit = require "lib.ratelimit"
 local schema = require "lib.schema"
+local scopes = require "lib.scopes"
 local task = require "core.task"
 local timer = require "core.timer"
 local trace = require "lib.trace"
@@ -71,7 +72,7 @@ function router.add(route)
   assert(type(route.handler) == "function", "route handler of " .. route.path)
   assert(route.public or route.roles, "route " .. route.path .. " says neither roles nor public")
   route.names = {}
-  route.scope = route.scope or default_scope(route)
+  if route.scope == nil then route.scope = default_scope(route) end
   if route.roles then
     route.allowed = {}
     for _, role in ipairs(route.roles) do route.allowed[role] = true end
@@ -143,14 +144,6 @@ local function preflight(request, node)
   return { status = 204, headers = headers }
 end
 
-local function has_scope(user, wanted)
-  local area = wanted:match("^(.-):")
-  for _, scope in ipairs(user.scopes) do
-    if scope == wanted or scope == "*" or scope == area .. ":*" then return true end
-  end
-  return false
-end
-
 local function check_user(ctx, declaration, may_wait)
   local user, why = hooks.authenticate(ctx.request, may_wait)
   if not user then error(why, 0) end
@@ -158,7 +151,7 @@ local function check_user(ctx, declaration, may_wait)
   if not declaration.allowed[user.role] then
     problem.raise(403, "role_not_allowed", ("This needs the role %s; yours is %s."):format(table.concat(declaration.roles, " or "), user.role))
   end
-  if user.scopes and not has_scope(user, declaration.scope) then
+  if declaration.scope and not scopes.allow(user, declaration.scope) then
     problem.raise(403, "scope_missing", ("This API key lacks the scope %s. Make a key that has it."):format(declaration.scope))
   end
 end
@@ -269,22 +262,31 @@ end
 local Context = {}
 Context.__index = Context
 
+local function plan_of(ctx, tenant, name)
+  return idempotency.plan(tenant, name, ctx.user.id, ctx.idempotency_key, ctx.request)
+end
+
 --- One transaction of the tenant's schema, with its events marked and the Idempotency-Key kept.
 function Context:transaction(fn)
   local tenant = self.tenant
   local function begin(run) return hooks.transaction(tenant, run) end
   if not self.idempotency_key then return begin(fn) end
-  local plan = idempotency.plan(tenant, tenant.db, self.user.id, self.idempotency_key, self.request)
-  return idempotency.run(plan, begin, fn)
+  return idempotency.run(plan_of(self, tenant, tenant.db), begin, fn)
 end
 
---- The same in the platform schema, for routes without a tenant.
-function Context:platform_transaction(fn)
+--- The same in the platform schema. begin(run): who has more to do around the transaction begins it himself.
+function Context:platform_transaction(fn, begin)
   local name = db.platform()
-  local function begin(run) return db.transaction(name, run) end
+  begin = begin or function(run) return db.transaction(name, run) end
   if not self.idempotency_key then return begin(fn) end
-  local plan = idempotency.plan(pii.platform, name, self.user.id, self.idempotency_key, self.request)
-  return idempotency.run(plan, begin, fn)
+  return idempotency.run(plan_of(self, pii.platform, name), begin, fn)
+end
+
+--- The first answer to this Idempotency-Key: status, body, headers | nil. For handlers that act before their transaction.
+function Context:first_answer()
+  if not self.idempotency_key then return nil end
+  if self.tenant then return idempotency.first(plan_of(self, self.tenant, self.tenant.db)) end
+  return idempotency.first(plan_of(self, pii.platform, db.platform()))
 end
 
 --- Who acts, as audit rows and events name it.
@@ -377,27 +379,40 @@ local function with_query_token(request, query)
   return setmetatable({ headers = headers }, { __index = request })
 end
 
-local open_sockets = {}  -- ws -> user
+local open_sockets = {}  -- ws -> { user =, slug = }
 local watching
 
--- A session or key that ends takes its sockets with it, within a second.
+-- Is the tenant at work? When nobody can say, its sockets stay.
+local function at_work(slug)
+  local known, tenant = pcall(hooks.tenant, slug)
+  return not known or (tenant ~= nil and tenant.status == "active")
+end
+
+-- A session, key or tenant that ends takes its sockets with it, within a second.
 local function close_ended()
-  for ws, user in pairs(open_sockets) do
-    if hooks.ended and hooks.ended(user) then
-      open_sockets[ws] = nil
-      ws:close(4401, "logged out")
-    end
+  local tenants, over = {}, {}
+  for ws, socket in pairs(open_sockets) do
+    if hooks.ended and hooks.ended(socket.user) then over[ws] = true end
+    tenants[socket.slug] = true
+  end
+  for ws in pairs(over) do
+    open_sockets[ws] = nil
+    ws:close(4401, "logged out")
+  end
+  for slug in pairs(tenants) do tenants[slug] = at_work(slug) end  -- may wait: the list is another one afterwards
+  for ws, socket in pairs(open_sockets) do
+    if tenants[socket.slug] == false then ws:close(4403, "the tenant is not active") end
   end
 end
 
 -- The declaration's handler, under watch while it is open.
-local function watched(handler, user)
+local function watched(handler, user, slug)
   watching = watching or timer.every(1000, close_ended)
   local mine
   return {
     on_open = function(ws)
       mine = ws
-      open_sockets[ws] = user
+      open_sockets[ws] = { user = user, slug = slug }
       if handler.on_open then handler.on_open(ws) end
     end,
     on_message = handler.on_message,
@@ -425,7 +440,7 @@ function router.upgrade(request)
     end
     ctx.slug = ctx.user.tenant or query.tenantId
     if not ctx.slug then problem.raise(400, "tenant_missing", "You are logged in as an operator: say which tenant by tenantId.") end
-    return watched(declaration.open(ctx), ctx.user)
+    return watched(declaration.open(ctx), ctx.user, ctx.slug)
   end, explain)
   if ok then return handler end
   return nil, answer_failure(ctx, handler)

@@ -1,16 +1,23 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Text of unknown origin, made fit for logs, rows and JSON.
+--- Text from scripts and carriers, made fit for columns, records and JSON.
 local urlencoded = require "lib.urlencoded"
 
 local text = {}
 
---- At most `most` bytes of valid UTF-8; bytes that are none become "?".
-function text.clean(given, most)
-  local clean = urlencoded.is_text(given) and given or given:gsub("[%z\128-\255]", "?")
-  if #clean <= most then return clean end
-  clean = clean:sub(1, most)
-  if not urlencoded.is_text(clean) then clean = clean:gsub("[\194-\244][\128-\191]*$", "") end  -- cut in the middle of a character
-  return clean
+--- The text with at most so many bytes, cut between characters.
+function text.cut(s, bytes)
+  if #s <= bytes then return s end
+  local stop = bytes
+  while stop > 0 and s:byte(stop + 1) >= 0x80 and s:byte(stop + 1) <= 0xbf do stop = stop - 1 end
+  return s:sub(1, stop)
+end
+
+--- The text as UTF-8: what is none stands as "?". At most so many bytes.
+function text.clean(s, bytes)
+  if not urlencoded.is_text(s) then
+    s = s:gsub("%z", "?"):gsub("[\128-\255]+", function(run) return not urlencoded.is_text(run) and ("?"):rep(#run) or nil end)
+  end
+  return text.cut(s, bytes)
 end
 
 return text

@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Upload, publish, roll back and read bundles; the script log; the script reference.
-local audit = require "audit"
 local cursor = require "lib.cursor"
 local crypto = require "core.crypto"
 local gate_reference = require "scripts.reference"
@@ -13,6 +12,7 @@ local rules = require "scripts.rules"
 local scripts = require "scripts"
 local store = require "scripts.store"
 local task = require "core.task"
+local texts = require "lib.text"
 local time = require "lib.time"
 
 local hash_schema = { type = "string", format = "hash", description = "the version's hash" }
@@ -55,6 +55,8 @@ function routes.register()
       tenantId = tenant_id,
     } },
     handler = function(ctx)
+      local first, first_body, first_headers = ctx:first_answer()
+      if first then return first, first_body, first_headers end
       local files = {}
       if #ctx.body.files > rules.MAX_FILES then
         return problem.new(422, "bundle_invalid", ("The bundle has %d files; at most %d are allowed."):format(#ctx.body.files, rules.MAX_FILES))
@@ -73,16 +75,18 @@ function routes.register()
       local version, err = scripts.upload(ctx.tenant, files, ctx:actor(), ctx.trace.id)
       if not version then return refuse(err) end
       local answer = { version = version.hash, flows = version.report.flows, live = false }
-      if ctx.body.publish then
-        local moved
-        audit.transaction(ctx.tenant, function(tx)
+      if not ctx.body.publish and not ctx.idempotency_key then return 201, answer end
+      local moved  -- stays nil when a repeat gets the first answer
+      local status, body, headers = ctx:transaction(function(tx)
+        if ctx.body.publish then
           moved, err = scripts.move(tx, version.hash, ctx:actor(), nil, "publish", ctx.trace.id)
-        end)
-        if not moved then return refuse(err) end
-        scripts.moved(ctx.tenant, moved, ctx:actor())
-        answer.live, answer.pointer = true, moved.version
-      end
-      return 201, answer
+          if not moved then error(refuse(err), 0) end
+          answer.live, answer.pointer = true, moved.version
+        end
+        return 201, answer
+      end)
+      if moved then scripts.moved(ctx.tenant, moved, ctx:actor()) end
+      return status, body, headers
     end,
   }
 
@@ -90,13 +94,14 @@ function routes.register()
     method = "GET", path = "/scripts/bundles", summary = "List versions, newest first", roles = { "admin", "supervisor" },
     query = { limit = { type = "integer", minimum = 1, maximum = 100, default = 20 }, cursor = { type = "string", maxLength = 500 } },
     handler = function(ctx)
-      local before = ctx.query.cursor and cursor.decode("bundles", ctx.query.cursor, 1)
+      local before, hash
+      if ctx.query.cursor then before, hash = cursor.decode("bundles", ctx.query.cursor, 2) end
       local live = scripts.live(ctx.tenant)
-      local rows = store.bundles(ctx.tenant.db, before, ctx.query.limit + 1)
+      local rows = store.bundles(ctx.tenant.db, before, hash, ctx.query.limit + 1)
       local list, following = json.array(), nil
       for i, row in ipairs(rows) do
         if i > ctx.query.limit then
-          following = cursor.encode("bundles", rows[i - 1].created_at)
+          following = cursor.encode("bundles", rows[i - 1].created_at, rows[i - 1].hash)
         else
           list[i] = bundle_view(row, live)
         end
@@ -153,7 +158,7 @@ function routes.register()
           following = cursor.encode("script_log", rows[i - 1].id)
         else
           list[i] = { at = time.rfc3339(row.at), level = row.level, state = row.state, version = row.bundle_hash, file = row.file, line = row.line,
-                      call = row.call_id and ids.encode("cl", row.call_id), text = pii.open(ctx.tenant, "script_log.text", row.text) }
+                      call = row.call_id and ids.encode("cl", row.call_id), text = texts.clean(pii.open(ctx.tenant, "script_log.text", row.text), 65536) }
         end
       end
       return 200, { entries = list, next = following }

@@ -23,9 +23,11 @@ function store.bundle_exists(tx, hash)
   return db.run(tx, "SELECT 1 AS found FROM bundle WHERE hash = ?", hash)[1] ~= nil
 end
 
-function store.bundles(db_name, before, limit)
+--- @param before string|nil  time and hash of the last one of the page before: versions may be of one moment
+function store.bundles(db_name, before, hash, limit)
   return db.query(db_name, [[SELECT hash, size, report, created_by, created_at FROM bundle
-    WHERE (? IS NULL OR created_at < ?) ORDER BY created_at DESC LIMIT ]] .. tonumber(limit), before, before)
+    WHERE (? IS NULL OR created_at < ? OR (created_at = ? AND hash < ?)) ORDER BY created_at DESC, hash DESC LIMIT ]] .. tonumber(limit),
+    before, before, before, hash)
 end
 
 function store.pointer(db_name, name)

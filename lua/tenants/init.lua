@@ -73,6 +73,14 @@ function tenants.start()
   return redis.subscribe(rediskey("tenants:changed"), tenants.forget)
 end
 
+local function database_fault(name)
+  if name == nil or name == "main" then return end
+  for _, server in ipairs(config.sql.servers or {}) do
+    if server.name == name then return end
+  end
+  return "is no server of sql.servers in the configuration, and not main"
+end
+
 local function check(fields)
   local errors = {}
   local function look(name, fault)
@@ -81,6 +89,7 @@ local function check(fields)
   look("slug", rules.slug_fault(fields.slug))
   look("region", rules.region_fault(fields.region))
   look("admin_password", rules.password_fault(fields.admin_password))
+  look("database", database_fault(fields.database))
   if fields.name == "" then look("name", "must not be empty") end
   if #errors > 0 then
     problem.raise(422, "invalid_body", ("A value is not valid: %s %s."):format(errors[1].pointer, errors[1].detail), { errors = errors })
@@ -102,7 +111,7 @@ local function begun(fields)
     problem.raise(409, "tenant_exists", ("There is a tenant \"%s\" already; choose another slug."):format(fields.slug))
   end
   if row then
-    store.set_names(row.id, fields.name, fields.region)
+    store.set_names(row.id, fields.name, fields.region, fields.database or row.database)
   else
     store.insert(fields.slug, fields.name, fields.region, fields.database or "main", keys.wrap(crypto.random(32), fields.slug))
     row = store.by_slug(fields.slug)
@@ -139,14 +148,15 @@ function tenants.create(fields, actor, progress, finish)
   return tenants.get(tenant.slug)
 end
 
---- Calls fn(tenant) for every tenant that has a schema, reading a page at a time.
-function tenants.each(fn)
+--- Calls fn(row) for every tenant that is or was at work, reading a page at a time. One that is still being made is
+--- left to whoever makes it.
+local function each(fn)
   local last = 0
   while true do
     local rows = store.after(last, PAGE)
     for _, row in ipairs(rows) do
       last = row.id
-      if row.schema_name and row.status ~= "closed" then fn(record(row)) end
+      if row.status == "active" or row.status == "suspended" then fn(row) end
     end
     if #rows < PAGE then return end
   end
@@ -158,20 +168,23 @@ function tenants.migrate_all(progress)
   migrate.platform(progress)
   local files = migrate.files("tenant")
   local done, failures = 0, {}
-  tenants.each(function(tenant)
-    local ok, err = pcall(bring_up, tenant, files, progress)
+  each(function(row)
+    local ok, err = pcall(function() bring_up(record(row), files, progress) end)
     if ok then
       done = done + 1
     else
-      failures[#failures + 1] = { slug = tenant.slug, text = tostring(err) }
+      failures[#failures + 1] = { slug = row.slug, text = tostring(err) }
     end
   end)
   return done, failures
 end
 
 --- Suspends or reopens: "active", "suspended", "closed".
-function tenants.set_status(tenant, status, actor, trace)
-  db.transaction(db.platform(), function(tx)
+--- @param transaction function  transaction(fn): runs fn(tx) in a transaction of the platform schema
+function tenants.set_status(tenant, status, actor, trace, transaction)
+  -- A closed tenant was passed over by the migrations since.
+  if status == "active" and tenant.status == "closed" then bring_up(tenant, migrate.files("tenant")) end
+  transaction(function(tx)
     store.set_status(tx, tenant.id, status)
     audit.platform(tx, { actor = actor, action = "tenant." .. status, subject = tenant.slug, trace = trace })
   end)

@@ -16,13 +16,24 @@ local tenant_schema = schema.object{
   created_at = { type = "string", format = "date-time" },
 }
 
-local function shown(tenant)
-  return { id = tenant.slug, name = tenant.name, region = tenant.region, status = tenant.status, created_at = tenant.created_at }
+local function shown(tenant, status)
+  return { id = tenant.slug, name = tenant.name, region = tenant.region, status = status or tenant.status, created_at = tenant.created_at }
 end
 
 local function create(ctx)
-  local tenant = tenants.create(ctx.body, ctx:actor())
-  return 201, shown(tenant), { Location = "/admin/tenants/" .. tenant.slug }
+  local status, body, headers = ctx:first_answer()
+  if status then return status, body, headers end
+  local made
+  return ctx:platform_transaction(function()
+    return 201, shown(made, "active"), { Location = "/admin/tenants/" .. made.slug }
+  end, function(run)
+    -- The answer is kept in the transaction that makes the tenant active; what comes before may be done twice.
+    tenants.create(ctx.body, ctx:actor(), nil, function(tx, tenant)
+      made = tenant
+      status, body, headers = run(tx)
+    end)
+    return status, body, headers
+  end)
 end
 
 local function list(ctx)
@@ -48,8 +59,14 @@ local function change(ctx)
   if tenant.status == "creating" then
     problem.raise(409, "tenant_creating", "The tenant is not finished; create it once more with the same slug.")
   end
-  tenants.set_status(tenant, ctx.body.status, ctx:actor(), ctx.trace.id)
-  return 200, shown(tenants.get(tenant.slug))
+  local status, body, headers
+  tenants.set_status(tenant, ctx.body.status, ctx:actor(), ctx.trace.id, function(write)
+    status, body, headers = ctx:platform_transaction(function(tx)
+      write(tx)
+      return 200, shown(tenant, ctx.body.status)
+    end)
+  end)
+  return status, body, headers
 end
 
 --- Declares the routes.

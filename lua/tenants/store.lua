@@ -31,8 +31,8 @@ function store.set_schema(id, schema_name)
 end
 
 --- What a second try of a creation that died may say differently.
-function store.set_names(id, name, region)
-  db.query(db.platform(), "UPDATE tenant SET name = ?, region = ? WHERE id = ? AND status = 'creating'", name, region, id)
+function store.set_names(id, name, region, database)
+  db.query(db.platform(), "UPDATE tenant SET name = ?, region = ?, `database` = ? WHERE id = ? AND status = 'creating'", name, region, database, id)
 end
 
 function store.set_status(tx, id, status)

@@ -711,3 +711,17 @@ def test_what_clients_say_on_a_socket():
             pass
         return heard
     assert with_socket("/ws?access_token=" + api.admin(), go) == 1003
+
+
+def test_a_repeated_call_is_placed_once():
+    """POST /calls took no notice of its Idempotency-Key: a client that tried again after a lost answer rang a person twice."""
+    once = {"Idempotency-Key": uuid.uuid4().hex}
+    body = {"phoneNumber": "+12025550123"}
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: call("POST", "/calls", body, api.admin(), once), range(6)))
+    assert {a.status for a in answers} <= {201, 409}, answers
+    placed = [a for a in answers if a.status == 201]
+    assert len({a.json["id"] for a in placed}) == 1
+    again = call("POST", "/calls", body, api.admin(), once)
+    assert again.json == placed[0].json and again.headers["idempotent-replayed"] == "true"
+    check_problem(call("POST", "/calls", {"phoneNumber": "+12025550124"}, api.admin(), once), 422, "idempotency_key_reused")

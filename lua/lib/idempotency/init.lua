@@ -37,6 +37,21 @@ function idempotency.plan(tenant, name, who, key, request)
   }
 end
 
+local function reused()
+  problem.raise(422, "idempotency_key_reused", "This Idempotency-Key was used for a different request. Use a new key for a new request.")
+end
+
+--- The first answer under the key: status, body, headers; nil when there is none. For what acts before its transaction.
+function idempotency.first(plan)
+  local stored = store.get(plan.name, plan.hash)
+  if not stored or not stored.status then return nil end
+  if stored.fingerprint ~= plan.fingerprint then reused() end
+  local answer = json.decode(pii.open(plan.tenant, "idempotency.response", stored.response))
+  local replayed = answer.headers or {}
+  replayed["Idempotent-Replayed"] = "true"
+  return stored.status, answer.body, replayed
+end
+
 --- Runs fn(tx) -> status, body, headers in one transaction (begun by `begin(fn)`) with the key.
 function idempotency.run(plan, begin, fn)
   local ok, status, body, headers = pcall(begin, function(tx)
@@ -49,19 +64,13 @@ function idempotency.run(plan, begin, fn)
     return status, body, headers
   end)
   if ok then return status, body, headers end
-  if status ~= Replay then error(status, 0) end
-
-  local stored = store.get(plan.name, plan.hash)
-  if not stored or not stored.status then
-    problem.raise(409, "in_progress", "A request with this Idempotency-Key is being worked on. Try again in a moment.", { headers = { ["Retry-After"] = "1" } })
-  end
-  if stored.fingerprint ~= plan.fingerprint then
-    problem.raise(422, "idempotency_key_reused", "This Idempotency-Key was used for a different request. Use a new key for a new request.")
-  end
-  local answer = json.decode(pii.open(plan.tenant, "idempotency.response", stored.response))
-  local replayed = answer.headers or {}
-  replayed["Idempotent-Replayed"] = "true"
-  return stored.status, answer.body, replayed
+  local raised = status
+  -- What `begin` itself refuses (there is one already) may be refused because the first try has got through meanwhile.
+  if raised ~= Replay and not problem.is(raised) then error(raised, 0) end
+  status, body, headers = idempotency.first(plan)
+  if status then return status, body, headers end
+  if raised ~= Replay then error(raised, 0) end
+  problem.raise(409, "in_progress", "A request with this Idempotency-Key is being worked on. Try again in a moment.", { headers = { ["Retry-After"] = "1" } })
 end
 
 --- Forgets keys older than KEEP_S, in small bites.

@@ -1,0 +1,252 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What somebody tries who has a log-in, a key or the disk, and wants more than is his. Against a real database and Redis.
+local world = require "data_world"
+if not world then
+  describe("who wants more", function() pending("runs in the host, with sql.schema = \"..._test\"") end)
+  return
+end
+
+local audit = require "audit"
+local auth = require "auth"
+local blob = require "core.blob"
+local db = require "lib.db"
+local json = require "core.json"
+local media = require "core.media"
+local recordings = require "calls.recordings"
+local revoked = require "auth.revoked"
+local router = require "lib.router"
+local sequencer = require "audit.sequencer"
+local sql = require "core.sql"
+local store = require "calls.store"
+local stream = require "audit.stream"
+local task = require "core.task"
+local tenants = require "tenants"
+local time = require "lib.time"
+
+local acme, other, admin
+local ask = world.ask
+
+local function as(token, ...)
+  local own = world.token
+  world.token = token
+  local status, body, headers = ask(...)
+  world.token = own
+  return status, body, headers
+end
+
+local function key(fields)
+  local status, body = ask("POST", "/auth/keys", fields)
+  assert(status == 201, json.encode(body))
+  return body.key, body.id
+end
+
+local function many(n) return json.decode(('{"d":'):rep(n) .. "1" .. ("}"):rep(n)) end
+
+describe("who wants more", function()
+  setup(function()
+    world.begin{ "auth", "tenants", "agents", "leads", "audit" }
+    acme = tenants.create{ slug = "acme", admin_email = "admin@acme.test", admin_password = "a-long-password" }
+    other = tenants.create{ slug = "other", admin_email = "boss@other.test", admin_password = "a-long-password" }
+    auth.put_operator("root@example.test", "an-operator-password")
+    admin = world.login("admin@acme.test", "a-long-password")
+    world.token = admin
+  end)
+
+  it("cannot store a lead that keeps the list of leads from being read", function()
+    local status, body = ask("POST", "/leads", { name = "deep", data = many(40) })
+    assert.equal(422, status)
+    assert.equal("#/data", body.errors[1].pointer)
+    assert.equal(201, (ask("POST", "/leads", { name = "deep enough", data = many(32) })))
+    assert.equal(200, (ask("GET", "/leads")))
+  end)
+
+  it("hears of an address or of scopes that are too long, instead of an error of the database", function()
+    assert.equal(422, (ask("POST", "/agents", { email = ("\195\169"):rep(200) .. "@acme.test", password = "a-long-password" })))
+    local scopes = json.array{}
+    for i = 1, 30 do scopes[i] = ("a"):rep(20) .. ":" .. ("b"):rep(19) end
+    assert.equal(422, (ask("POST", "/auth/keys", { name = "k", scopes = scopes })))
+  end)
+
+  it("makes with a key no key that may do more", function()
+    local narrow = key{ name = "k", role = "admin", scopes = { "auth:write", "leads:*" } }
+    for _, wanted in ipairs{ "*", "auth:*", "events:read" } do
+      local status, body = as(narrow, "POST", "/auth/keys", { name = "more", role = "admin", scopes = { wanted } })
+      assert.equal(403, status, wanted)
+      assert.equal("scope_missing", body.code)
+    end
+    assert.equal(201, (as(narrow, "POST", "/auth/keys", { name = "less", scopes = { "leads:read", "auth:write" } })))
+    assert.same({ { n = 0 } }, sql.query(db.platform(), "SELECT COUNT(*) AS n FROM api_key WHERE name = 'more'"))
+  end)
+
+  it("sees in the snapshot of /ws only what its key may read", function()
+    stream.snapshot_part("secret", "calls:read", function() return "a phone number" end)
+    local function snapshot_for(scopes)
+      local sent
+      local ws = { send = function(_, text) sent = sent or json.decode(text) return true end, queued = function() return 0 end, close = function() end }
+      local handler = stream.open{ query = {}, slug = "acme", user = { id = "pk_1", role = "agent", tenant = "acme", scopes = scopes } }
+      handler.on_open(ws)
+      handler.on_close(1000)
+      return sent
+    end
+    assert.is_nil(snapshot_for({ "events:read" }).secret)
+    assert.equal("a phone number", snapshot_for({ "events:read", "calls:read" }).secret)
+    assert.equal("a phone number", snapshot_for(nil).secret)
+  end)
+
+  it("loses its WebSocket when its tenant is suspended", function()
+    router.socket{ path = "/spec", roles = { "admin" }, open = function() return {} end }
+    local boss = world.login("boss@other.test", "a-long-password")
+    local closed
+    local ws = { close = function(_, code) closed = code end }
+    local handler = router.upgrade{ method = "GET", path = "/spec", query = "", headers = { authorization = "Bearer " .. boss } }
+    handler.on_open(ws)
+    local root = world.login("root@example.test", "an-operator-password")
+    assert.equal(200, (as(root, "PATCH", "/admin/tenants/other", { status = "suspended" })))
+    for _ = 1, 300 do
+      if closed then break end
+      task.sleep(10)
+    end
+    assert.equal(4403, closed)
+    assert.equal(200, (as(root, "PATCH", "/admin/tenants/other", { status = "active" })))
+  end)
+
+  it("gets the first answer for a repeated key, and one key only", function()
+    local once = { ["idempotency-key"] = "key-once" }
+    local status, first = ask("POST", "/auth/keys", { name = "once", scopes = { "leads:read" } }, once)
+    assert.equal(201, status)
+    local _, again, headers = ask("POST", "/auth/keys", { name = "once", scopes = { "leads:read" } }, once)
+    assert.same(first, again)
+    assert.equal("true", headers["Idempotent-Replayed"])
+    assert.same({ { n = 1 } }, sql.query(db.platform(), "SELECT COUNT(*) AS n FROM api_key WHERE name = 'once'"))
+    for _, row in ipairs(sql.query(db.platform(), "SELECT response FROM idempotency")) do
+      assert.is_nil(row.response:find(first.key, 1, true))
+    end
+    local gone = { ["idempotency-key"] = "revoke-once" }
+    assert.equal(204, (ask("DELETE", "/auth/keys/" .. first.id, nil, gone)))
+    assert.equal(204, (ask("DELETE", "/auth/keys/" .. first.id, nil, gone)))
+    assert.equal(404, (ask("DELETE", "/auth/keys/" .. first.id)))
+  end)
+
+  it("gets the first answer for a tenant that is made twice, also when the first try died on its way", function()
+    local root, once = world.login("root@example.test", "an-operator-password"), { ["idempotency-key"] = "tenant-once" }
+    local body = { slug = "once", admin_email = "a@once.test", admin_password = "a-long-password" }
+    local link = require("agents").link
+    require("agents").link = function() error("died") end
+    assert.equal(500, (as(root, "POST", "/admin/tenants", body, once)))
+    require("agents").link = link
+    local status, first = as(root, "POST", "/admin/tenants", body, once)
+    assert.equal(201, status)
+    assert.equal("active", first.status)
+    local again, second = as(root, "POST", "/admin/tenants", body, once)
+    assert.equal(201, again)
+    assert.same(first, second)
+    assert.equal(409, (as(root, "POST", "/admin/tenants", body)))
+    assert.equal(422, (as(root, "POST", "/admin/tenants", { slug = "twice", admin_email = "a@once.test", admin_password = "a-long-password" }, once)))
+    assert.is_nil(tenants.get("twice"))
+  end)
+
+  it("cannot bring all migrations to a halt by a tenant on a server that is not there", function()
+    local root = world.login("root@example.test", "an-operator-password")
+    local status, body = as(root, "POST", "/admin/tenants", { slug = "lost", admin_email = "a@lost.test", admin_password = "a-long-password", database = "nope" })
+    assert.equal(422, status)
+    assert.equal("#/database", body.errors[1].pointer)
+    -- One that was begun by an older version, or by a configuration that has changed since.
+    sql.query(db.platform(), "INSERT INTO tenant (slug, name, `database`, schema_name, data_key) VALUES ('half', 'half', 'nope', 'parley_test_t_half', 'x')")
+    local _, failures = tenants.migrate_all()
+    assert.same({}, failures)
+  end)
+
+  it("ends what a changed password had open also when the change is repeated after a crash", function()
+    local _, agent = ask("POST", "/agents", { email = "eve@acme.test", password = "a-long-password" })
+    local session = world.login("eve@acme.test", "a-long-password")
+    local once, logins = { ["idempotency-key"] = "password-once" }, revoked.logins
+    revoked.logins = function() error("died") end
+    assert.equal(500, (ask("PATCH", "/agents/" .. agent.id, { password = "another-password" }, once)))
+    revoked.logins = logins
+    assert.equal(200, (as(session, "GET", "/leads")))
+    assert.equal(200, (ask("PATCH", "/agents/" .. agent.id, { password = "another-password" }, once)))
+    assert.equal(401, (as(session, "GET", "/leads")))
+  end)
+
+  it("cannot take audit rows off the end of the chain unseen", function()
+    sequencer.sweep(acme)
+    local n = audit.verify(acme)
+    assert.is_true(n > 2)
+    db.transaction(acme.db, function(tx)
+      db.run(tx, "CREATE TEMPORARY TABLE kept AS SELECT * FROM audit_log WHERE seq = ?", n)
+      db.run(tx, "DELETE FROM audit_log WHERE seq = ?", n)
+      return true
+    end)
+    assert.same({ nil, n }, { audit.verify(acme) })
+  end)
+
+  describe("with a recording", function()
+    local row, real, on_audio
+
+    setup(function()
+      real = media.recorder
+      media.recorder = function(given)
+        on_audio = given.on_audio
+        return { close = function() end }
+      end
+      local call_id = sql.query(acme.db, "INSERT INTO `call` (public_id, direction, start_time, status, channel_id) VALUES ('c-1', 'inbound', ?, 'connected', 'x')", time.now()).insert_id
+      local leg = {}
+      local recording = assert(recordings.open({ id = "c-1", tenant = acme, row_id = call_id, leg = leg }, { kind = "message", key = "k1", left = leg }))
+      for _ = 1, 3 do on_audio(("ab"):rep(160), 0) end
+      recording:close("key")
+      row = store.recording(acme.db, recording.public_id)
+    end)
+    teardown(function() media.recorder = real end)
+
+    local function refused(tenant, as_row)
+      local wav, err = recordings.wav(tenant or acme, as_row or row)
+      assert.is_nil(wav)
+      assert.equal("denied", err.code)
+      return err.text
+    end
+
+    local function with_segment(text, value, fn)
+      local segment = sql.query(acme.db, "SELECT id, wrapped_key, blob_key, chunks FROM recording_segment WHERE recording_id = ?", row.id)[1]
+      sql.query(acme.db, "UPDATE recording_segment SET " .. text .. " = ? WHERE id = ?", value, segment.id)
+      fn()
+      sql.query(acme.db, "UPDATE recording_segment SET wrapped_key = ?, blob_key = ?, chunks = ? WHERE id = ?", segment.wrapped_key, segment.blob_key, segment.chunks, segment.id)
+    end
+
+    it("hears it with the key of its own tenant", function()
+      assert.equal(44 + 3 * 320, #assert(recordings.wav(acme, row)))
+    end)
+
+    it("cannot open it with the key of another tenant", function()
+      local thief = {}
+      for name, value in pairs(other) do thief[name] = value end
+      thief.db = acme.db  -- as if the rows had been copied into the other's schema
+      assert.truthy(refused(thief):find("not one of this tenant", 1, true))
+    end)
+
+    it("cannot open it with a key that another tenant has wrapped, or that belongs to another segment", function()
+      local crypto = require "core.crypto"
+      local segment = store.segments(acme.db, row.id)[1]
+      local segment_key = crypto.open(crypto.derive(acme.key, "recording-keys"), segment.wrapped_key, segment.blob_key)
+      with_segment("wrapped_key", crypto.seal(crypto.derive(other.key, "recording-keys"), segment_key, segment.blob_key), function() refused() end)
+      with_segment("wrapped_key", crypto.seal(crypto.derive(acme.key, "recording-keys"), segment_key, "recordings/1/else"), function() refused() end)
+      with_segment("wrapped_key", crypto.seal(crypto.derive(acme.key, "recording-keys"), crypto.random(32), segment.blob_key), function() refused() end)
+    end)
+
+    it("cannot give it out as another recording, cut it or move its chunks", function()
+      local segment = store.segments(acme.db, row.id)[1]
+      refused(acme, { id = row.id, public_id = "rc_other", state = row.state })
+      local bytes = blob.get(segment.blob_key)
+      local size = 4 + 320 + 28
+      for name, changed in pairs{
+        ["cut behind a chunk"] = bytes:sub(1, 2 * size), ["the first chunk gone"] = bytes:sub(size + 1), ["a bit of it"] = bytes:sub(1, 40) .. "\1" .. bytes:sub(42),
+        ["two chunks in each other's place"] = bytes:sub(size + 1, 2 * size) .. bytes:sub(1, size) .. bytes:sub(2 * size + 1), ["all of it gone"] = false,
+      } do
+        if changed then blob.put(segment.blob_key, changed) else blob.remove(segment.blob_key) end
+        refused()
+        assert.is_string(name)
+      end
+      blob.put(segment.blob_key, bytes)
+      assert.truthy(recordings.wav(acme, row))
+    end)
+  end)
+end)
