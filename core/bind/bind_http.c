@@ -56,13 +56,14 @@ static void push_request(lua_State *L, struct http_request *r) {
     lua_setfield(L, -2, "headers");
 }
 
-static const char failed_body[] =
-    "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,"
-    "\"detail\":\"Something went wrong on our side. It has been logged; please try again.\"}";
+static const char failed_text[] = "Something went wrong on our side. It has been logged; please try again.";
 
-static void reply_failed(struct http_request *r) {
-    static const struct http_field fields[] = {{"content-type", "application/problem+json"}, {NULL, NULL}};
-    http_reply(r, 500, fields, failed_body, sizeof failed_body - 1);
+static void reply_problem(struct http_request *r, int status, const char *detail) {
+    const struct http_field fields[] = {
+        {"content-type", "application/problem+json"}, {status == 503 ? "retry-after" : NULL, "1"}, {NULL, NULL}};
+    char *body = http_problem(r, status, detail);
+    http_reply(r, status, fields, body, strlen(body));
+    free(body);
 }
 
 /* Sends the response table at the top of co's stack. */
@@ -119,7 +120,7 @@ static void on_handled(void *arg, lua_State *co, bool ok, int n) {
     if (!ok) {
         luaL_traceback(co, co, lua_tostring(co, -1), 0);
         log_error("http.handler_failed", "%s", lua_tostring(co, -1));
-        reply_failed(r);
+        reply_problem(r, 500, failed_text);
         return;
     }
     if (n < 1) {
@@ -129,7 +130,7 @@ static void on_handled(void *arg, lua_State *co, bool ok, int n) {
     lua_settop(co, lua_gettop(co) - n + 1);
     if (!reply_table(co, r)) {
         log_error("http.handler_failed", "the handler returned no response { status =, headers =, body = }");
-        reply_failed(r);
+        reply_problem(r, 500, failed_text);
     }
 }
 
@@ -137,8 +138,7 @@ void bind_http_on_request(void *arg, struct http_request *r) {
     struct vm *vm = arg;
 
     if (front.vm != vm || !bind_push_ref(vm, front.serve)) {
-        static const struct http_field fields[] = {{"retry-after", "1"}, {NULL, NULL}};
-        http_reply(r, 503, fields, "", 0);
+        reply_problem(r, 503, "This worker is still starting. Try again in a second.");
         return;
     }
     push_request(vm_lua(vm), r);
@@ -179,7 +179,7 @@ int bind_http_on_upgrade(void *arg, struct http_request *r, void **session, char
     if (lua_pcall(L, 1, 2, 0) != 0) {
         log_error("http.upgrade_failed", "%s", lua_isstring(L, -1) ? lua_tostring(L, -1) : "error object");
         lua_settop(L, top);
-        *reply_body = mem_strdup(failed_body);
+        *reply_body = http_problem(r, 500, failed_text);
         return 500;
     }
     if (lua_istable(L, top + 1)) {

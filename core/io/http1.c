@@ -21,8 +21,7 @@ static void send_reply(struct http_conn *c, int status, const struct http_field 
 
 /* Answers a request we will not handle; after it nothing of this connection can be trusted. */
 static void refuse(struct http_conn *c, int status, const char *why) {
-    char *body =
-        status == 413 && c->request ? http_problem_too_large(c->request->body_limit) : http_problem(status, why);
+    char *body = http_problem(c->request, status, why);
     send_reply(c, status, problem_type, body, strlen(body), true);
     free(body);
     if (c->request) http_request_free(c->request);

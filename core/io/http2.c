@@ -50,7 +50,7 @@ static void refuse(struct http_request *r, int status, const char *why) {
 
 static void answer_refused(struct http_request *r) {
     static const struct http_field type[] = {{"content-type", "application/problem+json"}, {NULL, NULL}};
-    char *body = r->refused == 413 ? http_problem_too_large(r->body_limit) : http_problem(r->refused, r->refused_why);
+    char *body = http_problem(r, r->refused, r->refused_why);
     http2_reply(r, r->refused, type, body, strlen(body));
     free(body);
 }

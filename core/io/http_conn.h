@@ -5,7 +5,7 @@
  *   http1.c         a connection that speaks HTTP/1.1          http_head.c   its bytes
  *   http2.c         a connection that speaks HTTP/2 (nghttp2)
  *   ws_server.c     a connection that became a WebSocket       ws_frame.c    its bytes
- *   http_request.c  a request for its handler                  http_reply.c  heads and problem documents
+ *   http_request.c  a request for its handler                  http_reply.c  heads    http_problem.c  refusals
  *
  * A connection is freed in its stream's on_end and nowhere else.
  */
@@ -96,9 +96,6 @@ void http_request_gone(struct http_request *r);   /* the client went: tells the 
 const char *http_status_text(int status);
 const char *http_date(void);
 bool http_field_ok(const struct http_field *f); /* may a handler send it? logs when not */
-/* An RFC 9457 document; free() it. */
-char *http_problem(int status, const char *detail);
-char *http_problem_too_large(size_t limit);
 /* A whole HTTP/1.1 reply. body NULL sends no body but its length, as HEAD wants. */
 void http_reply_bytes(struct buf *out, int status, const struct http_field *fields, const void *body, size_t len,
                       bool close);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a reply looks like: status texts, headers, problem documents. */
+/* What a reply looks like: status texts and headers. */
 #include "base/log.h"
-#include "base/str.h"
 #include "io/http_conn.h"
 #include <string.h>
 #include <strings.h>
@@ -119,21 +118,6 @@ bool http_field_ok(const struct http_field *f) {
         return !is_ours(f->name);
     log_warn("http.field_dropped", "a reply's header %s holds bytes that no header may have", f->name);
     return false;
-}
-
-char *http_problem(int status, const char *detail) {
-    struct buf b = {0};
-    buf_printf(&b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"", http_status_text(status),
-               status);
-    str_json(&b, detail, strlen(detail));
-    buf_add_str(&b, "\"}");
-    return buf_take(&b);
-}
-
-char *http_problem_too_large(size_t limit) {
-    char detail[96];
-    snprintf(detail, sizeof detail, "the request body is larger than the limit of %zu bytes", limit);
-    return http_problem(413, detail);
 }
 
 void http_reply_bytes(struct buf *out, int status, const struct http_field *fields, const void *body, size_t len,

@@ -65,6 +65,10 @@ struct http_field {
  * HEAD sends no body. */
 void http_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len);
 
+/* What is said when a request is refused before a handler decides: an RFC 9457 document with a code, and the request's
+ * trace, which is logged. r NULL: its head could not be read. For 413 the detail is made here. free() it. */
+char *http_problem(const struct http_request *r, int status, const char *detail);
+
 /* Text message. ERR_LIMIT when the queue is full, ERR_CLOSED when it is gone. */
 int ws_send(struct ws *ws, const char *text, size_t len, struct err *e);
 size_t ws_queued(const struct ws *ws);

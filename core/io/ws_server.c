@@ -175,20 +175,20 @@ void ws_upgrade(struct http_conn *c, struct http_request *r) {
     r->handling = true;
     if (version == NULL || strcmp(version, "13") != 0) {
         const struct http_field want = {"Sec-WebSocket-Version", "13"};
-        reply_problem(r, 426, &want, http_problem(426, "this server speaks WebSocket version 13"));
+        reply_problem(r, 426, &want, http_problem(r, 426, "this server speaks WebSocket version 13"));
         return;
     }
     if (strcmp(r->head.method, "GET") != 0 || !key_ok(key) || r->body.len) {
-        reply_problem(r, 400, NULL, http_problem(400, "not a valid WebSocket handshake"));
+        reply_problem(r, 400, NULL, http_problem(r, 400, "not a valid WebSocket handshake"));
         return;
     }
     if (s->closing) {
-        reply_problem(r, 503, NULL, http_problem(503, "the server is closing"));
+        reply_problem(r, 503, NULL, http_problem(r, 503, "the server is closing"));
         return;
     }
     int status = s->o.on_upgrade(s->o.arg, r, &session, &body);
     if (status != 101) {
-        reply_problem(r, status, NULL, body ? body : http_problem(status, "the WebSocket was refused"));
+        reply_problem(r, status, NULL, body ? body : http_problem(r, status, "the WebSocket was refused"));
         return;
     }
     free(body);

@@ -124,6 +124,24 @@ static void refuses(const char *text, int status) {
     assert_int_equal(seen.requests, 0);
 }
 
+static void a_refusal_has_a_code_and_a_trace(void **state) {
+    static const char given[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    char text[512];
+    (void)state;
+    expect("GET / HTTP/3.0\r\n\r\n", 0, "HTTP/1.1 505 ", "\"code\":\"http_version\"");
+    expect("nonsense\r\n\r\n", 0, "HTTP/1.1 400 ", "\"type\":\"urn:parley:problem:bad_http\"");
+    expect("nonsense\r\n\r\n", 0, "HTTP/1.1 400 ", "\"trace\":\"");
+    snprintf(text, sizeof text, "POST /a HTTP/1.1\r\nHost: x\r\ntraceparent: %s\r\nContent-Length: 2000\r\n\r\n",
+             given);
+    expect(text, 0, "HTTP/1.1 413 ", "\"trace\":\"4bf92f3577b34da6a3ce929d0e0e4736\"");
+    expect(text, 0, "HTTP/1.1 413 ", "\"instance\":\"/a\"");
+    expect(text, 0, "HTTP/1.1 413 ", "limit of 1000 bytes");
+    /* One that is none is not repeated: it would stand in the log. */
+    expect("POST / HTTP/1.1\r\nHost: x\r\ntraceparent: 00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01\r\n"
+           "Content-Length: 2000\r\n\r\n",
+           0, "HTTP/1.1 413 ", "\"code\":\"body_too_large\"");
+}
+
 static void a_request_reaches_its_handler_raw_and_is_answered(void **state) {
     struct world w;
     struct buf got = {0};
@@ -571,6 +589,7 @@ static void a_closing_server_sends_1001(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_refusal_has_a_code_and_a_trace),
         cmocka_unit_test(a_request_reaches_its_handler_raw_and_is_answered),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(bytes_may_come_one_by_one),

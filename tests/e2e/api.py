@@ -157,8 +157,8 @@ def check_problem(answer, status, code=None):
     assert answer.headers["content-type"] == "application/problem+json", answer.headers
     document = answer.json
     assert document["status"] == status
-    # What the server refuses before the router sees it has no type of its own.
-    assert re.fullmatch(r"urn:parley:problem:[a-z0-9_]+|about:blank", document["type"]), document
+    assert document["type"] == "urn:parley:problem:" + document["code"], document
+    assert re.fullmatch(r"[0-9a-f]{32}", document["trace"]), document
     assert document["title"] and len(document["detail"]) > 10, document
     if code:
         assert document["code"] == code, document
