@@ -197,7 +197,7 @@ local function start_inbound(slot_name, channel, try)
     else
       -- Its row is there: a worker died between the row and the record.
       local row = store.by_channel(tenant.db, at.node, call.boot, channel.id)
-      if row.end_time then by_channel[channel.id] = nil return refuse(slot_name, channel.id, 16, "ended before", { endpoint = endpoint }) end
+      if row.end_time then by_channel[channel.id] = nil return refuse(slot_name, channel.id, 16, "ended_before", { endpoint = endpoint }) end
       call.id, call.row_id, call.started_us = row.public_id, row.id, time.us(row.start_time)
       if up and row.answer_time then call.answered_us = time.us(row.answer_time) end
       store.take(tenant.db, row.id, call.fence)

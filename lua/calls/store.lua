@@ -48,20 +48,21 @@ function store.take(db_name, id, fence)
   return db.query(db_name, "UPDATE `call` SET fence = ? WHERE id = ? AND fence <= ?", fence, id, fence)
 end
 
+--- Calls that are up, newest first. An index finds them whatever number of calls there has been.
 function store.active(db_name, limit)
   return db.query(db_name, [[SELECT c.id, c.public_id, c.direction, c.phone_number, c.our_number, c.start_time, c.answer_time, c.status,
       c.state, c.agent_id, u.name AS agent_name FROM `call` c LEFT JOIN `user` u ON u.id = c.agent_id
-    WHERE c.end_time IS NULL ORDER BY c.id DESC LIMIT ]] .. tonumber(limit))
+    WHERE c.tenant_id = 1 AND c.end_time IS NULL ORDER BY c.id DESC LIMIT ]] .. tonumber(limit))
 end
 
 function store.active_count(db_name)
-  return db.query(db_name, [[SELECT COUNT(*) AS n FROM `call` WHERE end_time IS NULL]])[1].n
+  return db.query(db_name, "SELECT COUNT(*) AS n FROM `call` WHERE tenant_id = 1 AND end_time IS NULL")[1].n
 end
 
 --- Calls that have not ended, oldest first, a page after a row's id.
 function store.open_after(db_name, after, limit)
   return db.query(db_name, [[SELECT id, public_id, start_time, answer_time, updated_at, status, node, slot, channel_id, fence, trace
-    FROM `call` WHERE end_time IS NULL AND id > ? ORDER BY id LIMIT ]] .. tonumber(limit), after)
+    FROM `call` WHERE tenant_id = 1 AND end_time IS NULL AND id > ? ORDER BY id LIMIT ]] .. tonumber(limit), after)
 end
 
 function store.newest_start(db_name)
@@ -189,6 +190,10 @@ end
 function store.numbers_of(tenant_id)
   return db.query(db.platform(), [[SELECT n.e164, n.label, n.trunk_id, t.name AS trunk, t.`match` FROM `number` n LEFT JOIN trunk t ON t.id = n.trunk_id
     WHERE n.tenant_id = ? AND n.status = 'active' ORDER BY n.id]], tenant_id)
+end
+
+function store.first_number(tenant_id)
+  return db.query(db.platform(), "SELECT e164 FROM `number` WHERE tenant_id = ? AND status = 'active' ORDER BY id LIMIT 1", tenant_id)[1]
 end
 
 --- The lead that a call made.

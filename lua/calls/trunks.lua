@@ -2,6 +2,7 @@
 --- Trunks and numbers: whose call it is, and how Asterisk nodes are told of trunks.
 --- Tenant = (trunk, dialled number): both must agree. A trunk's endpoint on a node is "t<trunk id>"; nodes get their
 --- trunks over ARI's dynamic configuration, once per start of the node and again when a trunk is changed.
+local clock = require "core.clock"
 local crypto = require "core.crypto"
 local log = require "core.log"
 local phone = require "core.phone"
@@ -13,22 +14,24 @@ local tenants = require "tenants"
 
 local trunks = {}
 
-local CACHE_MS, CACHE_MOST = 5000, 10000
-local cache, cache_count = {}, 0
+local CACHE_MS = 5000
+local CACHE_MOST = 4096  -- keys: carriers dial whatever they like, also numbers that nobody has
+local cache, cached_keys = {}, 0
+
+function trunks.forget() cache, cached_keys = {}, 0 end
 
 local function cached(key, load)
-  local now = require("core.clock").mono_ms()
+  local now = clock.mono_ms()
   local hit = cache[key]
   if hit and now - hit.at < CACHE_MS then return hit.value end
   local value = load()
-  -- Numbers are what callers dial, so there is no end of them.
-  if not cache[key] then cache_count = cache_count + 1 end
-  if cache_count > CACHE_MOST then cache, cache_count = {}, 1 end
+  if not cache[key] then
+    if cached_keys >= CACHE_MOST then trunks.forget() end
+    cached_keys = cached_keys + 1
+  end
   cache[key] = { value = value, at = now }
   return value
 end
-
-function trunks.forget() cache, cache_count = {}, 0 end
 
 function trunks.endpoint(trunk) return "t" .. trunk.id end
 
@@ -39,33 +42,37 @@ local function normal(exten)
   if exten:match("^%d+$") then return "+" .. exten end
 end
 
---- Whose call this is: tenant, trunk, number; or nil and why not.
+--- Whose call this is: tenant, trunk, number; or nil and why not: "trunk_unknown", "number_unknown", "number_of_another",
+--- "tenant_inactive". Few words, for they label a metric: what was dialled is not among them.
 function trunks.whose(endpoint, exten)
   local id = tonumber(endpoint:match("^t(%d+)$"))
   local trunk = id and cached("trunk" .. id, function() return store.trunk(id) end)
-  if not trunk then return nil, "no trunk is named " .. endpoint end
+  if not trunk then return nil, "trunk_unknown" end
   local e164 = normal(exten)
   local number = e164 and cached("number" .. e164, function() return store.number(e164) end)
-  if not number then return nil, "nobody has the number " .. exten end
+  if not number then return nil, "number_unknown" end
   if number.tenant_id ~= trunk.tenant_id or (number.trunk_id and number.trunk_id ~= trunk.id) then
-    return nil, ("the number %s does not belong to trunk %s"):format(e164, trunk.name)
+    return nil, "number_of_another"
   end
   local tenant = tenants.get(trunk.tenant_id)
-  if not tenant or tenant.status ~= "active" then return nil, "the trunk's tenant is not active" end
+  if not tenant or tenant.status ~= "active" then return nil, "tenant_inactive" end
   return tenant, trunk, e164
 end
 
 --- The trunk a tenant's outbound calls take: the one of the number, else the first that has a host.
 function trunks.outbound(tenant)
-  for _, trunk in ipairs(store.trunks_of(tenant.id)) do
-    if trunk.host then return trunk end
-  end
+  local trunk = cached("outbound" .. tenant.id, function()
+    for _, one in ipairs(store.trunks_of(tenant.id)) do
+      if one.host then return one end
+    end
+  end)
+  if trunk then return trunk end
   return nil, { code = "failed", text = "there is no trunk for outbound calls; an admin can add one" }
 end
 
 --- The tenant's first number: shown to people we call.
 function trunks.caller_id(tenant)
-  local number = store.numbers_of(tenant.id)[1]
+  local number = cached("caller" .. tenant.id, function() return store.first_number(tenant.id) end)
   return number and number.e164
 end
 

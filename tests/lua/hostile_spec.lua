@@ -180,6 +180,28 @@ describe("who wants more", function()
     assert.same({ nil, n }, { audit.verify(acme) })
   end)
 
+  it("does not make the list of live calls slower with each call that was escalated once", function()
+    for i = 1, 400 do
+      sql.query(acme.db, "INSERT INTO `call` (public_id, direction, start_time, end_time, status, channel_id) VALUES (?, 'inbound', ?, ?, 'escalated', ?)",
+        "old-" .. i, time.now(), time.now(), "old-" .. i)
+    end
+    sql.query(acme.db, "INSERT INTO `call` (public_id, direction, start_time, status, channel_id) VALUES ('up-1', 'inbound', ?, 'escalated', 'up-1')", time.now())
+    sql.query(acme.db, "ANALYZE TABLE `call`")
+    local real, text, values = db.query, nil, nil
+    db.query = function(name, statement, ...)
+      text, values = statement, { ... }
+      return real(name, statement, ...)
+    end
+    for _, ask_store in ipairs{ function() return store.active(acme.db, 500) end, function() return store.list(acme.db, { active = true }, nil, 50) end,
+      function() return store.active_count(acme.db) end } do
+      local found = ask_store()
+      assert.equal(1, type(found) == "number" and found or #found)
+      for _, step in ipairs(real(acme.db, "EXPLAIN " .. text, unpack(values))) do assert.is_true(tonumber(step.rows) < 10, step.table .. " " .. step.rows) end
+    end
+    db.query = real
+    sql.query(acme.db, "DELETE FROM `call` WHERE channel_id LIKE 'old-%' OR channel_id = 'up-1'")
+  end)
+
   describe("with a recording", function()
     local row, real, on_audio
 
