@@ -10,14 +10,16 @@ local rediskey = require "lib.rediskey"
 local store = require "calls.store"
 local task = require "core.task"
 local time = require "lib.time"
+local timer = require "core.timer"
 
 local live = {}
 
 local MOST = 500
 local LEAST_MS = 1000     -- between two lists
+local CLIENTS = 500       -- of one tenant and worker
 local REFRESH_MS = 15000  -- also without a change: a publish may be lost
 
-local rooms = {}          -- tenant slug -> { clients, text, dirty, building, at, subscription }
+local rooms = {}          -- tenant slug -> { clients, newcomers, count, text, mark, at, dirty, building, subscription, timer }
 
 local function channel(tenant) return rediskey("calls:", tenant.slug) end
 
@@ -52,11 +54,19 @@ local function build(tenant)
   return { calls = list, count = count }, table.concat(parts, "\n") .. count
 end
 
-local function send_all(room, text)
-  for client in pairs(room.clients) do client.ws:send(text) end
+local function send(client, text)
+  -- Each list is whole, but one that was left out might be the last for long.
+  if not client.ws:send(text) then client.ws:close(1013, "too slow; connect again") end
 end
 
-local function rebuild(tenant, room, forced)
+-- To all when it is another list, else to those who have had none yet.
+local function hand_out(room, mark)
+  local to = mark ~= room.mark and room.clients or room.newcomers
+  room.mark, room.newcomers = mark, {}
+  for client in pairs(to) do send(client, room.text) end
+end
+
+local function rebuild(tenant, room)
   if room.building then
     room.dirty = true
     return
@@ -68,16 +78,23 @@ local function rebuild(tenant, room, forced)
       if wait > 0 then task.sleep(wait) end
       room.dirty = false
       local list, mark = build(tenant)
-      room.at = clock.mono_ms()
-      if mark ~= room.mark or forced then
-        room.mark = mark
-        room.text = json.encode(list)
-        send_all(room, room.text)
-      end
+      room.at, room.text = clock.mono_ms(), json.encode(list)
+      hand_out(room, mark)
     until not room.dirty
   end)
   room.building = false
   if not ok then require("core.log").warn("live.not_built", { tenant = tenant.slug, text = tostring(err) }) end
+end
+
+local function room_of(slug, tenant)
+  local room = rooms[slug]
+  if not room then
+    room = { clients = {}, newcomers = {}, count = 0 }
+    rooms[slug] = room
+    room.subscription = redis.subscribe(channel(tenant), function() rebuild(tenant, room) end)
+    room.timer = timer.every(REFRESH_MS, function() rebuild(tenant, room) end)
+  end
+  return room
 end
 
 --- A handler for a WebSocket of the tenant. find() gives the tenant's record; it may wait, so it is asked at opening.
@@ -87,29 +104,23 @@ function live.handler(slug, find)
     client.ws = ws
     local tenant = find(slug)
     if not tenant or client.closed then return ws:close(1008, "this tenant is not active") end
-    local room = rooms[slug]
-    if not room then
-      room = { clients = {} }
-      rooms[slug] = room
-      room.subscription = redis.subscribe(channel(tenant), function() rebuild(tenant, room) end)
-      room.timer = require("core.timer").every(REFRESH_MS, function() rebuild(tenant, room) end)
-    end
+    local room = room_of(slug, tenant)
+    if room.count >= CLIENTS then return ws:close(1013, "too many connections of this tenant; try again later") end
     client.room = room
     room.clients[client] = true
-    if room.text and room.at and clock.mono_ms() - room.at < LEAST_MS then
-      ws:send(room.text)
-    else
-      local list, mark = build(tenant)
-      room.mark, room.text, room.at = mark, json.encode(list), clock.mono_ms()
-      send_all(room, room.text)
-    end
+    room.count = room.count + 1
+    if room.text and clock.mono_ms() - room.at < LEAST_MS then return send(client, room.text) end
+    room.newcomers[client] = true
+    rebuild(tenant, room)
   end
   function client.on_close()
     client.closed = true
     local room = client.room
     if not room then return end
-    room.clients[client] = nil
-    if next(room.clients) == nil and rooms[slug] == room then
+    client.room = nil
+    room.clients[client], room.newcomers[client] = nil, nil
+    room.count = room.count - 1
+    if room.count == 0 and rooms[slug] == room then
       rooms[slug] = nil
       room.subscription:close()
       room.timer:cancel()
