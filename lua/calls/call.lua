@@ -305,9 +305,13 @@ function Call:finished()
   if not self.gone_why then self:hangup(16, "flow") end
 end
 
+function Call:sealed_failure() return pii.seal(self.tenant, "call.failure", self.failure) end
+
 --- The flow cannot go on: the fallback, which is data, is next.
 function Call:failed(kind, text, file, line)
-  log.warn("flow.failed", { call = self.id, tenant = self.tenant.slug, kind = kind, text = text, file = file, line = line, state = self.state })
+  -- A script's own words may be a caller's: the log has only where it was, the tenant's script log has the rest.
+  log.warn("flow.failed", { call = self.id, tenant = self.tenant.slug, kind = kind, text = kind ~= "error" and kind ~= "form" and text or nil, file = file, line = line,
+    state = self.state })
   local where = file and ("%s:%s: "):format(file, tostring(line or "?")) or ""
   if kind ~= "error" and kind ~= "strikes" then
     require("scripts").log(self.tenant, { level = "error", call_id = self.row_id, state = self.state, bundle_hash = self.hash, file = file, line = line,
@@ -315,7 +319,7 @@ function Call:failed(kind, text, file, line)
   end
   self.failure = text_of.clean(where .. text, 500)
   task.spawn(function()
-    self:change({ failure = self.failure }, { type = "script.failed", data = { kind = kind, file = file, line = line, state = self.state } })
+    self:change({ failure = self:sealed_failure() }, { type = "script.failed", data = { kind = kind, file = file, line = line, state = self.state } })
   end)
   if self.gone_why then
     self.over = true
@@ -418,7 +422,7 @@ function Call:close()
   local fields = {
     status = status, end_time = time.sql(now), duration_seconds = math.floor((now - (answered or now)) / 1e6 + 0.5), state = self.state,
     answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
-    outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self.failure,
+    outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self:sealed_failure(),
     timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states) }),
   }
   local function attempt()
