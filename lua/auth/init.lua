@@ -21,6 +21,7 @@ local ratelimit = require "lib.ratelimit"
 local revoked = require "auth.revoked"
 local rules = require "auth.rules"
 local store = require "auth.store"
+local task = require "core.task"
 local tenants = require "tenants"
 local time = require "lib.time"
 
@@ -34,6 +35,7 @@ auth.SOCKET_TOKEN_S = 60
 local KEY_ID = "k1"
 local MAX_TENANTS = 5
 local KEY_CACHE_MS = 30000
+local REFUSAL_STEP_MS = 250
 
 local function signing_key()
   return keys.derive("jwt")
@@ -43,9 +45,9 @@ local function prefix_of(role, is_key)
   return is_key and "pk" or role == "platform" and "op" or "us"
 end
 
---- A token for a user. seconds: its life, auth.token_minutes unless given.
+--- A token for a user. seconds: its life, auth.token_minutes unless given. user.as_of: when his rights were read.
 function auth.token(user, seconds)
-  local issued = clock.wall_us() / 1e6  -- with its fraction: a token made after a change of rights in the same second is good
+  local issued = user.as_of or clock.wall_us() / 1e6  -- with its fraction: a token made after a change of rights in the same second is good
   return crypto.jwt_sign(signing_key(), KEY_ID, json.encode{
     iss = "parley", sub = user.id, tenant = user.tenant, role = user.role, sid = user.session,
     scope = user.scopes and table.concat(user.scopes, " ") or nil,
@@ -196,8 +198,13 @@ local function verified(password, hash)
   return fits
 end
 
+-- By address and e-mail together the limit is low; by e-mail alone it is wide, or anybody could keep anybody from logging in.
+local function attempts(remote, email_key)
+  return { login_address = remote, login_email = email_key .. ":" .. remote, login_email_anywhere = email_key }
+end
+
 local function check_attempts(remote, email_key)
-  for class, key in pairs({ login_address = remote, login_email = email_key }) do
+  for class, key in pairs(attempts(remote, email_key)) do
     local allowed, wait_s = ratelimit.take(class, key)
     if not allowed then
       problem.raise(429, "too_many_logins", ("Too many attempts to log in. Try again in %d s."):format(wait_s), { headers = { ["Retry-After"] = tostring(wait_s) } })
@@ -205,9 +212,37 @@ local function check_attempts(remote, email_key)
   end
 end
 
+-- Refuses at the next full step of time: how long it took does not tell whether, and in how many tenants, the e-mail is known.
+local function refuse_login(began_ms)
+  task.sleep(REFUSAL_STEP_MS - (clock.mono_ms() - began_ms) % REFUSAL_STEP_MS)
+  problem.raise(401, "bad_login", "E-mail and password do not fit together. Check both; the tenant too, if you named one.")
+end
+
+local function note_refusal(candidate, trace)
+  local ok, err = pcall(audit.transaction, candidate.tenant, function(tx)
+    audit.record(tx, { actor = "anonymous", action = "auth.refused", subject = candidate.user.id, trace = trace.id })
+    return true
+  end)
+  if not ok then log.warn("auth.refusal_not_noted", { tenant = candidate.tenant.slug, error = tostring(err) }) end
+end
+
+-- Checking a password takes its time, in which it may have been changed: is what was checked still so? Then as of when.
+local function still_so(candidate)
+  local as_of = clock.wall_us() / 1e6
+  if not candidate.tenant then
+    local operator = store.operator(candidate.user.row)
+    return operator and operator.status == "active" and operator.password_hash == candidate.hash and as_of
+  end
+  local found = agents.get(candidate.tenant, candidate.user.row)
+  if not found or found.status ~= "active" or found.password_hash ~= candidate.hash then return false end
+  candidate.user.role = found.role
+  return as_of
+end
+
 --- Logs in. Every attempt costs one password check, whether the e-mail is known or not.
 --- @return status, body, headers
 function auth.login(request, email, password, tenant_slug, trace)
+  local began_ms = clock.mono_ms()
   local remote, email_key = request.remote or "?", crypto.hex(agents.login_hash(email))
   check_attempts(remote, email_key)
   local list = candidates(email, tenant_slug)
@@ -219,17 +254,11 @@ function auth.login(request, email, password, tenant_slug, trace)
 
   if #fitting == 0 then
     for _, candidate in ipairs(list) do
-      if candidate.tenant then
-        audit.transaction(candidate.tenant, function(tx)
-          audit.record(tx, { actor = "anonymous", action = "auth.refused", subject = candidate.user.id, trace = trace.id })
-          return true
-        end)
-      end
+      if candidate.tenant then task.spawn(note_refusal, candidate, trace) end
     end
-    problem.raise(401, "bad_login", "E-mail and password do not fit together. Check both; the tenant too, if you named one.")
+    refuse_login(began_ms)
   end
-  ratelimit.give_back("login_address", remote)
-  ratelimit.give_back("login_email", email_key)
+  for class, key in pairs(attempts(remote, email_key)) do ratelimit.give_back(class, key) end
   if #fitting > 1 then
     local slugs = {}
     for _, candidate in ipairs(fitting) do slugs[#slugs + 1] = candidate.user.tenant end
@@ -243,6 +272,15 @@ function auth.login(request, email, password, tenant_slug, trace)
     if not chosen.tenant then audit.platform(tx, { actor = chosen.user.id, action = "auth.login", trace = trace.id }) end
     return add_refresh(tx, family, chosen.tenant_id, chosen.user.row)
   end)
+  -- Read after the refresh token is there: a change that comes now finds it, and the token is older than the change.
+  chosen.user.as_of = still_so(chosen)
+  if not chosen.user.as_of then
+    db.transaction(db.platform(), function(tx)
+      store.revoke_family(tx, family, time.now())
+      return true
+    end)
+    refuse_login(began_ms)
+  end
   if chosen.tenant then
     audit.transaction(chosen.tenant, function(tx)
       audit.record(tx, { actor = chosen.user.id, action = "auth.login", subject = chosen.user.id, trace = trace.id })

@@ -12,7 +12,8 @@ local ratelimit = {}
 --- Classes a route may name, beside those of the configuration (`limits.read`, `limits.write`, `limits.public`).
 ratelimit.classes = {
   login_address = { per_second = 1, burst = 60 },
-  login_email = { per_second = 0.1, burst = 10 },
+  login_email = { per_second = 0.1, burst = 10 },           -- from one address
+  login_email_anywhere = { per_second = 0.2, burst = 60 },  -- from all of them
   heavy = { per_second = 2, burst = 20 },
 }
 

@@ -9,6 +9,7 @@ end
 local audit = require "audit"
 local auth = require "auth"
 local blob = require "core.blob"
+local clock = require "core.clock"
 local db = require "lib.db"
 local json = require "core.json"
 local media = require "core.media"
@@ -166,6 +167,51 @@ describe("who wants more", function()
     assert.equal(200, (as(session, "GET", "/leads")))
     assert.equal(200, (ask("PATCH", "/agents/" .. agent.id, { password = "another-password" }, once)))
     assert.equal(401, (as(session, "GET", "/leads")))
+  end)
+
+  it("cannot tell from the time of a refusal whether an e-mail is known, nor in how many tenants", function()
+    for i = 1, 3 do
+      local made = tenants.create{ slug = "shared-" .. i, admin_email = "shared@many.test", admin_password = "a-long-password-" .. i }
+      assert.equal("active", made.status)
+    end
+    local function took(email)
+      local began = clock.mono_ms()
+      assert.equal(401, (ask("POST", "/auth/login", { email = email, password = "wrong" })))
+      return clock.mono_ms() - began
+    end
+    for _, email in ipairs{ "nobody@nowhere.test", "admin@acme.test", "shared@many.test" } do
+      local ms = took(email)
+      assert.is_true(ms % 250 < 60, email .. " " .. ms)  -- at a step, but for what the loop does besides
+    end
+  end)
+
+  it("cannot keep somebody else from logging in by guessing at his password", function()
+    local function try(remote, password)
+      local answer = router.handle{ method = "POST", path = "/auth/login", query = "", remote = remote, secure = false,
+        headers = { host = "x:1", ["content-type"] = "application/json" }, body = json.encode{ email = "victim@acme.test", password = password } }
+      return answer.status
+    end
+    assert.equal(201, (ask("POST", "/agents", { email = "victim@acme.test", password = "a-long-password" })))
+    local refused
+    for _ = 1, 15 do refused = try("203.0.113.7", "wrong") == 429 or refused end
+    assert.is_true(refused)
+    assert.equal(200, try("203.0.113.8", "a-long-password"))
+  end)
+
+  it("has no session from a password that was changed while it was checked", function()
+    local crypto = require "core.crypto"
+    local _, agent = ask("POST", "/agents", { email = "race@acme.test", password = "a-long-password" })
+    local verify = crypto.password_verify
+    crypto.password_verify = function(...)
+      local fits = verify(...)
+      crypto.password_verify = verify
+      assert.equal(200, (ask("PATCH", "/agents/" .. agent.id, { password = "another-password" })))
+      return fits
+    end
+    assert.equal(401, (ask("POST", "/auth/login", { email = "race@acme.test", password = "a-long-password" })))
+    assert.same({ { n = 0 } }, sql.query(db.platform(), "SELECT COUNT(*) AS n FROM refresh_token WHERE user_id = ? AND revoked_at IS NULL",
+      require("lib.ids").decode("us", agent.id)))
+    assert.equal(200, (ask("POST", "/auth/login", { email = "race@acme.test", password = "another-password" })))
   end)
 
   it("cannot take audit rows off the end of the chain unseen", function()
