@@ -8,9 +8,10 @@ usage: parley COMMAND ...
 
 For operators (need PARLEY_CONFIG and the database):
   parley migrate                                   bring the platform's and every tenant's schema up
-  parley operator set --email E --password P       make a platform operator, or change its password
+  parley operator set --email E --password P|-     make a platform operator, or change its password
   parley tenant create --slug S --name N --admin-email E --admin-password P [--region US]
   parley trunk set --tenant S --name N [--match ADDR]... [--host H --port P] [--number +1...]...
+  A password given as - is read from standard input: what stands in a command line is seen by all who look.
 
 For tenants (need PARLEY_URL and PARLEY_TOKEN, or PARLEY_ADMIN_EMAIL and PARLEY_ADMIN_PASSWORD):
   parley bundle push DIR [--tenant S] [--publish]  check and upload a folder of scripts; --publish makes it live
@@ -27,13 +28,25 @@ local function fail(text, status)
   return status or 1
 end
 
+-- The options of each command; those that end with ! have no value.
+local known = {
+  ["migrate"] = "", ["operator set"] = "email password", ["tenant create"] = "slug name region admin-email admin-password",
+  ["trunk set"] = "tenant name match host port number", ["bundle push"] = "tenant publish!", ["bundle rollback"] = "tenant",
+  ["bundle list"] = "tenant", ["logs"] = "tenant",
+}
+
 --- "--name value" pairs and the rest. Repeated options become lists in `many`.
-local function parse(args, flags)
+local function parse(args, command)
+  local flags = {}
+  for name, flag in known[command]:gmatch("([%w-]+)(!?)") do flags[name] = flag == "!" end
   local options, rest, many = {}, {}, {}
   local i = 1
   while i <= #args do
     local name = args[i]:match("^%-%-([%w-]+)$")
-    if name and flags[name] then
+    if name and flags[name] == nil then
+      local words = known[command]:gsub("!", ""):gsub("[%w-]+", "--%0")
+      return nil, ("parley %s has no option --%s%s"):format(command, name, words ~= "" and "; it has " .. words or "")
+    elseif name and flags[name] then
       options[name] = true
     elseif name then
       local value = args[i + 1]
@@ -53,6 +66,10 @@ end
 local function need(options, ...)
   for _, name in ipairs{ ... } do
     if not options[name] then return nil, ("--%s is missing; see parley help"):format(name) end
+    if options[name] == "-" and name:find("password$") then
+      options[name] = io.read("*l")
+      if not options[name] then return nil, ("--%s is to come from standard input, which is empty"):format(name) end
+    end
   end
   return true
 end
@@ -89,6 +106,11 @@ commands["operator set"] = function(options)
   local ok, err = need(options, "email", "password")
   if not ok then return fail(err, 2) end
   return with_database(function()
+    local rules = require "tenants.rules"
+    local fault = rules.email_fault(options.email)
+    if fault then return fail("--email " .. fault, 2) end
+    fault = rules.password_fault(options.password)
+    if fault then return fail("--password " .. fault, 2) end
     require("auth").put_operator(options.email, options.password)
     print("operator " .. options.email .. " can log in")
     return 0
@@ -118,7 +140,7 @@ commands["trunk set"] = function(options, _, many)
   return with_database(function()
     local tenant = require("tenants").get(options.tenant)
     if not tenant then return fail("there is no tenant " .. options.tenant) end
-    local trunk, problem = require("calls.trunks").set(tenant, { name = options.name, host = options.host, port = tonumber(options.port) or 5060,
+    local trunk, problem = require("calls.trunks").set(tenant, { name = options.name, host = options.host, port = tonumber(options.port or 5060),
       match = table.concat(many.match or {}, ","), numbers = many.number or {} })
     if not trunk then return fail(problem.text) end
     print(("trunk %s of %s is set"):format(options.name, options.tenant))
@@ -256,6 +278,9 @@ if args[2] and commands[args[1] .. " " .. args[2]] then name, count = args[1] ..
 local command = commands[name]
 if not command then return fail(("there is no command '%s'; see parley help"):format(table.concat(args, " ", 1, math.min(2, #args))), 2) end
 for _ = 1, count do table.remove(args, 1) end
-local options, rest, many = parse(args, { publish = true })
+local options, rest, many = parse(args, name)
 if not options then return fail(rest, 2) end
+if #rest > (name == "bundle push" and 1 or 0) then
+  return fail(("parley %s takes no '%s'; see parley help"):format(name, rest[#rest]), 2)
+end
 return command(options, rest, many)

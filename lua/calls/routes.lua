@@ -118,7 +118,12 @@ local function set_trunk(ctx)
   if not tenant then return problem.new(404, "tenant_unknown", ("There is no tenant \"%s\"."):format(ctx.params.tenant)) end
   local trunk, err = trunks.set(tenant, { name = ctx.params.name, host = body.host, port = body.port, match = table.concat(body.match or {}, ","),
     numbers = body.numbers })
-  if not trunk then return problem.new(409, "number_taken", err.text) end
+  if not trunk and err.code == "invalid" then
+    local where = err.field == "name" and { parameter = "name" } or { pointer = "#/" .. err.field }
+    where.detail = err.text
+    return problem.new(422, "invalid_body", "A value is not valid: " .. err.text .. ".", { errors = { where } })
+  end
+  if not trunk then return problem.new(409, "number_taken", "The trunk could not be set: " .. err.text .. ".") end
   return 200, { name = trunk.name, endpoint = trunks.endpoint(trunk) }
 end
 

@@ -8,6 +8,7 @@ local log = require "core.log"
 local phone = require "core.phone"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
+local schema = require "lib.schema"
 local store = require "calls.store"
 local telephony = require "core.telephony"
 local tenants = require "tenants"
@@ -16,6 +17,7 @@ local trunks = {}
 
 local CACHE_MS = 5000
 local CACHE_MOST = 4096  -- keys: carriers dial whatever they like, also numbers that nobody has
+local MATCHES_MOST = 500 -- addresses of one trunk: the column has 1000 characters
 local cache, cached_keys = {}, 0
 
 function trunks.forget() cache, cached_keys = {}, 0 end
@@ -125,6 +127,11 @@ function trunks.provision(slot, trunk)
     ok = put_anew(slot, "identify", ("%s-%d"):format(id, n), { { "endpoint", id }, { "match", match } },
       { endpoint = id, match = match:match("^[%d.]+$") and match .. "/255.255.255.255" or match }) and ok
   end
+  -- Addresses it had before and has no more: who calls from there is not this trunk any longer.
+  for gone = n + 1, n + MATCHES_MOST do
+    local status = telephony.request(slot, "DELETE", ("/asterisk/config/dynamic/res_pjsip/identify/%s-%d"):format(id, gone))
+    if status ~= 204 then break end
+  end
   return ok
 end
 
@@ -170,8 +177,29 @@ function trunks.listen(node_slots)
   end)
 end
 
---- Adds a tenant's trunk and number, or changes them; for the API and the command line.
+-- What is wrong with a trunk as it is given, or nil. Its values go into Asterisk's configuration.
+local function fault(given)
+  if #given.name > 64 or not given.name:match("^[%w][%w._-]*$") then
+    return "name", "must be 1 to 64 letters, digits and . _ -, beginning with a letter or digit"
+  end
+  if given.host and (#given.host > 255 or not given.host:match("^[%w%[][%w.:%]-]*$")) then return "host", "must be a name or an address" end
+  if not (given.port and given.port % 1 == 0 and given.port >= 1 and given.port <= 65535) then return "port", "must be a number from 1 to 65535" end
+  for match in given.match:gmatch("[^,]+") do
+    if not match:match("^[%x.:]+$") and not match:match("^[%x.:]+/%d%d?%d?$") then
+      return "match", ("must hold addresses or networks such as 192.0.2.0/28; '%s' is none"):format(match:sub(1, 60))
+    end
+  end
+  if #given.match > 1000 then return "match", "must have at most 1000 characters together" end
+  for _, e164 in ipairs(given.numbers or {}) do
+    if not schema.formats.e164[2](e164) then return "numbers", ("must be like +12025550123; '%s' is not"):format(e164:sub(1, 40)) end
+  end
+end
+
+--- Adds a tenant's trunk and number, or changes them; for the API and the command line. err.code "invalid" has err.field.
+--- @param given table  name, host (or nil), port, match (text, addresses parted by commas), numbers (list)
 function trunks.set(tenant, given)
+  local field, detail = fault(given)
+  if field then return nil, { code = "invalid", field = field, text = ("the trunk's %s %s"):format(field, detail) } end
   local row = store.trunk_by_name(tenant.id, given.name)
   local id
   if row then

@@ -76,7 +76,7 @@ local function operation(route)
   if route.public then
     out.security = json.array({})
   else
-    out.description = "Roles: " .. table.concat(route.roles, ", ") .. ". Scope for API keys: " .. route.scope .. "."
+    out.description = "Roles: " .. table.concat(route.roles, ", ") .. ". Scope for API keys: " .. (route.scope or "any") .. "."
   end
   return out
 end

@@ -88,6 +88,7 @@ local function check(fields)
   end
   look("slug", rules.slug_fault(fields.slug))
   look("region", rules.region_fault(fields.region))
+  look("admin_email", rules.email_fault(fields.admin_email))
   look("admin_password", rules.password_fault(fields.admin_password))
   look("database", database_fault(fields.database))
   if fields.name == "" then look("name", "must not be empty") end

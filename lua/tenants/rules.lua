@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a tenant may be called. No I/O.
+local schema = require "lib.schema"
+
 local rules = {}
 
 local reserved = { platform = true, admin = true, api = true, www = true, parley = true, system = true, public = true }
@@ -16,6 +18,11 @@ end
 --- nil when the region may be used, else why not.
 function rules.region_fault(region)
   if not region:match("^%u%u$") then return "must be a country code of two capital letters, like US" end
+end
+
+--- nil when somebody may log in with this e-mail, else why not.
+function rules.email_fault(email)
+  if not schema.formats.email[2](email) then return "must be " .. schema.formats.email[1] end
 end
 
 --- nil when the password may be used, else why not.

@@ -79,6 +79,9 @@ describe("the router", function()
     assert.equal(200, ask("GET", "/things/1").status)
     local _, body = ask("POST", "/things", '{"size":1}')
     assert.equal("scope_missing", body.code)
+    router.add{ method = "GET", path = "/any", roles = { "agent" }, scope = false, handler = function() return 200, {} end }
+    assert.equal(200, ask("GET", "/any").status)
+    assert.truthy(openapi.document(router.routes(), "1").paths["/any"].get.description:find("keys: any", 1, true))
     user.scopes = { "things:*" }
     assert.equal(201, ask("POST", "/things", '{"size":1}').status)
     user = nil
