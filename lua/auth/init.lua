@@ -35,7 +35,7 @@ auth.SOCKET_TOKEN_S = 60
 local KEY_ID = "k1"
 local MAX_TENANTS = 5
 local KEY_CACHE_MS = 30000
-local REFUSAL_STEP_MS = 250
+local REFUSAL_STEP_MS = 500
 
 local function signing_key()
   return keys.derive("jwt")
