@@ -35,13 +35,15 @@ static inline long world_mysql_number(const char *text) {
 }
 
 static inline void world_mysql_spawn(void) {
-    char data[100], socket_path[120];
+    char data[100], socket_path[120], tmp[100]; /* a server that starts empties its folder of temporary tables */
     snprintf(data, sizeof data, "--datadir=%s/mysql", world_dir);
     snprintf(socket_path, sizeof socket_path, "--socket=%s", world_mysql_socket);
+    snprintf(tmp, sizeof tmp, "--tmpdir=%s", world_dir);
     char *argv[] = {"mariadbd",
                     "--no-defaults",
                     data,
                     socket_path,
+                    tmp,
                     "--skip-networking",
                     "--skip-log-bin",
                     "--innodb-buffer-pool-size=32M",
@@ -66,14 +68,16 @@ static inline void world_mysql_wait(void) {
 }
 
 static inline void world_mysql_start(void) {
-    char data[100];
+    char data[100], tmp[100];
     if (!world_dir[0]) world_begin();
     snprintf(world_mysql_socket, sizeof world_mysql_socket, "%s/mysql.sock", world_dir);
     snprintf(data, sizeof data, "--datadir=%s/mysql", world_dir);
+    snprintf(tmp, sizeof tmp, "--tmpdir=%s", world_dir);
     if (access(data + strlen("--datadir="), F_OK) != 0) {
         char *argv[] = {"mariadb-install-db",
                         "--no-defaults",
                         data,
+                        tmp,
                         "--auth-root-authentication-method=normal",
                         "--skip-test-db",
                         "--skip-name-resolve",
