@@ -339,7 +339,9 @@ local function answer_failure(ctx, raised)
     text = tostring(raised)
     if raised.code == "closed" or raised.code == "timeout" or raised.code == "limit" or raised.code == "busy" then
       log.warn("http.database_away", { trace = ctx.trace.id, method = ctx.request.method, path = path, error = text })
-      local p = problem.new(503, "database_away", "The database does not answer just now. Nothing was changed; try again in a few seconds.",
+      local p = problem.new(503, "database_away",
+        writes[ctx.request.method] and "The database does not answer just now. Whether the change was made is not sure: send it again with an Idempotency-Key, or look first."
+          or "The database does not answer just now. Try again in a few seconds.",
         { headers = { ["Retry-After"] = "2" } })
       return problem.response(p, path, ctx.trace.id)
     end
