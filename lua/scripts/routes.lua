@@ -12,7 +12,7 @@ local rules = require "scripts.rules"
 local scripts = require "scripts"
 local store = require "scripts.store"
 local task = require "core.task"
-local texts = require "lib.text"
+local text_of = require "lib.text"
 local time = require "lib.time"
 
 local hash_schema = { type = "string", format = "hash", description = "the version's hash" }
@@ -158,7 +158,7 @@ function routes.register()
           following = cursor.encode("script_log", rows[i - 1].id)
         else
           list[i] = { at = time.rfc3339(row.at), level = row.level, state = row.state, version = row.bundle_hash, file = row.file, line = row.line,
-                      call = row.call_id and ids.encode("cl", row.call_id), text = texts.clean(pii.open(ctx.tenant, "script_log.text", row.text), 65536) }
+                      call = row.call_id and ids.encode("cl", row.call_id), text = text_of.clean(pii.open(ctx.tenant, "script_log.text", row.text), 65536) }
         end
       end
       return 200, { entries = list, next = following }
