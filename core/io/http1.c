@@ -89,6 +89,13 @@ static bool take_head(struct http_conn *c) {
     return true;
 }
 
+/* Refuses the request when too much is being received at once. */
+static bool fits(struct http_conn *c) {
+    if (http_request_fits(c->request)) return true;
+    refuse(c, 503, http_crowded);
+    return false;
+}
+
 static bool take_body(struct http_conn *c) {
     struct http_request *r = c->request;
     if (r->head.chunked) {
@@ -100,13 +107,14 @@ static bool take_body(struct http_conn *c) {
             return false;
         }
         buf_drop(&c->in, used);
-        return r->chunks.state == CHUNK_DONE;
+        return fits(c) && r->chunks.state == CHUNK_DONE;
     }
     size_t want = r->head.content_length > 0 ? (size_t)r->head.content_length - r->body.len : 0;
     size_t n = want < c->in.len ? want : c->in.len;
     if (n) {
         buf_add(&r->body, c->in.data, n);
         buf_drop(&c->in, n);
+        if (!fits(c)) return false;
     }
     return n == want;
 }

@@ -111,8 +111,12 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     if (len > r->body_limit - r->body.len) {
         refuse(r, 413, NULL);
         answer_refused(r);
-    } else {
-        buf_add(&r->body, data, len);
+        return 0;
+    }
+    buf_add(&r->body, data, len);
+    if (!http_request_fits(r)) {
+        refuse(r, 503, http_crowded);
+        answer_refused(r);
     }
     return 0;
 }

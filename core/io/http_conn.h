@@ -24,6 +24,11 @@ struct http_times {
 };
 extern struct http_times http_times;
 
+/* Bytes that the bodies of all requests of this thread may have together: strangers can send as many as there are
+ * connections, and each may be large. Beyond it a growing body is refused. A variable for tests. */
+extern size_t http_bodies_limit;
+extern const char http_crowded[]; /* what is then said */
+
 struct http_server {
     struct net *net;           /* borrowed; closes us before it goes */
     struct http_server_opts o; /* strings in it are not kept */
@@ -64,6 +69,7 @@ struct http_request {
     struct arena arena;
     struct http_head head;
     struct buf body;
+    size_t counted; /* of body, in the sum of all */
     struct http_chunks chunks;
     size_t body_limit;
     bool is_head, tls, handling;
@@ -89,6 +95,7 @@ size_t http_server_body_limit(const struct http_server *s, const char *path);
 /* http_request.c */
 struct http_request *http_request_new(struct http_conn *c);
 void http_request_free(struct http_request *r);
+bool http_request_fits(struct http_request *r);   /* after its body has grown: is there room for it among all? */
 void http_request_handle(struct http_request *r); /* calls the handler; r may be gone afterwards */
 void http_request_gone(struct http_request *r);   /* the client went: tells the handler, or frees */
 

@@ -79,7 +79,7 @@ char *http_problem(const struct http_request *r, int status, const char *detail)
     }
     buf_printf(&b, "\",\"status\":%d,\"title\":\"%s\",\"trace\":\"%s\",\"type\":\"urn:parley:problem:%s\"}", status,
                http_status_text(status), trace.data, code);
-    log_line(status >= 500 ? LOG_WARN : LOG_DEBUG, "http.refused", "%d, trace %s: %s", status, trace.data, detail);
+    log_line(status == 500 ? LOG_WARN : LOG_DEBUG, "http.refused", "%d, trace %s: %s", status, trace.data, detail);
     buf_free(&trace);
     return buf_take(&b);
 }

@@ -4,6 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+size_t http_bodies_limit = 256u * 1024 * 1024;
+const char http_crowded[] = "too much is being sent to this server at once; try again in a moment";
+static _Thread_local size_t bodies; /* bytes of all bodies */
+
+bool http_request_fits(struct http_request *r) {
+    bodies += r->body.len - r->counted;
+    r->counted = r->body.len;
+    return bodies <= http_bodies_limit;
+}
+
 struct http_request *http_request_new(struct http_conn *c) {
     struct http_request *r = mem_alloc(sizeof *r);
     r->conn = c;
@@ -15,6 +25,7 @@ struct http_request *http_request_new(struct http_conn *c) {
 
 void http_request_free(struct http_request *r) {
     arena_free(&r->arena);
+    bodies -= r->counted;
     buf_free(&r->body);
     buf_free(&r->reply);
     free(r);

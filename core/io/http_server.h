@@ -6,8 +6,8 @@
  *            goes first, on_gone runs (arg of http_on_gone) and the pointer stays valid until http_reply(), which then
  *            does nothing.
  * Threads    Loop thread only.
- * Limits     head 16 KiB (431), body limit per server and larger per path prefix (413), target 8 KiB (414), 30 s to send
- *            a request (408), 60 s idle. A request that breaks HTTP is answered 400 and closed.
+ * Limits     head 16 KiB (431), body limit per server and larger per path prefix (413), all bodies together 256 MiB
+ *            (503), target 8 KiB (414), 30 s to send a request (408), 60 s idle. A request that breaks HTTP is answered 400 and closed.
  */
 #pragma once
 #include "io/net.h"

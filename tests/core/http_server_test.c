@@ -142,6 +142,40 @@ static void a_refusal_has_a_code_and_a_trace(void **state) {
            0, "HTTP/1.1 413 ", "\"code\":\"body_too_large\"");
 }
 
+static void bodies_of_many_strangers_do_not_take_all_memory(void **state) {
+    struct world w;
+    struct buf got = {0};
+    int fds[4];
+    bool never = false;
+    size_t before = http_bodies_limit;
+    char *part = mem_alloc(100001);
+    (void)state;
+    http_bodies_limit = 350000;
+    memset(part, 'x', 100000);
+    open_server(&w);
+    for (int i = 0; i < 4; i++) { /* each far below the limit of its path, and none of them ends */
+        fds[i] = dial(&w);
+        say(fds[i], "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+        say_bytes(fds[i], part, 100000);
+        if (i < 3) world_turn(&w, &never, 50);
+    }
+    hear(&w, fds[3], &got, "503");
+    assert_non_null(got.data);
+    assert_non_null(strstr(got.data, "HTTP/1.1 503 "));
+    assert_non_null(strstr(got.data, "\"code\":\"not_available\""));
+    buf_clear(&got);
+    for (int i = 0; i < 4; i++) close(fds[i]);
+    int fd = dial(&w); /* what the others held is free again */
+    say(fd, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    say_bytes(fd, part, 100000);
+    assert_true(hear(&w, fd, &got, "/upload"));
+    http_bodies_limit = before;
+    free(part);
+    buf_free(&got);
+    close(fd);
+    close_world(&w);
+}
+
 static void a_request_reaches_its_handler_raw_and_is_answered(void **state) {
     struct world w;
     struct buf got = {0};
@@ -590,6 +624,7 @@ static void a_closing_server_sends_1001(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refusal_has_a_code_and_a_trace),
+        cmocka_unit_test(bodies_of_many_strangers_do_not_take_all_memory),
         cmocka_unit_test(a_request_reaches_its_handler_raw_and_is_answered),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(bytes_may_come_one_by_one),
