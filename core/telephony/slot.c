@@ -384,6 +384,7 @@ static void on_taken(struct slot *s, const struct lease *l, const struct err *e,
     str_copy(s->owner, sizeof s->owner, l->owner);
     str_copy(s->offered, sizeof s->offered, l->successor);
     s->expired = l->owner[0] == '\0' || l->left_us <= 0;
+    s->seen = l->fence;
     if (l->done)
         slot_taken(s, l, accepted);
     else
@@ -449,6 +450,8 @@ static void on_looked(void *arg, const struct lease *l, const struct err *e) {
         str_copy(s->owner, sizeof s->owner, l->owner);
         str_copy(s->offered, sizeof s->offered, l->successor);
         s->expired = l->owner[0] == '\0' || l->left_us <= 0;
+        if (l->fence < s->seen) telephony_forgotten(t);
+        s->seen = l->fence;
         if (strcmp(l->owner, t->book.owner) == 0) {
             /* Taken or not released by a command whose answer was lost: released now, or taken with a new fence. */
             if (t->draining)

@@ -34,6 +34,7 @@ struct slot {
     char name[24], app[16];
     enum slot_state state;
     int64_t fence;
+    int64_t seen;                      /* fence as Redis said last: a smaller one means that it has forgotten */
     uint64_t confirmed_ms;             /* when the command was sent that confirmed the lease last */
     char owner[LEASE_OWNER_MAX];       /* as Redis said last; "" nobody */
     char offered[LEASE_OWNER_MAX];     /* successor as Redis said last */
@@ -119,6 +120,7 @@ void slot_accept(struct slot *s);
 void slot_renew(struct slot *s, bool in_poll); /* in_poll: telephony_polled() when the answer is there */
 void slot_look(struct slot *s);                /* telephony_polled() when the answer is there */
 void telephony_polled(struct telephony *t, bool ok);
+void telephony_forgotten(struct telephony *t); /* Redis has less than it had: nothing is taken for a lease */
 void slot_offer(struct slot *s, const char *successor);
 void slot_take_back(struct slot *s); /* the offer */
 void slot_release(struct slot *s);

@@ -193,6 +193,16 @@ static void decide(struct telephony *t) {
 
 /* -- the poll ---------------------------------------------------------------------------------------------------------- */
 
+static void hold(struct telephony *t, const char *why) {
+    log_info("redis.back", "%s: leases are written again; nothing is taken for %d ms", why, t->opts.lease_ms);
+    t->hold_until_ms = clock_mono_ms() + (uint64_t)t->opts.lease_ms;
+}
+
+/* A slot that has an owner looks free until that one has written its lease again. */
+void telephony_forgotten(struct telephony *t) {
+    if (clock_mono_ms() >= t->hold_until_ms) hold(t, "it has forgotten what it knew");
+}
+
 void telephony_polled(struct telephony *t, bool ok) {
     if (!ok) t->poll_failed = true;
     if (--t->polls > 0 || t->closing) return;
@@ -204,10 +214,7 @@ void telephony_polled(struct telephony *t, bool ok) {
         if (t->draining) drain_step(t);
         return;
     }
-    if (t->lost_redis) {
-        log_info("redis.back", "leases are written again; nothing is taken for %d ms", t->opts.lease_ms);
-        t->hold_until_ms = clock_mono_ms() + (uint64_t)t->opts.lease_ms;
-    }
+    if (t->lost_redis) hold(t, "it answers");
     t->lost_redis = false;
     t->reached_redis = true;
     decide(t);

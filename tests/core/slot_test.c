@@ -505,6 +505,21 @@ TEST(without_redis_slots_stay_and_an_empty_one_gets_the_leases_again) {
     CHECK_INT(0, w[0].lost[0] + w[0].lost[1] + w[0].lost[2] + w[0].lost[3]);
 }
 
+TEST(an_emptied_redis_gives_nobody_the_slots_of_another) {
+    open_worker(0, 4);
+    open_worker(1, 4);
+    UNTIL(owned(&w[0]) + owned(&w[1]) == 4 && owned(&w[0]) > 0 && owned(&w[1]) > 0);
+    RUN_FOR(LEASE_MS / 2); /* each has looked at the other's */
+    for (int i = 0; i < 3; i++) {
+        redis_cli("FLUSHALL");
+        RUN_FOR(LEASE_MS / 2);
+    }
+    RUN_FOR(LEASE_MS);
+    CHECK_INT(4, owned(&w[0]) + owned(&w[1]));
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(0, w[i].lost[SLOT_STOLEN] + w[i].lost[SLOT_EXPIRED] + w[i].lost[SLOT_DISCONNECTED]);
+}
+
 /* -- connections and nodes ------------------------------------------------------------------------------------------------- */
 
 TEST(a_lost_connection_comes_back_and_what_was_asked_is_told_to_be_unknown) {
@@ -630,6 +645,7 @@ int main(void) {
         FRESH(after_a_pause_nothing_is_sent_until_the_lease_is_confirmed),
         FRESH(after_a_pause_longer_than_the_lease_the_new_owner_is_left_alone),
         FRESH(without_redis_slots_stay_and_an_empty_one_gets_the_leases_again),
+        FRESH(an_emptied_redis_gives_nobody_the_slots_of_another),
         FRESH(a_lost_connection_comes_back_and_what_was_asked_is_told_to_be_unknown),
         FRESH(an_answer_that_never_comes_is_a_timeout_and_a_late_one_is_counted),
         FRESH(rubbish_from_a_node_is_left_aside),
