@@ -228,9 +228,11 @@ def worker_of(call_id):
 def wait_workers(limit_s=15):
     until = time.time() + limit_s
     while time.time() < until:
-        answer = api.call("GET", "/ready")
-        if answer.status == 200 and all(alive(i) for i in (0, 1)):
-            return
+        try:
+            if api.call("GET", "/ready").status == 200 and all(alive(i) for i in (0, 1)):
+                return
+        except OSError:  # asked of a worker that was just killed
+            pass
         time.sleep(0.2)
 
 
