@@ -18,6 +18,8 @@ from callers import GAP_MS, ROOT, Caller, leads_of, make_tenant, nothing_is_held
 ADDRESS = "127.0.0.32"
 NUMBER, SPIN_NUMBER = "+15550600", "+15550601"
 
+LONG = pytest.mark.skipif(not os.environ.get("PARLEY_LONG"), reason="tests/run --long")
+
 FLOW = """local flow = require "flow"
 return flow.define {
   start = "greeting",
@@ -76,6 +78,14 @@ class Night(Caller):
         """Waits for the end of a prompt."""
         assert await self.prompt_over(0.8, 25, time.monotonic()), "no prompt was heard"
 
+    async def hears_again(self, outage):
+        """Waits until somebody sends sound who was there after it began."""
+        until = time.monotonic() + 20
+        while self.call.audio.heard[-1][0] < outage.began + 0.2:
+            assert time.monotonic() < until and self.call.state == "up", f"no sound came back: {self.call.cause}"
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+
 
 @pytest.fixture(scope="module")
 def tenant(stack):
@@ -96,7 +106,13 @@ class Outage:
         self.begun, self.over = asyncio.Event(), asyncio.Event()
 
     async def is_due(self):
+        """Says that a guest is ready and waits for all others."""
         await asyncio.wait_for(self._ready.wait(), 40)
+
+    async def others_are_ready(self):
+        until = time.monotonic() + 30
+        while self._ready.n_waiting < self._ready.parties - 1 and time.monotonic() < until:
+            await asyncio.sleep(0.05)
 
     async def happens(self):
         try:
@@ -118,19 +134,18 @@ class Outage:
 
 
 async def listener(tenant, outage, moment):
-    """Is being greeted."""
+    """Is being greeted: dials last."""
+    await outage.others_are_ready()
     async with Night(tenant) as c:
         await c.heard(1)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         await outage.is_due()
         await outage.over.wait()
-        await asyncio.sleep(1)
-        await c.prompt_over(0.8, 25, c.up)
-        await c.call.press("1")
-        await c.asked()
-        await c.call.press("12345")
+        await c.hears_again(outage)
+        assert await c.prompt_over(0.8, 25, outage.began + 0.2), "the greeting was not heard"
+        await c.call.press("3")
         await c.ended(40)
-        return c, "ticket 12345", ["greeting", "ticket", "note", "goodbye"]
+        return c, "in a hurry", ["greeting", "quick", "note", "goodbye"]
 
 
 async def typist(tenant, outage, moment):
@@ -143,7 +158,7 @@ async def typist(tenant, outage, moment):
         await asyncio.sleep(0.3)
         await outage.is_due()
         await moment(outage).wait()
-        await asyncio.sleep(1)
+        await c.hears_again(outage)
         await c.call.press("890")
         await c.ended(40)
         return c, "ticket 67890", ["greeting", "ticket", "note", "goodbye"]
@@ -158,7 +173,7 @@ async def speaker(tenant, outage, moment):
         await asyncio.sleep(1)
         await outage.is_due()
         await moment(outage).wait()
-        await asyncio.sleep(1)
+        await c.hears_again(outage)
         await c.call.press("#")
         await c.ended(40)
         return c, "message ended by key", ["greeting", "message", "note", "goodbye"]
@@ -170,11 +185,11 @@ async def late_speaker(tenant, outage, moment):
         await c.asked()
         await outage.is_due()
         await moment(outage).wait()
-        await asyncio.sleep(0.5)
+        await c.hears_again(outage)
         await c.call.press("2")
         await c.asked()
         await outage.over.wait()
-        await asyncio.sleep(3)
+        await asyncio.sleep(1.5)
         await c.call.press("#")
         await c.ended(40)
         return c, "message ended by key", ["greeting", "message", "note", "goodbye"]
@@ -250,7 +265,7 @@ def both_workers_die():
 
 
 def test_calls_go_on_when_both_workers_die_at_once(tenant):
-    night(tenant, "both workers killed", both_workers_die(), 2, over)
+    night(tenant, "both workers killed", both_workers_die(), 0.5, over)
 
 
 # -- Redis -------------------------------------------------------------------------------------------------------------------
@@ -301,7 +316,7 @@ def test_calls_go_on_while_redis_is_stopped_and_started(tenant, stack):
 
 
 def test_calls_go_on_when_redis_was_emptied_and_then_a_worker_dies(tenant):
-    night(tenant, "Redis emptied and a worker killed", redis_is_emptied_and_a_worker_dies(), 2, over)
+    night(tenant, "Redis emptied and a worker killed", redis_is_emptied_and_a_worker_dies(), 0.5, over)
 
 
 # -- MariaDB -----------------------------------------------------------------------------------------------------------------
@@ -316,7 +331,7 @@ def mariadb_is_stopped(var):
         deploy("mysql/start", var / "mysql", var / "mysql/sock")
 
 
-@pytest.mark.skipif(not os.environ.get("PARLEY_LONG"), reason="tests/run --long")
+@LONG
 def test_calls_go_on_while_mariadb_hangs(tenant, stack):
     night(tenant, "MariaDB hung for 5 s", hangs(pid_of(stack, "mysql")), 5, begun)
 
@@ -372,7 +387,7 @@ def test_a_lead_is_made_once_when_the_worker_dies_before_the_next_verb(tenant):
 # -- Asterisk ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", ["stopped", "killed"])
+@pytest.mark.parametrize("end", ["stopped", pytest.param("killed", marks=LONG)])
 def test_calls_end_with_asterisk_and_new_ones_work_when_it_is_back(tenant, stack, end):
     wait_workers(30)
     node = stack / "n1"
