@@ -97,6 +97,13 @@ describe("a flow", function()
     assert.equal("diverged", instance.is_failed[1])
   end)
 
+  it("keeps of a secret only that it was given, however often its entry is written", function()
+    local kept = journal.kept{ name = "gather", args = "a", done = true, ok = true, value = "4711", secret = true }
+    assert.equal(journal.SECRET, kept.value)
+    local open = { name = "gather", args = "a", done = true, ok = true, value = "4711" }
+    assert.equal(open, journal.kept(open))
+  end)
+
   it("drops the journal of the visit before when a new state is entered", function()
     instance.verbs.log = function() return true end
     flow.enter(instance, "a")
