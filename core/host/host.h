@@ -27,7 +27,8 @@ const char *host_root(void);
 /* The folder of the running program. Static storage. */
 const char *host_bin(void);
 
-int master_main(const char *config_file);
+/* inherit_fd: what the program before hands over (inherit.h); -1: nothing. */
+int master_main(const char *config_file, int inherit_fd);
 int worker_main(int index, const char *owner);
 /* parley COMMAND ...: runs lua/cli.lua, or for "run" the given file, as a task. Returns the exit status. */
 int cli_main(int argc, char **argv);

@@ -2,7 +2,9 @@
 /* The master: listeners that outlive workers, one zygote, workers that are started again when they die, and a watchdog.
  *
  * It holds no tenant's data and does nothing that can wait, so that it has no reason to die.
- * SIGTERM, SIGINT: stop everything. SIGHUP: restart the workers one by one (each drains first).
+ * SIGTERM, SIGINT: stop everything. SIGHUP: renew everything, with calls up: the configuration is checked by the program
+ * that lies there now, then this process becomes that program (exec) with its listeners and its workers, which are old
+ * from then on. New workers start beside them, and each old one drains when the new one with its number is ready.
  */
 #include "base/buf.h"
 #include "base/clock.h"
@@ -10,6 +12,7 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 #include "host/host.h"
+#include "host/inherit.h"
 #include "metrics/metrics.h"
 #include "script/zygote.h"
 #include <arpa/inet.h>
@@ -25,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -35,6 +39,7 @@ enum {
     RESTART_MIN_MS = 50,
     RESTART_MAX_MS = 5000,
     STOP_MS = 8000, /* then SIGKILL */
+    OLD_MS = 60000, /* an old worker has drained by then, or SIGKILL */
     CELL_PROOF_MS = 10000,
     DEAD_MAX = 64,
     DEAD_NEWS_MS = 10000,
@@ -43,7 +48,9 @@ enum {
 struct child {
     int index;
     uv_process_t process;
-    bool running, ready, restarting /* asked to drain by SIGHUP */;
+    int pid;
+    bool running, ready;
+    bool old; /* started by the program before: no process handle, no restart */
     char owner[64];
     int http, https;  /* its listening sockets; opened once */
     uv_pipe_t pipe;   /* to the worker */
@@ -60,10 +67,14 @@ static struct master {
     int config_fd, null_fd, zygote_fd /* our control socket */;
     uv_process_t zygote;
     bool zygote_running;
-    struct child children[WORKERS_MAX];
-    int count;
-    uv_timer_t watch, stop_timer;
-    uv_signal_t signals[3];
+    struct child children[WORKERS_MAX], old[WORKERS_MAX];
+    int count, old_count;
+    int old_zygote_fd, old_zygote; /* -1, 0: none */
+    const char *config_file;
+    uv_process_t check; /* of the configuration, by the program that lies there now */
+    bool checking;
+    uv_timer_t watch, stop_timer, old_timer;
+    uv_signal_t signals[4];
     bool stopping;
     uint64_t last_watch_ms;
     struct {
@@ -71,7 +82,6 @@ static struct master {
         uint64_t at_ms;
     } dead[DEAD_MAX]; /* a ring */
     int next_dead;
-    int rolling; /* index of the worker that is being restarted by SIGHUP, or -1 */
 } m;
 
 static void child_start(struct child *c);
@@ -303,8 +313,6 @@ static void child_say(struct child *c, const char *line) {
     if (uv_write(r, (uv_stream_t *)&c->pipe, &b, 1, on_line_written) < 0) on_line_written(r, 0);
 }
 
-static void roll_next(void);
-
 /* Who has died of late: workers that start learn it too, should nobody have been left to take their slots at once. */
 static void tell_of_dead(struct child *c) {
     uint64_t now = clock_mono_ms();
@@ -317,12 +325,20 @@ static void tell_of_dead(struct child *c) {
     }
 }
 
+/* A new worker is ready: the old one with its number drains, and those whose number there is no more. */
+static void old_drain(int index) {
+    for (int i = 0; i < m.old_count; i++) {
+        struct child *c = &m.old[i];
+        if (c->running && (c->index == index || c->index >= m.count)) kill(c->pid, SIGTERM);
+    }
+}
+
 static void child_line(struct child *c, const char *line) {
-    if (strcmp(line, "ready") == 0) {
+    if (strcmp(line, "ready") == 0 && !c->old) {
         c->ready = true;
-        log_info("worker.up", "worker %d pid %d", c->index, c->process.pid);
+        log_info("worker.up", "worker %d pid %d", c->index, c->pid);
         tell_of_dead(c);
-        if (m.rolling == c->index) roll_next();
+        old_drain(c->index);
     }
 }
 
@@ -356,6 +372,8 @@ static void on_again(uv_timer_t *t) {
 static void maybe_stopped(void) {
     for (int i = 0; i < m.count; i++)
         if (m.children[i].running) return;
+    for (int i = 0; i < m.old_count; i++)
+        if (m.old[i].running) return;
     if (!m.stopping) return;
     for (int i = 0; i < m.count; i++) child_pid_file(&m.children[i], 0);
     pid_file("master", 0);
@@ -364,23 +382,69 @@ static void maybe_stopped(void) {
     exit(0); /* the zygote and its cells end when our control socket closes */
 }
 
-static void on_child_exit(uv_process_t *p, int64_t status, int signum) {
-    struct child *c = p->data;
-    uint64_t lived_ms = clock_mono_ms() - c->started_ms;
+/* Its slots first: each millisecond here is silence in somebody's ear. */
+static void child_gone(struct child *c) {
     char line[100];
-    uint64_t wait_ms;
 
-    /* Its slots first: each millisecond here is silence in somebody's ear. */
+    c->running = c->ready = false;
     snprintf(line, sizeof line, "dead %s\n", c->owner);
-    for (int i = 0; i < m.count; i++)
-        if (&m.children[i] != c) child_say(&m.children[i], line);
+    for (int i = 0; i < m.count; i++) child_say(&m.children[i], line);
+    for (int i = 0; i < m.old_count; i++) child_say(&m.old[i], line);
     snprintf(m.dead[m.next_dead].owner, sizeof m.dead[0].owner, "%s", c->owner);
     m.dead[m.next_dead].at_ms = clock_mono_ms();
     m.next_dead = (m.next_dead + 1) % DEAD_MAX;
-    c->running = c->ready = false;
-    uv_close((uv_handle_t *)&c->process, NULL);
     uv_close((uv_handle_t *)&c->pipe, NULL);
     buf_free(&c->line);
+}
+
+static void old_exited(struct child *c, int status) {
+    child_gone(c);
+    log_info("worker.old_exited", "worker %d pid %d: status %d signal %d", c->index, c->pid,
+             WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    if (m.stopping) {
+        maybe_stopped();
+        return;
+    }
+    for (int i = 0; i < m.old_count; i++)
+        if (m.old[i].running) return;
+    log_info("master.renewed", "all workers are new");
+    uv_timer_stop(&m.old_timer);
+    if (m.old_zygote_fd >= 0) close(m.old_zygote_fd); /* it ends with it */
+    m.old_zygote_fd = -1;
+}
+
+/* libuv waits for its own children only. */
+static void on_sigchld(uv_signal_t *s, int signum) {
+    int status;
+
+    (void)s;
+    (void)signum;
+    for (int i = 0; i < m.old_count; i++) {
+        struct child *c = &m.old[i];
+        if (c->running && waitpid(c->pid, &status, WNOHANG) == c->pid) old_exited(c, status);
+    }
+    if (m.old_zygote > 0 && waitpid(m.old_zygote, &status, WNOHANG) == m.old_zygote) {
+        if (m.old_zygote_fd >= 0) log_error("zygote.old_died", "old workers are without tenants' scripts; they drain");
+        m.old_zygote = 0;
+    }
+}
+
+static void on_old_late(uv_timer_t *t) {
+    (void)t;
+    for (int i = 0; i < m.old_count; i++) {
+        if (!m.old[i].running) continue;
+        log_warn("worker.killed", "old worker %d pid %d did not drain in time", m.old[i].index, m.old[i].pid);
+        kill(m.old[i].pid, SIGKILL);
+    }
+}
+
+static void on_child_exit(uv_process_t *p, int64_t status, int signum) {
+    struct child *c = p->data;
+    uint64_t lived_ms = clock_mono_ms() - c->started_ms;
+    uint64_t wait_ms;
+
+    child_gone(c);
+    uv_close((uv_handle_t *)&c->process, NULL);
     metrics_reset_column(m.metrics, c->index);
     if (m.stopping) {
         maybe_stopped();
@@ -447,8 +511,9 @@ static void child_start(struct child *c) {
         return;
     }
     c->running = true;
+    c->pid = c->process.pid;
     uv_read_start((uv_stream_t *)&c->pipe, on_child_alloc, on_child_read);
-    child_pid_file(c, c->process.pid);
+    child_pid_file(c, c->pid);
 }
 
 /* -- watchdog ------------------------------------------------------------------------------------------------------------ */
@@ -476,8 +541,8 @@ static void on_watch(uv_timer_t *t) {
         if (stands_still(c, BEAT_LOOP, now, limit)) what = "its loop";
         if (stands_still(c, BEAT_MEDIA, now, limit)) what = "its media thread";
         if (what == NULL) continue;
-        log_error("worker.stuck", "worker %d pid %d: %s stood still for more than %llu ms; killed", c->index,
-                  c->process.pid, what, (unsigned long long)limit);
+        log_error("worker.stuck", "worker %d pid %d: %s stood still for more than %llu ms; killed", c->index, c->pid,
+                  what, (unsigned long long)limit);
         uv_process_kill(&c->process, SIGKILL);
         c->started_ms = now; /* not twice while it dies */
     }
@@ -487,11 +552,12 @@ static void on_watch(uv_timer_t *t) {
 
 static void on_stop_late(uv_timer_t *t) {
     (void)t;
-    for (int i = 0; i < m.count; i++)
-        if (m.children[i].running) {
-            log_warn("worker.killed", "worker %d did not stop in time", i);
-            uv_process_kill(&m.children[i].process, SIGKILL);
-        }
+    for (int i = 0; i < m.count; i++) {
+        if (!m.children[i].running) continue;
+        log_warn("worker.killed", "worker %d did not stop in time", i);
+        kill(m.children[i].pid, SIGKILL);
+    }
+    on_old_late(t);
 }
 
 static void stop_all(void) {
@@ -502,33 +568,111 @@ static void stop_all(void) {
         uv_timer_stop(&m.children[i].again);
         child_say(&m.children[i], "stop\n");
     }
+    for (int i = 0; i < m.old_count; i++) child_say(&m.old[i], "stop\n");
     uv_timer_start(&m.stop_timer, on_stop_late, STOP_MS, 0);
     maybe_stopped();
 }
 
-static void roll_next(void) {
-    m.rolling++;
-    if (m.rolling >= m.count) {
-        log_info("master.rolled", "all workers are new");
-        m.rolling = -1;
+/* -- renewing -------------------------------------------------------------------------------------------------------------- */
+
+/* Becomes the program that lies there now. Returns only when that cannot be. */
+static void become_new(void) {
+    struct inherit given = {0};
+    struct err e;
+    char path[4200], fd[16];
+    char *args[] = {path, "--config", (char *)m.config_file, "--inherit", fd, NULL};
+
+    for (int i = 0; i < m.count; i++) {
+        struct child *c = &m.children[i];
+        uv_os_fd_t pipe;
+        if (c->http >= 0) inherit_listener(&given, "http", i, c->http);
+        if (c->https >= 0) inherit_listener(&given, "https", i, c->https);
+        if (c->running && uv_fileno((uv_handle_t *)&c->pipe, &pipe) == 0)
+            inherit_worker(&given, i, c->pid, pipe, c->owner);
+    }
+    inherit_zygote(&given, m.zygote.pid, m.zygote_fd);
+    snprintf(path, sizeof path, "%s/parleyd", host_bin());
+    if (inherit_seal(&given, &e) == 0) {
+        snprintf(fd, sizeof fd, "%d", given.fd);
+        log_info("master.renewing", "%d workers become old; now: %s", m.count, path);
+        execv(path, args);
+        err_set(&e, ERR_IO, "%s: %s", path, strerror(errno));
+    }
+    log_error("master.not_renewed", "%s; all goes on as it was", e.text);
+    inherit_undo(&given);
+}
+
+static void on_checked(uv_process_t *p, int64_t status, int signum) {
+    m.checking = false;
+    uv_close((uv_handle_t *)p, NULL);
+    if (m.stopping) return;
+    if (status == 0 && signum == 0)
+        become_new();
+    else
+        log_error("master.not_renewed", "the new program refused the configuration (above); all goes on as it was");
+}
+
+static void renew(void) {
+    char path[4200];
+    char *args[] = {path, "--check", "--config", (char *)m.config_file, NULL};
+    uv_stdio_container_t stdio[3] = {
+        {.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO}};
+    uv_process_options_t o = {.file = path, .args = args, .stdio = stdio, .stdio_count = 3, .exit_cb = on_checked};
+    int rc;
+
+    if (m.checking || m.stopping) return;
+    for (int i = 0; i < m.old_count; i++) {
+        if (!m.old[i].running) continue;
+        log_warn("master.not_renewed", "old workers are still draining; try again when they have gone");
         return;
     }
-    uv_process_kill(&m.children[m.rolling].process, SIGTERM);
+    snprintf(path, sizeof path, "%s/parleyd", host_bin());
+    rc = uv_spawn(&m.loop, &m.check, &o);
+    m.checking = rc == 0;
+    if (rc == 0) return;
+    log_error("master.not_renewed", "%s: %s; all goes on as it was", path, uv_strerror(rc));
+    uv_close((uv_handle_t *)&m.check, NULL);
+}
+
+static void adopt(const struct inherit *given) {
+    for (int i = 0; i < given->worker_count && i < WORKERS_MAX; i++) {
+        struct child *c = &m.old[m.old_count++];
+        c->index = given->workers[i].index;
+        c->pid = given->workers[i].pid;
+        c->running = c->old = true;
+        snprintf(c->owner, sizeof c->owner, "%s", given->workers[i].owner);
+        uv_pipe_init(&m.loop, &c->pipe, 0);
+        c->pipe.data = c;
+        uv_pipe_open(&c->pipe, given->workers[i].pipe);
+        uv_read_start((uv_stream_t *)&c->pipe, on_child_alloc, on_child_read);
+    }
+    m.old_zygote = given->zygote;
+    m.old_zygote_fd = given->zygote_fd;
+    if (m.old_count > 0) uv_timer_start(&m.old_timer, on_old_late, OLD_MS, 0);
 }
 
 static void on_signal(uv_signal_t *s, int signum) {
     (void)s;
-    if (signum == SIGHUP) {
-        if (m.rolling >= 0 || m.stopping) return;
-        log_info("master.rolling", "restarting %d workers one by one", m.count);
-        roll_next();
-    } else {
+    if (signum == SIGHUP)
+        renew();
+    else
         stop_all();
-    }
 }
 
-int master_main(const char *config_file) {
+/* A listener of the program before, when it is where this one shall be; else a new one. Its port must be nobody's. */
+static int listener(struct inherit *given, const char *kind, int index, const char *bind_to, int port, struct err *e) {
+    static int checked[2]; /* the port that was found free already: http, https */
+    int *free_port = &checked[strcmp(kind, "https") == 0];
+    int fd = inherit_take_listener(given, kind, index, bind_to, port);
+
+    if (fd < 0 && *free_port != port && port_free(bind_to, port, e) < 0) return e->code;
+    *free_port = port; /* from now on it is ours */
+    return fd >= 0 ? fd : listen_on(bind_to, port, e);
+}
+
+int master_main(const char *config_file, int inherit_fd) {
     static const int signums[] = {SIGTERM, SIGINT, SIGHUP};
+    struct inherit given = {0};
     struct err e = {0};
     const char *bind_to;
     int port, tls_port;
@@ -537,7 +681,9 @@ int master_main(const char *config_file) {
 
     signal(SIGPIPE, SIG_IGN);
     log_open("master", -1, STDERR_FILENO, LOG_INFO);
-    m.rolling = -1;
+    m.config_file = config_file;
+    m.old_zygote_fd = -1;
+    if (inherit_fd >= 0 && inherit_read(&given, inherit_fd, &e) < 0) goto fail;
     if (config_load(&m.config, config_file, &e) < 0) goto fail;
     log_open("master", -1, STDERR_FILENO, (enum log_level)log_level_parse(config_str(m.config, "log.level")));
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -551,14 +697,13 @@ int master_main(const char *config_file) {
     bind_to = config_str(m.config, "http.bind");
     port = (int)config_int(m.config, "http.port");
     tls_port = *config_str(m.config, "http.tls_cert") ? (int)config_int(m.config, "http.tls_port") : 0;
-    if (port_free(bind_to, port, &e) < 0 || port_free(bind_to, tls_port, &e) < 0) goto fail;
     m.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int i = 0; i < m.count; i++) {
         struct child *c = &m.children[i];
         c->index = i;
         c->http = c->https = -1;
-        if (port != 0 && (c->http = listen_on(bind_to, port, &e)) < 0) goto fail;
-        if (tls_port != 0 && (c->https = listen_on(bind_to, tls_port, &e)) < 0) goto fail;
+        if (port != 0 && (c->http = listener(&given, "http", i, bind_to, port, &e)) < 0) goto fail;
+        if (tls_port != 0 && (c->https = listener(&given, "https", i, bind_to, tls_port, &e)) < 0) goto fail;
         uv_timer_init(&m.loop, &c->again);
         c->again.data = c;
     }
@@ -573,11 +718,17 @@ int master_main(const char *config_file) {
         uv_signal_init(&m.loop, &m.signals[i]);
         uv_signal_start(&m.signals[i], on_signal, signums[i]);
     }
+    uv_signal_init(&m.loop, &m.signals[3]);
+    uv_signal_start(&m.signals[3], on_sigchld, SIGCHLD);
     uv_timer_init(&m.loop, &m.watch);
     uv_timer_start(&m.watch, on_watch, WATCH_MS, WATCH_MS);
     uv_timer_init(&m.loop, &m.stop_timer);
+    uv_timer_init(&m.loop, &m.old_timer);
+    inherit_close_listeners(&given);
+    adopt(&given);
     pid_file("master", getpid());
     log_info("master.started", "%d workers, http %s:%d, https %d", m.count, bind_to, port, tls_port);
+    on_sigchld(NULL, SIGCHLD); /* one may have ended while there was nobody to be told */
     for (int i = 0; i < m.count; i++) child_start(&m.children[i]);
     uv_run(&m.loop, UV_RUN_DEFAULT);
     return 0;

@@ -9,12 +9,13 @@ static const char usage[] = "usage: parleyd [--config FILE] [--check] [--setting
                             "  --config FILE  the configuration (default: $PARLEY_CONFIG, else deploy/parley.lua)\n"
                             "  --check        reads the configuration, says whether it is right, and ends\n"
                             "  --settings     prints every setting with type, default and meaning\n"
-                            "Signals: TERM stops, HUP restarts the workers one by one; TERM to a worker drains it.\n";
+                            "Signals: TERM stops; HUP takes up new programs, scripts and configuration with calls up; "
+                            "TERM to a worker drains it.\n";
 
 int main(int argc, char **argv) {
     const char *file = getenv("PARLEY_CONFIG"), *owner = NULL;
     static char standard[4200];
-    int worker = -1;
+    int worker = -1, inherit = -1;
     bool check = false;
 
     for (int i = 1; i < argc; i++) {
@@ -24,6 +25,8 @@ int main(int argc, char **argv) {
             worker = atoi(argv[++i]);
         } else if (strcmp(argv[i], "--owner") == 0 && i + 1 < argc) {
             owner = argv[++i];
+        } else if (strcmp(argv[i], "--inherit") == 0 && i + 1 < argc) {
+            inherit = atoi(argv[++i]);
         } else if (strcmp(argv[i], "--check") == 0) {
             check = true;
         } else if (strcmp(argv[i], "--settings") == 0) {
@@ -55,5 +58,5 @@ int main(int argc, char **argv) {
         printf("%s is right\n", file);
         return 0;
     }
-    return master_main(file);
+    return master_main(file, inherit);
 }

@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 50, NODES_MAX = 64, LINGER_MS = 500 };
+enum { BEAT_MS = 50, NODES_MAX = 64, LINGER_MS = 500, ANNOUNCE_MS = 20, ANNOUNCE_LIMIT_MS = 2000 };
 
 static struct worker {
     uv_loop_t loop;
@@ -226,6 +226,15 @@ static int open_server(struct http_server **out, int fd, bool tls, struct err *e
     return http_server_open(out, w.services.net, &o, e);
 }
 
+/* The master lets an old worker drain when a new one is ready: the others must know of it by then. Redis may be away. */
+static void on_announce(uv_timer_t *t) {
+    static int waited_ms;
+
+    if (!telephony_is_announced(w.services.telephony) && (waited_ms += ANNOUNCE_MS) < ANNOUNCE_LIMIT_MS) return;
+    uv_timer_stop(t);
+    tell_master("ready\n");
+}
+
 static void on_main_ended(void *arg, bool ok, int status) {
     (void)arg;
     (void)status;
@@ -237,7 +246,13 @@ static void on_main_ended(void *arg, bool ok, int status) {
     if (is_socket(HOST_FD_HTTP) && open_server(&w.http, HOST_FD_HTTP, false, &e) < 0) goto fail;
     if (is_socket(HOST_FD_HTTPS) && open_server(&w.https, HOST_FD_HTTPS, true, &e) < 0) goto fail;
     log_info("worker.ready", "worker %d owner %s", w.services.worker, w.services.owner);
-    tell_master("ready\n");
+    if (w.services.telephony == NULL) {
+        tell_master("ready\n");
+        return;
+    }
+    static uv_timer_t announce;
+    uv_timer_init(&w.loop, &announce);
+    uv_timer_start(&announce, on_announce, 0, ANNOUNCE_MS);
     return;
 fail:
     log_error("worker.failed", "%s", e.text);

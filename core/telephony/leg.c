@@ -197,7 +197,11 @@ static void leg_step(struct leg *l) {
             .peer_address = l->address, .peer_port = l->port, .codec = l->o.codec, .on_event = on_stream, .arg = l};
         if (media_stream_open(&l->stream, l->slot->telephony->opts.media, &o, &e) < 0) {
             l->stream = NULL;
-            leg_fail(l, &e);
+            /* Asterisk gives a port again at once; the sound of a call that was given away may still go there. */
+            if (e.code == ERR_EXISTS && ++l->tries < JOIN_TRIES)
+                uv_timer_start(&l->timer, on_timer, JOIN_AGAIN_MS << l->tries, 0);
+            else
+                leg_fail(l, &e);
             return;
         }
     }

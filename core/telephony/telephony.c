@@ -332,6 +332,10 @@ close:
     return rc;
 }
 
+bool telephony_is_announced(const struct telephony *t) {
+    return t->reached_redis;
+}
+
 void telephony_drain(struct telephony *t, void (*done)(void *arg, int left), void *arg) {
     t->draining = true;
     t->drained = done;

@@ -200,16 +200,40 @@ function Call:request(method, path, body)
   return telephony.request(self.slot, method, path, body)
 end
 
+-- A slot that changes hands or dials in again does nothing for a moment. That is no answer for a script: either this worker
+-- has the slot back, or the call is another's, who takes the verb up.
+local PATIENCE_MS, PAUSE_MS = 20000, 50
+local passing = { stale = true, closed = true, timeout = true }
+
+--- Does fn (a result, or nil, err) until what stands in its way has passed. fn may be done twice, so it looks before it repeats
+--- or has ids of its own.
+function Call:patiently(fn)
+  local ends = clock.mono_ms() + PATIENCE_MS
+  while true do
+    local result, err = fn()
+    if result ~= nil or not passing[err.code] then return result, err end
+    if not (self.frozen or self.gone_why) then task.sleep(PAUSE_MS) end
+    if self.frozen then return nil, { code = "frozen", text = "the call moves to another worker" } end
+    if self.gone_why then return nil, { code = "gone", text = "the caller has hung up" } end
+    if clock.mono_ms() > ends then return nil, err end
+  end
+end
+
+local function answer(call)
+  local status, body = call:request("POST", "/channels/" .. call.channel .. "/answer")
+  if status == 204 then return true end
+  if not status then return nil, body end
+  if status == 404 then
+    call:on_gone("channel gone")
+    return nil, { code = "gone", text = "the caller has hung up" }
+  end
+  return nil, { code = "failed", text = "the call could not be answered: " .. tostring(type(body) == "table" and body.message or status) }
+end
+
 function Call:answer()
   if self.up then return true end
-  local status, body = self:request("POST", "/channels/" .. self.channel .. "/answer")
-  if status ~= 204 then
-    if status == 404 then
-      self:on_gone("channel gone")
-      return nil, { code = "gone", text = "the caller has hung up" }
-    end
-    return nil, { code = "failed", text = "the call could not be answered: " .. tostring(type(body) == "table" and (body.text or body.message) or status) }
-  end
+  local ok, err = self:patiently(function() return answer(self) end)
+  if not ok then return nil, err end
   self:answered()
   return true
 end
@@ -233,9 +257,9 @@ function Call:sound(early)
     self:request("POST", "/channels/" .. self.channel .. "/progress")
   end
   if self.leg then return self.leg end
-  local leg, err = media.leg(self.slot, {
-    id = self.id .. ".a", channel = self.channel, codec = "ulaw", on_media = function(...) self:on_media(...) end,
-  })
+  local leg, err = self:patiently(function()
+    return media.leg(self.slot, { id = self.id .. ".a", channel = self.channel, codec = "ulaw", on_media = function(...) self:on_media(...) end })
+  end)
   if not leg then
     if err.code == "not_found" then
       self:on_gone("channel gone")
@@ -245,7 +269,7 @@ function Call:sound(early)
   end
   if self.gone_why or self.frozen then
     leg:close(self.frozen)
-    return nil, { code = "gone", text = "the call has ended" }
+    return nil, { code = self.frozen and "frozen" or "gone", text = "the call is not ours any more" }
   end
   self.leg = leg
   return leg

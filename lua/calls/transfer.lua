@@ -56,6 +56,15 @@ function Dial:let_go()
   self.leg = nil
 end
 
+-- What Asterisk says of a channel that a predecessor may have dialled. No answer is no "it is gone": nobody is rung twice.
+local function look(call, channel)
+  for _ = 1, LOOKS do
+    local status, found = telephony.request(call.slot, "GET", "/channels/" .. channel)
+    if status or call.frozen or call.gone_why then return status, found end
+    task.sleep(LOOK_MS)
+  end
+end
+
 local function dial_channel(call, dial, to, timeout)
   local number, err = trunks.parse(call.tenant, to)
   if not number or not number.possible then
@@ -64,15 +73,21 @@ local function dial_channel(call, dial, to, timeout)
   local trunk
   trunk, err = trunks.outbound(call.tenant)
   if not trunk then return nil, err end
-  local status, body = telephony.request(call.slot, "POST", "/channels/" .. dial.channel, {
-    endpoint = ("PJSIP/%s@%s"):format(number.e164, trunks.endpoint(trunk)), app = telephony.slot(call.slot).app,
-    appArgs = "leg," .. call.id, callerId = call.direction == "inbound" and call.to or trunks.caller_id(call.tenant),
-    timeout = math.floor(timeout), formats = "ulaw,alaw",
-  })
-  if status ~= 200 then
-    return nil, { code = "failed", text = "the number could not be dialled: " .. tostring(type(body) == "table" and (body.text or body.message) or status) }
-  end
-  return true
+  local app = telephony.slot(call.slot)
+  app = app and app.app
+  return call:patiently(function()
+    if not app then return nil, { code = "stale", text = "the slot is another worker's now" } end
+    local status, body = telephony.request(call.slot, "POST", "/channels/" .. dial.channel, {
+      endpoint = ("PJSIP/%s@%s"):format(number.e164, trunks.endpoint(trunk)), app = app,
+      appArgs = "leg," .. call.id, callerId = call.direction == "inbound" and call.to or trunks.caller_id(call.tenant),
+      timeout = math.floor(timeout), formats = "ulaw,alaw",
+    })
+    if status == 200 then return true end
+    if status then return nil, { code = "failed", text = "the number could not be dialled: " .. tostring(type(body) == "table" and body.message or status) } end
+    -- It may have been dialled all the same, when the answer was lost.
+    if body.code ~= "stale" and look(call, dial.channel) == 200 then return true end
+    return nil, body
+  end)
 end
 
 -- Until it is answered: true | nil, err. The caller hears ringing.
@@ -94,7 +109,9 @@ local function wait_for_answer(call, dial, timeout)
 end
 
 local function talk(call, dial, options, key)
-  local leg, err = media.leg(call.slot, { id = dial.leg_id, channel = dial.channel, codec = "ulaw", on_media = function() end })
+  local leg, err = call:patiently(function()
+    return media.leg(call.slot, { id = dial.leg_id, channel = dial.channel, codec = "ulaw", on_media = function() end })
+  end)
   if not leg then
     if err.code == "not_found" then return "answered" end  -- they hung up at once
     return nil, err
@@ -116,15 +133,6 @@ local function talk(call, dial, options, key)
   if kind == "frozen" or kind == "gone" or kind == "cut" then return nil, { code = kind, text = kind } end
   if call.leg then call.leg:unjoin(leg) end
   return "answered"
-end
-
--- What Asterisk says of a channel that a predecessor may have dialled. No answer is no "it is gone": nobody is rung twice.
-local function look(call, channel)
-  for _ = 1, LOOKS do
-    local status, found = telephony.request(call.slot, "GET", "/channels/" .. channel)
-    if status or call.frozen or call.gone_why then return status, found end
-    task.sleep(LOOK_MS)
-  end
 end
 
 --- @param entry table  journal entry; entry.resumed when a predecessor began it
