@@ -32,6 +32,7 @@ local driver = {}
 
 local LINGER_MS = 250         -- the sound of a call that was given away goes on so long
 local START_TRIES = 8         -- of a call whose row or record cannot be written, one each second
+local ANSWER_MS = 300         -- in which an answer that the list has told of is told by its event
 local SOFT_SHUTDOWN = 4       -- Asterisk's flag of a hang-up because it ends itself
 local CALLER_MAX = 32         -- bytes of a caller's name for itself that is no phone number
 
@@ -184,7 +185,8 @@ local function start_inbound(slot_name, channel, try)
     local up = channel.state == "Up"  -- answered by a worker that is no more
     local call = Call.new{
       id = new_id(slot_name), tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = channel.id, direction = "inbound",
-      boot = slot_of(slot_name).boot or "?", from = from and from.e164 or (caller ~= "" and caller or nil), to = number, trunk_id = trunk.id, started_us = clock.wall_us(),
+      boot = slot_of(slot_name).boot or "?", from = from and from.e164 or (caller ~= "" and caller or nil), to = number,
+      trunk_id = trunk.id, started_us = clock.wall_us(),
       trace = crypto.hex(crypto.random(16)), up = up, status = up and "connected" or nil, answered_us = up and clock.wall_us() or nil,
     }
     call.other = call.from
@@ -244,7 +246,8 @@ function driver.place(tenant, given)
   local id = new_id(slot_name)
   local call = Call.new{
     id = id, tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = "pc-" .. id, direction = "outbound",
-    boot = slot_of(slot_name).boot or "?", from = trunks.caller_id(tenant), to = number and number.e164 or given.to, started_us = clock.wall_us(), trace = given.trace,
+    boot = slot_of(slot_name).boot or "?", from = trunks.caller_id(tenant), to = number and number.e164 or given.to,
+    started_us = clock.wall_us(), trace = given.trace,
     campaign_id = given.campaign_id, created_by = given.created_by,
   }
   call.other = call.to
@@ -426,6 +429,31 @@ local function sweep(slot, channels, bridges)
   telephony.sweep(slot.name, channels, bridges, living)
 end
 
+-- The StasisStart that tells of an answer may be lost with a connection, or with one that was deaf: who is up in the list
+-- and not here is waited for a moment longer, and then taken for answered.
+local function look_for_answers(slot, present)
+  local function is_up(channel) return present[channel] and present[channel].state == "Up" end
+  for _, call in pairs(slot.calls) do
+    if call.direction == "outbound" and not call.up and is_up(call.channel) then
+      task.spawn(function()
+        task.sleep(ANSWER_MS)
+        if by_id[call.id] ~= call or call.up or call.gone_why or call.frozen then return end
+        log.info("call.answer_not_heard", { call = call.id })
+        call:answered()
+        driver.begin(call)
+      end)
+    end
+    for _, dial in pairs(call.legs) do
+      if not dial.answered and is_up(dial.channel) then
+        task.spawn(function()
+          task.sleep(ANSWER_MS)
+          if not dial.answered and not dial.ended then dial:on_start() end
+        end)
+      end
+    end
+  end
+end
+
 local function reconcile(slot_name, first, predecessor, channels, bridges)
   local slot = slot_of(slot_name)
   local at = telephony.slot(slot_name)
@@ -455,6 +483,7 @@ local function reconcile(slot_name, first, predecessor, channels, bridges)
       end)
     end
   end
+  look_for_answers(slot, present)
   local ids, err = record.list(slot_name)
   if not ids then
     log.warn("slot.records_not_read", { slot = slot_name, text = err.text })

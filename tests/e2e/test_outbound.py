@@ -550,7 +550,7 @@ async def the_worker_dies_while_somebody_is_rung(tenant, desk):
     assert call.state == "ringing", call.cause
     call.take()
     assert await call.reached("up", 5)
-    assert await call.ears.prompt_ended(call.answered_at, 1.5, 15), "the flow did not speak"
+    assert await call.ears.prompt_ended(call.answered_at, 1.5, 15), f"the flow did not speak: call {call_id}, {call.state}, {call.cause}"
     await call.press("8")
     assert await call.reached("ended", 15), "the flow did not hang up"
     return number, call_id, len(desk.calls[number])
