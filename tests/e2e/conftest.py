@@ -71,6 +71,13 @@ def stack():
         shutil.rmtree(var, ignore_errors=True)
 
 
+def pytest_ignore_collect(collection_path, config):
+    """long/ is for tests/run --long, or for who names it."""
+    if collection_path.name == "long" and not os.environ.get("PARLEY_LONG") and not any("long" in str(word) for word in config.args):
+        return True
+    return None
+
+
 @pytest.fixture(autouse=True)
 def _stack_for_all(request):
     """Tests of takeover/ make their own world; all others use the stack."""
