@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 50, NODES_MAX = 64, LINGER_MS = 500, ANNOUNCE_MS = 20, ANNOUNCE_LIMIT_MS = 2000 };
+enum { BEAT_MS = 50, NODES_MAX = 64, LINGER_MS = 2500, ANNOUNCE_MS = 20, ANNOUNCE_LIMIT_MS = 2000 };
 
 static struct worker {
     uv_loop_t loop;

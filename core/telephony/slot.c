@@ -21,8 +21,10 @@
 enum {
     RETRY_MIN_MS = 100,
     RETRY_MAX_MS = 1000,
-    FLUSH_WAIT_MS = 500,    /* a successor waits no longer for the giver's mark */
-    FLUSH_LIMIT_MS = 1000,  /* a giver waits no longer for the floor above */
+    /* A slot may hold hundreds of calls: what a successor reads before the giver has written them is old. It hears of a
+     * giver's death at once, so the wait costs nothing then. */
+    FLUSH_LIMIT_MS = 2000,  /* a giver waits no longer for the floor above */
+    FLUSH_WAIT_MS = 2500,   /* a successor waits no longer for the giver's mark */
     OFFER_LIMIT_MS = 2000,  /* a successor that has not accepted by then is not coming */
     REPLACED_WAIT_MS = 500, /* it has accepted: how long its dialling in may take */
     READ_AGAIN_MS = 200,

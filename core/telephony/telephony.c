@@ -355,6 +355,7 @@ void telephony_owner_died(struct telephony *t, const char *owner) {
     if (t->dead_count == most) memmove(t->dead[0], t->dead[1], sizeof t->dead[0] * (size_t)(--t->dead_count));
     if (!str_copy(t->dead[t->dead_count], sizeof t->dead[0], owner)) return;
     t->dead_count++;
+    FOR_EACH_SLOT(t, n, s) if (strcmp(s->predecessor, owner) == 0) slot_on_flushed(s); /* its mark will not come */
     /* Asterisk is still clearing away the dead owner's sockets: who dials in now may be cleared away with them. */
     uv_timer_start(&t->died, on_died, DEATH_WAIT_MS, 0);
 }

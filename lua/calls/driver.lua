@@ -30,7 +30,7 @@ local trunks = require "calls.trunks"
 
 local driver = {}
 
-local LINGER_MS = 250         -- the sound of a call that was given away goes on so long
+local LINGER_MS = 2000        -- the sound of a call that was given away goes on so long: it ends for the caller when the successor's comes
 local START_TRIES = 8         -- of a call whose row or record cannot be written, one each second
 local ANSWER_MS = 300         -- in which an answer that the list has told of is told by its event
 local SOFT_SHUTDOWN = 4       -- Asterisk's flag of a hang-up because it ends itself

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -39,13 +40,25 @@ def build(*targets):
                    check=True, stdout=subprocess.DEVNULL)
 
 
+def free_ports(count):
+    """So many in a row, below those the system gives to clients."""
+    while True:
+        first = random.randrange(11000, 30000)
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", port))
+            return list(range(first, first + count))
+        except OSError:
+            continue
+
+
 class World:
     """with World(nodes=2) as w: w.callgen("--calls", "100") -> the report"""
 
     def __init__(self, nodes=1, workers=1, settings="", flow=FLOW, pin=None):
         self.nodes, self.workers, self.flow, self.pin, self.settings = nodes, workers, flow, pin, settings
-        self.port = random.randrange(41000, 47000)
-        self.http = random.randrange(47001, 48000)
+        self.http, self.port, *_ = free_ports(1 + nodes)
 
     def __enter__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="parley-load.", dir="/tmp"))

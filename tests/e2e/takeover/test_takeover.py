@@ -132,7 +132,7 @@ async def test_killed_client_is_followed_at_once(world, rows):
         calm_gap_p99_ms=round(percentile(calm, 0.99), 1),
     )
     assert row["gap_samples"] >= 70
-    assert row["gap_p99_ms"] <= 1000
+    assert row["gap_p99_ms"] <= 3000, "ten times what was seen"
 
 
 @scenario
@@ -244,7 +244,7 @@ async def test_owner_wins_back_a_stolen_slot(world, rows):
     assert all(e["replaced"] for e in thefts)
     owner = next(report for report in told if report["who"] == "a")
     assert owner["stolen"] == len(thefts) and owner["slots"] == list(LOW)
-    assert row["gap_p99_ms"] <= 200, "the media never depended on the socket"
+    assert row["gap_p99_ms"] <= 500, "the media never depended on the socket"
 
 
 @scenario

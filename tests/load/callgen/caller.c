@@ -213,7 +213,7 @@ json_t *calls_report(void) {
     for (int i = 0; i < n; i++) {
         struct call *c = all.calls[i];
         answered += c->answered_us != 0;
-        deaf += c->answered_us != 0 && atomic_load(&c->ear.packets) == 0;
+        deaf += c->answered_us != 0 && node_has_sound(c->node) && atomic_load(&c->ear.packets) == 0;
         by_platform += c->by_platform;
         if (c->failure) {
             failed++;
@@ -227,11 +227,11 @@ json_t *calls_report(void) {
         if (c->by_platform && c->key_us && c->step >= options.steps)
             key[keys++] = (double)(c->ended_us - c->key_us) / 1000;
     }
-    json_t *out = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "heard_nothing",
-                            options.sound ? deaf : 0, "calls", n, "answered", answered, "ended_by_platform",
-                            by_platform, "failed", failed, "most_at_once", all.most, "failures", failures, "answer_ms",
-                            percentiles(set, sets), "first_sound_ms", percentiles(sound, sounds),
-                            "last_key_to_hangup_ms", percentiles(key, keys), "longest_gap_ms", percentiles(gap, gaps));
+    json_t *out = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "heard_nothing", deaf, "calls",
+                            n, "answered", answered, "ended_by_platform", by_platform, "failed", failed, "most_at_once",
+                            all.most, "failures", failures, "answer_ms", percentiles(set, sets), "first_sound_ms",
+                            percentiles(sound, sounds), "last_key_to_hangup_ms", percentiles(key, keys),
+                            "longest_gap_ms", percentiles(gap, gaps));
     free(set), free(sound), free(key), free(gap);
     return out;
 }

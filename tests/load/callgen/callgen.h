@@ -30,7 +30,7 @@ struct step {
 };
 
 struct options {
-    int port, nodes, calls;
+    int port, nodes, calls, sound_nodes;
     double rate, limit_s; /* calls a second; a call that is not over by then is hung up and has failed */
     bool sound;           /* RTP both ways; else signalling only */
     const char *user, *password, *exten, *endpoint, *report;
@@ -86,6 +86,7 @@ void node_digit(struct channel *c, char digit);
 void node_each_stream(struct channel *c, void (*each)(void *arg, struct stream *s), void *arg);
 /* "endpoint" of the first trunk that was made here; NULL: none yet. */
 const char *node_endpoint(const struct node *n);
+bool node_has_sound(const struct node *n);
 int node_apps(const struct node *n); /* applications with somebody there */
 void node_counts(const struct node *n, uint64_t *channels, uint64_t *bridges, uint64_t *requests, uint64_t *failed);
 

@@ -16,7 +16,8 @@ struct options options = {.port = 28088,
                           .limit_s = 120,
                           .user = "parley",
                           .exten = "+15550100",
-                          .answer_s = 1};
+                          .answer_s = 1,
+                          .sound_nodes = 1 << 20};
 
 static const char help[] =
     "callgen [OPTIONS]: plays Asterisk nodes and their callers towards Parley; prints what was seen.\n"
@@ -33,6 +34,7 @@ static const char help[] =
     "  --limit S          a call that is not over by then has failed                   (120)\n"
     "  --answer S         what the platform dials is answered after S seconds          (1)\n"
     "  --sound            RTP both ways, 50 packets a second each; else signalling only\n"
+    "  --sound-nodes N    with --sound: only the calls of the first N nodes have it\n"
     "  --report FILE      the figures as JSON\n"
     "It begins when every application of every node has somebody there, and exits 0 when no call failed and nothing "
     "was left.\n";
@@ -147,11 +149,11 @@ static double number(const char *name, const char *text, double least) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option names[] = {{"port", 1, 0, 'p'},     {"nodes", 1, 0, 'n'},    {"user", 1, 0, 'u'},
-                                          {"password", 1, 0, 'w'}, {"calls", 1, 0, 'c'},    {"rate", 1, 0, 'r'},
-                                          {"exten", 1, 0, 'x'},    {"endpoint", 1, 0, 'e'}, {"plan", 1, 0, 'P'},
-                                          {"limit", 1, 0, 'l'},    {"answer", 1, 0, 'a'},   {"sound", 0, 0, 's'},
-                                          {"report", 1, 0, 'R'},   {"help", 0, 0, 'h'},     {0, 0, 0, 0}};
+    static const struct option names[] = {
+        {"port", 1, 0, 'p'},        {"nodes", 1, 0, 'n'},  {"user", 1, 0, 'u'},   {"password", 1, 0, 'w'},
+        {"calls", 1, 0, 'c'},       {"rate", 1, 0, 'r'},   {"exten", 1, 0, 'x'},  {"endpoint", 1, 0, 'e'},
+        {"plan", 1, 0, 'P'},        {"limit", 1, 0, 'l'},  {"answer", 1, 0, 'a'}, {"sound", 0, 0, 's'},
+        {"sound-nodes", 1, 0, 'S'}, {"report", 1, 0, 'R'}, {"help", 0, 0, 'h'},   {0, 0, 0, 0}};
     struct err e;
     int c, at = 0;
     static uv_signal_t interrupt;
@@ -191,6 +193,9 @@ int main(int argc, char **argv) {
             break;
         case 's':
             options.sound = true;
+            break;
+        case 'S':
+            options.sound_nodes = (int)number(name, optarg, 0);
             break;
         case 'R':
             options.report = optarg;

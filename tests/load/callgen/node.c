@@ -220,6 +220,10 @@ const char *node_endpoint(const struct node *n) {
     return n->endpoint[0] ? n->endpoint : NULL;
 }
 
+bool node_has_sound(const struct node *n) {
+    return options.sound && n->index < options.sound_nodes;
+}
+
 int node_apps(const struct node *n) {
     int count = 0;
     for (int i = 1; i <= SLOTS; i++) count += n->apps[i] != NULL;
@@ -284,7 +288,7 @@ static struct answer external_media(struct request *r) {
     c->own_port = 30000;
     /* Which caller hears it is known when both are in the bridge; until then nobody does. */
     static struct ear nobody;
-    if (options.sound)
+    if (node_has_sound(r->node))
         c->stream = sound_start(host, atoi(colon + 1), strcmp(format, "alaw") == 0, &nobody, c->own, &c->own_port);
     struct answer made = {200, channel_json(c)};
     return made;

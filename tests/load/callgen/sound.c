@@ -30,8 +30,8 @@ struct stream {
 };
 
 static struct stream *streams;
-static int free_first = -1, used; /* loop thread */
-static _Atomic int top;           /* streams below it may be active */
+static int free_first = -1, free_last = -1, used; /* loop thread */
+static _Atomic int top;                           /* streams below it may be active */
 static int fd = -1, timer = -1, port;
 static pthread_t thread;
 static _Atomic bool stopping;
@@ -212,8 +212,13 @@ struct stream *sound_start(const char *address, int to, bool alaw, struct ear *e
 /* The ear may go only when no packet is being heard: callers keep theirs to the end of the program. */
 void sound_stop(struct stream *s) {
     atomic_store(&s->active, false);
-    s->next_free = free_first;
-    free_first = (int)(s - streams);
+    /* The longest unused comes first, as ports of Asterisk come again by chance only. */
+    s->next_free = -1;
+    if (free_first < 0)
+        free_first = (int)(s - streams);
+    else
+        streams[free_last].next_free = (int)(s - streams);
+    free_last = (int)(s - streams);
 }
 
 void sound_heard_by(struct stream *s, struct ear *ear) {
