@@ -61,7 +61,7 @@ def test_none_of_a_hundred_real_calls_is_dropped():
 def test_none_of_two_thousand_calls_is_dropped():
     """Seven nodes of callgen; the calls of one of them have sound."""
     world.build()
-    calls = int(os.environ.get("PARLEY_CALLS", 2000))
+    calls = int(os.environ.get("PARLEY_CALLERS", 2000))
     with world.World(nodes=7, workers=2, flow=FLOW) as w:
         ramp = calls / 40
         process = w.callgen_start("--calls", str(calls), "--rate", "40", "--sound", "--sound-nodes", "1", "--plan", f"wait {ramp + 25}; keys 1", "--limit", str(int(2 * ramp + 120)))
