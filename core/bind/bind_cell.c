@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core.cell: the worker's end of a tenant's cell. Everything a cell sends is checked for form here before a value is made of it. */
+#include "bind/bind_cell.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -142,38 +143,49 @@ static void cell_flush(struct cell *c) {
 
 /* -- receiving ------------------------------------------------------------------------------------------------------- */
 
-static void cell_message(struct cell *c, const char *data, size_t len) {
-    lua_State *L = vm_lua(c->vm);
+int bind_cell_push_message(lua_State *L, const char *data, size_t len, const char **why) {
     const char *at = data + 4, *end = data + len;
     const char *name = NULL;
+    struct message m;
     struct err e = {0};
     int n = 0, top = lua_gettop(L);
 
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (len >= 4 && types[i].type == (uint8_t)data[0] && types[i].type >= MESSAGE_LOADED) name = types[i].name;
+    for (size_t i = 0; message_read(&m, data, len) && i < sizeof types / sizeof *types; i++)
+        if (types[i].type == m.type && m.type >= MESSAGE_LOADED) name = types[i].name;
     if (name == NULL) {
-        cell_end(c, "sent a message of no known type");
-        return;
+        *why = "sent a message of no known type";
+        return -1;
     }
+    *why = "sent a malformed message";
     for (const char *p = at; p < end; n++) {
         p = value_check(p, end, &e);
-        if (p == NULL || n >= VALUES_MAX) {
-            cell_end(c, "sent a malformed message");
-            return;
-        }
+        if (p == NULL || n >= VALUES_MAX) return -1;
     }
-    if (!bind_push_ref(c->vm, c->on_message)) return;
-    lua_pushstring(L, name);
     luaL_checkstack(L, n + 8, "cell message");
+    lua_pushstring(L, name);
     for (int i = 0; i < n; i++) {
         at = value_unpack(L, at, end, &e);
         if (at == NULL) {
             lua_settop(L, top);
-            cell_end(c, "sent a malformed message");
-            return;
+            return -1;
         }
     }
-    vm_spawn(c->vm, n + 1, NULL, NULL);
+    return n + 1;
+}
+
+static void cell_message(struct cell *c, const char *data, size_t len) {
+    lua_State *L = vm_lua(c->vm);
+    const char *why;
+    int top = lua_gettop(L);
+
+    if (!bind_push_ref(c->vm, c->on_message)) return;
+    int n = bind_cell_push_message(L, data, len, &why);
+    if (n < 0) {
+        lua_settop(L, top);
+        cell_end(c, why);
+        return;
+    }
+    vm_spawn(c->vm, n, NULL, NULL);
 }
 
 /* True when it has sent more in this second than a tenant's flows ever need. */

@@ -132,6 +132,10 @@ static json_t *take(lua_State *L, int idx, int depth, struct err *e) {
     case LUA_TSTRING: {
         size_t len;
         const char *text = lua_tolstring(L, idx, &len);
+        if (memchr(text, '\0', len) != NULL) { /* it would be written, and never read again */
+            err_set(e, ERR_INVALID, "a string holds a NUL byte");
+            return NULL;
+        }
         json_t *s = json_stringn(text, len);
         if (s == NULL) err_set(e, ERR_INVALID, "a string is not UTF-8");
         return s;

@@ -96,6 +96,12 @@ describe("a schema", function()
     assert.equal("#/tags must be a list, not an object", errors_of{ name = "x", tags = { a = 1 } })
   end)
 
+  it("writes no JSON that it would not read again", function()
+    assert.is_false(pcall(json.encode, { name = "a\0b" }))
+    assert.is_false(pcall(json.encode, { ["a\0b"] = 1 }))
+    assert.equal('"\\u0001"', json.encode("\1"))
+  end)
+
   it("refuses text that is not UTF-8 and numbers that are none", function()
     assert.equal("#/name must be valid UTF-8 text without NUL", errors_of{ name = "\255" })
     assert.equal("#/name must be valid UTF-8 text without NUL", errors_of{ name = "a\0" })
