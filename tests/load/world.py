@@ -173,6 +173,11 @@ class World:
                 total += int(next(line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")).split()[1])
         return total
 
+    def sql(self, text):
+        """What a query gives, as text, a row a line."""
+        done = subprocess.run(["mariadb", "--no-defaults", "-N", "-u", "root", "-S", self.dir / "mysql.sock", "-e", text], check=True, capture_output=True, text=True)
+        return done.stdout
+
     def errors(self):
         return [line for line in (self.dir / "parleyd.log").read_text(errors="replace").splitlines() if '"level":"error"' in line]
 
