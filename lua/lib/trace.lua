@@ -7,7 +7,8 @@ local trace = {}
 --- Goes on with the caller's trace when its header is well formed, else starts one.
 --- @return table  { id = 32 hex, span = 16 hex, parent = 16 hex or nil, flags = 2 hex }
 function trace.from(header)
-  local span = crypto.hex(crypto.random(8))
+  local random = crypto.hex(crypto.random(24))  -- once: it is asked for with each request
+  local span = random:sub(1, 16)
   if header then
     local version, id, parent, flags, rest = header:match("^(%x%x)%-(%x+)%-(%x+)%-(%x%x)(.*)$")
     local known = version and version ~= "ff" and (rest == "" or (version ~= "00" and rest:sub(1, 1) == "-"))
@@ -16,7 +17,7 @@ function trace.from(header)
       return { id = id, span = span, parent = parent, flags = flags }
     end
   end
-  return { id = crypto.hex(crypto.random(16)), span = span, flags = "01" }
+  return { id = random:sub(17), span = span, flags = "01" }
 end
 
 --- The header for answers and for requests we make.
