@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core.log, core.clock, core.metrics, core.config, core.worker: what a program knows of itself. */
+/* core.log, core.clock, core.metrics, core.config, core.worker, core.fault: what a program knows of itself. */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "bind/vm.h"
@@ -231,5 +232,27 @@ int bind_open_worker(lua_State *L) {
     lua_setfield(L, -2, "program");
     lua_pushstring(L, vm_root(vm_of(L)));
     lua_setfield(L, -2, "root");
+    return 1;
+}
+
+/* -- fault points ------------------------------------------------------------------------------------------------ */
+
+static int bind_fault_point(lua_State *L) {
+    fault_pass(luaL_checkstring(L, 1));
+    return 0;
+}
+
+static const struct bind_fn fault_functions[] = {
+    {"point", bind_fault_point, BIND_PLAIN, "fault.point(name)",
+     "A place between two writes at which a test lets the worker die; see base/fault.h."},
+    {NULL, NULL, 0, NULL, NULL},
+};
+
+int bind_open_fault(lua_State *L) {
+    bind_module(L, fault_functions);
+    if (fault_armed) return 1;
+    /* Nobody has armed one: a function that does nothing, which the compiler sees through. */
+    if (luaL_dostring(L, "return function() end") != 0) return lua_error(L);
+    lua_setfield(L, -2, "point");
     return 1;
 }

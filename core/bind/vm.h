@@ -115,6 +115,7 @@ int bind_open_crypto(lua_State *L);
 int bind_open_metrics(lua_State *L);
 int bind_open_config(lua_State *L);
 int bind_open_worker(lua_State *L);
+int bind_open_fault(lua_State *L);
 int bind_open_process(lua_State *L);
 int bind_open_blob(lua_State *L);
 int bind_open_phone(lua_State *L);

@@ -1,16 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/config.h"
 #include "host/host.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] = "usage: parleyd [--config FILE] [--check] [--settings] [--help]\n"
-                            "  --config FILE  the configuration (default: $PARLEY_CONFIG, else deploy/parley.lua)\n"
-                            "  --check        reads the configuration, says whether it is right, and ends\n"
-                            "  --settings     prints every setting with type, default and meaning\n"
-                            "Signals: TERM stops; HUP takes up new programs, scripts and configuration with calls up; "
-                            "TERM to a worker drains it.\n";
+static const char usage[] =
+    "usage: parleyd [--config FILE] [--check] [--settings] [--faults] [--help]\n"
+    "  --config FILE  the configuration (default: $PARLEY_CONFIG, else deploy/parley.lua)\n"
+    "  --check        reads the configuration, says whether it is right, and ends\n"
+    "  --settings     prints every setting with type, default and meaning\n"
+    "  --faults       prints the fault points: where PARLEY_FAULT=NAME[:NTH] lets a worker die (tests)\n"
+    "Signals: TERM stops; HUP takes up new programs, scripts and configuration with calls up; "
+    "TERM to a worker drains it.\n";
+
+/* The list is the one that tests/house holds against the uses. */
+static int print_faults(void) {
+    char path[4200], line[256];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/lua/faults.txt", host_root());
+    f = fopen(path, "re");
+    if (f == NULL) {
+        fprintf(stderr, "parleyd: %s: %s\n", path, strerror(errno));
+        return 1;
+    }
+    while (fgets(line, sizeof line, f) != NULL)
+        if (line[0] != '#' && line[0] != '\n') fputs(line, stdout);
+    fclose(f);
+    return 0;
+}
 
 int main(int argc, char **argv) {
     const char *file = getenv("PARLEY_CONFIG"), *owner = NULL;
@@ -34,6 +54,8 @@ int main(int argc, char **argv) {
             fputs(manual, stdout);
             free(manual);
             return 0;
+        } else if (strcmp(argv[i], "--faults") == 0) {
+            return print_faults();
         } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             fputs(usage, stdout);
             return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker: one loop, one platform VM, its share of the slots, a media thread. Started by the master. */
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "bind/bind_http.h"
@@ -275,6 +276,7 @@ int worker_main(int index, const char *owner) {
     uv_loop_init(&w.loop);
     if (read_config(&e) < 0) goto fail;
     log_open("worker", index, STDERR_FILENO, (enum log_level)log_level_parse(config_str(w.config, "log.level")));
+    fault_open();
     w.services.loop = &w.loop;
     w.services.config = w.config;
     w.services.worker = index;

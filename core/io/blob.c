@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/blob.h"
 #include "base/buf.h"
+#include "base/fault.h"
 #include "base/mem.h"
 #include "io/work.h"
 #include <errno.h>
@@ -109,6 +110,7 @@ static int do_put(struct blob_job *j, char *path) {
         return j->e.code;
     }
     close(fd);
+    FAULT_POINT("blob.written");
     if (rename(temporary, path) < 0) {
         fail(j, "renaming");
         unlink(temporary);
@@ -124,6 +126,10 @@ static int do_append(struct blob_job *j, const char *path) {
 
     if (fd < 0) return fail(j, "appending to");
     before = lseek(fd, 0, SEEK_END);
+    if (fault_armed && write_all(fd, j->data, j->len / 2) == 0) { /* half of it, to be killed there */
+        fault_pass("blob.half_appended");
+        if (ftruncate(fd, before) < 0) return fail(j, "appending to");
+    }
     if (write_all(fd, j->data, j->len) < 0 || (j->sync && fsync(fd) < 0)) {
         fail(j, "appending to");
         if (before >= 0 && ftruncate(fd, before) < 0) { /* half a chunk stays: readers stop there */

@@ -9,6 +9,7 @@
  */
 #include "telephony/leg.h"
 #include "base/buf.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -171,6 +172,7 @@ static void on_joined(void *arg, int status, const json_t *body, const struct er
         /* told */
     } else if (status == 204 || status == 200) {
         l->joined = true;
+        FAULT_POINT("leg.joined");
         if (l->old)
             uv_timer_start(&l->timer, on_timer, OLD_LIMIT_MS, 0);
         else
@@ -278,6 +280,7 @@ static void look_for_media(struct leg *l, ari_cb cb) {
 
 static void on_media_made(void *arg, int status, const json_t *body, const struct err *e) {
     struct leg *l = arg;
+    FAULT_POINT("leg.media_made");
     if (!leg_no_answer(l, e)) {
         if (status == 200)
             media_is_there(l, body);
@@ -326,6 +329,7 @@ static void bridge_is_there(struct leg *l, const json_t *bridge) {
         if (l->old == NULL) l->old = json_array();
         json_array_append(l->old, inside);
     }
+    FAULT_POINT("leg.bridge_made");
     l->bridged = true;
     leg_step(l);
 }

@@ -10,6 +10,7 @@
  */
 #include "telephony/slot.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -270,6 +271,7 @@ void slot_prove(struct slot *s) {
 
 static void on_open(void *arg) {
     struct slot *s = arg;
+    FAULT_POINT("slot.dialled_in");
     slot_prove(s);
     if (!s->wait_flush) {
         list(s);
@@ -372,6 +374,7 @@ static void slot_taken(struct slot *s, const struct lease *l, bool wait_flush) {
     log_info("slot.taken", "slot %s, fence %lld, after %s", s->name, (long long)s->fence,
              l->before[0] ? l->before : "nobody");
     telephony_owned_changed(t);
+    FAULT_POINT("slot.taken");
     /* An answer that lay about while the loop stood still confirms nothing. */
     if (slot_confirmed(s) && clock_mono_ms() - l->asked_ms < (uint64_t)t->opts.lease_ms / 3)
         slot_dial(s);

@@ -9,6 +9,7 @@
 --- Rows hold ids, names of fields and keyed hashes, never personal values. Numbers and the hash chain come later, from
 --- the sequencer. Who uses core.sql.transaction itself calls audit.mark(tenant) after the commit.
 local db = require "lib.db"
+local fault = require "core.fault"
 local json = require "core.json"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
@@ -52,6 +53,7 @@ function audit.transaction(tenant, fn)
     touched[tx] = nil
     return r1, r2, r3, r4
   end)
+  fault.point("audit.committed")
   if wrote then audit.mark(tenant) end
   return a, b, c, d
 end

@@ -7,6 +7,7 @@
 ---
 --- Nothing depends on the mark: who dies between commit and mark, or loses all of Redis, is caught up with by the job
 --- "sequence", one per tenant, and by every worker's look at marks that have grown old.
+local fault = require "core.fault"
 local json = require "core.json"
 local db = require "lib.db"
 local log = require "core.log"
@@ -71,6 +72,7 @@ local function number_batch(tenant)
     local pending = store.audit_pending(tx)
     if #rows == 0 and #pending == 0 then return false end
     if #rows > 0 then store.move_events(tx, rows, head.seq) end
+    fault.point("sequencer.events_moved")
     local hash = head.audit_hash or rules.GENESIS
     for i, row in ipairs(pending) do
       row.seq = head.audit_seq + i
@@ -78,7 +80,9 @@ local function number_batch(tenant)
       hash = row.hash
     end
     if #pending > 0 then store.move_audit(tx, pending) end
+    fault.point("sequencer.audit_moved")
     store.set_numbers(tx, head.seq + #rows, head.audit_seq + #pending, #pending > 0 and hash or head.audit_hash)
+    fault.point("sequencer.numbered")
     return #rows == store.BATCH or #pending == store.BATCH
   end)
 end
@@ -108,7 +112,9 @@ local function publish_batch(tenant)
       log.warn("sequencer.not_published", { tenant = tenant.slug, error = err.text })
       return "away"
     end
+    fault.point("sequencer.streamed")
     store.set_published(tx, rows[#rows].seq)
+    fault.point("sequencer.published")
     metrics.count("parley_events_total", nil, #rows, "durable events")  -- not by tenant: the page of metrics has an end
     return #rows == 200 and "more" or "done"
   end)
@@ -117,6 +123,7 @@ end
 --- Does all there is to do for a tenant. Raises when the database is away.
 function sequencer.drain(tenant)
   while number_batch(tenant) do end
+  fault.point("sequencer.committed")
   if not redis.connected() then return end
   while publish_batch(tenant) == "more" do end
 end
@@ -141,8 +148,10 @@ local function run_leased(tenant, mark)
   if not reply then return sequencer.drain(tenant) end  -- Redis away: the row's lock is enough
   if reply[1] ~= 1 then return look_again(tenant, reply[3]) end  -- the holder sees our mark before it stops
   local score = reply[2]
+  fault.point("sequencer.leased")
   repeat
     if score ~= "" then sequencer.drain(tenant) end  -- no mark: another has dealt with it
+    fault.point("sequencer.drained")
     local newer = finish:call(keys, tenant.slug, worker.owner, score, LEASE_MS)
     score = newer
   until not newer or newer == ""

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 local db = require "lib.db"
+local fault = require "core.fault"
 
 local store = {}
 
@@ -45,6 +46,7 @@ function store.move_events(tx, rows, seq)
     .. "SELECT ? + ROW_NUMBER() OVER (ORDER BY id), type, subject, data, trace, `at` FROM outbox WHERE id IN (%s)"
   local moved = db.run(tx, text:format(db.marks(size)), seq, unpack(ids)).affected
   assert(moved == #rows, "outbox rows went while the sequencer held them")
+  fault.point("sequencer.events_copied")
   db.run(tx, ("DELETE FROM outbox WHERE id IN (%s)"):format(db.marks(size)), unpack(ids))
 end
 
@@ -73,6 +75,7 @@ function store.move_audit(tx, rows)
     insert_audit(tx, rows, first, count)
     first = first + count
   end
+  fault.point("sequencer.audit_copied")
   local size, ids = padded(rows)
   db.run(tx, ("DELETE FROM audit_pending WHERE id IN (%s)"):format(db.marks(size)), unpack(ids))
 end

@@ -7,6 +7,7 @@
 local audit = require "audit"
 local clock = require "core.clock"
 local db = require "lib.db"
+local fault = require "core.fault"
 local flow = require "flow"
 local journal = require "flow.journal"
 local json = require "core.json"
@@ -131,6 +132,7 @@ end
 function Call:write_change(fields, event)
   local ok, mine = pcall(audit.transaction, self.tenant, function(tx)
     if not store.update(tx, self.row_id, self.fence, fields) then return false end
+    fault.point("call.row_changed")
     if event then
       audit.event(tx, { type = event.type, subject = self.id, data = event.data, trace = self.trace })
     end
@@ -182,6 +184,7 @@ function Call:on_digit(digit)
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.
   self:keep{ digits = self:digits_kept() }
+  fault.point("call.digit_written")
   self:happen("digit", digit)
 end
 
@@ -234,6 +237,7 @@ function Call:answer()
   if self.up then return true end
   local ok, err = self:patiently(function() return answer(self) end)
   if not ok then return nil, err end
+  fault.point("call.answered")
   self:answered()
   return true
 end
@@ -243,6 +247,7 @@ function Call:answered()
   if self.up then return end
   self.up, self.status, self.answered_us = true, "connected", clock.wall_us()
   self:keep_head()
+  fault.point("call.answer_written")
   self:change({ status = "connected", answer_time = time.sql(self.answered_us) }, { type = "call.answered", data = { direction = self.direction } })
 end
 
@@ -280,6 +285,7 @@ function Call:hangup(cause, by)
   self.cause_sent = cause or 16
   local path = ("/channels/%s?reason_code=%d"):format(self.channel, self.cause_sent)
   local status, body = self:request("DELETE", path)
+  fault.point("call.hung_up")
   if status == 404 then self:on_gone("channel gone") end
   if not self.hanging_up then
     -- The request, or the word that it was done, may be lost: nobody is kept on a line with nothing on it.
@@ -434,6 +440,7 @@ end
 function Call:close()
   if self.removed then return end
   self.removed, self.over = true, true
+  fault.point("call.ending")
   local now = clock.wall_us()
   local answered = self.answered_us
   local status = answered and (self.status == "escalated" and "escalated" or "completed") or "failed"
@@ -468,6 +475,7 @@ function Call:close()
     end
     if self.stale then return end
   end
+  fault.point("call.row_closed")
   metrics.count("calls_ended_total", { status = status, direction = self.direction }, 1, "calls that ended")
   self:forget()
 end
@@ -476,12 +484,14 @@ end
 function Call:forget()
   self.removed, self.over = true, true
   recordings.finish(self)
+  fault.point("call.recordings_finished")
   -- Also when Redis is away for a while: a record that is left there is taken up again.
   while not self.stale do
     local ok, err = record.remove(self.slot, self.id, self.fence)
     if ok or err.code == "stale" then break end
     task.sleep(500)
   end
+  fault.point("call.record_removed")
   if self.on_removed then self.on_removed(self) end
 end
 

@@ -5,6 +5,7 @@ local Call = require "calls.call"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
 local db = require "lib.db"
+local fault = require "core.fault"
 local flow = require "flow"
 local json = require "core.json"
 local live = require "calls.live"
@@ -133,6 +134,7 @@ function driver.begin(call)
   if not ok then why = "the flow could not be read: " .. tostring(declared) end
   if not ok or not declared then return call:failed("no_flow", why) end
   call:change{ flow = call.file, bundle_hash = call.hash }
+  fault.point("call.flow_written")
   call:begin(declared.start)
 end
 
@@ -147,6 +149,7 @@ local function insert_row(call, transaction)
       start_time = time.sql(call.started_us), campaign_id = call.campaign_id, node = call.node, slot = call.slot, channel_id = call.channel,
       node_boot = call.boot, fence = call.fence, trace = call.trace, effect_key = call.effect_key, created_by = call.created_by,
     })
+    fault.point("call.row_inserted")
     if inserted then
       audit.event(tx, { type = "call.started", subject = call.id, trace = call.trace, data = { direction = call.direction,
         phone = pii.tag(call.tenant, "phone", call.other) } })
@@ -191,6 +194,7 @@ local function start_inbound(slot_name, channel, try)
     }
     call.other = call.from
     local inserted = insert_row(call)
+    fault.point("call.row_written")
     local still = telephony.slot(slot_name)
     if not still then by_channel[channel.id] = nil return end  -- the database took its time: the slot's new owner finds the channel
     call.fence = still.fence
@@ -206,6 +210,7 @@ local function start_inbound(slot_name, channel, try)
     end
     enlist(call)
     call:keep_head()
+    fault.point("call.record_written")
     live.changed(tenant)
     metrics.count("calls_started_total", { direction = "inbound" }, 1, "calls that began")
     if making.left then return call:on_gone(unpack(making.left)) end
@@ -254,8 +259,10 @@ function driver.place(tenant, given)
   local inserted = insert_row(call, given.transaction and function(write) given.transaction(write, id) end)
   if not inserted then return nil, { code = "exists", text = "the call has been placed before" } end
   call.row_id = inserted.id
+  fault.point("call.placed")
   enlist(call)
   call:keep_head()
+  fault.point("call.placed_record_written")
   live.changed(tenant)
   metrics.count("calls_started_total", { direction = "outbound" }, 1, "calls that began")
   task.spawn(function()
@@ -274,6 +281,7 @@ function driver.place(tenant, given)
       endpoint = ("PJSIP/%s@%s"):format(call.to, trunks.endpoint(trunk)), app = at.app, appArgs = "out," .. id,
       callerId = call.from, timeout = 45, formats = "ulaw,alaw",
     })
+    fault.point("call.dialled")
     if status ~= 200 then
       if not status then telephony.request(slot_name, "DELETE", "/channels/" .. call.channel) end  -- it may ring all the same
       return fail("the call could not be dialled: " .. tostring(type(body) == "table" and (body.text or body.message) or status), 27)
@@ -379,6 +387,7 @@ local function take_up(slot, at, id, channels)
   call.other = call.direction == "inbound" and call.from or call.to
   enlist(call)
   local kept = call:keep_head()
+  fault.point("call.taken_up")
   -- Whatever is written of the call carries the fence too, so a database that is away does not keep a call from going on.
   task.spawn(function()
     local ok, problem = pcall(store.take, call.tenant.db, call.row_id, call.fence)

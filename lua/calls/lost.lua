@@ -9,6 +9,7 @@
 local audit = require "audit"
 local clock = require "core.clock"
 local config = require "core.config"
+local fault = require "core.fault"
 local jobs = require "lib.jobs"
 local live = require "calls.live"
 local log = require "core.log"
@@ -37,6 +38,7 @@ function lost.expect(tenant)
   local now = clock.mono_ms()
   if expected[tenant.id] and now - expected[tenant.id] < EXPECT_MS then return end
   jobs.put{ tenant_id = tenant.id, kind = KIND, in_s = OLD_S }
+  fault.point("call.expected")
   expected[tenant.id] = now
 end
 

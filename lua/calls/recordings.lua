@@ -9,6 +9,7 @@ local bit = require "bit"
 local blob = require "core.blob"
 local crypto = require "core.crypto"
 local db = require "lib.db"
+local fault = require "core.fault"
 local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
@@ -57,6 +58,7 @@ local function close_cut(db_name, recording_id, now, but)
       local chunks, bytes
       ms, chunks, bytes = measure(segment)
       store.segment_cut(db_name, segment.blob_key, chunks, bytes, ms, now)
+      fault.point("recording.segment_cut")
     end
     total = total + (ms or 0)
   end
@@ -83,10 +85,12 @@ function recordings.open(call, given)
         error(err.text, 0)
       end
       blob_key = ("recordings/%d/%s/%s"):format(tenant.id, row.public_id, crypto.hex(crypto.random(6)))
+      fault.point("recording.row_inserted")
       store.segment_insert(tx, { recording_id = row.id, blob_key = blob_key, started_at = now,
         wrapped_key = crypto.seal(wrapping_key(tenant), segment_key, blob_key) })
       return true
     end)
+    fault.point("recording.opened")
     if row.state then before = close_cut(tenant.db, row.id, now, blob_key) / 1000 end
     segment = store.segment_number(tenant.db, blob_key)
   end, function() return call.frozen or call.gone_why end)
@@ -117,6 +121,7 @@ function Recording:append(pcm, last)
   self.chunk = self.chunk + 1
   self.bytes = self.bytes + #sealed + 4
   local ok, err = blob.append(self.blob_key, u32(#sealed) .. sealed, last)
+  fault.point(last and "recording.last_chunk_written" or "recording.chunk_written")
   if not ok and not self.paused then
     -- A full disk pauses recording, never the call.
     self.paused = err.text
@@ -147,14 +152,17 @@ function Recording:close(reason)
   local tenant, now = self.call.tenant, time.now()
   local ok, err = pcall(audit.transaction, tenant, function(tx)
     store.segment_close(tx, self.blob_key, self.chunk, self.bytes, math.floor(self.samples / 8), now)
+    fault.point("recording.segment_closed")
     if reason then
       local duration_ms = math.floor(self:seconds() * 1000)
       store.recording_close(tx, self.id, self.paused and "failed" or "stored", duration_ms, self.bytes, self.paused, now)
+      fault.point("recording.row_closed")
       audit.event(tx, { type = "recording.stored", subject = self.public_id, trace = self.call.trace,
         data = { call = self.call.id, milliseconds = duration_ms, reason = reason } })
     end
     return true
   end)
+  fault.point("recording.closed")
   if not ok then log.warn("recording.not_closed", { recording = self.public_id, text = tostring(err) }) end
   self.call.recordings_closing = self.call.recordings_closing - 1
 end
@@ -170,6 +178,7 @@ function recordings.finish(call)
     for _, row in ipairs(store.recordings_open(call.tenant.db, call.row_id)) do
       local now = time.now()
       local duration_ms = close_cut(call.tenant.db, row.id, now)
+      fault.point("recording.cut_measured")
       audit.transaction(call.tenant, function(tx)
         store.recording_close(tx, row.id, "stored", duration_ms, 0, nil, now)
         audit.event(tx, { type = "recording.stored", subject = row.public_id, trace = call.trace,

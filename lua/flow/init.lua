@@ -16,6 +16,7 @@
 local cells = require "scripts.cells"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
+local fault = require "core.fault"
 local gate = require "scripts.gate"
 local journal = require "flow.journal"
 local json = require "core.json"
@@ -71,7 +72,9 @@ local function finish(instance, visit, n, entry, ok, value)
   local fields = instance.consumed and instance.consumed() or {}
   instance.consumed = nil
   fields[entry_name(instance, n)] = journal.kept(entry)
+  fault.point("verb.done")
   local kept, err = instance:keep(fields)
+  fault.point("verb.result_written")
   if not kept and err.code == "stale" then return end  -- another worker has the call: it acts, not we
   if instance.over or instance.visit ~= visit then return end
   if not small then
@@ -148,6 +151,7 @@ local function on_verb(instance, visit, n, name, args)
   local stale = false
   if what == "begin" then
     local kept, err = instance:keep({ [entry_name(instance, n)] = entry }, forgotten)
+    fault.point("verb.begun")
     stale = not kept and err.code == "stale"
   end
   if not stale then slow_down(instance, "verbs", FAST_VERBS) end
@@ -297,6 +301,7 @@ function flow.enter(instance, state, failure)
   if instance.over then return end
   instance:moved()
   local kept, err = instance:keep({ head = instance:head() }, drop)
+  fault.point("flow.state_entered")
   if not kept and err.code == "stale" then return end
   flow.resume(instance)
 end

@@ -9,6 +9,7 @@
 local agents = require "agents"
 local audit = require "audit"
 local campaigns = require "campaigns"
+local fault = require "core.fault"
 local ids = require "lib.ids"
 local json = require "core.json"
 local phone = require "core.phone"
@@ -106,10 +107,13 @@ local function add(tenant, tx, lead, options)
   local row = sealed_row(tenant, lead)
   local id = store.insert(tx, row)
   if not id then return store.by_effect(tx, lead.effect_key), true end
+  fault.point("lead.row_inserted")
   store.add_words(tx, id, word_hashes(tenant, lead.name))
+  fault.point("lead.words_added")
   local public = ids.encode("ld", id)
   audit.record(tx, { actor = options.actor, action = "lead.create", subject = public, trace = options.trace,
     fields = names_of{ name = lead.name, phone = lead.phone, email = lead.email, notes = lead.notes, data = lead.data } })
+  fault.point("lead.audited")
   audit.event(tx, { type = "lead.created", subject = public, trace = options.trace, data = {
     score = lead.score, status = lead.status, source = lead.source, campaign = lead.campaign_id and campaigns.public_id(lead.campaign_id),
     phone_hash = pii.tag(tenant, "phone", lead.phone), call = options.call,
@@ -131,6 +135,7 @@ function leads.create(tenant, tx, fields, options)
     row, existed = add(tenant, tx, lead, options)
   else
     row, existed = audit.transaction(tenant, function(own) return add(tenant, own, lead, options) end)
+    fault.point("lead.committed")
   end
   return opened(tenant, row), existed
 end

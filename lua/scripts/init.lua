@@ -5,6 +5,7 @@ local bundle = require "core.bundle"
 local cells = require "scripts.cells"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
+local fault = require "core.fault"
 local json = require "core.json"
 local log = require "core.log"
 local pii = require "lib.pii"
@@ -46,12 +47,14 @@ function scripts.upload(tenant, files, actor, trace)
   end
   audit.transaction(tenant, function(tx)
     local inserted = store.bundle_insert(tx, hash, bytes, report, actor)
+    fault.point("bundle.inserted")
     if inserted.affected > 0 then
       audit.record(tx, { actor = actor, action = "bundle.uploaded", subject = hash:sub(1, 12), fields = { size = #bytes }, trace = trace })
       audit.event(tx, { type = "bundle.uploaded", subject = hash:sub(1, 12), data = { hash = hash, size = #bytes }, trace = trace })
     end
     return true
   end)
+  fault.point("bundle.stored")
   return { hash = hash, report = json.decode(report) }
 end
 
@@ -78,7 +81,9 @@ function scripts.move(tx, hash, actor, expected, action, trace)
   elseif not store.pointer_insert(tx, "live", target, actor, now) then
     return nil, { code = "stale", text = "Somebody else published at the same moment. Look at it and publish again." }
   end
+  fault.point("bundle.pointer_moved")
   store.move_insert(tx, "live", seen + 1, target, pointer and pointer.hash, action, actor, now)
+  fault.point("bundle.move_noted")
   local kind = action == "rollback" and "bundle.rolled_back" or "bundle.published"
   audit.record(tx, { actor = actor, action = kind, subject = target:sub(1, 12), fields = { version = seen + 1 }, trace = trace })
   audit.event(tx, { type = kind, subject = target:sub(1, 12), data = { hash = target, version = seen + 1 }, trace = trace })
@@ -87,7 +92,9 @@ end
 
 --- Tells the workers of a move that is committed. The copy in Redis is what new calls read.
 function scripts.moved(tenant, move, actor)
+  fault.point("bundle.published")
   scripts.remember(tenant, move.hash, move.version)
+  fault.point("bundle.remembered")
   redis.call("PUBLISH", rediskey("bundles"), tenant.id .. " " .. move.hash)
   log.info("bundle.published", { tenant = tenant.slug, hash = move.hash:sub(1, 12), version = move.version, by = actor })
 end
@@ -107,14 +114,17 @@ end
 local CONFIRM_MS = 5000
 local confirmed = {}  -- tenant id -> mono ms
 
+--- Compares them now: for a repeated request, whose first try may have died between the commit and the copy.
+function scripts.confirm(tenant)
+  local pointer = store.pointer(tenant.db, "live")
+  if pointer and pointer.hash then scripts.remember(tenant, pointer.hash, pointer.version) end
+end
+
 local function confirm(tenant)
   local now = clock.mono_ms()
   if (confirmed[tenant.id] or -math.huge) + CONFIRM_MS > now then return end
   confirmed[tenant.id] = now
-  task.spawn(function()
-    local pointer = store.pointer(tenant.db, "live")
-    if pointer and pointer.hash then scripts.remember(tenant, pointer.hash, pointer.version) end
-  end)
+  task.spawn(scripts.confirm, tenant)
 end
 
 --- The version that a new call runs: the copy in Redis, else the row. Returns hash or nil.

@@ -56,7 +56,10 @@ function routes.register()
     } },
     handler = function(ctx)
       local first, first_body, first_headers = ctx:first_answer()
-      if first then return first, first_body, first_headers end
+      if first then
+        if ctx.body.publish then scripts.confirm(ctx.tenant) end
+        return first, first_body, first_headers
+      end
       local files = {}
       if #ctx.body.files > rules.MAX_FILES then
         return problem.new(422, "bundle_invalid", ("The bundle has %d files; at most %d are allowed."):format(#ctx.body.files, rules.MAX_FILES))
@@ -85,7 +88,7 @@ function routes.register()
         end
         return 201, answer
       end)
-      if moved then scripts.moved(ctx.tenant, moved, ctx:actor()) end
+      if moved then scripts.moved(ctx.tenant, moved, ctx:actor()) elseif ctx.body.publish then scripts.confirm(ctx.tenant) end
       return status, body, headers
     end,
   }
@@ -125,7 +128,7 @@ function routes.register()
           if not moved then error(refuse(err), 0) end
           return 200, { version = moved.hash, pointer = moved.version, previous = moved.previous }
         end)
-        if moved then scripts.moved(ctx.tenant, moved, ctx:actor()) end
+        if moved then scripts.moved(ctx.tenant, moved, ctx:actor()) else scripts.confirm(ctx.tenant) end
         return status, answer, headers
       end,
     }

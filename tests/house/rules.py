@@ -165,6 +165,27 @@ def every_source_names_its_licence(root):
             yield f"{path.relative_to(root)}: has no line SPDX-License-Identifier: Apache-2.0 at its top"
 
 
+def fault_points_are_listed_and_passed(root):
+    path = root / "lua/faults.txt"
+    listed = re.findall(r"^([\w.]+)\s+\S", text_of(path), re.M) if path.exists() else []
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        yield f"lua/faults.txt: {name} is there twice"
+    used = {}
+    for source in sources(root, "core", "lua", "plugins", suffixes={".c", ".lua"}):
+        code = code_of(source)
+        for match in re.finditer(r"""(?:FAULT_POINT|fault_pass|fault\.point)\(([^)]*)\)""", code):
+            where = f"{source.relative_to(root)}:{line_of(code, match.start())}"
+            for name in re.findall(r'"([^"]+)"', match.group(1)):
+                used.setdefault(name, []).append(where)
+    for name in sorted(set(listed) - set(used)):
+        yield f"lua/faults.txt: {name} is passed nowhere"
+    for name, where in sorted(used.items()):
+        if name not in listed:
+            yield f"{where[0]}: {name} is not in lua/faults.txt"
+        if len(where) > 1:
+            yield f"{where[1]}: {name} is passed in {where[0]} too: one name, one place"
+
+
 def _run(command, root, what):
     try:
         done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -202,6 +223,7 @@ RULES = [
     lua_opens_no_socket,
     top_level_is_the_houses_own,
     every_source_names_its_licence,
+    fault_points_are_listed_and_passed,
     luacheck_is_clean,
     c_is_formatted,
     shell_scripts_are_clean,

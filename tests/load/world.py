@@ -56,7 +56,8 @@ def free_ports(count):
 class World:
     """with World(nodes=2) as w: w.callgen("--calls", "100") -> the report"""
 
-    def __init__(self, nodes=1, workers=1, settings="", flow=FLOW, pin=None):
+    def __init__(self, nodes=1, workers=1, settings="", flow=FLOW, pin=None, env=None):
+        self.given_env = env or {}
         self.nodes, self.workers, self.flow, self.pin, self.settings = nodes, workers, flow, pin, settings
         self.http, self.port, *_ = free_ports(1 + nodes)
 
@@ -87,7 +88,7 @@ class World:
 }}
 """)
         self.env = {**os.environ, "PARLEY_CONFIG": str(d / "parley.lua"), "PARLEY_ROOT": str(ROOT), "PARLEY_URL": f"http://127.0.0.1:{self.http}",
-                    "PARLEY_ADMIN_EMAIL": "admin@load.example", "PARLEY_ADMIN_PASSWORD": "a-Long-password"}
+                    "PARLEY_ADMIN_EMAIL": "admin@load.example", "PARLEY_ADMIN_PASSWORD": "a-Long-password", **self.given_env}
         self.parley("migrate")
         self.parley("tenant", "create", "--slug", "load", "--name", "Load", "--admin-email", "admin@load.example", "--admin-password", "a-Long-password")
         self.parley("trunk", "set", "--tenant", "load", "--name", "carrier", "--match", "127.0.0.2", "--host", "127.0.0.2", "--number", NUMBER)

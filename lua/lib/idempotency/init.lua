@@ -3,6 +3,7 @@
 --- A repeat with the same body gets the stored answer; with another body it is refused. Answers may hold personal
 --- values, so they are sealed. Failed writes are not kept: they rolled back, and may be tried again.
 local crypto = require "core.crypto"
+local fault = require "core.fault"
 local json = require "core.json"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
@@ -56,13 +57,17 @@ end
 function idempotency.run(plan, begin, fn)
   local ok, status, body, headers = pcall(begin, function(tx)
     if not store.take(tx, plan.hash, plan.fingerprint, time.now()) then error(Replay, 0) end
+    fault.point("idempotency.key_taken")
     local status, body, headers = fn(tx)
+    fault.point("idempotency.effect_done")
     -- The body as the bytes that are sent: an empty list must not come back as an empty object.
     local bytes = type(body) == "table" and json.encode(body) or body
     local answer = json.encode({ body = bytes, headers = headers })
     store.finish(tx, plan.hash, status, pii.seal(plan.tenant, "idempotency.response", answer))
+    fault.point("idempotency.answer_stored")
     return status, body, headers
   end)
+  if ok then fault.point("idempotency.committed") end
   if ok then return status, body, headers end
   local raised = status
   -- What `begin` itself refuses (there is one already) may be refused because the first try has got through meanwhile.

@@ -7,6 +7,7 @@
 --- come again in so many seconds, nil and a text when it is not done; what it raises counts as not done. It may run twice
 --- after a crash, so its effects carry keys of their own.
 local clock = require "core.clock"
+local fault = require "core.fault"
 local json = require "core.json"
 local log = require "core.log"
 local metrics = require "core.metrics"
@@ -81,7 +82,9 @@ local function run(row)
   running = running - 1
   metrics.count("parley_jobs_total", { kind = row.kind, result = ok and (result == true or message == nil) and "done" or "failed" }, 1, "jobs run")
   metrics.observe("parley_job_seconds", { kind = row.kind }, (clock.mono_ms() - started) / 1000, "time a job took")
+  fault.point("job.run")
   settle(row, definition, ok, result, message)
+  fault.point("job.settled")
   if running == AT_ONCE - 1 then jobs.look() end  -- we were full: there may be more
 end
 
@@ -112,6 +115,7 @@ function jobs.look()
     log.warn("jobs.cannot_look", { error = tostring(rows) })
     return
   end
+  if #rows > 0 then fault.point("job.claimed") end
   for _, row in ipairs(rows) do
     running = running + 1
     task.spawn(run, row)

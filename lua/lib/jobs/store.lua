@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 local db = require "lib.db"
+local fault = require "core.fault"
 
 local store = {}
 
@@ -29,6 +30,7 @@ function store.claim(kinds, now, lease_until, owner, limit)
       row.attempt = row.attempt + 1
       db.run(tx, "UPDATE job SET state = 'running', due = ?, attempt = ?, claim = ?, lease_owner = ?, again = 0 WHERE id = ?",
         lease_until, row.attempt, row.claim, owner, row.id)
+      fault.point("job.taken")
     end
     return rows
   end)

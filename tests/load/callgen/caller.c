@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/str.h"
 #include "callgen.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@ struct call {
     const char *failure; /* NULL: ended as it should */
     bool by_platform;
     struct ear ear;
+    char name[40]; /* begun on command */
+    double stay_s;
 };
 
 static struct {
@@ -57,6 +60,11 @@ static void call_over(struct call *c, const char *failure) {
     uv_timer_stop(&c->timer);
     uv_timer_stop(&c->limit);
     all.ended++;
+    if (c->name[0]) {
+        printf("over %s %s\n", c->name, failure ? failure : "-");
+        fflush(stdout);
+    }
+    if (options.commands) return;
     if (all.started == options.calls && all.ended == all.count) all.over();
 }
 
@@ -76,12 +84,17 @@ void call_hung_up(struct call *c) {
     call_over(c, c->state == CALL_UP ? NULL : "hung up before it was answered");
 }
 
+static void on_leaves(uv_timer_t *timer) {
+    hang_up(timer->data, NULL);
+}
+
 void call_answered(struct call *c) {
     if (c->state != CALL_DIALLING) return;
     c->state = CALL_UP;
     c->answered_us = clock_mono_us();
     if (++all.up > all.most) all.most = all.up;
     uv_timer_start(&c->timer, follow, 0, 0);
+    if (c->stay_s > 0) uv_timer_start(&c->limit, on_leaves, (uint64_t)(c->stay_s * 1000), 0);
 }
 
 static void say(void *arg, struct stream *s) {
@@ -138,16 +151,27 @@ static void dial(uv_timer_t *timer) {
     json_decref(args);
 }
 
+static struct call *begin(void) {
+    struct node *n = all.nodes[all.started % options.nodes];
+    struct call *c = call_new(n);
+    char id[64];
+    snprintf(id, sizeof id, "%ld.%d", (long)(clock_wall_us() / 1000000), ++all.started);
+    c->channel = node_channel(n, id, c);
+    uv_timer_start(&c->limit, on_limit, (uint64_t)(options.limit_s * 1000), 0);
+    return c;
+}
+
+void call_begin(const char *name, double stay_s) {
+    struct call *c = begin();
+    str_copy(c->name, sizeof c->name, name);
+    c->stay_s = stay_s;
+    dial(&c->timer);
+}
+
 static void on_pace(uv_timer_t *timer) {
     double due = options.rate * (double)(clock_mono_us() - all.pace_began_us) / 1e6;
     while (all.started < options.calls && all.started < due) {
-        struct node *n = all.nodes[all.started % options.nodes];
-        struct call *c = call_new(n);
-        char id[64];
-        snprintf(id, sizeof id, "%ld.%d", (long)(clock_wall_us() / 1000000), ++all.started);
-        c->channel = node_channel(n, id, c);
-        uv_timer_start(&c->limit, on_limit, (uint64_t)(options.limit_s * 1000), 0);
-        dial(&c->timer);
+        dial(&begin()->timer);
     }
     if (all.started == options.calls) uv_timer_stop(timer);
 }
@@ -159,7 +183,7 @@ void calls_start(uv_loop_t *loop, struct node **nodes, void (*over)(void)) {
     all.pace_began_us = clock_mono_us();
     uv_timer_init(loop, &all.pace);
     uv_timer_start(&all.pace, on_pace, 0, 5);
-    if (options.calls == 0) over();
+    if (options.calls == 0 && !options.commands) over();
 }
 
 /* -- calls the platform dials -------------------------------------------------------------------------------------------- */

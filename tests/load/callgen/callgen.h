@@ -32,6 +32,7 @@ struct step {
 struct options {
     int port, nodes, calls, sound_nodes;
     double rate, limit_s; /* calls a second; a call that is not over by then is hung up and has failed */
+    bool commands;        /* calls begin by lines of standard input */
     bool sound;           /* RTP both ways; else signalling only */
     const char *user, *password, *exten, *endpoint, *report;
     double answer_s; /* what is dialled out rings so long */
@@ -98,4 +99,6 @@ void call_hung_up(struct call *c); /* by the platform; its channel is gone */
 struct ear *call_ear(struct call *c);
 /* The platform dials: a party of its own. */
 void call_dialled(struct node *n, struct channel *channel, const char *app, const char *args);
+/* Begins a call now; its end is told on standard output under that name. stay_s: he hangs up so long after the answer; 0: not. */
+void call_begin(const char *name, double stay_s);
 void calls_start(uv_loop_t *loop, struct node **nodes, void (*over)(void));

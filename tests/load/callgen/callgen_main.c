@@ -36,6 +36,9 @@ static const char help[] =
     "  --sound            RTP both ways, 50 packets a second each; else signalling only\n"
     "  --sound-nodes N    with --sound: only the calls of the first N nodes have it\n"
     "  --report FILE      the figures as JSON\n"
+    "  --commands         calls on command, by lines of standard input: call NAME [SECONDS until he hangs up];\n"
+    "                     left; its end ends callgen. Answers: ready; over NAME why (or -); left CHANNELS BRIDGES\n"
+    "                     APPLICATIONS (that somebody is there for)\n"
     "It begins when every application of every node has somebody there, and exits 0 when no call failed and nothing "
     "was left.\n";
 
@@ -43,6 +46,7 @@ static uv_loop_t loop;
 static struct net *net;
 static struct node **nodes;
 static uv_timer_t second, last;
+static uv_pipe_t input;
 static uint64_t began_us;
 static bool running;
 
@@ -89,6 +93,43 @@ static void on_signal(uv_signal_t *signal, int number) {
     finish(NULL);
 }
 
+static void on_command(char *line) {
+    uint64_t channels = 0, bridges = 0, requests = 0, failed = 0;
+    int there = 0;
+    char name[40];
+    double stay_s = 0;
+    if (sscanf(line, "call %39s %lf", name, &stay_s) >= 1) {
+        call_begin(name, stay_s);
+    } else if (strcmp(line, "left") == 0) {
+        for (int i = 0; i < options.nodes; i++) node_counts(nodes[i], &channels, &bridges, &requests, &failed);
+        for (int i = 0; i < options.nodes; i++) there += node_apps(nodes[i]);
+        printf("left %llu %llu %d\n", (unsigned long long)channels, (unsigned long long)bridges, there);
+        fflush(stdout);
+    }
+}
+
+static void on_input_alloc(uv_handle_t *h, size_t size, uv_buf_t *b) {
+    static char space[4096];
+    (void)h, (void)size;
+    *b = uv_buf_init(space, sizeof space);
+}
+
+static void on_input(uv_stream_t *in, ssize_t n, const uv_buf_t *b) {
+    static char line[256];
+    static size_t len;
+    (void)in;
+    if (n < 0) finish(NULL);
+    for (ssize_t i = 0; i < n; i++) {
+        if (b->base[i] != '\n') {
+            if (len < sizeof line - 1) line[len++] = b->base[i];
+            continue;
+        }
+        line[len] = '\0';
+        len = 0;
+        on_command(line);
+    }
+}
+
 static void on_second(uv_timer_t *timer) {
     static int waited;
     int there = 0;
@@ -112,6 +153,10 @@ static void on_second(uv_timer_t *timer) {
     }
     running = true;
     began_us = clock_mono_us();
+    if (options.commands) {
+        puts("ready");
+        fflush(stdout);
+    }
     calls_start(&loop, nodes, on_over);
 }
 
@@ -149,11 +194,23 @@ static double number(const char *name, const char *text, double least) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option names[] = {
-        {"port", 1, 0, 'p'},        {"nodes", 1, 0, 'n'},  {"user", 1, 0, 'u'},   {"password", 1, 0, 'w'},
-        {"calls", 1, 0, 'c'},       {"rate", 1, 0, 'r'},   {"exten", 1, 0, 'x'},  {"endpoint", 1, 0, 'e'},
-        {"plan", 1, 0, 'P'},        {"limit", 1, 0, 'l'},  {"answer", 1, 0, 'a'}, {"sound", 0, 0, 's'},
-        {"sound-nodes", 1, 0, 'S'}, {"report", 1, 0, 'R'}, {"help", 0, 0, 'h'},   {0, 0, 0, 0}};
+    static const struct option names[] = {{"port", 1, 0, 'p'},
+                                          {"nodes", 1, 0, 'n'},
+                                          {"user", 1, 0, 'u'},
+                                          {"password", 1, 0, 'w'},
+                                          {"calls", 1, 0, 'c'},
+                                          {"rate", 1, 0, 'r'},
+                                          {"exten", 1, 0, 'x'},
+                                          {"endpoint", 1, 0, 'e'},
+                                          {"plan", 1, 0, 'P'},
+                                          {"limit", 1, 0, 'l'},
+                                          {"answer", 1, 0, 'a'},
+                                          {"sound", 0, 0, 's'},
+                                          {"sound-nodes", 1, 0, 'S'},
+                                          {"report", 1, 0, 'R'},
+                                          {"commands", 0, 0, 'C'},
+                                          {"help", 0, 0, 'h'},
+                                          {0, 0, 0, 0}};
     struct err e;
     int c, at = 0;
     static uv_signal_t interrupt;
@@ -204,6 +261,9 @@ int main(int argc, char **argv) {
             if (read_plan(strdup(optarg))) break;
             fprintf(stderr, "callgen: --plan \"%s\" is none: use wait S; keys DIGITS; say S; hangup\n", optarg);
             return 2;
+        case 'C':
+            options.commands = true;
+            break;
         case 'h':
             fputs(help, stdout);
             return 0;
@@ -232,6 +292,15 @@ int main(int argc, char **argv) {
     uv_timer_init(&loop, &second);
     uv_timer_init(&loop, &last);
     uv_timer_start(&second, on_second, 0, 1000);
+    if (options.commands) {
+        options.calls = 0;
+        uv_pipe_init(&loop, &input, 0);
+        if (uv_pipe_open(&input, 0) < 0) {
+            fprintf(stderr, "callgen: --commands needs a pipe as standard input\n");
+            return 2;
+        }
+        uv_read_start((uv_stream_t *)&input, on_input_alloc, on_input);
+    }
     uv_signal_init(&loop, &interrupt);
     uv_signal_start(&interrupt, on_signal, SIGINT);
     uv_run(&loop, UV_RUN_DEFAULT);
