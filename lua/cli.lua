@@ -11,6 +11,10 @@ For operators (need PARLEY_CONFIG and the database):
   parley operator set --email E --password P|-     make a platform operator, or change its password
   parley tenant create --slug S --name N --admin-email E --admin-password P [--region US]
   parley trunk set --tenant S --name N [--match ADDR]... [--host H --port P] [--number +1...]...
+  parley node add --name N --ari-url URL --user U --password P|- [--sip HOST:PORT]
+                                                   add an Asterisk node (or change it) while all runs
+  parley node remove --name N                      no new calls for it; those that are up end in their own time
+  parley node list                                 nodes of the configuration, and added ones
   A password given as - is read from standard input: what stands in a command line is seen by all who look.
 
 For tenants (need PARLEY_URL and PARLEY_TOKEN, or PARLEY_ADMIN_EMAIL and PARLEY_ADMIN_PASSWORD):
@@ -31,6 +35,7 @@ end
 -- The options of each command; those that end with ! have no value.
 local known = {
   ["migrate"] = "", ["operator set"] = "email password", ["tenant create"] = "slug name region admin-email admin-password",
+  ["node add"] = "name ari-url user password sip", ["node remove"] = "name", ["node list"] = "",
   ["trunk set"] = "tenant name match host port number", ["bundle push"] = "tenant publish!", ["bundle rollback"] = "tenant",
   ["bundle list"] = "tenant", ["logs"] = "tenant",
 }
@@ -144,6 +149,38 @@ commands["trunk set"] = function(options, _, many)
       match = table.concat(many.match or {}, ","), numbers = many.number or {} })
     if not trunk then return fail(problem.text) end
     print(("trunk %s of %s is set"):format(options.name, options.tenant))
+    return 0
+  end)
+end
+
+commands["node add"] = function(options)
+  local ok, err = need(options, "name", "ari-url", "user", "password")
+  if not ok then return fail(err, 2) end
+  return with_database(function()
+    local row, made = require("nodes").set({ name = options.name, ari_url = options["ari-url"], user = options.user, password = options.password,
+      sip = options.sip }, { actor = "cli" })
+    if not row then return fail(made.text, made.code == "invalid" and 2 or 1) end
+    print(("node %s is %s"):format(row.name, made and "added" or "changed"))
+    return 0
+  end)
+end
+
+commands["node remove"] = function(options)
+  local ok, err = need(options, "name")
+  if not ok then return fail(err, 2) end
+  return with_database(function()
+    local done, problem = require("nodes").remove(options.name, { actor = "cli" })
+    if not done then return fail(problem.text) end
+    print(("node %s gets no new calls"):format(options.name))
+    return 0
+  end)
+end
+
+commands["node list"] = function()
+  return with_database(function()
+    for _, node in ipairs(require("nodes").list()) do
+      print(("%-12s %-8s %-13s %s%s"):format(node.name, node.status, node.source, node.ari_url, node.sip and "  sip " .. node.sip or ""))
+    end
     return 0
   end)
 end

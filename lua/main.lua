@@ -16,6 +16,8 @@ local config = require "core.config"
 local http = require "core.http"
 local jobs = require "lib.jobs"
 local leads_routes = require "leads.routes"
+local nodes = require "nodes"
+local nodes_routes = require "nodes.routes"
 local page = require "plugins.page"
 local revoked = require "auth.revoked"
 local router = require "lib.router"
@@ -25,8 +27,14 @@ local status = require "lib.status"
 local tenants = require "tenants"
 local tenants_routes = require "tenants.routes"
 
+-- Without Redis there are no leases, and so no telephony.
+local has_telephony = config.redis and (config.redis.url or "") ~= ""
+
 -- First of all: the first slot may be ready before anything else is.
-if #(config.telephony and config.telephony.nodes or {}) > 0 then calls.start() end
+if has_telephony then
+  calls.start()
+  nodes.start()
+end
 
 router.use{ authenticate = auth.authenticate, tenant = tenants.get, transaction = audit.transaction, ended = revoked.has }
 
@@ -36,6 +44,7 @@ tenants_routes.register()
 agents_routes.register()
 leads_routes.register()
 calls_routes.register()
+nodes_routes.register()
 scripts_routes.register()
 audit_routes.register()
 page.register()

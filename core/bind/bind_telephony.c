@@ -209,6 +209,33 @@ static int bind_telephony_sweep(lua_State *L) {
     return 1;
 }
 
+static int bind_telephony_add_node(lua_State *L) {
+    struct telephony *t = bind_telephony_of(L);
+    struct telephony_node node = {0};
+    struct err e = {0};
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_getfield(L, 1, "name");
+    lua_getfield(L, 1, "ari_url");
+    lua_getfield(L, 1, "user");
+    lua_getfield(L, 1, "password");
+    node.name = lua_tostring(L, -4);
+    node.ari_url = lua_tostring(L, -3);
+    node.user = lua_tostring(L, -2);
+    node.password = lua_tostring(L, -1);
+    if (telephony_add_node(t, &node, &e) < 0) return bind_fail(L, &e);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static int bind_telephony_remove_node(lua_State *L) {
+    struct err e = {0};
+
+    if (telephony_remove_node(bind_telephony_of(L), luaL_checkstring(L, 1), &e) < 0) return bind_fail(L, &e);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
 static const struct bind_fn functions[] = {
     {"serve", bind_telephony_serve, BIND_PLAIN, "telephony.serve{ on_ready=, on_lost=, on_giving=, on_event= }",
      "on_ready(slot, first, predecessor, channels, bridges), on_lost(slot, why), on_giving(slot), on_event(slot, "
@@ -222,8 +249,13 @@ static const struct bind_fn functions[] = {
      "The calls' records are complete; the successor may begin."},
     {"request", bind_telephony_request, BIND_YIELDS,
      "telephony.request(slot, method, path [, body]) -> status, body | nil, err", "ARI over the slot's socket."},
-    {"status", bind_telephony_status, BIND_PLAIN, "telephony.status() -> { { slot=, owner=, mine=, state=, calls= } }",
-     ""},
+    {"status", bind_telephony_status, BIND_PLAIN,
+     "telephony.status() -> { { slot=, owner=, mine=, state=, calls=, leaving= } }", ""},
+    {"add_node", bind_telephony_add_node, BIND_PLAIN,
+     "telephony.add_node{ name=, ari_url=, user=, password= } -> true | nil, err",
+     "err.code exists: it is there, and not leaving."},
+    {"remove_node", bind_telephony_remove_node, BIND_PLAIN, "telephony.remove_node(name) -> true | nil, err",
+     "No new calls; each slot is released after its last one."},
     {"sweep", bind_telephony_sweep, BIND_PLAIN, "telephony.sweep(slot, channels, bridges, living legs) -> how many",
      "Removes what no living leg owns."},
     {NULL, NULL, 0, NULL, NULL},

@@ -501,6 +501,20 @@ void ws_client_close(struct ws_client *c, int code) {
     }
 }
 
+void ws_client_drop(struct ws_client *c) {
+    /* A close would leave the kernel to deliver the rest, minutes later if the network comes back only then. */
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    if (c->state == ENDED) return;
+    because(c, ERR_CLOSED, "dropped by us");
+    if (c->state == OPEN || c->state == CLOSING) {
+        if (c->wsi) setsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        c->state = CLOSING;
+        kill_wsi(c);
+    } else {
+        ws_client_close(c, 1000);
+    }
+}
+
 void ws_client_abort(struct ws_client *c) {
     if (c->state == ENDED) return;
     because(c, ERR_CLOSED, "the network is closing");

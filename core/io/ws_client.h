@@ -28,3 +28,5 @@ int ws_client_send(struct ws_client *c, const char *text, size_t len,
                    struct err *e); /* ERR_CLOSED, ERR_LIMIT (16 MiB queued) */
 /* Starts closing; on_close still comes, later, from the loop. */
 void ws_client_close(struct ws_client *c, int code);
+/* Ends it at once, and what the kernel has not delivered yet never will be; on_close still comes, later. */
+void ws_client_drop(struct ws_client *c);

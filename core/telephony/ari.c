@@ -289,12 +289,23 @@ struct ari *ari_open(struct ari_hub *hub, const struct ari_opts *o) {
     return a;
 }
 
-void ari_close(struct ari *a) {
+static void ari_end(struct ari *a, bool drop) {
     if (a->closed) return;
     a->closed = true;
     fail_calls(a);
-    if (a->ws) ws_client_close(a->ws, 1000);
+    if (a->ws && drop)
+        ws_client_drop(a->ws);
+    else if (a->ws)
+        ws_client_close(a->ws, 1000);
     uv_close((uv_handle_t *)&a->timer, on_timer_closed);
+}
+
+void ari_close(struct ari *a) {
+    ari_end(a, false);
+}
+
+void ari_drop(struct ari *a) {
+    ari_end(a, true);
 }
 
 void ari_request(struct ari *a, const char *method, const char *path, const json_t *body, ari_cb cb, void *arg) {

@@ -47,6 +47,8 @@ struct ari_opts {
 };
 struct ari *ari_open(struct ari_hub *hub, const struct ari_opts *o);
 void ari_close(struct ari *a);
+/* The same, and requests that have not reached Asterisk never will: for who may not be the owner any more. */
+void ari_drop(struct ari *a);
 void ari_request(struct ari *a, const char *method, const char *path, const json_t *body, ari_cb cb, void *arg);
 
 /* One message from Asterisk. */

@@ -248,28 +248,53 @@ static bool is_node_name(const char *name) {
     return len >= 1 && len <= 12 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") == len;
 }
 
-int node_open(struct node **out, struct telephony *t, const struct telephony_node *o, struct err *e) {
+/* "http://host:port" or ".../ari" -> the WebSocket's address, ours; NULL with e. */
+static char *events_url(const struct telephony_node *o, struct err *e) {
     const char *rest;
-    if (o->name == NULL || !is_node_name(o->name))
-        return err_set(e, ERR_INVALID, "a node's name is 1 to 12 of a-z and 0-9, not '%.40s'", o->name ? o->name : "");
-    for (struct node *n = t->nodes; n; n = n->next)
-        if (strcmp(n->name, o->name) == 0) return err_set(e, ERR_EXISTS, "node %s is there already", o->name);
     if (o->ari_url && str_starts(o->ari_url, "http://"))
         rest = o->ari_url + 7;
     else if (o->ari_url && str_starts(o->ari_url, "https://"))
         rest = o->ari_url + 8;
-    else
-        return err_set(e, ERR_INVALID, "node %s: the ARI address must begin with http:// or https://", o->name);
-    if (o->user == NULL || o->password == NULL)
-        return err_set(e, ERR_INVALID, "node %s: ARI user and password are missing", o->name);
-
+    else {
+        err_set(e, ERR_INVALID, "node %s: the ARI address must begin with http:// or https://", o->name);
+        return NULL;
+    }
+    if (o->user == NULL || o->password == NULL) {
+        err_set(e, ERR_INVALID, "node %s: ARI user and password are missing", o->name);
+        return NULL;
+    }
     size_t len = strlen(rest);
     while (len && rest[len - 1] == '/') len--;
     if (len > 4 && strncmp(rest + len - 4, "/ari", 4) == 0) len -= 4;
+    return mem_printf("%s://%.*s/ari/events", str_starts(o->ari_url, "https") ? "wss" : "ws", (int)len, rest);
+}
+
+int node_come_back(struct node *n, const struct telephony_node *o, struct err *e) {
+    char *url = events_url(o, e);
+    if (url == NULL) return ERR_INVALID;
+    bool moved = strcmp(url, n->url) != 0;
+    free(n->url);
+    free(n->user);
+    free(n->password);
+    n->url = url;
+    n->user = mem_strdup(o->user);
+    n->password = mem_strdup(o->password);
+    n->leaving = false;
+    for (int i = 0; moved && i < n->telephony->opts.slots_per_node; i++) slot_redial(&n->slots[i]);
+    return 0;
+}
+
+int node_open(struct node **out, struct telephony *t, const struct telephony_node *o, struct err *e) {
+    if (o->name == NULL || !is_node_name(o->name))
+        return err_set(e, ERR_INVALID, "a node's name is 1 to 12 of a-z and 0-9, not '%.40s'", o->name ? o->name : "");
+    for (struct node *n = t->nodes; n; n = n->next)
+        if (strcmp(n->name, o->name) == 0) return err_set(e, ERR_EXISTS, "node %s is there already", o->name);
+    char *url = events_url(o, e);
+    if (url == NULL) return ERR_INVALID;
     struct node *n = mem_alloc(sizeof *n);
     n->telephony = t;
     n->name = mem_strdup(o->name);
-    n->url = mem_printf("%s://%.*s/ari/events", str_starts(o->ari_url, "https") ? "wss" : "ws", (int)len, rest);
+    n->url = url;
     n->user = mem_strdup(o->user);
     n->password = mem_strdup(o->password);
     n->slots = mem_alloc((size_t)t->opts.slots_per_node * sizeof *n->slots);

@@ -92,6 +92,7 @@ bool slot_ready(const struct slot *s) {
 }
 
 void slot_set_calls(struct slot *s, int calls) {
+    if (calls > 0 || s->calls > 0) s->busy_ms = clock_mono_ms();
     s->calls = calls;
 }
 
@@ -112,6 +113,7 @@ static void slot_drop(struct slot *s, enum slot_lost why) {
     struct telephony *t = s->telephony;
     bool known = s->known;
 
+    if (s->ari && (why == SLOT_STOLEN || why == SLOT_EXPIRED)) ari_drop(s->ari);
     drop_socket(s);
     uv_timer_stop(&s->timer);
     s->state = SLOT_FREE;
@@ -142,6 +144,11 @@ static void slot_disconnect(struct slot *s, int tries) {
     s->wait_flush = false;
     retry_later(s, tries);
     if (up) t->opts.on_slot_lost(t->opts.arg, s, SLOT_DISCONNECTED);
+}
+
+void slot_redial(struct slot *s) {
+    if (s->ari && slot_is_ours(s) && s->state != SLOT_GIVING && s->state != SLOT_RELEASING && s->state != SLOT_REPLACED)
+        slot_disconnect(s, 0);
 }
 
 /* -- giving ------------------------------------------------------------------------------------------------------------ */
@@ -246,11 +253,18 @@ void slot_on_flushed(struct slot *s) {
  * stays up, requests are answered, and no event ever comes (tests/e2e/takeover/README.md). Only an event shows that it hears.
  */
 
+/* An event to ourselves takes a few milliseconds; on a network that is slow just now, more. */
+static int proof_ms(const struct slot *s) {
+    int quarter = s->telephony->opts.lease_ms / 4;
+    return quarter > PROOF_MS ? quarter : PROOF_MS;
+}
+
 static void on_deaf(uv_timer_t *timer) {
     struct slot *s = timer->data;
 
     if (s->ari == NULL || (s->state != SLOT_WAITING && s->state != SLOT_LISTING && s->state != SLOT_READY)) return;
-    log_warn("slot.deaf", "slot %s: no event came within %d ms; dialling in again", s->name, PROOF_MS);
+    log_warn("slot.deaf", "slot %s: no event came within %d ms; dialling in again", s->name, proof_ms(s));
+    ari_drop(s->ari);
     if (s->telephony->deaf) metric_add(s->telephony->deaf, 1);
     slot_disconnect(s, 0);
 }
@@ -266,7 +280,21 @@ void slot_prove(struct slot *s) {
     if (s->ari == NULL || !slot_confirmed(s)) return;
     snprintf(path, sizeof path, "/events/user/parley.proof?application=%s", s->app);
     ari_request(s->ari, "POST", path, NULL, on_proof_asked, NULL);
-    uv_timer_start(&s->proof, on_deaf, PROOF_MS, 0);
+    uv_timer_start(&s->proof, on_deaf, (uint64_t)proof_ms(s), 0);
+}
+
+/* Without Redis an owner goes on while its socket lives. When both are gone it is the one that is cut off: its lease runs
+ * out, another takes the slot, and what our socket still held would reach Asterisk when the network is back. So while a
+ * lease stays unconfirmed the socket is proved, and dropped before the lease can have run out. */
+void slot_doubt(struct slot *s) {
+    uint64_t now = clock_mono_ms(), lease = (uint64_t)s->telephony->opts.lease_ms;
+
+    if (s->ari == NULL || (s->state != SLOT_WAITING && s->state != SLOT_LISTING && s->state != SLOT_READY)) return;
+    if (now - s->confirmed_ms <= lease * 2 / 5 || now - s->doubted_ms < lease / 4 ||
+        uv_is_active((uv_handle_t *)&s->proof))
+        return;
+    s->doubted_ms = now;
+    slot_prove(s);
 }
 
 static void on_open(void *arg) {
@@ -549,6 +577,7 @@ void slot_listed(struct slot *s, const json_t *channels, const json_t *bridges) 
         s->known = s->up = true;
         s->first = false;
         s->tries = 0;
+        s->busy_ms = clock_mono_ms();
     }
     json_t *early = s->early;
     s->early = NULL;

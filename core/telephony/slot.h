@@ -48,9 +48,10 @@ struct slot {
     bool expired;                      /* as read last: free, or run out */
     bool listing_wanted;
     int calls;
-    int tries;     /* dialled in vain, in a row */
-    bool dial_due; /* dial in as soon as the lease is confirmed */
-    int thefts;    /* in a row, each less than 30 s after the one before */
+    uint64_t busy_ms; /* when it had a call last, or became ready */
+    int tries;        /* dialled in vain, in a row */
+    bool dial_due;    /* dial in as soon as the lease is confirmed */
+    int thefts;       /* in a row, each less than 30 s after the one before */
     uint64_t stolen_ms;
     int offers;      /* successors that did not come */
     unsigned dials;  /* how often it dialled in: late listings carry it */
@@ -58,8 +59,9 @@ struct slot {
     struct ari *ari; /* ours; NULL when not connected */
     json_t *early;   /* events before on_slot_ready; NULL when none */
     uv_timer_t timer;
-    uv_timer_t proof; /* running: the event that proves the slot has not come yet */
-    struct map legs;  /* leg.c's, by their ids */
+    uint64_t doubted_ms; /* slot_doubt() proved it last */
+    uv_timer_t proof;    /* running: the event that proves the slot has not come yet */
+    struct map legs;     /* leg.c's, by their ids */
 };
 
 struct node {
@@ -71,6 +73,7 @@ struct node {
     struct listing *listing; /* in flight; NULL: none */
     uv_timer_t timer;
     uint64_t gave_ms;
+    bool leaving; /* removed: see telephony_remove_node() */
 };
 
 struct telephony {
@@ -115,6 +118,7 @@ bool slot_confirmed(const struct slot *s);
 /* A request of this floor's own: also before on_slot_ready. */
 void slot_ask(struct slot *s, const char *method, const char *path, ari_cb cb, void *arg);
 void slot_prove(struct slot *s); /* sends an event to itself; dials in again when it does not come */
+void slot_doubt(struct slot *s); /* proves it, once in a while, when its lease has not been confirmed for long */
 void slot_take(struct slot *s, const char *dead);
 void slot_accept(struct slot *s);
 void slot_renew(struct slot *s, bool in_poll); /* in_poll: telephony_polled() when the answer is there */
@@ -124,6 +128,7 @@ void telephony_forgotten(struct telephony *t); /* Redis has less than it had: no
 void slot_offer(struct slot *s, const char *successor);
 void slot_take_back(struct slot *s); /* the offer */
 void slot_release(struct slot *s);
+void slot_redial(struct slot *s);     /* its node has another address */
 void slot_on_flushed(struct slot *s); /* the giver's mark was published */
 void slot_listed(struct slot *s, const json_t *channels, const json_t *bridges);
 void slot_list_failed(struct slot *s, const struct err *e);
@@ -131,6 +136,8 @@ void slot_shut(struct slot *s); /* without a word to anybody: telephony_close() 
 
 /* node.c */
 int node_open(struct node **out, struct telephony *t, const struct telephony_node *n, struct err *e);
+/* A node that was leaving, with what may have changed of it. */
+int node_come_back(struct node *n, const struct telephony_node *o, struct err *e);
 void node_list(struct slot *s);  /* slot_listed() or slot_list_failed() follows */
 void node_close(struct node *n); /* its timers; freed by node_free() later */
 void node_free(struct node *n);

@@ -41,6 +41,7 @@ static void on_beat_timer(uv_timer_t *timer) {
     struct telephony *t = timer->data;
     telephony_notice_pause(t);
     t->beat_ms = clock_mono_ms();
+    FOR_EACH_SLOT(t, n, s) slot_doubt(s);
 }
 
 /* -- what is whose ----------------------------------------------------------------------------------------------------- */
@@ -115,7 +116,9 @@ static void node_take(struct node *n, int quota) {
 
     for (int i = 0; i < k; i++) {
         struct slot *s = &n->slots[i];
-        if (s->state == SLOT_FREE && (s->expired || is_dead(t, s->owner))) free_slots[count++] = s;
+        if (s->state != SLOT_FREE || !(s->expired || is_dead(t, s->owner))) continue;
+        if (n->leaving && s->owner[0] == '\0') continue; /* released: it had no calls */
+        free_slots[count++] = s;
     }
     /* Everybody begins elsewhere, or all would try for the same ones. */
     int rank = owners_rank(&t->owners, t->book.owner), others = living(t);
@@ -125,6 +128,16 @@ static void node_take(struct node *n, int quota) {
         slot_take(s, s->expired ? NULL : s->owner);
     }
     free(free_slots);
+}
+
+static void node_leave(struct node *n) {
+    uint64_t now = clock_mono_ms(), quiet_ms = (uint64_t)n->telephony->opts.lease_ms;
+    for (struct slot *s = n->slots; s < n->slots + n->telephony->opts.slots_per_node; s++) {
+        if (!slot_is_ours(s) || s->successor[0]) continue;
+        /* After the last call, or while what a dead worker left is being taken up, a call may not be counted yet. Not connected and never handed up: there is nothing to lose either. */
+        bool idle = s->state == SLOT_READY ? s->calls == 0 && now - s->busy_ms > quiet_ms : !s->known && s->ari == NULL;
+        if (idle) slot_release(s);
+    }
 }
 
 static void node_give(struct node *n, int quota) {
@@ -187,7 +200,10 @@ static void decide(struct telephony *t) {
     int quota = owners_quota(t->opts.slots_per_node, living(t));
     for (struct node *n = t->nodes; n; n = n->next) {
         node_take(n, quota);
-        node_give(n, quota);
+        if (n->leaving)
+            node_leave(n);
+        else
+            node_give(n, quota);
     }
 }
 
@@ -272,13 +288,28 @@ static void on_news(void *arg, const char *channel, const char *data, size_t len
         slot_accept(found);
 }
 
+static struct node *node_find(const struct telephony *t, const char *name) {
+    for (struct node *n = t->nodes; n; n = n->next)
+        if (strcmp(n->name, name) == 0) return n;
+    return NULL;
+}
+
 /* -- the outside ------------------------------------------------------------------------------------------------------- */
 
 int telephony_add_node(struct telephony *t, const struct telephony_node *o, struct err *e) {
-    struct node *n;
-    int rc = node_open(&n, t, o, e);
+    struct node *n = o->name ? node_find(t, o->name) : NULL;
+    int rc = n && n->leaving ? node_come_back(n, o, e) : node_open(&n, t, o, e);
     if (rc == 0) telephony_poll(t);
     return rc;
+}
+
+int telephony_remove_node(struct telephony *t, const char *name, struct err *e) {
+    struct node *n = node_find(t, name);
+    if (n == NULL) return err_set(e, ERR_NOT_FOUND, "there is no node %.40s", name);
+    if (!n->leaving) log_info("node.leaving", "node %s gets no new calls", name);
+    n->leaving = true;
+    telephony_poll(t);
+    return 0;
 }
 
 int telephony_open(struct telephony **out, const struct telephony_opts *o, struct err *e) {
@@ -370,7 +401,7 @@ struct slot *telephony_pick(struct telephony *t, const char *node) {
     int ties = 0;
     t->picks++;
     FOR_EACH_SLOT(t, n, s) {
-        if ((node && strcmp(n->name, node) != 0) || s->successor[0] || !slot_ready(s)) continue;
+        if (n->leaving || (node && strcmp(n->name, node) != 0) || s->successor[0] || !slot_ready(s)) continue;
         if (best == NULL || s->calls < best->calls) {
             best = s;
             ties = 1;
@@ -387,9 +418,9 @@ json_t *telephony_status(struct telephony *t) {
     json_t *out = json_array();
     FOR_EACH_SLOT(t, n, s) {
         bool mine = slot_is_ours(s);
-        json_array_append_new(out, json_pack("{s:s, s:s, s:b, s:s, s:i}", "slot", s->name, "owner",
+        json_array_append_new(out, json_pack("{s:s, s:s, s:b, s:s, s:i, s:b}", "slot", s->name, "owner",
                                              mine ? t->book.owner : s->owner, "mine", mine, "state", names[s->state],
-                                             "calls", mine ? s->calls : 0));
+                                             "calls", mine ? s->calls : 0, "leaving", n->leaving));
     }
     return out;
 }

@@ -75,8 +75,11 @@ void telephony_close(struct telephony *t, void (*closed)(void *arg),
                      void *arg); /* without drain: sockets shut, leases stay */
 /* The master says: this owner is dead. Its leases are taken at once. */
 void telephony_owner_died(struct telephony *t, const char *owner);
-/* Adds a node at run time; known names are refused (ERR_EXISTS). */
+/* Adds a node at run time; a known name is refused (ERR_EXISTS) unless it is leaving: then it comes back, as it is given now. */
 int telephony_add_node(struct telephony *t, const struct telephony_node *n, struct err *e);
+/* The node gets no new calls from us (telephony_pick), its free slots are nobody's any more, and each of ours is released when
+ * its last call has ended. Slots that a dead worker left on it are still taken, for their calls. ERR_NOT_FOUND. */
+int telephony_remove_node(struct telephony *t, const char *name, struct err *e);
 
 /* A slot's facts; borrowed until on_slot_lost has returned. */
 const char *slot_name(const struct slot *s); /* "n1.7": node and number */

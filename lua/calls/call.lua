@@ -8,6 +8,7 @@ local audit = require "audit"
 local clock = require "core.clock"
 local db = require "lib.db"
 local fault = require "core.fault"
+local fences = require "calls.fence"
 local flow = require "flow"
 local journal = require "flow.journal"
 local json = require "core.json"
@@ -108,7 +109,12 @@ function Call:keep_all()
   if self.removed or self.stale then return end
   local fields = { head = self:head(), digits = self:digits_kept() }
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
-  if record.write(self.tenant, self.slot, self.id, self.fence, fields) then self.written, self.unwritten = true, nil end
+  local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields)
+  if ok then
+    self.written, self.unwritten = true, nil
+  elseif err.code == "stale" then
+    self:lost()
+  end
 end
 
 --- The keys as they may be written: those of a secret are not.
@@ -143,8 +149,10 @@ function Call:write_change(fields, event)
     return nil, not (db.is_failure(mine) and mine.code ~= "invalid") and "refused" or nil
   end
   if mine == false then
-    log.warn("call.fenced", { call = self.id, fence = self.fence })
+    fences.refused("row", self.slot, self.id, self.fence)
     self:lost()
+  else
+    fences.passed("row", self.slot, self.id, self.fence)
   end
   live.changed(self.tenant)
   return mine

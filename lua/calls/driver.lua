@@ -12,6 +12,7 @@ local live = require "calls.live"
 local log = require "core.log"
 local lost = require "calls.lost"
 local metrics = require "core.metrics"
+local nodes = require "nodes"
 local pii = require "lib.pii"
 local promise = require "lib.promise"
 local record = require "calls.record"
@@ -34,6 +35,7 @@ local driver = {}
 local LINGER_MS = 2000        -- the sound of a call that was given away goes on so long: it ends for the caller when the successor's comes
 local START_TRIES = 8         -- of a call whose row or record cannot be written, one each second
 local ANSWER_MS = 300         -- in which an answer that the list has told of is told by its event
+local NODE_DEAD_MS = 15000    -- a node that was not reached for so long has lost its calls
 local SOFT_SHUTDOWN = 4       -- Asterisk's flag of a hang-up because it ends itself
 local CALLER_MAX = 32         -- bytes of a caller's name for itself that is no phone number
 
@@ -467,13 +469,14 @@ local function reconcile(slot_name, first, predecessor, channels, bridges)
   local slot = slot_of(slot_name)
   local at = telephony.slot(slot_name)
   if not at then return end
-  slot.giving, slot.ready = nil, true
+  slot.giving, slot.ready, slot.away = nil, true, nil
   if first then
     local _, info = telephony.request(slot_name, "GET", "/asterisk/info")
     slot.boot = info and info.status and info.status.startup_time or slot.boot or "?"
     if not slot.commands then
       slot.commands = redis.subscribe(rediskey("slot:", slot_name), function(text) driver.command(text) end)
     end
+    task.spawn(nodes.connected, slot_name)
     task.spawn(trunks.reconcile, slot_name)
   end
   local present = {}
@@ -542,10 +545,34 @@ local function on_ready(slot_name, first, ...)
   if not ok then error(problem, 0) end
 end
 
+-- A socket comes back by itself, and calls stay ours. A node that cannot be reached for long is taken for dead: nobody hears
+-- anything on its calls any more. Without Redis nothing can be dialled in, so that is no sign of the node's death.
+local function watch_away(slot)
+  local away = {}
+  slot.away = away
+  task.spawn(function()
+    local left_ms = NODE_DEAD_MS
+    while left_ms > 0 do
+      task.sleep(1000)
+      if slot.away ~= away then return end
+      if redis.connected() then left_ms = left_ms - 1000 end
+    end
+    slot.away = nil
+    local calls = {}
+    for _, call in pairs(slot.calls) do calls[#calls + 1] = call end
+    if #calls > 0 then log.warn("slot.given_up", { slot = slot.name, calls = #calls, text = "its node has not been reached for long" }) end
+    for _, call in ipairs(calls) do
+      call:on_node_ended()
+      call:on_gone("the node is not reached")
+    end
+  end)
+end
+
 local function on_lost(slot_name, why)
   local slot = slot_of(slot_name)
   slot.ready = false
-  if why == "disconnected" then return end  -- the socket comes back by itself; calls stay ours
+  if why == "disconnected" then return watch_away(slot) end
+  slot.away = nil
   slot.early = nil
   if slot.commands then
     slot.commands:close()
@@ -636,11 +663,11 @@ function driver.start()
   lost.start(driver.find)
   telephony.serve{ on_ready = on_ready, on_lost = on_lost, on_giving = on_giving, on_event = on_event }
   trunks.listen(function()
-    local nodes = {}
+    local found = {}
     for name, slot in pairs(slots) do
-      if slot.ready and telephony.slot(name) then nodes[slot.node] = nodes[slot.node] or name end
+      if slot.ready and telephony.slot(name) then found[slot.node] = found[slot.node] or name end
     end
-    return nodes
+    return found
   end)
 end
 

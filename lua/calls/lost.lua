@@ -8,12 +8,12 @@
 --- where one of them does not answer it waits for the next turn.
 local audit = require "audit"
 local clock = require "core.clock"
-local config = require "core.config"
 local fault = require "core.fault"
 local jobs = require "lib.jobs"
 local live = require "calls.live"
 local log = require "core.log"
 local metrics = require "core.metrics"
+local nodes = require "nodes"
 local record = require "calls.record"
 local recordings = require "calls.recordings"
 local store = require "calls.store"
@@ -49,19 +49,12 @@ local function slot_on(node)
   end
 end
 
-local function is_configured(node)
-  for _, known in ipairs(config.telephony and config.telephony.nodes or {}) do
-    if known.name == node then return true end
-  end
-  return false
-end
-
 -- true: nobody has it; false: somebody has; nil: it cannot be said now.
 local function is_lost(row)
   local there, err = record.exists(row.slot, row.public_id)
   if err then return nil end
   if there then return false end
-  if not is_configured(row.node) then
+  if not nodes.has(row.node) then
     return clock.wall_us() - time.us(row.start_time) > NO_NODE_S * 1e6 or nil
   end
   local slot = slot_on(row.node)

@@ -7,6 +7,7 @@
 --- A write with an older fence than the record's is refused ("stale"): somebody else owns the call now.
 --- While Redis is away writes fail with "closed"; the call goes on and the owner writes it again when Redis is back.
 local crypto = require "core.crypto"
+local fences = require "calls.fence"
 local json = require "core.json"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
@@ -24,7 +25,8 @@ local write = redis.script [[
   redis.call('HSET', KEYS[1], unpack(set))
   redis.call('EXPIRE', KEYS[1], 172800)
   redis.call('SADD', KEYS[2], ARGV[2])
-  return 'ok'
+  local t = redis.call('TIME')
+  return string.format('%d%06d', t[1], t[2])
 ]]
 
 local remove = redis.script [[
@@ -32,7 +34,8 @@ local remove = redis.script [[
   if fence > tonumber(ARGV[1]) then return 'stale' end
   redis.call('DEL', KEYS[1])
   redis.call('SREM', KEYS[2], ARGV[2])
-  return 'ok'
+  local t = redis.call('TIME')
+  return string.format('%d%06d', t[1], t[2])
 ]]
 
 local function call_key(slot, id) return rediskey("call:{", slot, "}:", id) end
@@ -48,9 +51,13 @@ local function seal_key(tenant)
   return key
 end
 
-local function answer(reply, err)
+local function answer(slot, id, fence, reply, err)
   if not reply then return nil, err end
-  if reply == "stale" then return nil, { code = "stale", text = "another worker owns the call now" } end
+  if reply == "stale" then
+    fences.refused("record", slot, id, fence)
+    return nil, { code = "stale", text = "another worker owns the call now" }
+  end
+  fences.passed("record", slot, id, fence, reply)
   return true
 end
 
@@ -66,11 +73,11 @@ function record.write(tenant, slot, id, fence, fields, drop)
     args[#args + 1] = name
     args[#args + 1] = crypto.seal(seal_key(tenant), json.encode(value), id .. ":" .. name)
   end
-  return answer(write:call({ call_key(slot, id), set_key(slot) }, unpack(args)))
+  return answer(slot, id, fence, write:call({ call_key(slot, id), set_key(slot) }, unpack(args)))
 end
 
 function record.remove(slot, id, fence)
-  return answer(remove:call({ call_key(slot, id), set_key(slot) }, fence, id))
+  return answer(slot, id, fence, remove:call({ call_key(slot, id), set_key(slot) }, fence, id))
 end
 
 --- Is there a record of the call? true | false | nil, err

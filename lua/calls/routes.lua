@@ -3,10 +3,10 @@
 local audit = require "audit"
 local calls = require "calls"
 local campaigns = require "campaigns"
-local config = require "core.config"
 local cursor = require "lib.cursor"
 local json = require "core.json"
 local live = require "calls.live"
+local nodes = require "nodes"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
 local recordings = require "calls.recordings"
@@ -34,8 +34,8 @@ local function place(ctx)
     problem.raise(422, "invalid_body", "A value is not valid: /phoneNumber must be a phone number such as +12025550123.",
       { errors = { { pointer = "/phoneNumber", detail = "must be a phone number such as +12025550123" } } })
   end
-  if #(config.telephony and config.telephony.nodes or {}) == 0 then
-    return problem.new(503, "no_line", "This installation has no telephony node; name one in telephony.nodes of its configuration.")
+  if not nodes.any() then
+    return problem.new(503, "no_line", "This installation has no telephony node; name one in telephony.nodes of its configuration, or add one: parley node add.")
   end
   -- An unknown campaign does not stop a call: the number was meant to be rung.
   local campaign = body.campaignId and campaigns.find(ctx.tenant, body.campaignId)

@@ -43,6 +43,15 @@ function store.update(tx, id, fence, fields)
   return row ~= nil and row.fence <= fence
 end
 
+--- Before anything else is written for a call in this transaction: is the call still this owner's? The row is locked until the
+--- transaction ends, so a new owner's fence comes before or after all of it.
+function store.hold(tx, id, fence)
+  local row = db.run(tx, "SELECT fence FROM `call` WHERE id = ? FOR UPDATE", id)[1]
+  if not row or row.fence > fence then return false end
+  if row.fence < fence then db.run(tx, "UPDATE `call` SET fence = ? WHERE id = ?", fence, id) end
+  return true
+end
+
 --- A new owner takes the call in the row before it acts.
 function store.take(db_name, id, fence)
   return db.query(db_name, "UPDATE `call` SET fence = ? WHERE id = ? AND fence <= ?", fence, id, fence)

@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What the verbs of the gate do to a call: verbs.table[name](call, args, entry, n) -> value | nil, err.
 --- Arguments are checked and have their defaults. An err with code "gone" or "frozen" means that nobody waits any more.
+local audit = require "audit"
 local clock = require "core.clock"
 local db = require "lib.db"
+local fences = require "calls.fence"
 local leads = require "leads"
 local log = require "core.log"
 local problem = require "lib.problem"
@@ -10,6 +12,7 @@ local recordings = require "calls.recordings"
 local scripts = require "scripts"
 local sounds = require "calls.sounds"
 local speech = require "calls.speech"
+local store = require "calls.store"
 local transfer = require "calls.transfer"
 
 local verbs = { table = {} }
@@ -259,17 +262,27 @@ end
 function act.create_lead(call, args, entry, n)
   local given = args[1] or {}
   local ok, lead = db.patiently(function()
-    return (leads.create(call.tenant, nil, {
-      name = given.name, phone = given.phone or call.from, email = given.email, score = given.score, notes = given.notes,
-      status = given.status, source = "call",
-    }, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id, trace = call.trace, actor = "flow" }))
+    return audit.transaction(call.tenant, function(tx)
+      -- An owner that was cut off may have come to another verb than its successor: the key alone would not stop it.
+      if not store.hold(tx, call.row_id, call.fence) then return false end
+      return (leads.create(call.tenant, tx, {
+        name = given.name, phone = given.phone or call.from, email = given.email, score = given.score, notes = given.notes,
+        status = given.status, source = "call",
+      }, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id, trace = call.trace, actor = "flow" }))
+    end)
   end, function() return call.frozen end)
+  if ok and not lead then
+    fences.refused("lead", call.slot, call.id, call.fence)
+    call:lost()
+    return left("frozen")
+  end
   if not ok then
     if call.frozen then return left("frozen") end
     if problem.is(lead) then return nil, { code = "invalid", text = lead.detail } end
     log.error("lead.not_created", { call = call.id, text = tostring(lead) })
     return nil, { code = "failed", text = "the lead could not be stored" }
   end
+  fences.passed("lead", call.slot, call.id, call.fence)
   call.lead = lead.id
   return { id = lead.id, score = lead.score, status = lead.status }
 end

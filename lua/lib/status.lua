@@ -25,8 +25,7 @@ local function ready()
   local pong
   pong, err = redis.call("PING")
   part("redis", pong == "PONG", err and err.text or "no answer")
-  local nodes = config.telephony and config.telephony.nodes or {}
-  if #nodes > 0 then
+  if require("nodes").any() then
     local slots = require("core.telephony").status()
     local mine, owned, somebody = 0, 0, 0
     for _, slot in ipairs(slots) do

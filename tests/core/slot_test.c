@@ -624,6 +624,41 @@ TEST(nodes_are_added_once_and_checked) {
     UNTIL(telephony_slot(w[0].telephony, "n2.1") != NULL);
 }
 
+TEST(a_removed_node_is_left_after_its_last_call_and_comes_back) {
+    struct err e;
+    struct telephony_node same = {"n1", fake.url, "parley", "secret"};
+    open_worker(0, 3);
+    UNTIL(owned(&w[0]) == 3);
+    slot_set_calls(slot_of(0, "n1.2"), 1);
+    CHECK_INT(ERR_NOT_FOUND, telephony_remove_node(w[0].telephony, "n9", &e));
+    CHECK_INT(0, telephony_remove_node(w[0].telephony, "n1", &e));
+    CHECK(telephony_pick(w[0].telephony, NULL) == NULL);
+    UNTIL(owned(&w[0]) == 1);
+    /* Its owner dies: another takes the slot for the call that is in it, and only that one. */
+    open_worker(1, 3);
+    CHECK_INT(0, telephony_remove_node(w[1].telephony, "n1", &e));
+    close_worker(&w[0]);
+    UNTIL(owned(&w[1]) == 1);
+    slot_set_calls(slot_of(1, "n1.2"), 1);
+    slot_set_calls(slot_of(1, "n1.2"), 0);
+    UNTIL(owned(&w[1]) == 0);
+    CHECK_INT(0, telephony_add_node(w[1].telephony, &same, &e));
+    UNTIL(owned(&w[1]) == 3);
+}
+
+TEST(who_is_cut_off_from_redis_and_node_lets_go_before_another_takes) {
+    open_worker(0, 1);
+    UNTIL(owned(&w[0]) == 1);
+    kill(server.pid, SIGSTOP);
+    fake.deaf = true;
+    uint64_t began = clock_mono_ms();
+    UNTIL(w[0].lost[SLOT_DISCONNECTED] == 1);
+    CHECK(clock_mono_ms() - began < LEASE_MS + 200); /* a busy machine is late */
+    fake.deaf = false;
+    kill(server.pid, SIGCONT);
+    UNTIL(owned(&w[0]) == 1);
+}
+
 int main(void) {
 #define FRESH(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
@@ -655,6 +690,8 @@ int main(void) {
         FRESH(a_listing_that_fails_is_made_again),
         FRESH(an_outbound_call_goes_to_the_slot_with_fewest),
         FRESH(nodes_are_added_once_and_checked),
+        FRESH(a_removed_node_is_left_after_its_last_call_and_comes_back),
+        FRESH(who_is_cut_off_from_redis_and_node_lets_go_before_another_takes),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -102,7 +102,7 @@ def gaps_after(kills, done):
     return found
 
 
-def test_a_hundred_kills_lose_no_call():
+def test_a_hundred_kills_lose_no_call(stack):
     wait_workers()
     asterisk = pid("asterisk-1")
     done, kills = [], []

@@ -27,7 +27,7 @@ def renewed_by(master, old, limit_s=60):
     return time.monotonic() - began
 
 
-def test_none_of_a_hundred_real_calls_is_dropped():
+def test_none_of_a_hundred_real_calls_is_dropped(stack):
     wait_workers()
     pids = Path(os.environ["PARLEY_PIDS"])
     master, old = int((pids / "master.pid").read_text()), [int((pids / f"worker-{i}.pid").read_text()) for i in (0, 1)]
