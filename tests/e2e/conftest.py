@@ -80,6 +80,6 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.fixture(autouse=True)
 def _stack_for_all(request):
-    """Tests of takeover/, faults/ and long/ make their own world or ask for the stack; all others use it."""
-    if not {"takeover", "faults", "long"} & set(request.node.path.parts):
+    """Tests of takeover/, faults/ and long/, and files that say OWN_WORLD, make their own world or ask for the stack; all others use it."""
+    if not {"takeover", "faults", "long"} & set(request.node.path.parts) and not getattr(request.module, "OWN_WORLD", False):
         request.getfixturevalue("stack")

@@ -31,6 +31,7 @@ struct step {
 
 struct options {
     int port, nodes, calls, sound_nodes;
+    const char *address;
     double rate, limit_s; /* calls a second; a call that is not over by then is hung up and has failed */
     bool commands;        /* calls begin by lines of standard input */
     bool sound;           /* RTP both ways; else signalling only */
@@ -90,6 +91,8 @@ const char *node_endpoint(const struct node *n);
 bool node_has_sound(const struct node *n);
 int node_apps(const struct node *n); /* applications with somebody there */
 void node_counts(const struct node *n, uint64_t *channels, uint64_t *bridges, uint64_t *requests, uint64_t *failed);
+/* Changes that were asked for over a socket whose application another had taken: what a cut-off owner must not do. */
+uint64_t node_stale(void);
 
 /* -- calls --------------------------------------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 struct options options = {.port = 28088,
+                          .address = "127.0.0.1",
                           .nodes = 1,
                           .calls = 10,
                           .rate = 5,
@@ -21,7 +22,8 @@ struct options options = {.port = 28088,
 
 static const char help[] =
     "callgen [OPTIONS]: plays Asterisk nodes and their callers towards Parley; prints what was seen.\n"
-    "  --port N           ARI of the first node on 127.0.0.1; node i listens on N + i   (28088)\n"
+    "  --address A        where the nodes listen                                       (127.0.0.1)\n"
+    "  --port N           ARI of the first node; node i listens on N + i               (28088)\n"
     "  --nodes N          nodes, 16 applications each                                  (1)\n"
     "  --user NAME        ARI's user                                                   (parley)\n"
     "  --password TEXT    ARI's password, or the environment's PARLEY_ARI_PASSWORD\n"
@@ -63,12 +65,13 @@ static void finish(uv_timer_t *timer) {
     json_t *out = calls_report();
     double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
                  (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-    json_object_update_new(out, json_pack("{s:f, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I}, s:f}", "seconds",
-                                          (double)(clock_mono_us() - began_us) / 1e6, "requests", (json_int_t)requests,
-                                          "requests_refused", (json_int_t)failed, "channels_left", (json_int_t)channels,
-                                          "bridges_left", (json_int_t)bridges, "packets", "sent", (json_int_t)sound[0],
-                                          "received", (json_int_t)sound[1], "unexpected", (json_int_t)sound[2],
-                                          "callgen_cpu_s", cpu));
+    json_object_update_new(out,
+                           json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I}, s:f}", "seconds",
+                                     (double)(clock_mono_us() - began_us) / 1e6, "requests", (json_int_t)requests,
+                                     "requests_refused", (json_int_t)failed, "requests_stale", (json_int_t)node_stale(),
+                                     "channels_left", (json_int_t)channels, "bridges_left", (json_int_t)bridges,
+                                     "packets", "sent", (json_int_t)sound[0], "received", (json_int_t)sound[1],
+                                     "unexpected", (json_int_t)sound[2], "callgen_cpu_s", cpu));
     char *text = json_dumps(out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     puts(text);
     if (options.report) {
@@ -145,8 +148,8 @@ static void on_second(uv_timer_t *timer) {
         if (waited > 60) {
             fprintf(stderr,
                     "callgen: nobody came to all applications within a minute; do the worker's nodes point to "
-                    "127.0.0.1:%d?\n",
-                    options.port);
+                    "%s:%d?\n",
+                    options.address, options.port);
             exit(2);
         }
         return;
@@ -194,23 +197,12 @@ static double number(const char *name, const char *text, double least) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option names[] = {{"port", 1, 0, 'p'},
-                                          {"nodes", 1, 0, 'n'},
-                                          {"user", 1, 0, 'u'},
-                                          {"password", 1, 0, 'w'},
-                                          {"calls", 1, 0, 'c'},
-                                          {"rate", 1, 0, 'r'},
-                                          {"exten", 1, 0, 'x'},
-                                          {"endpoint", 1, 0, 'e'},
-                                          {"plan", 1, 0, 'P'},
-                                          {"limit", 1, 0, 'l'},
-                                          {"answer", 1, 0, 'a'},
-                                          {"sound", 0, 0, 's'},
-                                          {"sound-nodes", 1, 0, 'S'},
-                                          {"report", 1, 0, 'R'},
-                                          {"commands", 0, 0, 'C'},
-                                          {"help", 0, 0, 'h'},
-                                          {0, 0, 0, 0}};
+    static const struct option names[] = {{"port", 1, 0, 'p'},     {"address", 1, 0, 'A'},     {"nodes", 1, 0, 'n'},
+                                          {"user", 1, 0, 'u'},     {"password", 1, 0, 'w'},    {"calls", 1, 0, 'c'},
+                                          {"rate", 1, 0, 'r'},     {"exten", 1, 0, 'x'},       {"endpoint", 1, 0, 'e'},
+                                          {"plan", 1, 0, 'P'},     {"limit", 1, 0, 'l'},       {"answer", 1, 0, 'a'},
+                                          {"sound", 0, 0, 's'},    {"sound-nodes", 1, 0, 'S'}, {"report", 1, 0, 'R'},
+                                          {"commands", 0, 0, 'C'}, {"help", 0, 0, 'h'},        {0, 0, 0, 0}};
     struct err e;
     int c, at = 0;
     static uv_signal_t interrupt;
@@ -220,6 +212,9 @@ int main(int argc, char **argv) {
         switch (c) {
         case 'p':
             options.port = (int)number(name, optarg, 1);
+            break;
+        case 'A':
+            options.address = optarg;
             break;
         case 'n':
             options.nodes = (int)number(name, optarg, 1);

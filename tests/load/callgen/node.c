@@ -433,6 +433,11 @@ static struct answer answer_to(struct request *r, const char *method) {
     return refuse(404, "Invalid URI path");
 }
 
+static uint64_t stale;
+uint64_t node_stale(void) {
+    return stale;
+}
+
 static void on_message(void *session, struct ws *ws, const char *data, size_t len, bool binary) {
     struct session *s = session;
     json_t *m = json_loadb(data, len, 0, NULL);
@@ -447,6 +452,12 @@ static void on_message(void *session, struct ws *ws, const char *data, size_t le
         return;
     }
     s->node->requests++;
+    if (s->node->apps[s->slot] != s && strcmp(method, "GET") != 0 &&
+        (strncmp(uri, "channels", 8) == 0 || strncmp(uri, "bridges", 7) == 0)) {
+        stale++;
+        fprintf(stderr, "callgen: stale: %s %s over %s's old socket\n", method, uri,
+                s->node->apps[s->slot] ? "an application" : "a lost one");
+    }
     size_t path = strcspn(uri, "?");
     snprintf(r.path, sizeof r.path, "%.*s", (int)path, uri);
     snprintf(r.query, sizeof r.query, "%s", uri[path] ? uri + path + 1 : "");
@@ -534,17 +545,19 @@ static void basic(char *out, size_t cap, const char *user, const char *password)
 
 struct node *node_open(int index, struct net *net) {
     struct node *n = mem_alloc(sizeof *n);
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)(options.port + index)),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(options.port + index))};
     struct err e;
     int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (inet_pton(AF_INET, options.address, &at.sin_addr) != 1) {
+        fprintf(stderr, "callgen: --address %s is no IPv4 address\n", options.address);
+        exit(2);
+    }
     n->index = index;
     stamp(n->boot);
     basic(n->authorization, sizeof n->authorization, options.user, options.password);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 128) < 0) {
-        fprintf(stderr, "callgen: port %d: %m\n", options.port + index);
+        fprintf(stderr, "callgen: %s:%d: %m\n", options.address, options.port + index);
         exit(2);
     }
     struct http_server_opts o = {.listen_fd = fd,
