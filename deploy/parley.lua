@@ -28,6 +28,9 @@ return {
     user = "parley",
     password = os.getenv("PARLEY_MYSQL_PASSWORD") and "env:PARLEY_MYSQL_PASSWORD" or "",
     schema = "parley",
+    -- A replica answers the lists of calls, leads, events and audit rows, which may then be some seconds old; when it is away or
+    -- more than 30 s behind, the main server does. Its user needs the right to ask (REPLICA MONITOR or REPLICATION CLIENT).
+    -- servers = { { name = "near", replica_of = "main", host = "db2.example.com", user = "parley", password = "env:PARLEY_MYSQL_PASSWORD" } },
   },
 
   redis = { url = "redis://127.0.0.1:6379" },

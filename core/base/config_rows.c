@@ -43,6 +43,7 @@ const struct config_row config_rows[] = {
     { "sql.servers[].port", CONFIG_INT, "3306", ONE_PORT, "its port", NULL },
     { "sql.servers[].user", CONFIG_STRING, "parley", 1, 80, "its user", NULL },
     { "sql.servers[].password", CONFIG_SECRET, "", 0, 1024, "its password", NULL },
+    { "sql.servers[].replica_of", CONFIG_STRING, "", 0, 64, "the server whose replica it is ('main' or a name here): it answers reads that may be old", "([a-z][a-z0-9_-]*)?" },
 
     { "redis.url", CONFIG_SECRET, "redis://127.0.0.1:6379", 1, 1024, "redis://[:password@]host:port[/db] or unix:///path", "(rediss?|unix)://.+" },
     { "redis.prefix", CONFIG_STRING, "", 0, 64, "put before every key, where several systems share one Redis", "[A-Za-z0-9_.:-]*" },

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- GET /events, GET /audit, /ws.
 local crypto = require "core.crypto"
+local db = require "lib.db"
 local idempotency = require "lib.idempotency"
 local json = require "core.json"
 local jobs = require "lib.jobs"
@@ -22,7 +23,7 @@ local event_schema = {
 }
 
 local function list_events(ctx)
-  local rows = store.list_events(ctx.tenant.db, ctx.query.after, ctx.query.limit, ctx.query.type, ctx.query.subject)
+  local rows = store.list_events(db.lagging(ctx.tenant.db), ctx.query.after, ctx.query.limit, ctx.query.type, ctx.query.subject)
   local lines = {}
   for i, row in ipairs(rows) do lines[i] = sequencer.event_json(ctx.tenant, row) end
   local next_seq = #rows > 0 and rows[#rows].seq or ctx.query.after
@@ -30,7 +31,7 @@ local function list_events(ctx)
 end
 
 local function list_audit(ctx)
-  local rows = store.list_audit(ctx.tenant.db, ctx.query.after, ctx.query.limit, ctx.query.actor, ctx.query.subject)
+  local rows = store.list_audit(db.lagging(ctx.tenant.db), ctx.query.after, ctx.query.limit, ctx.query.actor, ctx.query.subject)
   local list = json.array({})
   for i, row in ipairs(rows) do
     list[i] = { seq = row.seq, at = time.rfc3339(row.at), actor = row.actor, action = row.action, subject = row.subject,

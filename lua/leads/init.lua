@@ -9,6 +9,7 @@
 local agents = require "agents"
 local audit = require "audit"
 local campaigns = require "campaigns"
+local db = require "lib.db"
 local fault = require "core.fault"
 local ids = require "lib.ids"
 local json = require "core.json"
@@ -267,7 +268,7 @@ function leads.list(tenant, query, sort, after, limit)
   end
   if query.email then filters.email_hash = pii.hash(tenant, "email", pii.normal_email(query.email)) end
   if query.q and not search_filters(tenant, query.q, filters) then return {} end
-  local rows = store.list(tenant.db, filters, sort, after, limit)
+  local rows = store.list(db.lagging(tenant.db), filters, sort, after, limit)
   for i, row in ipairs(rows) do rows[i] = opened(tenant, row) end
   return rows
 end

@@ -4,6 +4,7 @@
 --- inside a transaction it rolls back, and a deadlock runs the function again (so it must not act outside).
 local clock = require "core.clock"
 local config = require "core.config"
+local replica = require "lib.replica"
 local sql = require "core.sql"
 local task = require "core.task"
 
@@ -64,10 +65,28 @@ function db.platform()
   return config.sql.schema
 end
 
---- @param name string  schema, or "server/schema"
+--- The same schema for a read that may be some seconds old: db.query asks a replica then, and the server itself when there is
+--- none that can answer.
+function db.lagging(name) return "~" .. name end
+
+local function ask_replica(name, text, ...)
+  local server, schema = name:match("^(.-)/(.*)$")
+  local found = replica.pick(server or "main")
+  if not found then return nil end
+  local result, err = sql.query(found.name .. "/" .. (schema or name), text, ...)
+  if not result then replica.failed(found, err) end
+  return result
+end
+
+--- @param name string  schema, or "server/schema", or db.lagging of one
 --- @return table  rows, or { affected =, insert_id = }
 function db.query(name, text, ...)
   local count = select("#", ...)
+  if name:byte(1) == 126 then
+    name = name:sub(2)
+    local result = ask_replica(name, text, unpack(bound(count, ...), 1, count))
+    if result then return clean(result) end
+  end
   local result, err = sql.query(name, text, unpack(bound(count, ...), 1, count))
   if not result then fail(err) end
   return clean(result)
