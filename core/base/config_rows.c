@@ -19,6 +19,10 @@ const struct config_row config_rows[] = {
     { "http.tls_cert", CONFIG_STRING, "", 0, 4096, "file with the certificate chain (PEM)", NULL },
     { "http.tls_key", CONFIG_STRING, "", 0, 4096, "file with the certificate's key (PEM)", NULL },
     { "http.body_limit", CONFIG_INT, "1048576", 1024, 1073741824, "largest request body, in bytes", NULL },
+    { "http.connections", CONFIG_INT, "20000", 0, 1000000, "connections a worker may have; 0: no limit", NULL },
+    { "http.connections_per_address", CONFIG_INT, "4096", 0, 1000000, "of them from one address (IPv6: one /64); 0: no limit", NULL },
+    { "http.proxies", CONFIG_LIST, "", 0, 45, "addresses of proxies before us, which may have more (at most 64 of them)", "[0-9A-Fa-f.:]+" },
+    { "http.websocket_deflate", CONFIG_BOOL, "true", 0, 0, "pack WebSocket messages for clients that ask for it", NULL },
     { "http.origins", CONFIG_LIST, "", 0, 255, "Origins a browser may come from besides our own", "https?://[^/[:space:]]+" },
     { "http.grace_ms", CONFIG_INT, "5000", 0, 600000, "how long a stopping worker lets requests finish", NULL },
 

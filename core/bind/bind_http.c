@@ -244,6 +244,14 @@ void bind_http_on_ws_message(void *session, struct ws *ws, const char *data, siz
     vm_spawn(s->vm, 2, NULL, NULL);
 }
 
+void bind_http_on_ws_drain(void *session, struct ws *ws) {
+    struct session *s = session;
+    (void)ws;
+    if (!push_method(s, "on_drain")) return;
+    lua_rawgeti(vm_lua(s->vm), LUA_REGISTRYINDEX, s->userdata);
+    vm_spawn(s->vm, 1, NULL, NULL);
+}
+
 void bind_http_on_ws_close(void *session, int code) {
     struct session *s = session;
     struct vm *vm = s->vm;
@@ -386,8 +394,8 @@ static const struct bind_fn functions[] = {
     {"serve", bind_http_serve, BIND_PLAIN, "http.serve(function(request) -> { status=, headers=, body= })",
      "Each request runs as a task."},
     {"upgrade", bind_http_upgrade, BIND_PLAIN, "http.upgrade(function(request) -> handler | nil, response)",
-     "Decides at once (must not wait) about a WebSocket; handler: on_open(ws), on_message(ws, text), on_close(code), "
-     "run as tasks."},
+     "Decides at once (must not wait) about a WebSocket; handler: on_open(ws), on_message(ws, text), on_drain(ws) "
+     "when all that waited for a slow client has gone out, on_close(code); they run as tasks."},
     {NULL, NULL, 0, NULL, NULL},
 };
 

@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 50, NODES_MAX = 64, LINGER_MS = 2500, ANNOUNCE_MS = 20, ANNOUNCE_LIMIT_MS = 2000 };
+enum { BEAT_MS = 50, NODES_MAX = 64, PROXIES_MAX = 64, LINGER_MS = 2500, ANNOUNCE_MS = 20, ANNOUNCE_LIMIT_MS = 2000 };
 
 static struct worker {
     uv_loop_t loop;
@@ -210,15 +210,26 @@ static int open_telephony(struct err *e) {
 
 static int open_server(struct http_server **out, int fd, bool tls, struct err *e) {
     static const struct http_body_limit limits[] = {{"/scripts", 6 * 1024 * 1024}, {NULL, 0}};
+    static const char *proxies[PROXIES_MAX + 1];
     struct http_server_opts o = {.listen_fd = fd,
+                                 .connections = (int)config_int(w.config, "http.connections"),
+                                 .connections_per_address = (int)config_int(w.config, "http.connections_per_address"),
+                                 .proxies = proxies,
                                  .body_limit = (size_t)config_int(w.config, "http.body_limit"),
                                  .body_limits = limits,
                                  .on_request = bind_http_on_request,
                                  .on_upgrade = bind_http_on_upgrade,
                                  .on_ws_open = bind_http_on_ws_open,
                                  .on_ws_message = bind_http_on_ws_message,
+                                 .on_ws_drain = bind_http_on_ws_drain,
                                  .on_ws_close = bind_http_on_ws_close,
+                                 .ws_deflate = config_bool(w.config, "http.websocket_deflate"),
                                  .arg = w.vm};
+    size_t i;
+    json_t *proxy;
+
+    json_array_foreach(json_object_get(json_object_get(config_tree(w.config), "http"), "proxies"), i,
+                       proxy) if (i < PROXIES_MAX) proxies[i] = json_string_value(proxy);
 
     if (tls) {
         o.cert_file = config_str(w.config, "http.tls_cert");

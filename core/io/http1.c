@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIPELINE_LIMIT = 64 * 1024, REPLY_BACKLOG = 256 * 1024 };
+enum { PIPELINE_LIMIT = 16 * 1024, REPLY_BACKLOG = 256 * 1024 };
 
 static const struct http_field problem_type[] = {{"Content-Type", "application/problem+json"}, {NULL, NULL}};
 
@@ -79,6 +79,7 @@ static bool take_head(struct http_conn *c) {
         return false;
     }
     buf_drop(&c->in, (size_t)len);
+    r->head_bytes = (size_t)len;
     r->body_limit = http_server_body_limit(c->server, r->head.path);
     if (r->head.content_length > 0 && (uint64_t)r->head.content_length > r->body_limit) {
         refuse(c, 413, NULL);
@@ -129,10 +130,14 @@ void http1_run(struct http_conn *c) {
         }
         if (c->request == NULL && !take_head(c)) break;
         if (!take_body(c)) break;
+        http_request_fits(c->request); /* counts its head; a small request is never refused for what others hold */
         handle(c);
     }
     c->running = false;
-    if (c->mode == HTTP_1) stream_pause(c->stream, c->in.len >= PIPELINE_LIMIT);
+    if (c->in.len == 0 && c->in.cap > 4096) buf_free(&c->in); /* an idle connection holds nothing */
+    http_conn_count(c);
+    bool waits = c->handling || stream_queued(c->stream) >= REPLY_BACKLOG;
+    if (c->mode == HTTP_1) stream_pause(c->stream, waits && c->in.len >= PIPELINE_LIMIT);
 }
 
 void http1_data(struct http_conn *c, const char *data, size_t len) {

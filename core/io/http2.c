@@ -10,11 +10,17 @@
 
 enum { OUT_LIMIT = 256 * 1024, STREAM_LIMIT = 100, FIELD_LIMIT = 64 };
 
+/* What costs us and asks for nothing (PING, SETTINGS, PRIORITY, empty DATA, a stream reset before its answer) is allowed
+ * 1,000 at once and 100 a second; a reset costs five of them, for its request may already be at work. */
+enum { ODD_MOST = 1000, ODD_PER_SECOND = 100, RESET_COST = 5 };
+
 struct http2 {
     nghttp2_session *session;
     struct http_request *requests; /* one for each open stream */
     bool inside;                   /* nghttp2 is calling us: what it has to send goes out afterwards */
     bool shut;
+    struct http_bucket odd;
+    bool flooded;
 };
 
 static void pump(struct http_conn *c) {
@@ -29,6 +35,8 @@ static void pump(struct http_conn *c) {
         stream_write(c->stream, data, (size_t)n);
     }
     h->inside = false;
+    /* Who does not read is not read from: what it asks for would only wait here. */
+    stream_pause(c->stream, stream_queued(c->stream) >= OUT_LIMIT);
     bool over = !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session);
     if (over || (h->shut && h->requests == NULL && !nghttp2_session_want_write(h->session))) http_conn_finish(c);
 }
@@ -146,12 +154,34 @@ static void on_head_done(struct http_request *r) {
         if (r->head.content_length > 0 && (uint64_t)r->head.content_length > r->body_limit) refuse(r, 413, NULL);
     }
     join_cookies(r);
+    if (r->refused == 0 && !http_request_fits(r)) refuse(r, 503, http_crowded);
     if (r->refused) answer_refused(r);
+}
+
+/* What a frame costs beyond what it asks for. */
+static double oddness(nghttp2_session *session, const nghttp2_frame *frame) {
+    switch (frame->hd.type) {
+    case NGHTTP2_PING:
+    case NGHTTP2_SETTINGS:
+    case NGHTTP2_PRIORITY:
+        return 1;
+    case NGHTTP2_DATA:
+        return frame->hd.length == 0 && !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+    case NGHTTP2_RST_STREAM:
+        return nghttp2_session_get_stream_user_data(session, frame->hd.stream_id) ? RESET_COST : 1;
+    default:
+        return 0;
+    }
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg) {
     bool head = frame->hd.type == NGHTTP2_HEADERS;
-    (void)arg;
+    struct http_conn *c = arg;
+    double odd = oddness(session, frame);
+    if (odd > 0 && !http_bucket_take(&c->h2->odd, odd, ODD_MOST, ODD_PER_SECOND)) {
+        c->h2->flooded = true;
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (!head && frame->hd.type != NGHTTP2_DATA) return 0;
     struct http_request *r = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (r == NULL) return 0;
@@ -198,7 +228,6 @@ static ssize_t read_reply(nghttp2_session *session, int32_t stream_id, uint8_t *
     (void)arg;
     if (n) memcpy(out, r->reply.data + r->reply_at, n);
     r->reply_at += n;
-    r->deadline_ms = clock_mono_ms() + (uint64_t)http_times.stall;
     if (n == left) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return (ssize_t)n;
 }
@@ -233,8 +262,17 @@ void http2_reply(struct http_request *r, int status, const struct http_field *fi
     }
     r->handling = false; /* replied: nobody is to be told when the stream closes */
     r->replied = true;
-    r->deadline_ms = clock_mono_ms() + (uint64_t)http_times.stall; /* for the peer to make room for it */
+    /* For the peer to make room for it: a stream whose window opens byte by byte ends all the same. */
+    r->deadline_ms = clock_mono_ms() + (uint64_t)http_times.stall + len * 1000 / http_least_rate;
+    buf_free(&r->body);
     if (!no_body) buf_add(&r->reply, body, len);
+    if (!http_request_fits(r)) { /* its peers let too much wait in their streams */
+        http_conn_ended(c, ENDED_CROWDED);
+        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
+        arena_free(&names);
+        pump(c);
+        return;
+    }
     if (nghttp2_submit_response(h->session, r->stream_id, nv, count, no_body ? NULL : &data) != 0)
         nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
     arena_free(&names);
@@ -246,8 +284,16 @@ void http2_data(struct http_conn *c, const char *data, size_t len) {
     h->inside = true;
     ssize_t n = nghttp2_session_mem_recv(h->session, (const uint8_t *)data, len);
     h->inside = false;
-    if (n < 0) nghttp2_session_terminate_session(h->session, NGHTTP2_PROTOCOL_ERROR);
+    if (n >= 0) {
+        pump(c);
+        return;
+    }
+    /* nghttp2 has given this session up: the peer is told why, and nothing more is read. */
+    bool flooded = h->flooded || n == NGHTTP2_ERR_FLOODED;
+    if (flooded) http_conn_ended(c, ENDED_H2_FLOOD);
+    nghttp2_session_terminate_session(h->session, flooded ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     pump(c);
+    if (c->mode == HTTP_2) http_conn_finish(c);
 }
 
 void http2_drain(struct http_conn *c) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the HTTP server share: server, connection, request. Nobody else includes this.
  *
- *   http_server.c   listener, list of connections, time limits, closing
+ *   http_server.c   listener, list of connections, time limits, closing       http_crowd.c   how many may come
  *   http1.c         a connection that speaks HTTP/1.1          http_head.c   its bytes
  *   http2.c         a connection that speaks HTTP/2 (nghttp2)
- *   ws_server.c     a connection that became a WebSocket       ws_frame.c    its bytes
+ *   ws_server.c     a connection that became a WebSocket       ws_frame.c    its bytes    ws_deflate.c   and packed
  *   http_request.c  a request for its handler                  http_reply.c  heads    http_problem.c  refusals
  *
  * A connection is freed in its stream's on_end and nowhere else.
@@ -13,6 +13,7 @@
 #include "io/http_head.h"
 #include "io/http_server.h"
 #include "io/stream.h"
+#include "io/tls.h"
 #include <netinet/in.h>
 
 struct metric;
@@ -21,25 +22,45 @@ struct http2;
 /* In milliseconds; variables so that a test need not wait for minutes. */
 struct http_times {
     int tick, handshake, request, idle, stall, linger, ping, ws_close;
+    int crowded;     /* a peer that takes nothing for so long goes when too much waits for all of them */
+    int certificate; /* between two looks at its files */
 };
 extern struct http_times http_times;
 
-/* Bytes that the bodies of all requests of this thread may have together: strangers can send as many as there are
- * connections, and each may be large. Beyond it a growing body is refused. A variable for tests. */
-extern size_t http_bodies_limit;
+/* Bytes a second that a peer must take of what waits for it: less, over a whole http_times.stall, ends it. */
+extern uint64_t http_least_rate;
+
+/* Bytes that the requests of this thread may have together, and that may wait to be sent: strangers can make as many as
+ * there are connections, and each may be large. Beyond it a growing body is refused, and who does not read is ended.
+ * Variables for tests. */
+extern size_t http_bodies_limit, http_unsent_limit;
 extern const char http_crowded[]; /* what is then said */
+
+/* What may be done often, but not without end: a full bucket allows `most` at once and `per_second` for ever. */
+struct http_bucket {
+    double spent;
+    uint64_t at_ms;
+};
+bool http_bucket_take(struct http_bucket *b, double cost, double most, double per_second);
+
+/* Why we ended a connection: a label of a metric. */
+enum http_ended { ENDED_SLOW, ENDED_CROWDED, ENDED_H2_FLOOD, ENDED_WS_FLOOD, ENDED_COUNT };
 
 struct http_server {
     struct net *net;           /* borrowed; closes us before it goes */
     struct http_server_opts o; /* strings in it are not kept */
     struct http_body_limit *body_limits;
     SSL_CTX *tls;
+    struct tls_files files; /* it came from */
+    uint64_t look_at_ms;    /* at them */
     uv_poll_t listener;
     uv_timer_t tick, grace;
     bool accepting, closing, drained;
     int open_handles;
     struct http_conn *conns;
-    struct metric *connections, *accept_failed;
+    struct metric *connections, *accept_failed, *turned_away[2], *ended[ENDED_COUNT];
+    int turned_away_now; /* since the last tick */
+    char turned_away_last[INET6_ADDRSTRLEN];
     void (*closed)(void *arg);
     void *closed_arg;
     struct http_server *next; /* in net */
@@ -54,8 +75,11 @@ struct http_conn {
     enum http_mode mode;
     uint64_t deadline_ms; /* 0: none; what happens then depends on the mode */
     char remote[INET6_ADDRSTRLEN];
+    struct http_visitor *visitor;
+    uint64_t slow_at_ms, slow_sent; /* when its rate was last looked at, and what it had taken; 0: nothing waits */
     /* HTTP/1.1 */
     struct buf in;
+    size_t counted;               /* of in, in the sum of all */
     size_t seen;                  /* of in, by http_head_find() */
     struct http_request *request; /* being received or handled; ours until replied */
     bool handling, running;
@@ -69,7 +93,8 @@ struct http_request {
     struct arena arena;
     struct http_head head;
     struct buf body;
-    size_t counted; /* of body, in the sum of all */
+    size_t head_bytes;
+    size_t counted; /* of all its bytes, in the sum of all */
     struct http_chunks chunks;
     size_t body_limit;
     bool is_head, tls, handling;
@@ -79,7 +104,6 @@ struct http_request {
     /* HTTP/2 */
     int32_t stream_id;
     uint64_t deadline_ms;
-    size_t head_bytes;
     int refused; /* status the request will be answered with instead of being handled */
     const char *refused_why;
     struct buf reply;
@@ -89,13 +113,15 @@ struct http_request {
 };
 
 /* http_server.c */
-void http_conn_finish(struct http_conn *c); /* sends what is queued, lingers, ends */
+void http_conn_finish(struct http_conn *c);                     /* sends what is queued, lingers, ends */
+void http_conn_ended(struct http_conn *c, enum http_ended why); /* counts */
 size_t http_server_body_limit(const struct http_server *s, const char *path);
 
 /* http_request.c */
 struct http_request *http_request_new(struct http_conn *c);
 void http_request_free(struct http_request *r);
-bool http_request_fits(struct http_request *r);   /* after its body has grown: is there room for it among all? */
+bool http_request_fits(struct http_request *r);   /* after it has grown: is there room for it among all? */
+void http_conn_count(struct http_conn *c);        /* what waits to be read, in the same sum */
 void http_request_handle(struct http_request *r); /* calls the handler; r may be gone afterwards */
 void http_request_gone(struct http_request *r);   /* the client went: tells the handler, or frees */
 
@@ -127,5 +153,6 @@ void http2_end(struct http_conn *c);
 /* ws_server.c */
 void ws_upgrade(struct http_conn *c, struct http_request *r);
 void ws_data(struct http_conn *c, const char *data, size_t len);
+void ws_drain(struct http_conn *c);
 void ws_tick(struct http_conn *c, uint64_t now_ms);
 void ws_end(struct http_conn *c);

@@ -24,6 +24,8 @@ static const char *code_of(int status) {
         return "expectation_failed";
     case 426:
         return "websocket_version";
+    case 429:
+        return "too_many_connections";
     case 431:
         return "head_too_large";
     case 500:

@@ -4,14 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SMALL = 16 * 1024 };
+
 size_t http_bodies_limit = 256u * 1024 * 1024;
 const char http_crowded[] = "too much is being sent to this server at once; try again in a moment";
-static _Thread_local size_t bodies; /* bytes of all bodies */
+static _Thread_local size_t held; /* bytes of all heads, bodies, HTTP/2 replies and unread input */
 
 bool http_request_fits(struct http_request *r) {
-    bodies += r->body.len - r->counted;
-    r->counted = r->body.len;
-    return bodies <= http_bodies_limit;
+    size_t now = r->head_bytes + r->body.len + r->reply.len;
+    held += now - r->counted;
+    r->counted = now;
+    return held <= http_bodies_limit || now <= SMALL; /* those are bounded by the number of connections */
+}
+
+void http_conn_count(struct http_conn *c) {
+    held += c->in.len - c->counted;
+    c->counted = c->in.len;
 }
 
 struct http_request *http_request_new(struct http_conn *c) {
@@ -25,7 +33,7 @@ struct http_request *http_request_new(struct http_conn *c) {
 
 void http_request_free(struct http_request *r) {
     arena_free(&r->arena);
-    bodies -= r->counted;
+    held -= r->counted;
     buf_free(&r->body);
     buf_free(&r->reply);
     free(r);

@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "io/http_conn.h"
 #include "io/net_inside.h"
-#include "io/tls.h"
 #include "metrics/metrics.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,7 +28,11 @@ struct http_times http_times = {.tick = 1000,
                                 .stall = 60000,
                                 .linger = 2000,
                                 .ping = 20000,
-                                .ws_close = 5000};
+                                .ws_close = 5000,
+                                .crowded = 5000,
+                                .certificate = 2000};
+uint64_t http_least_rate = 1024;
+size_t http_unsent_limit = 256u * 1024 * 1024;
 
 static void maybe_done(struct http_server *s);
 
@@ -40,6 +43,20 @@ size_t http_server_body_limit(const struct http_server *s, const char *path) {
         if (len >= longest && strncmp(path, l->prefix, len) == 0) limit = l->bytes, longest = len;
     }
     return limit;
+}
+
+bool http_bucket_take(struct http_bucket *b, double cost, double most, double per_second) {
+    uint64_t now_ms = clock_mono_ms();
+    double back = (double)(now_ms - b->at_ms) * per_second / 1000;
+    b->spent = b->spent > back ? b->spent - back : 0;
+    b->at_ms = now_ms;
+    b->spent += cost;
+    return b->spent <= most;
+}
+
+void http_conn_ended(struct http_conn *c, enum http_ended why) {
+    struct metric *m = c->server->ended[why];
+    if (m) metric_add(m, 1);
 }
 
 void http_conn_finish(struct http_conn *c) {
@@ -76,12 +93,15 @@ static void on_eof(void *arg) {
 
 static void on_drain(void *arg) {
     struct http_conn *c = arg;
+    c->slow_at_ms = 0;
     if (c->mode == HTTP_1) {
         if (!c->handling && c->request == NULL && c->in.len == 0)
             c->deadline_ms = clock_mono_ms() + (uint64_t)http_times.idle;
         http1_run(c);
     } else if (c->mode == HTTP_2) {
         http2_drain(c);
+    } else if (c->mode == HTTP_WS) {
+        ws_drain(c);
     }
 }
 
@@ -99,6 +119,8 @@ static void on_end(void *arg) {
     if (c->h2) http2_end(c);
     if (c->ws) ws_end(c);
     buf_free(&c->in);
+    http_conn_count(c); /* none of it is held any more */
+    crowd_leave(&s->net->crowd, c->visitor);
     free(c);
     if (s->connections) metric_add(s->connections, -1);
     maybe_done(s);
@@ -121,17 +143,56 @@ static void tell_address(int fd, char out[INET6_ADDRSTRLEN]) {
     }
 }
 
+static int may_enter(struct http_server *s, struct http_conn *c) {
+    int most_of_address = s->o.connections_per_address;
+    for (const char *const *p = s->o.proxies; p && *p; p++)
+        if (strcmp(*p, c->remote) == 0) most_of_address = 0;
+    return crowd_enter(&s->net->crowd, c->remote, s->o.connections, most_of_address, &c->visitor);
+}
+
+/* Costs as little as it can: no TLS, no state, and the answer is one attempt. */
+static void turn_away(struct http_server *s, int fd, const char *remote, int status) {
+    static const struct http_field fields[] = {
+        {"Content-Type", "application/problem+json"}, {"Retry-After", "5"}, {NULL, NULL}};
+    char unread[4096];
+
+    if (s->tls == NULL) {
+        char *body = http_problem(NULL, status,
+                                  status == 429 ? "too many connections are open from this address; close some of them"
+                                                : "too many connections are open here; try again in a moment");
+        struct buf out = {0};
+        http_reply_bytes(&out, status, fields, body, strlen(body), true);
+        send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        shutdown(fd, SHUT_WR);
+        /* What is not read would reset the connection before the answer is. */
+        if (recv(fd, unread, sizeof unread, MSG_DONTWAIT) < 0) errno = 0;
+        buf_free(&out);
+        free(body);
+    }
+    close(fd);
+    s->turned_away_now++;
+    snprintf(s->turned_away_last, sizeof s->turned_away_last, "%s", remote);
+    if (s->turned_away[status == 429]) metric_add(s->turned_away[status == 429], 1);
+}
+
 static void adopt(struct http_server *s, int fd) {
     struct http_conn *c = mem_alloc(sizeof *c);
     int on = 1;
 
+    tell_address(fd, c->remote);
+    int status = may_enter(s, c);
+    if (status) {
+        turn_away(s, fd, c->remote, status);
+        free(c);
+        return;
+    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->server = s;
     c->deadline_ms = clock_mono_ms() + (uint64_t)http_times.handshake;
-    tell_address(fd, c->remote);
     c->stream = stream_open(s->net->loop, fd, s->tls, &events, c);
     if (c->stream == NULL) {
         if (s->accept_failed) metric_add(s->accept_failed, 1);
+        crowd_leave(&s->net->crowd, c->visitor);
         free(c);
         return;
     }
@@ -167,8 +228,31 @@ static void start_accepting(struct http_server *s) {
     s->accepting = uv_poll_start(&s->listener, UV_READABLE, on_connections) == 0;
 }
 
+/* Does the peer take what waits for it? A byte now and then is no progress. */
+static bool is_slow(struct http_conn *c, uint64_t now_ms) {
+    uint64_t stall_ms = (uint64_t)http_times.stall, sent = stream_sent(c->stream);
+    if (stream_queued(c->stream) == 0) {
+        c->slow_at_ms = 0;
+        return false;
+    }
+    if (now_ms - stream_progress_ms(c->stream) >= stall_ms) return true;
+    if (c->slow_at_ms && now_ms - c->slow_at_ms < stall_ms) return false;
+    bool slow = c->slow_at_ms && (sent - c->slow_sent) * 1000 < http_least_rate * (now_ms - c->slow_at_ms);
+    c->slow_at_ms = now_ms;
+    c->slow_sent = sent;
+    return slow;
+}
+
+/* Too much waits for all together: who takes none of it goes first. */
+static bool is_in_the_way(struct http_conn *c, uint64_t now_ms) {
+    return stream_unsent() > http_unsent_limit && stream_queued(c->stream) > 65536 &&
+           now_ms - stream_progress_ms(c->stream) >= (uint64_t)http_times.crowded;
+}
+
 static void check_time(struct http_conn *c, uint64_t now_ms) {
-    if (stream_queued(c->stream) && now_ms - stream_progress_ms(c->stream) >= (uint64_t)http_times.stall) {
+    bool slow = is_slow(c, now_ms);
+    if (slow || is_in_the_way(c, now_ms)) {
+        http_conn_ended(c, slow ? ENDED_SLOW : ENDED_CROWDED);
         stream_abort(c->stream);
         return;
     }
@@ -191,10 +275,30 @@ static void check_time(struct http_conn *c, uint64_t now_ms) {
     }
 }
 
+static void renew_certificate(struct http_server *s, uint64_t now_ms) {
+    struct err e;
+    if (s->tls == NULL || now_ms < s->look_at_ms) return;
+    s->look_at_ms = now_ms + (uint64_t)http_times.certificate;
+    int rc = tls_files_renew(&s->files, &s->tls, &e);
+    if (rc > 0)
+        log_info("http.certificate_renewed", "%s serves new connections from now on", s->files.cert);
+    else if (rc < 0)
+        log_warn("http.certificate_refused", "%s; the certificate before it serves on", e.text);
+}
+
+static void tell_turned_away(struct http_server *s) {
+    if (s->turned_away_now == 0) return;
+    log_warn("http.turned_away", "%d connections beyond the limits, the last from %s; %d are open", s->turned_away_now,
+             s->turned_away_last, s->net->crowd.count);
+    s->turned_away_now = 0;
+}
+
 static void on_tick(uv_timer_t *timer) {
     struct http_server *s = timer->data;
     uint64_t now_ms = clock_mono_ms();
     start_accepting(s);
+    renew_certificate(s, now_ms);
+    tell_turned_away(s);
     for (struct http_conn *c = s->conns, *next; c; c = next) {
         next = c->next;
         check_time(c, now_ms);
@@ -206,6 +310,14 @@ static void give_metrics(struct http_server *s) {
     s->connections = metrics_gauge(s->net->metrics, "http_connections", "", "Open HTTP and WebSocket connections.");
     s->accept_failed = metrics_counter(s->net->metrics, "http_adopt_failed_total", "",
                                        "Connections that could not be accepted or were gone at once.");
+    static const char turned_away[] = "http_turned_away_total", away_help[] = "Connections beyond a limit.";
+    s->turned_away[0] = metrics_counter(s->net->metrics, turned_away, "limit=\"all\"", away_help);
+    s->turned_away[1] = metrics_counter(s->net->metrics, turned_away, "limit=\"address\"", away_help);
+    static const char *const why[ENDED_COUNT] = {"why=\"slow\"", "why=\"crowded\"", "why=\"http2_flood\"",
+                                                 "why=\"websocket_flood\""};
+    for (int i = 0; i < ENDED_COUNT; i++)
+        s->ended[i] = metrics_counter(s->net->metrics, "http_ended_total", why[i],
+                                      "Connections ended because of what the peer did.");
 }
 
 static void keep_options(struct http_server *s, const struct http_server_opts *o) {
@@ -227,6 +339,7 @@ int http_server_open(struct http_server **out, struct net *net, const struct htt
         goto free_server;
     }
     if (o->cert_file) {
+        tls_files_init(&s->files, o->cert_file, o->key_file);
         rc = tls_server_new(&s->tls, o->cert_file, o->key_file, e);
         if (rc < 0) goto free_server;
     }
@@ -249,6 +362,7 @@ int http_server_open(struct http_server **out, struct net *net, const struct htt
 free_tls:
     SSL_CTX_free(s->tls);
 free_server:
+    tls_files_deinit(&s->files);
     free(s);
     return rc;
 }
@@ -263,6 +377,7 @@ static void on_handle_closed(uv_handle_t *handle) {
     while (*at != s) at = &(*at)->next;
     *at = s->next;
     SSL_CTX_free(s->tls);
+    tls_files_deinit(&s->files);
     free(s);
     if (closed) closed(arg);
     net_server_closed(net);

@@ -7,7 +7,10 @@
  *            does nothing.
  * Threads    Loop thread only.
  * Limits     head 16 KiB (431), body limit per server and larger per path prefix (413), all bodies together 256 MiB
- *            (503), target 8 KiB (414), 30 s to send a request (408), 60 s idle. A request that breaks HTTP is answered 400 and closed.
+ *            (503), target 8 KiB (414), 30 s to send a request (408), 60 s idle. A request that breaks HTTP is answered
+ *            400 and closed. Who takes no reply for 60 s, or less than 1 KiB/s of it, is closed.
+ * Renewal    A changed certificate or key is taken up within seconds by new connections; a pair that cannot be served
+ *            is logged and the old one serves on.
  */
 #pragma once
 #include "io/net.h"
@@ -27,6 +30,9 @@ struct http_server_opts {
     int listen_fd;         /* listening socket; stays open when the server closes (the master's) */
     const char *cert_file; /* PEM; NULL: no TLS */
     const char *key_file;
+    int connections;                           /* of all servers of the net, 0: no limit; beyond it 503 */
+    int connections_per_address;               /* 0: no limit; beyond it 429, or just the end with TLS */
+    const char *const *proxies;                /* addresses that may have more; ends with NULL; may be NULL; borrowed */
     size_t body_limit;                         /* bytes, 0: 1 MiB */
     const struct http_body_limit *body_limits; /* ends with prefix NULL; may be NULL; borrowed */
     void (*on_request)(void *arg, struct http_request *r);
@@ -35,10 +41,12 @@ struct http_server_opts {
     int (*on_upgrade)(void *arg, struct http_request *r, void **session, char **reply_body);
     void (*on_ws_open)(void *session, struct ws *ws);
     void (*on_ws_message)(void *session, struct ws *ws, const char *data, size_t len, bool binary);
-    void (*on_ws_close)(void *session, int code); /* the last call for this session; ws is gone */
+    void (*on_ws_drain)(void *session, struct ws *ws); /* all that waited for a slow client has gone out; may be NULL */
+    void (*on_ws_close)(void *session, int code);      /* the last call for this session; ws is gone */
     void *arg;
     size_t ws_message_limit; /* bytes, 0: 64 KiB; a larger message closes with 1009 */
     size_t ws_queue_limit;   /* bytes waiting to be sent, 0: 1 MiB; ws_send then returns ERR_LIMIT */
+    bool ws_deflate;         /* permessage-deflate, for clients that ask for it */
 };
 
 int http_server_open(struct http_server **out, struct net *net, const struct http_server_opts *o, struct err *e);

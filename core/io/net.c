@@ -53,6 +53,7 @@ static void on_end_closed(uv_handle_t *handle) {
     struct net *n = handle->data;
     void (*closed)(void *arg) = n->closed;
     void *arg = n->closed_arg;
+    crowd_free(&n->crowd);
     free(n);
     if (closed) closed(arg);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What struct net holds, for the servers and clients that live in it. */
 #pragma once
+#include "io/http_crowd.h"
 #include "io/net.h"
 #include <stdbool.h>
 
@@ -13,6 +14,7 @@ struct net {
     struct metrics *metrics; /* borrowed; may be NULL */
     struct lws_context *lws; /* WebSocket clients live on it */
     struct http_server *servers;
+    struct http_crowd crowd; /* of all servers */
     struct ws_client *clients;
     bool closing;
     void (*closed)(void *arg);

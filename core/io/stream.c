@@ -20,15 +20,18 @@ struct stream {
     SSL *ssl;       /* ours; NULL: plain */
     struct buf out; /* from out_at: not yet taken by the peer */
     size_t out_at;
-    uint64_t progress_ms;
+    uint64_t progress_ms, sent;
     bool handshaking, paused, finishing, shut, eof, broken, closing;
     bool read_wants_write;
     const struct stream_events *events; /* borrowed */
     void *arg;
 };
 
+static _Thread_local size_t unsent;
+
 static void on_closed(uv_handle_t *handle) {
     struct stream *s = handle->data;
+    unsent -= stream_queued(s);
     if (s->ssl) SSL_free(s->ssl);
     close(s->fd);
     buf_free(&s->out);
@@ -44,6 +47,14 @@ void stream_abort(struct stream *s) {
 
 size_t stream_queued(const struct stream *s) {
     return s->out.len - s->out_at;
+}
+
+uint64_t stream_sent(const struct stream *s) {
+    return s->sent;
+}
+
+size_t stream_unsent(void) {
+    return unsent;
 }
 
 uint64_t stream_progress_ms(const struct stream *s) {
@@ -98,6 +109,7 @@ static size_t put_all(struct stream *s, const char *data, size_t len) {
         if (n < 0) s->broken = true;
         if (n <= 0) break;
         done += (size_t)n;
+        s->sent += (size_t)n;
         s->progress_ms = clock_mono_ms();
     }
     return done;
@@ -110,7 +122,10 @@ void stream_write(struct stream *s, const void *data, size_t len) {
         s->progress_ms = clock_mono_ms(); /* a peer is slow from now on, not since its last reply */
         done = put_all(s, data, len);
     }
-    if (!s->broken && done < len) buf_add(&s->out, (const char *)data + done, len - done);
+    if (!s->broken && done < len) {
+        buf_add(&s->out, (const char *)data + done, len - done);
+        unsent += len - done;
+    }
     watch(s);
 }
 
@@ -145,7 +160,9 @@ void stream_pause(struct stream *s, bool pause) {
 
 static void flush(struct stream *s) {
     if (stream_queued(s) == 0) return;
-    s->out_at += put_all(s, s->out.data + s->out_at, stream_queued(s));
+    size_t done = put_all(s, s->out.data + s->out_at, stream_queued(s));
+    s->out_at += done;
+    unsent -= done;
     if (stream_queued(s)) return;
     s->out_at = 0;
     if (s->out.cap > 65536)

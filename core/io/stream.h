@@ -25,6 +25,8 @@ struct stream_events {
 struct stream *stream_open(uv_loop_t *loop, int fd, SSL_CTX *tls, const struct stream_events *events, void *arg);
 void stream_write(struct stream *s, const void *data, size_t len); /* tried at once, the rest is queued */
 size_t stream_queued(const struct stream *s);
+uint64_t stream_sent(const struct stream *s);        /* bytes the kernel has taken since the beginning */
+size_t stream_unsent(void);                          /* bytes queued in all streams of this thread */
 uint64_t stream_progress_ms(const struct stream *s); /* clock_mono_ms() of the last byte the peer took, or of opening */
 bool stream_is_h2(const struct stream *s);           /* what ALPN chose */
 void stream_pause(struct stream *s, bool pause);     /* stops or goes on reading */

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/tls.h"
+#include "base/mem.h"
 #include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
                        unsigned in_len, void *arg) {
@@ -35,10 +39,56 @@ int tls_server_new(SSL_CTX **out, const char *cert_file, const char *key_file, s
         err_set(e, ERR_INVALID, "cannot use the key %s: %s", key_file ? key_file : "(none given)", reason());
         goto fail;
     }
+    if (SSL_CTX_check_private_key(ctx) != 1) { /* keys of another kind than the certificate's are let through above */
+        err_set(e, ERR_INVALID, "the key %s is not the key of %s", key_file, cert_file);
+        goto fail;
+    }
     *out = ctx;
     return 0;
 fail:
     SSL_CTX_free(ctx);
     ERR_clear_error();
     return e ? e->code : ERR_INVALID;
+}
+
+static void look(const struct tls_files *f, struct tls_stamp out[2]) {
+    memset(out, 0, 2 * sizeof *out); /* they are compared byte by byte */
+    for (int i = 0; i < 2; i++) {
+        struct stat st;
+        if (stat(i == 0 ? f->cert : f->key, &st) < 0) continue;
+        out[i].there = true;
+        out[i].inode = st.st_ino;
+        out[i].size = (unsigned long long)st.st_size;
+        out[i].written = st.st_mtim;
+        out[i].changed = st.st_ctim;
+    }
+}
+
+void tls_files_init(struct tls_files *f, const char *cert, const char *key) {
+    f->cert = mem_strdup(cert);
+    f->key = mem_strdup(key ? key : "");
+    look(f, f->seen);
+    memcpy(f->taken, f->seen, sizeof f->taken);
+}
+
+int tls_files_renew(struct tls_files *f, SSL_CTX **ctx, struct err *e) {
+    struct tls_stamp now[2];
+    SSL_CTX *fresh;
+
+    look(f, now);
+    bool settled = memcmp(now, f->seen, sizeof now) == 0;
+    memcpy(f->seen, now, sizeof now);
+    if (!settled || memcmp(now, f->taken, sizeof now) == 0) return 0;
+    memcpy(f->taken, now, sizeof now); /* a change while they are read below is another change */
+    int rc = tls_server_new(&fresh, f->cert, f->key, e);
+    if (rc < 0) return rc;
+    SSL_CTX_free(*ctx);
+    *ctx = fresh;
+    return 1;
+}
+
+void tls_files_deinit(struct tls_files *f) {
+    free(f->cert);
+    free(f->key);
+    f->cert = f->key = NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/ws_frame.h"
 #include "base/str.h"
+#include "io/ws_deflate.h"
 
 static size_t head_size(const struct ws_reader *r) {
     if (r->head_len < 2) return 2;
@@ -16,7 +17,9 @@ static int begin_frame(struct ws_reader *r, size_t limit) {
     uint64_t len = 0;
 
     r->opcode = r->head[0] & 0x0F;
-    if (r->head[0] & 0x70) return -1002;    /* no extension was agreed on */
+    bool packed = r->head[0] & WS_PACKED;
+    if (r->head[0] & 0x30) return -1002; /* belongs to no extension we know */
+    if (packed && !(r->deflate && (r->opcode == WS_TEXT || r->opcode == WS_BINARY))) return -1002;
     if (!(r->head[1] & 0x80)) return -1002; /* a client must mask */
     if (len7 < 126) {
         len = len7;
@@ -42,6 +45,7 @@ static int begin_frame(struct ws_reader *r, size_t limit) {
         if (len > limit) return -1009;
         buf_clear(&r->message);
         r->message_opcode = r->opcode;
+        r->packed = packed;
         break;
     default:
         return -1002;
@@ -62,7 +66,7 @@ static void take_payload(struct ws_reader *r, const char *data, size_t len) {
 }
 
 /* The frame is whole. Its opcode when there is something to hand over, 0 to go on, or -close_code. */
-static int end_frame(struct ws_reader *r, const struct buf **payload) {
+static int end_frame(struct ws_reader *r, size_t limit, const struct buf **payload) {
     bool fin = r->head[0] & 0x80;
     r->in_payload = false;
     r->head_len = 0;
@@ -73,8 +77,12 @@ static int end_frame(struct ws_reader *r, const struct buf **payload) {
     if (!fin) return 0;
     int opcode = r->message_opcode;
     r->message_opcode = 0;
-    if (opcode == WS_TEXT && r->message.len && !str_is_utf8(r->message.data, r->message.len)) return -1007;
     *payload = &r->message;
+    if (r->packed) {
+        int rc = ws_inflate(r->message.data, r->message.len, limit, payload);
+        if (rc < 0) return rc;
+    }
+    if (opcode == WS_TEXT && (*payload)->len && !str_is_utf8((*payload)->data, (*payload)->len)) return -1007;
     return opcode;
 }
 
@@ -93,7 +101,7 @@ int ws_read(struct ws_reader *r, const char *data, size_t len, size_t limit, siz
         if (n) take_payload(r, data + i, n);
         i += n;
         if (r->left) break;
-        rc = end_frame(r, payload);
+        rc = end_frame(r, limit, payload);
     }
     *used = i;
     return rc;

@@ -5,11 +5,15 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "io/http_conn.h"
+#include "io/ws_deflate.h"
 #include "io/ws_frame.h"
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Messages and control frames of one client: 500 at once, 100 a second. More closes it: each is a task of its own. */
+enum { FRAMES_MOST = 500, FRAMES_PER_SECOND = 100 };
 
 struct ws {
     struct http_conn *conn;
@@ -18,6 +22,8 @@ struct ws {
     bool close_sent, pinged;
     int close_code; /* told to on_ws_close */
     uint64_t ping_at_ms, close_by_ms;
+    uint64_t message_by_ms; /* by when a message that has begun must be whole; 0: none has */
+    struct http_bucket frames;
 };
 
 static void send_frame(struct ws *ws, int opcode, const void *data, size_t len) {
@@ -49,7 +55,11 @@ int ws_send(struct ws *ws, const char *text, size_t len, struct err *e) {
     if (ws->close_sent || ws->conn->mode != HTTP_WS) return err_set(e, ERR_CLOSED, "the WebSocket is closed");
     if (ws_queued(ws) + len > ws->conn->server->o.ws_queue_limit)
         return err_set(e, ERR_LIMIT, "%zu bytes wait to be sent to a slow client", ws_queued(ws));
-    send_frame(ws, WS_TEXT, text, len);
+    const struct buf *packed = ws->reader.deflate ? ws_deflate(text, len) : NULL;
+    if (packed)
+        send_frame(ws, WS_TEXT | WS_PACKED, packed->data, packed->len);
+    else
+        send_frame(ws, WS_TEXT, text, len);
     return 0;
 }
 
@@ -65,7 +75,11 @@ void ws_close(struct ws *ws, int code, const char *reason) {
 /* Ends the conversation from our side because of what the peer did. */
 static void fail(struct ws *ws, int code) {
     ws->close_code = code;
-    send_close(ws, code, code == 1009 ? "message larger than the limit" : code == 1007 ? "text is not UTF-8" : "");
+    send_close(ws, code,
+               code == 1009   ? "message larger than the limit"
+               : code == 1008 ? "too many messages at once"
+               : code == 1007 ? "text is not UTF-8 or not packed as agreed"
+                              : "");
     http_conn_finish(ws->conn);
 }
 
@@ -103,8 +117,12 @@ void ws_data(struct http_conn *c, const char *data, size_t len) {
         data += used;
         len -= used;
         if (opcode == 0) break;
+        if (ws->reader.message_opcode == 0) ws->message_by_ms = 0; /* control frames may come between fragments */
         if (opcode < 0) {
             fail(ws, -opcode);
+        } else if (!http_bucket_take(&ws->frames, 1, FRAMES_MOST, FRAMES_PER_SECOND)) {
+            http_conn_ended(c, ENDED_WS_FLOOD);
+            fail(ws, 1008);
         } else if (opcode == WS_CLOSE) {
             on_close_frame(ws, payload);
         } else if (opcode == WS_PING) {
@@ -114,9 +132,16 @@ void ws_data(struct http_conn *c, const char *data, size_t len) {
                 send_frame(ws, WS_PONG, payload->data ? payload->data : "", payload->len);
         } else if (opcode != WS_PONG && !ws->close_sent) {
             s->o.on_ws_message(ws->session, ws, payload->data ? payload->data : "", payload->len, opcode == WS_BINARY);
-            if (ws->reader.message.cap > 65536) buf_free(&ws->reader.message);
+            if (ws->reader.message.cap > 4096) buf_free(&ws->reader.message);
         }
     }
+    if (ws->message_by_ms == 0 && (ws->reader.head_len || ws->reader.in_payload || ws->reader.message_opcode))
+        ws->message_by_ms = clock_mono_ms() + (uint64_t)http_times.request;
+}
+
+void ws_drain(struct http_conn *c) {
+    struct http_server *s = c->server;
+    if (s->o.on_ws_drain && !c->ws->close_sent) s->o.on_ws_drain(c->ws->session, c->ws);
 }
 
 void ws_tick(struct http_conn *c, uint64_t now_ms) {
@@ -125,7 +150,14 @@ void ws_tick(struct http_conn *c, uint64_t now_ms) {
         if (now_ms >= ws->close_by_ms) stream_abort(c->stream);
         return;
     }
+    if (ws->message_by_ms && now_ms >= ws->message_by_ms) {
+        http_conn_ended(c, ENDED_SLOW);
+        fail(ws, 1008);
+        return;
+    }
     if (now_ms < ws->ping_at_ms) return;
+    /* Our ping stands behind what it has not taken yet: how slowly it may do that is looked at elsewhere. */
+    if (ws->pinged && stream_queued(c->stream)) return;
     if (ws->pinged) {
         stream_abort(c->stream);
         return;
@@ -164,6 +196,14 @@ static bool key_ok(const char *key) {
            strcmp(key + 22, "==") == 0;
 }
 
+static bool offers_deflate(const struct http_request *r) {
+    for (size_t i = 0; i < r->head.field_count; i++)
+        if (strcmp(r->head.fields[i].name, "sec-websocket-extensions") == 0 &&
+            ws_deflate_offered(r->head.fields[i].value))
+            return true;
+    return false;
+}
+
 void ws_upgrade(struct http_conn *c, struct http_request *r) {
     struct http_server *s = c->server;
     const char *version = http_header(r, "sec-websocket-version");
@@ -193,11 +233,12 @@ void ws_upgrade(struct http_conn *c, struct http_request *r) {
     }
     free(body);
     accept_key(key, accept);
-    /* No subprotocol and no extension is chosen, whatever the client offers. */
+    /* No subprotocol is chosen, whatever the client offers. */
+    bool deflate = s->o.ws_deflate && offers_deflate(r);
     buf_printf(&out,
                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-               "Sec-WebSocket-Accept: %s\r\n\r\n",
-               accept);
+               "Sec-WebSocket-Accept: %s\r\n%s\r\n",
+               accept, deflate ? "Sec-WebSocket-Extensions: " WS_DEFLATE_ANSWER "\r\n" : "");
     stream_write(c->stream, out.data, out.len);
     buf_free(&out);
 
@@ -208,6 +249,7 @@ void ws_upgrade(struct http_conn *c, struct http_request *r) {
     ws->conn = c;
     ws->session = session;
     ws->close_code = 1006;
+    ws->reader.deflate = deflate;
     ws->ping_at_ms = clock_mono_ms() + (uint64_t)http_times.ping;
     c->mode = HTTP_WS;
     s->o.on_ws_open(session, ws);

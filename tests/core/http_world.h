@@ -116,16 +116,12 @@ static inline bool hear(struct world *w, int fd, struct buf *got, const char *wa
     return false;
 }
 
-/* A key and a certificate for localhost in two files of a fresh folder. */
-static inline void make_certificate(char cert[64], char key[64]) {
-    char dir[] = "/tmp/parley-test-XXXXXX";
-    assert_non_null(mkdtemp(dir));
-    snprintf(cert, 64, "%s/cert.pem", dir);
-    snprintf(key, 64, "%s/key.pem", dir);
+/* Writes a key and a certificate for localhost with this serial number. */
+static inline void write_certificate(const char *cert, const char *key, long serial) {
     EVP_PKEY *pk = EVP_EC_gen("P-256");
     X509 *x = X509_new();
     X509_set_version(x, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
     X509_gmtime_adj(X509_getm_notBefore(x), -60);
     X509_gmtime_adj(X509_getm_notAfter(x), 3600);
     X509_set_pubkey(x, pk);
@@ -142,6 +138,15 @@ static inline void make_certificate(char cert[64], char key[64]) {
     assert_true(f && PEM_write_PrivateKey(f, pk, NULL, NULL, 0, NULL, NULL) == 1 && fclose(f) == 0);
     X509_free(x);
     EVP_PKEY_free(pk);
+}
+
+/* Both in two files of a fresh folder. */
+static inline void make_certificate(char cert[64], char key[64]) {
+    char dir[] = "/tmp/parley-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    snprintf(cert, 64, "%s/cert.pem", dir);
+    snprintf(key, 64, "%s/key.pem", dir);
+    write_certificate(cert, key, 1);
 }
 
 static inline void remove_certificate(char cert[64], char key[64]) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pure parsers behind the HTTP and WebSocket server: head, chunked body, frames. The first byte cuts the input into
+/* The pure parsers behind the HTTP and WebSocket server: head, chunked body, frames, packed messages. The first byte cuts the input into
  * pieces, because a parser that keeps state between reads breaks at their seams: whole and in pieces must agree. */
 #include "base/mem.h"
 #include "io/http_head.h"
+#include "io/ws_deflate.h"
 #include "io/ws_frame.h"
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static void fuzz_chunks(const char *text, size_t len, size_t step) {
 
 /* What was read, as text to compare. */
 static void frames(const char *data, size_t len, size_t step, struct buf *out) {
-    struct ws_reader r = {0};
+    struct ws_reader r = {.deflate = true};
     for (size_t at = 0; at < len;) {
         size_t n = len - at < step ? len - at : step, used = 0;
         const struct buf *payload = NULL;
@@ -78,6 +79,19 @@ static void fuzz_frames(const char *data, size_t len, size_t step) {
     buf_free(&pieces);
 }
 
+/* What we pack is unpacked to the same, also by a limit that it just fits; offers are text. */
+static void fuzz_deflate(const char *data, size_t len) {
+    const struct buf *packed = ws_deflate(data, len), *back;
+    if (packed && (ws_inflate(packed->data, packed->len, len, &back) != 0 || back->len != len ||
+                   memcmp(back->data, data, len) != 0))
+        abort();
+    int rc = ws_inflate(data, len, 5000, &back);
+    if (rc == 0 ? back->len > 5000 : rc != -1007 && rc != -1009) abort();
+    char *offers = mem_printf("%.*s", (int)len, data);
+    ws_deflate_offered(offers);
+    free(offers);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2) return 0;
@@ -85,6 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *text = mem_dup(data + 1, len); /* exactly its size: a read past it is seen */
     switch (data[0] >> 6) {
     case 0:
+        fuzz_deflate(text, len);
+        break;
     case 1:
         fuzz_head(text, len, step);
         break;

@@ -20,6 +20,7 @@ LIBRARIES = {
     r"curl/.*": {"io"},
     r"libwebsockets\.h|libwebsockets/.*": {"io"},
     r"nghttp2/.*": {"io"},
+    r"zlib\.h": {"io"},
     r"argon2\.h": {"crypto"},
     r"openssl/.*": {"crypto", "io", "bind"},
     r"speex/.*": {"media"},
