@@ -19,6 +19,8 @@
 struct metric;
 struct http2;
 
+enum { HTTP_TURN_MS = 10 };
+
 /* In milliseconds; variables so that a test need not wait for minutes. */
 struct http_times {
     int tick, handshake, request, idle, stall, linger, ping, ws_close;
@@ -55,6 +57,12 @@ struct http_server {
     uint64_t look_at_ms;    /* at them */
     uv_poll_t listener;
     uv_timer_t tick, grace;
+    /* Requests whose handler has not begun: those of one turn of the loop may take HTTP_TURN_MS together, the others wait
+     * for the next, or hundreds that come at once would keep all else from its turn. */
+    struct http_request *waiting, **waiting_end;
+    uint64_t spent_ns; /* by handlers in this turn */
+    uv_prepare_t turn;
+    uv_idle_t again; /* runs while any wait */
     bool accepting, closing, drained;
     int open_handles;
     struct http_conn *conns;
@@ -110,6 +118,8 @@ struct http_request {
     size_t reply_at;
     bool replied;
     struct http_request *next, *prev;
+    struct http_request *waiting_next;
+    bool waiting;
 };
 
 /* http_server.c */
@@ -122,7 +132,8 @@ struct http_request *http_request_new(struct http_conn *c);
 void http_request_free(struct http_request *r);
 bool http_request_fits(struct http_request *r);   /* after it has grown: is there room for it among all? */
 void http_conn_count(struct http_conn *c);        /* what waits to be read, in the same sum */
-void http_request_handle(struct http_request *r); /* calls the handler; r may be gone afterwards */
+void http_request_handle(struct http_request *r); /* calls the handler, or lets it wait; r may be gone afterwards */
+void http_requests_turn(struct http_server *s);   /* a new turn of the loop: calls the handlers that waited */
 void http_request_gone(struct http_request *r);   /* the client went: tells the handler, or frees */
 
 /* http_reply.c */

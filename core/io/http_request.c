@@ -3,6 +3,7 @@
 #include "io/http_conn.h"
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 enum { SMALL = 16 * 1024 };
 
@@ -39,14 +40,59 @@ void http_request_free(struct http_request *r) {
     free(r);
 }
 
+static void begin(struct http_server *s, struct http_request *r) {
+    uint64_t at_ns = uv_hrtime();
+    s->o.on_request(s->o.arg, r);
+    s->spent_ns += uv_hrtime() - at_ns;
+}
+
+static bool turn_is_full(const struct http_server *s) {
+    return s->spent_ns >= HTTP_TURN_MS * 1000000ull;
+}
+
+static void on_again(uv_idle_t *idle) {
+    (void)idle; /* it is enough that the loop does not sleep */
+}
+
 void http_request_handle(struct http_request *r) {
     struct http_server *s = r->conn->server;
     r->handling = true;
     r->is_head = strcmp(r->head.method, "HEAD") == 0;
-    s->o.on_request(s->o.arg, r);
+    if (s->waiting == NULL && !turn_is_full(s)) {
+        begin(s, r);
+        return;
+    }
+    if (s->waiting == NULL) {
+        s->waiting_end = &s->waiting;
+        uv_idle_start(&s->again, on_again);
+    }
+    r->waiting = true;
+    *s->waiting_end = r;
+    s->waiting_end = &r->waiting_next;
+}
+
+void http_requests_turn(struct http_server *s) {
+    s->spent_ns = 0;
+    while (s->waiting && !turn_is_full(s)) {
+        struct http_request *r = s->waiting;
+        s->waiting = r->waiting_next;
+        if (s->waiting == NULL) s->waiting_end = &s->waiting;
+        r->waiting = false;
+        begin(s, r);
+    }
+    if (s->waiting == NULL) uv_idle_stop(&s->again);
+}
+
+static void wait_no_more(struct http_server *s, struct http_request *r) {
+    struct http_request **at = &s->waiting;
+    while (*at != r) at = &(*at)->waiting_next;
+    *at = r->waiting_next;
+    if (*at == NULL) s->waiting_end = at;
+    r->waiting = r->handling = false;
 }
 
 void http_request_gone(struct http_request *r) {
+    if (r->waiting) wait_no_more(r->conn->server, r);
     r->conn = NULL;
     if (!r->handling)
         http_request_free(r);

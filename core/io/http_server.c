@@ -305,6 +305,10 @@ static void on_tick(uv_timer_t *timer) {
     }
 }
 
+static void on_turn(uv_prepare_t *prepare) {
+    http_requests_turn(prepare->data);
+}
+
 static void give_metrics(struct http_server *s) {
     if (s->net->metrics == NULL) return;
     s->connections = metrics_gauge(s->net->metrics, "http_connections", "", "Open HTTP and WebSocket connections.");
@@ -350,8 +354,11 @@ int http_server_open(struct http_server **out, struct net *net, const struct htt
     }
     uv_timer_init(net->loop, &s->tick);
     uv_timer_init(net->loop, &s->grace);
-    s->open_handles = 3;
-    s->listener.data = s->tick.data = s->grace.data = s;
+    uv_prepare_init(net->loop, &s->turn);
+    uv_idle_init(net->loop, &s->again);
+    s->open_handles = 5;
+    s->listener.data = s->tick.data = s->grace.data = s->turn.data = s->again.data = s;
+    uv_prepare_start(&s->turn, on_turn);
     give_metrics(s);
     uv_timer_start(&s->tick, on_tick, (uint64_t)http_times.tick, (uint64_t)http_times.tick);
     start_accepting(s);
@@ -388,6 +395,8 @@ static void maybe_done(struct http_server *s) {
     s->drained = true;
     uv_close((uv_handle_t *)&s->tick, on_handle_closed);
     uv_close((uv_handle_t *)&s->grace, on_handle_closed);
+    uv_close((uv_handle_t *)&s->turn, on_handle_closed);
+    uv_close((uv_handle_t *)&s->again, on_handle_closed);
 }
 
 static void abort_all(struct http_server *s) {

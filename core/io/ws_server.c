@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Messages and control frames of one client: 500 at once, 100 a second. More closes it: each is a task of its own. */
-enum { FRAMES_MOST = 500, FRAMES_PER_SECOND = 100 };
+/* Messages and control frames of one client: 200 at once, 50 a second. More closes it: each is a task of its own. */
+enum { FRAMES_MOST = 200, FRAMES_PER_SECOND = 50 };
 
 struct ws {
     struct http_conn *conn;

@@ -5,10 +5,10 @@
 ---   then durable events, each once and in order from n+1 (or from ?after=), and live ones ("type": "live").
 ---
 --- Durable events come by Redis publish and are checked for gaps by their numbers; what is missing, and all that is while
---- Redis is away, is read from the `event` table. A client that does not read is closed with 1013 and comes back with
---- ?after= its last seq; live events are simply left out for a slow one.
+--- Redis is away, is read from the `event` table. A client that does not read costs nothing more than what already waits for
+--- it: it falls behind, and when it has taken that, the events it missed are read for it from its last seq on, a page at a
+--- time. Live events are left out for a slow one; when it has caught up it is sent another snapshot, which repairs them.
 local audit_store = require "audit.store"
-local clock = require "core.clock"
 local json = require "core.json"
 local log = require "core.log"
 local problem = require "lib.problem"
@@ -37,21 +37,19 @@ function stream.snapshot_part(name, scope, fn)
   parts[name] = { scope = scope, fn = fn }
 end
 
+-- A hub's count is of all its clients; those in hub.clients are up to it, the others are behind or still joining.
 local function client_gone(hub, client)
-  if not hub.clients[client] then return end
+  if not client.counted then return end
+  client.counted = false
   hub.clients[client] = nil
   hub.count = hub.count - 1
 end
 
-local function drop(hub, client, code, reason)
-  client_gone(hub, client)
-  client.open = false
-  client.ws:close(code, reason)
-end
-
+-- What is not sent is read again when the client has taken what waits for it (resume).
 local function send(hub, client, text)
   if client.ws:queued() > SLOW_BYTES or not client.ws:send(text) then
-    drop(hub, client, 1013, "too slow; come back with ?after=" .. client.seq)
+    hub.clients[client] = nil
+    client.behind = true
     return false
   end
   return true
@@ -97,7 +95,9 @@ end
 
 local function on_live(hub, message)
   for client in pairs(hub.clients) do
-    if client.ws:queued() < LIVE_BYTES then client.ws:send(message) end
+    if client.ws:queued() >= LIVE_BYTES or not client.ws:send(message) then
+      client.missed_live, client.behind = true, true
+    end
   end
 end
 
@@ -110,7 +110,7 @@ end
 
 -- Each second: a hub nobody looks at goes; a lost publish is noticed.
 local function check(hub)
-  if hub.count + hub.joining == 0 then
+  if hub.count == 0 then
     hub.idle = hub.idle + 1
     if hub.idle > 30 then close_hub(hub) end
     return
@@ -121,7 +121,7 @@ local function check(hub)
 end
 
 local function open_hub(tenant)
-  local hub = { tenant = tenant, clients = {}, count = 0, joining = 0, idle = 0, ticks = 0 }
+  local hub = { tenant = tenant, clients = {}, count = 0, idle = 0, ticks = 0 }
   hub.events = redis.subscribe(rediskey("events:", tenant.slug), function(message) on_batch(hub, message) end)
   hub.live = redis.subscribe(rediskey("live:", tenant.slug), function(message) on_live(hub, message) end)
   hub.seq = math.huge  -- nothing is handed out until we know where we are
@@ -144,29 +144,28 @@ local function hub_of(tenant)
   return hub
 end
 
--- Sends what lies between the client's cursor and the hub, a page at a time, never faster than the client reads.
--- Ends in the moment in which both are equal, with the client joined to the hub.
+-- Sends what lies between the client's cursor and the hub, a page at a time, never faster than the client reads. Ends in
+-- the moment in which both are equal, with the client in hub.clients, or with the client behind: its draining goes on here.
 local function replay(hub, client)
+  client.behind = false
   while client.open do
     if client.seq == hub.seq then
       hub.clients[client] = true
-      hub.count = hub.count + 1
-      return true
+      return
     end
     local rows = audit_store.list_events(hub.tenant.db, client.seq, PAGE)
-    if #rows == 0 and client.seq > hub.seq then return false end
+    if #rows == 0 and client.seq > hub.seq then error("the events end before " .. client.seq, 0) end
     for _, row in ipairs(rows) do
-      if not client.ws:send(sequencer.event_json(hub.tenant, row)) then return false end
+      if not client.open then return end
+      if client.ws:queued() > LIVE_BYTES or not client.ws:send(sequencer.event_json(hub.tenant, row)) then
+        client.behind = true
+        if client.ws:queued() > 0 then return end
+        error("event " .. row.seq .. " is too large to be sent", 0)
+      end
       client.seq = row.seq
     end
     if #rows == 0 or client.seq > hub.seq then catch_up(hub) end
-    local deadline = clock.mono_ms() + 30000
-    while client.open and client.ws:queued() > LIVE_BYTES do
-      if clock.mono_ms() > deadline then return false end
-      task.sleep(20)
-    end
   end
-  return false
 end
 
 local function snapshot(hub, client)
@@ -184,11 +183,41 @@ local function snapshot(hub, client)
   return message
 end
 
+local function failed(client, slug, err)
+  log.warn("stream.cannot_open", { tenant = slug, error = tostring(err) })
+  client.open = false
+  client.ws:close(1013, "not available right now; try again in a few seconds")
+end
+
+-- The client has taken all that waited for it. Only one at a time; it may fall behind again meanwhile.
+local function resume(client)
+  local hub = client.hub
+  if not hub or not client.behind or client.resuming then return end
+  client.resuming = true
+  local ok, err = pcall(function()
+    repeat
+      if client.missed_live then
+        client.missed_live = false
+        local message = snapshot(hub, client)
+        message.seq = client.seq
+        if client.open and not client.ws:send(json.encode(message)) then client.missed_live = true end
+      end
+      if hub.clients[client] then
+        client.behind = false
+      else
+        replay(hub, client)
+      end
+    until not client.open or not client.behind or client.ws:queued() > 0
+  end)
+  client.resuming = false
+  if not ok and client.open then failed(client, hub.tenant.slug, err) end
+end
+
 local function join(client, slug, after)
   local tenant = router.tenant(slug)
   if not tenant then return client.ws:close(4403, "the tenant is not active") end
   local hub = hub_of(tenant)
-  if hub.count + hub.joining >= CLIENTS_PER_TENANT then return client.ws:close(1013, "too many connections of this tenant; try again later") end
+  if hub.count >= CLIENTS_PER_TENANT then return client.ws:close(1013, "too many connections of this tenant; try again later") end
   local message = snapshot(hub, client)
   if after and after > hub.seq then
     catch_up(hub)  -- the cursor may be of another worker that is ahead of this one
@@ -196,18 +225,16 @@ local function join(client, slug, after)
   end
   client.seq = after or message.seq
   if not client.ws:send(json.encode(message)) then return end
-  hub.joining = hub.joining + 1  -- the hub stays for it, however long it takes to catch up
-  local ok, joined = pcall(replay, hub, client)
-  hub.joining = hub.joining - 1
-  if not ok then error(joined, 0) end
-  if not joined and client.open then client.ws:close(1013, "too slow; come back with ?after=" .. client.seq) end
+  if not client.open then return end
+  client.hub, client.counted = hub, true  -- the hub stays for it, however long it takes to catch up
+  hub.count = hub.count + 1
+  client.behind = true
+  resume(client)
 end
 
 local function opened(client, slug, after)
   local ok, err = pcall(join, client, slug, after)
-  if ok then return end
-  log.warn("stream.cannot_open", { tenant = slug, error = tostring(err) })
-  client.ws:close(1013, "not available right now; try again in a few seconds")
+  if not ok then failed(client, slug, err) end
 end
 
 --- A new connection's handler. Called in the upgrade, so it does not wait.
@@ -225,10 +252,10 @@ function stream.open(ctx)
     on_message = function(ws, text)
       if text:find('"ping"', 1, true) and ws:queued() < LIVE_BYTES then ws:send('{"type":"pong"}') end
     end,
+    on_drain = function() resume(client) end,
     on_close = function()
       client.open = false
-      local hub = hubs[ctx.slug]
-      if hub then client_gone(hub, client) end
+      if client.hub then client_gone(client.hub, client) end
     end,
   }
 end

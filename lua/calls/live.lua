@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The list of a tenant's active calls, for /ws/calls: the full list, at most once a second and only when it changed,
 --- built once per tenant and worker for all its clients. A change anywhere is a Redis publish; the rows are the truth.
+--- A client that has not taken its last list yet is left out until it has, and then gets the newest.
 local clock = require "core.clock"
 local ids = require "lib.ids"
 local json = require "core.json"
@@ -54,9 +55,13 @@ local function build(tenant)
   return { calls = list, count = count }, table.concat(parts, "\n") .. count
 end
 
+-- Each list is whole, so a slow client misses nothing by not getting those in between; but the last one it must have.
 local function send(client, text)
-  -- Each list is whole, but one that was left out might be the last for long.
-  if not client.ws:send(text) then client.ws:close(1013, "too slow; connect again") end
+  if client.ws:queued() > 0 then
+    client.behind = true
+  elseif not client.ws:send(text) then
+    client.ws:close(1013, "too slow; connect again")
+  end
 end
 
 -- To all when it is another list, else to those who have had none yet.
@@ -112,6 +117,11 @@ function live.handler(slug, find)
     if room.text and clock.mono_ms() - room.at < LEAST_MS then return send(client, room.text) end
     room.newcomers[client] = true
     rebuild(tenant, room)
+  end
+  function client.on_drain()
+    if not client.behind or not client.room then return end
+    client.behind = false
+    send(client, client.room.text)
   end
   function client.on_close()
     client.closed = true

@@ -418,6 +418,7 @@ local function watched(handler, user, slug)
       if handler.on_open then handler.on_open(ws) end
     end,
     on_message = handler.on_message,
+    on_drain = handler.on_drain,
     on_close = function(code)
       if mine then open_sockets[mine] = nil end
       if handler.on_close then handler.on_close(code) end

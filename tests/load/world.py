@@ -62,7 +62,7 @@ class World:
         self.http, self.port, *_ = free_ports(1 + nodes)
 
     def __enter__(self):
-        self.dir = Path(tempfile.mkdtemp(prefix="parley-load.", dir="/tmp"))
+        self.dir = Path(tempfile.mkdtemp(prefix="parley-load.", dir=os.environ.get("TMPDIR", "/tmp")))
         try:
             self._start()
         except BaseException:

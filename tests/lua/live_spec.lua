@@ -22,6 +22,7 @@ describe("the list of live calls", function()
         client.got[#client.got + 1] = json.decode(text)
         return true
       end,
+      queued = function() return client.waits or 0 end,
       close = function(_, code) client.code = code end,
     }
     client.handler = live.handler("spec", function() return { slug = "spec", db = "x" } end)
@@ -53,6 +54,27 @@ describe("the list of live calls", function()
     task.sleep(1200)  -- who came while it was built has it looked at once more; nothing has changed
     assert.equal(201, sent)
     for _, client in ipairs(clients) do client.handler.on_close() end
+  end)
+
+  it("leaves a slow client out and gives it the newest list when it reads again", function()
+    local slow, quick = join(), join()
+    task.sleep(100)
+    slow.waits = 100000  -- its first list has not gone out
+    for i = 2, 4 do
+      rows[i] = { public_id = "c-" .. i, direction = "inbound", status = "connected", start_time = "2026-01-01 00:00:00", our_number = "+1" }
+      join().handler.on_close()  -- has the list looked at once more
+      task.sleep(1100)
+    end
+    assert.equal(1, #slow.got)
+    assert.is_true(#quick.got >= 3)
+    slow.waits = 0
+    slow.handler.on_drain()
+    assert.equal(2, #slow.got)
+    assert.equal(4, slow.got[2].count)
+    slow.handler.on_drain()  -- it has the newest
+    assert.equal(2, #slow.got)
+    slow.handler.on_close()
+    quick.handler.on_close()
   end)
 
   it("ends a client that takes no more, so that it comes back for the newest", function()
