@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Messages and control frames of one client: 200 at once, 50 a second. More closes it: each is a task of its own. */
-enum { FRAMES_MOST = 200, FRAMES_PER_SECOND = 50 };
+/* Messages and control frames of one client: 60 at once, 20 a second. More closes it: each is a task of its own. */
+enum { FRAMES_MOST = 60, FRAMES_PER_SECOND = 20 };
 
 struct ws {
     struct http_conn *conn;

@@ -2,6 +2,7 @@
 --- /health, /ready, /metrics, /openapi.json: how the program itself is.
 local config = require "core.config"
 local db = require "lib.db"
+local json = require "core.json"
 local metrics = require "core.metrics"
 local openapi = require "lib.openapi"
 local redis = require "core.redis"
@@ -54,10 +55,11 @@ function status.register()
   add("/metrics", "Metrics of this host, for Prometheus", function()
     return 200, metrics.text(), { ["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8" }
   end)
-  add("/openapi.json", "This API, as OpenAPI 3.1", function()
-    document = document or openapi.document(router.routes(), status.version)
-    return 200, document
-  end)
+  -- Encoded once, for it takes as long as hundreds of other requests; and limited, for it is large.
+  router.add{ method = "GET", path = "/openapi.json", summary = "This API, as OpenAPI 3.1", public = true, tenant = false, handler = function()
+    document = document or json.encode(openapi.document(router.routes(), status.version))
+    return 200, document, { ["Content-Type"] = "application/json" }
+  end }
 end
 
 return status
