@@ -171,7 +171,10 @@ class World:
         total = 0
         for pid, role in self.processes().items():
             if role == "worker":
-                total += int(next(line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")).split()[1])
+                try:
+                    total += int(next(line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")).split()[1])
+                except OSError:  # it has just died; its successor counts next time
+                    continue
         return total
 
     def sql(self, text):
