@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clocks. mono never steps and starts anywhere; wall is UTC since 1970. */
+/* Clocks. mono never steps and starts anywhere; wall is UTC since 1970, and may step. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,22 +97,42 @@ static void sync_folder(const char *path) {
     close(fd);
 }
 
+/* A file without a name until it is whole: who dies before that leaves nothing. Not every file system can. */
+static int open_nameless(const char *path) {
+    char folder[PATH_MAX];
+
+    snprintf(folder, sizeof folder, "%s", path);
+    *strrchr(folder, '/') = 0;
+    return open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+}
+
+static int name_it(int fd, const char *path) {
+    char from[64];
+
+    snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
 static int do_put(struct blob_job *j, char *path) {
     char temporary[PATH_MAX + 64];
-    int fd;
+    int fd = open_nameless(path), rc;
+    bool nameless = fd >= 0;
 
     snprintf(temporary, sizeof temporary, "%s.%d.%lu.new", path, getpid(), j->serial);
-    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (!nameless) fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return fail(j, "writing");
     if (write_all(fd, j->data, j->len) < 0 || fsync(fd) < 0) {
         fail(j, "writing");
         close(fd);
-        unlink(temporary);
+        if (!nameless) unlink(temporary);
         return j->e.code;
     }
-    close(fd);
     FAULT_POINT("blob.written");
-    if (rename(temporary, path) < 0) {
+    rc = nameless ? name_it(fd, path) : rename(temporary, path);
+    /* Only a rename takes the place of what is there. */
+    if (rc < 0 && nameless && errno == EEXIST && (rc = name_it(fd, temporary)) == 0) rc = rename(temporary, path);
+    close(fd);
+    if (rc < 0) {
         fail(j, "renaming");
         unlink(temporary);
         return j->e.code;

@@ -65,7 +65,8 @@ local function close_cut(db_name, recording_id, now, but)
   return total
 end
 
---- Begins to record, or goes on with what a predecessor began under the same key.
+--- Begins to record, or goes on with what a predecessor began under the same key. What it has ended is not begun again: then the
+--- recording comes back closed, as it is.
 --- @param given table  kind, key (effect key), left (leg), right (leg or nil: what the left party hears)
 function recordings.open(call, given)
   local tenant = call.tenant
@@ -81,6 +82,7 @@ function recordings.open(call, given)
         row = { id = inserted.insert_id, public_id = public_id }
       elseif err.code == "exists" then
         row = store.recording_by_effect(tx, given.key)
+        if row.state ~= "open" then return true end
       else
         error(err.text, 0)
       end
@@ -90,6 +92,7 @@ function recordings.open(call, given)
         wrapped_key = crypto.seal(wrapping_key(tenant), segment_key, blob_key) })
       return true
     end)
+    if row.state and row.state ~= "open" then return end
     fault.point("recording.opened")
     if row.state then before = close_cut(tenant.db, row.id, now, blob_key) / 1000 end
     segment = store.segment_number(tenant.db, blob_key)
@@ -100,6 +103,9 @@ function recordings.open(call, given)
     end
     log.error("recording.not_opened", { call = call.id, text = tostring(problem) })
     return nil, { code = "failed", text = "the recording could not be opened" }
+  end
+  if row.state and row.state ~= "open" then
+    return setmetatable({ call = call, id = row.id, public_id = row.public_id, closed = true, samples = 0, seconds_before = (row.duration_ms or 0) / 1000 }, Recording)
   end
   local self = setmetatable({
     call = call, id = row.id, public_id = row.public_id, blob_key = blob_key, key = segment_key, chunk = 0, samples = 0, bytes = 0,
@@ -147,7 +153,7 @@ function Recording:close(reason)
   self.closed = true
   self.call.recordings_closing = (self.call.recordings_closing or 0) + 1
   self.recorder:close(true)
-  self:append("", true)
+  if not self.paused then self:append("", true) end
   if self.call.recorder == self then self.call.recorder = nil end
   local tenant, now = self.call.tenant, time.now()
   local ok, err = pcall(audit.transaction, tenant, function(tx)
@@ -218,6 +224,7 @@ local function read_segment(tenant, public_id, segment)
     local pcm = crypto.open(key, sealed, aad(public_id, segment.segment_number, chunk, false))
     local last = not pcm
     if last and not crypto.open(key, sealed, aad(public_id, segment.segment_number, chunk, true)) then
+      if segment.cut then break end  -- chunks that were on their way when one found no room
       return damaged("a chunk of the recording is damaged")
     end
     parts[#parts + 1] = pcm
@@ -232,7 +239,7 @@ end
 function recordings.wav(tenant, row)
   local parts = {}
   for i, segment in ipairs(store.segments(tenant.db, row.id)) do
-    if row.state == "failed" then segment.chunks = nil end  -- the disk was full: what is there is shown
+    if row.state == "failed" then segment.chunks, segment.cut = nil, true end  -- the disk was full: what is there is shown
     local pcm, err = read_segment(tenant, row.public_id, segment)
     if not pcm then return nil, err end
     parts[i] = pcm

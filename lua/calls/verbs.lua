@@ -205,7 +205,7 @@ function act.record(call, args, entry, n)
   local recording
   recording, err = recordings.open(call, { kind = "message", key = effect_key(call, entry, n), left = call.leg })
   if not recording then return nil, err end
-  local started, reason = clock.mono_ms(), nil
+  local started, reason = clock.mono_ms(), entry.reason or recording.closed and "limit" or nil
   -- Before the first word people think for a moment: silence counts from two seconds in.
   local quiet_since, spoken = started + 2000, false
   while not reason do
@@ -233,6 +233,11 @@ function act.record(call, args, entry, n)
     end
   end
   consume(call, 0)
+  -- Kept before it is closed: whoever takes the call up from there does not record again, and knows why it ended.
+  if n and not recording.closed then
+    entry.reason = reason
+    call:keep{ [("j%d.%d"):format(call.visit, n)] = entry }
+  end
   recording:close(reason)
   return { id = recording.public_id, seconds = recording:seconds(), reason = reason }
 end

@@ -56,13 +56,15 @@ def free_ports(count):
 class World:
     """with World(nodes=2) as w: w.callgen("--calls", "100") -> the report"""
 
+    prefix = "parley-load."  # of its folder's name
+
     def __init__(self, nodes=1, workers=1, settings="", flow=FLOW, pin=None, env=None):
         self.given_env = env or {}
         self.nodes, self.workers, self.flow, self.pin, self.settings = nodes, workers, flow, pin, settings
         self.http, self.port, *_ = free_ports(1 + nodes)
 
     def __enter__(self):
-        self.dir = Path(tempfile.mkdtemp(prefix="parley-load.", dir=os.environ.get("TMPDIR", "/tmp")))
+        self.dir = Path(tempfile.mkdtemp(prefix=self.prefix, dir=os.environ.get("TMPDIR", "/tmp")))
         try:
             self._start()
         except BaseException:
@@ -75,7 +77,7 @@ class World:
         subprocess.run([ROOT / "deploy/mysql/start", d / "mysql", d / "mysql.sock"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run([ROOT / "deploy/redis/start", d / "redis", "0", d / "redis.sock"], check=True, stdout=subprocess.DEVNULL)
         for name in ("blobs", "spool", "run"):
-            (d / name).mkdir()
+            (d / name).mkdir(exist_ok=True)
         nodes = ", ".join(f'{{ name = "g{i + 1}", ari_url = "http://127.0.0.1:{self.port + i}/ari", user = "parley", password = "secret-of-callgen", sip = "127.0.0.1:5060" }}'
                           for i in range(self.nodes))
         (d / "parley.lua").write_text(f"""return {{
