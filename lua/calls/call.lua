@@ -253,7 +253,7 @@ end
 --- The call is up: by our answer, or by the other side's.
 function Call:answered()
   if self.up then return end
-  self.up, self.status, self.answered_us = true, "connected", clock.wall_us()
+  self.up, self.status, self.answered_us, self.answered_mono_ms = true, "connected", clock.wall_us(), clock.mono_ms()
   self:keep_head()
   fault.point("call.answer_written")
   self:change({ status = "connected", answer_time = time.sql(self.answered_us) }, { type = "call.answered", data = { direction = self.direction } })
@@ -444,6 +444,13 @@ function Call:on_node_ended()
   self.failure = self.failure or "the telephony node ended while the call was up"
 end
 
+--- How long it was up. A clock may step meanwhile, so its own is asked where this worker has seen the answer.
+function Call:seconds_up(now_us)
+  if not self.answered_us then return 0 end
+  local seconds = self.answered_mono_ms and (clock.mono_ms() - self.answered_mono_ms) / 1e3 or (now_us - self.answered_us) / 1e6
+  return math.max(0, math.floor(seconds + 0.5))
+end
+
 --- Everything has run: the row is closed, the record goes.
 function Call:close()
   if self.removed then return end
@@ -459,7 +466,7 @@ function Call:close()
   local outcome = self.outcome or (answered and "hangup" or "unanswered")
   self.status = status
   local fields = {
-    status = status, end_time = time.sql(now), duration_seconds = math.floor((now - (answered or now)) / 1e6 + 0.5), state = self.state,
+    status = status, end_time = time.sql(now), duration_seconds = self:seconds_up(now), state = self.state,
     answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
     outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self:sealed_failure(),
     timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states) }),
