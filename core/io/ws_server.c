@@ -141,6 +141,7 @@ void ws_data(struct http_conn *c, const char *data, size_t len) {
 
 void ws_drain(struct http_conn *c) {
     struct http_server *s = c->server;
+    c->ws->ping_at_ms = clock_mono_ms() + (uint64_t)http_times.ping; /* only now can it answer one that stood behind */
     if (s->o.on_ws_drain && !c->ws->close_sent) s->o.on_ws_drain(c->ws->session, c->ws);
 }
 
