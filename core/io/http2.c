@@ -265,7 +265,7 @@ void http2_reply(struct http_request *r, int status, const struct http_field *fi
     /* For the peer to make room for it: a stream whose window opens byte by byte ends all the same. */
     r->deadline_ms = clock_mono_ms() + (uint64_t)http_times.stall + len * 1000 / http_least_rate;
     if (!no_body) buf_add(&r->reply, body, len);
-    buf_free(&r->body); /* which the reply may be a part of */
+    buf_free(&r->body);          /* which the reply may be a part of */
     if (!http_request_fits(r)) { /* its peers let too much wait in their streams */
         http_conn_ended(c, ENDED_CROWDED);
         nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
