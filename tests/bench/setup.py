@@ -28,6 +28,7 @@ CALL_S = 3
 @contextlib.contextmanager
 def stack():
     """As the end-to-end tests make it: the folder."""
+    sys.path.insert(0, str(ROOT / "tests/e2e"))
     spec = importlib.util.spec_from_file_location("conftest", ROOT / "tests/e2e/conftest.py")
     tests = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tests)

@@ -2,33 +2,16 @@
 """The stack that the tests of this folder talk to: their own, made by deploy/up in a temporary folder with ports of its own,
 and ended by deploy/down. With PARLEY_URL set, the one that is up already is used instead (and left as it is)."""
 import os
-import random
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_ports(count):
-    """Ports free for TCP and UDP, above those the system gives to clients and those of the audio."""
-    found = []
-    first = random.randrange(61000, 64000)
-    for port in range(first, 65000):
-        try:
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                with socket.socket(socket.AF_INET, kind) as s:
-                    s.bind(("127.0.0.1", port))
-            found.append(str(port))
-        except OSError:
-            continue
-        if len(found) == count:
-            return found
-    raise RuntimeError("no free ports above 61000")
 
 
 def read_env(path):

@@ -14,7 +14,7 @@ import pytest
 
 import api
 from callers import ROOT, Caller, gap_ms, leads_of, make_tenant, nothing_is_held, push, redis, server, wait_workers
-from conftest import free_ports
+from ports import free_ports
 from phone import Phone
 
 ADDRESS, NUMBER = "127.0.0.36", "+15550700"

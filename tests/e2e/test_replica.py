@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from api import until
-from conftest import free_ports
+from ports import free_ports
 
 OWN_WORLD = True
 ROOT = Path(__file__).resolve().parents[2]
