@@ -39,6 +39,10 @@ size_t stream_queued(const struct stream *s) {
     return queued;
 }
 
+void stream_pause(struct stream *s, bool pause) {
+    (void)s, (void)pause;
+}
+
 void stream_abort(struct stream *s) {
     (void)s;
     aborted = true;
