@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One bare ARI client: what a worker does about slots and legs, and nothing else. Run by world.py as its own process.
+"""One bare ARI client: what a worker does about slots and legs, and nothing else. Run by bare_world.py as its own process.
 
     client.py NAME NODE REDIS_SOCKET ARI_URL ARI_USER TONE_HZ     (the ARI password comes on stdin)
 

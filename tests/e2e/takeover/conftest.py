@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from world import World  # noqa: E402
+from bare_world import World  # noqa: E402
 
 
 def pytest_addoption(parser):
