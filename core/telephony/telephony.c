@@ -209,14 +209,16 @@ static void decide(struct telephony *t) {
 
 /* -- the poll ---------------------------------------------------------------------------------------------------------- */
 
+/* Each emptying begins it anew: an owner may have written its lease between two of them. */
 static void hold(struct telephony *t, const char *why) {
-    log_info("redis.back", "%s: leases are written again; nothing is taken for %d ms", why, t->opts.lease_ms);
+    if (clock_mono_ms() >= t->hold_until_ms)
+        log_info("redis.back", "%s: leases are written again; nothing is taken for %d ms", why, t->opts.lease_ms);
     t->hold_until_ms = clock_mono_ms() + (uint64_t)t->opts.lease_ms;
 }
 
 /* A slot that has an owner looks free until that one has written its lease again. */
 void telephony_forgotten(struct telephony *t) {
-    if (clock_mono_ms() >= t->hold_until_ms) hold(t, "it has forgotten what it knew");
+    hold(t, "it has forgotten what it knew");
 }
 
 void telephony_polled(struct telephony *t, bool ok) {
