@@ -30,8 +30,9 @@ enum {
     REPLACED_WAIT_MS = 500, /* it has accepted: how long its dialling in may take */
     READ_AGAIN_MS = 200,
     THEFT_FORGOTTEN_MS = 30000,
-    PROOF_MS = 400,    /* an event to ourselves takes a few milliseconds */
-    EARLY_MAX = 20000, /* events before on_slot_ready */
+    PROOF_MS = 400,     /* an event to ourselves takes a few milliseconds */
+    PROOF_LAG_MS = 200, /* after the answer, which comes down the same socket */
+    EARLY_MAX = 20000,  /* events before on_slot_ready */
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -263,15 +264,19 @@ static void on_deaf(uv_timer_t *timer) {
     struct slot *s = timer->data;
 
     if (s->ari == NULL || (s->state != SLOT_WAITING && s->state != SLOT_LISTING && s->state != SLOT_READY)) return;
-    log_warn("slot.deaf", "slot %s: no event came within %d ms; dialling in again", s->name, proof_ms(s));
+    log_warn("slot.deaf", "slot %s: no event comes over its socket; dialling in again", s->name);
     ari_drop(s->ari);
     if (s->telephony->deaf) metric_add(s->telephony->deaf, 1);
     slot_disconnect(s, 0);
 }
 
-/* The answer says nothing; the event does. */
+/* The answer does not say that events come. But where it has come, an event is not far behind. */
 static void on_proof_asked(void *arg, int status, const json_t *body, const struct err *e) {
-    (void)arg, (void)status, (void)body, (void)e;
+    struct slot *s = arg;
+    (void)body;
+
+    if (e || status >= 300 || s->ari == NULL || !uv_is_active((uv_handle_t *)&s->proof)) return;
+    if (uv_timer_get_due_in(&s->proof) > PROOF_LAG_MS) uv_timer_start(&s->proof, on_deaf, PROOF_LAG_MS, 0);
 }
 
 void slot_prove(struct slot *s) {
@@ -279,8 +284,8 @@ void slot_prove(struct slot *s) {
 
     if (s->ari == NULL || !slot_confirmed(s)) return;
     snprintf(path, sizeof path, "/events/user/parley.proof?application=%s", s->app);
-    ari_request(s->ari, "POST", path, NULL, on_proof_asked, NULL);
     uv_timer_start(&s->proof, on_deaf, (uint64_t)proof_ms(s), 0);
+    ari_request(s->ari, "POST", path, NULL, on_proof_asked, s);
 }
 
 /* Without Redis an owner goes on while its socket lives. When both are gone it is the one that is cut off: its lease runs

@@ -84,7 +84,7 @@ struct telephony {
     struct owners owners;
     struct node *nodes;
     struct redis_sub *news;
-    uv_timer_t beat, tick, died;
+    uv_timer_t beat, tick, soon;
     char dead[8][LEASE_OWNER_MAX]; /* owners the master named, newest last */
     int dead_count;
     uint64_t beat_ms;       /* the loop ran then */

@@ -185,6 +185,10 @@ static void drain_step(struct telephony *t) {
     telephony_owned_changed(t);
 }
 
+static void on_soon(uv_timer_t *timer) {
+    telephony_poll(timer->data);
+}
+
 static void decide(struct telephony *t) {
     if (t->draining) {
         drain_step(t);
@@ -196,7 +200,11 @@ static void decide(struct telephony *t) {
         else if (slot_is_ours(s) && s->successor[0] && !s->successor_has_it && is_dead(t, s->successor))
             slot_take_back(s);
     }
-    if (clock_mono_ms() < t->hold_until_ms) return;
+    uint64_t now = clock_mono_ms();
+    if (now < t->hold_until_ms) {
+        uv_timer_start(&t->soon, on_soon, t->hold_until_ms - now + 1, 0); /* not a whole tick later */
+        return;
+    }
     int quota = owners_quota(t->opts.slots_per_node, living(t));
     for (struct node *n = t->nodes; n; n = n->next) {
         node_take(n, quota);
@@ -338,8 +346,8 @@ int telephony_open(struct telephony **out, const struct telephony_opts *o, struc
     ari_hub_init(&t->hub, o->loop, o->net, o->metrics);
     uv_timer_init(o->loop, &t->beat);
     uv_timer_init(o->loop, &t->tick);
-    uv_timer_init(o->loop, &t->died);
-    t->beat.data = t->tick.data = t->died.data = t;
+    uv_timer_init(o->loop, &t->soon);
+    t->beat.data = t->tick.data = t->soon.data = t;
     t->handles = 4; /* these three and the hub */
     if (o->metrics) {
         t->owned_gauge = metrics_gauge(o->metrics, "slots_owned", "", "slots whose lease this worker has");
@@ -378,10 +386,6 @@ void telephony_drain(struct telephony *t, void (*done)(void *arg, int left), voi
     telephony_poll(t);
 }
 
-static void on_died(uv_timer_t *timer) {
-    telephony_poll(timer->data);
-}
-
 void telephony_owner_died(struct telephony *t, const char *owner) {
     if (strcmp(owner, t->book.owner) == 0 || is_dead(t, owner)) return;
     int most = (int)(sizeof t->dead / sizeof t->dead[0]);
@@ -390,7 +394,7 @@ void telephony_owner_died(struct telephony *t, const char *owner) {
     t->dead_count++;
     FOR_EACH_SLOT(t, n, s) if (strcmp(s->predecessor, owner) == 0) slot_on_flushed(s); /* its mark will not come */
     /* Asterisk is still clearing away the dead owner's sockets: who dials in now may be cleared away with them. */
-    uv_timer_start(&t->died, on_died, DEATH_WAIT_MS, 0);
+    uv_timer_start(&t->soon, on_soon, DEATH_WAIT_MS, 0);
 }
 
 struct slot *telephony_slot(struct telephony *t, const char *name) {
@@ -466,7 +470,7 @@ void telephony_close(struct telephony *t, void (*closed)(void *arg), void *arg) 
     t->closed_arg = arg;
     if (t->news) redis_unsubscribe(t->news);
     uv_close((uv_handle_t *)&t->beat, on_own_closed);
-    uv_close((uv_handle_t *)&t->died, on_own_closed);
+    uv_close((uv_handle_t *)&t->soon, on_own_closed);
     uv_timer_start(&t->tick, on_closing_tick, 0, 5);
     for (struct node *n = t->nodes; n; n = n->next) node_close(n);
     ari_hub_close(&t->hub, on_hub_idle, t);

@@ -534,7 +534,8 @@ local function reconcile(slot_name, first, predecessor, channels, bridges)
       if now and now.fence == at.fence then sweep(slot, channels, bridges) end
     end)
   end
-  log.info("slot.ready", { slot = slot_name, first = first, predecessor = predecessor, calls = slot.count, channels = #channels })
+  local tell = first and log.info or log.debug -- a listing is made every half minute
+  tell("slot.ready", { slot = slot_name, first = first, predecessor = predecessor, calls = slot.count, channels = #channels })
 end
 
 local function on_ready(slot_name, first, ...)
