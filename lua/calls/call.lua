@@ -246,13 +246,14 @@ function Call:answer()
   local ok, err = self:patiently(function() return answer(self) end)
   if not ok then return nil, err end
   fault.point("call.answered")
+  if self.gone_why then return nil, { code = "gone", text = "the caller has hung up" } end
   self:answered()
   return true
 end
 
---- The call is up: by our answer, or by the other side's.
+--- The call is up: by our answer, or by the other side's. Not after its end: the row may be closed already.
 function Call:answered()
-  if self.up then return end
+  if self.up or self.gone_why then return end
   self.up, self.status, self.answered_us, self.answered_mono_ms = true, "connected", clock.wall_us(), clock.mono_ms()
   self:keep_head()
   fault.point("call.answer_written")

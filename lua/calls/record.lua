@@ -80,13 +80,6 @@ function record.remove(slot, id, fence)
   return answer(slot, id, fence, remove:call({ call_key(slot, id), set_key(slot) }, fence, id))
 end
 
---- Is there a record of the call? true | false | nil, err
-function record.exists(slot, id)
-  local count, err = redis.call("EXISTS", call_key(slot, id))
-  if not count then return nil, err end
-  return count == 1
-end
-
 --- Ids of the calls a slot has records of.
 function record.list(slot)
   local ids, err = redis.call("SMEMBERS", set_key(slot))
