@@ -183,6 +183,13 @@ static int leg_lua_close(lua_State *L) {
     return 0;
 }
 
+static int leg_lua_linger(lua_State *L) {
+    struct bound_leg *b = check_leg(L, 1);
+
+    if (b != NULL && b->leg != NULL && b->opening == NULL) leg_linger(b->leg);
+    return 0;
+}
+
 static int leg_gc(lua_State *L) { /* an open leg is referenced from the registry, so only closed ones come here */
     struct bound_leg **slot = lua_touserdata(L, 1);
 
@@ -385,9 +392,9 @@ static void make_type(lua_State *L, const char *name, const luaL_Reg *methods, l
 
 int bind_open_media(lua_State *L) {
     static const luaL_Reg audio[] = {{"seconds", audio_seconds}, {"pcm", audio_pcm}, {NULL, NULL}};
-    static const luaL_Reg leg[] = {
-        {"close", leg_lua_close}, {"play", leg_play}, {"stop", leg_stop},   {"join", leg_join},
-        {"unjoin", leg_unjoin},   {"mute", leg_mute}, {"stats", leg_stats}, {NULL, NULL}};
+    static const luaL_Reg leg[] = {{"close", leg_lua_close}, {"linger", leg_lua_linger}, {"play", leg_play},
+                                   {"stop", leg_stop},       {"join", leg_join},         {"unjoin", leg_unjoin},
+                                   {"mute", leg_mute},       {"stats", leg_stats},       {NULL, NULL}};
     static const luaL_Reg recorder[] = {{"close", recorder_lua_close}, {"set", recorder_set}, {NULL, NULL}};
 
     make_type(L, AUDIO_TYPE, audio, audio_gc);

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "base/buf.h"
+#include "base/map.h"
 #include "media/command.h"
 #include "media/media.h"
 #include "media/recording.h"
@@ -20,6 +21,7 @@ struct media {
     int streams_max, stream_count; /* those too that the thread has not let go of */
     int recorder_count;
     struct media_stream *streams;         /* open, newest first */
+    struct map peers;                     /* of those, by peer */
     struct media_recorder *recorders;     /* open, newest first */
     struct media_recorder *next_recorder; /* of the walk in on_wake() */
     bool closing;
@@ -28,6 +30,7 @@ struct media {
 };
 
 struct media_stream {
+    char peer[24]; /* address:port */
     struct session session;
     struct media *media; /* borrowed */
     struct media_stream *prev, *next;

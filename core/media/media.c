@@ -114,6 +114,7 @@ static void on_closed(uv_handle_t *handle) {
         undo_command(&c);
     }
     while (m->streams != NULL) stream_free(m->streams);
+    map_free(&m->peers);
     while (m->recorders != NULL) recorder_free(m->recorders);
     close(m->thread->socket);
     thread_deinit(m->thread);

@@ -4,21 +4,16 @@
 #include "media/audio.h"
 #include "media/hub.h"
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool peer_is_taken(const struct media *m, const struct sockaddr_in *peer) {
-    for (const struct media_stream *s = m->streams; s != NULL; s = s->next)
-        if (s->session.peer.sin_port == peer->sin_port && s->session.peer.sin_addr.s_addr == peer->sin_addr.s_addr)
-            return true;
-    return false;
-}
 
 static void unlink_stream(struct media_stream *s) {
     if (s->prev != NULL) s->prev->next = s->next;
     if (s->next != NULL) s->next->prev = s->prev;
     if (s->media->streams == s) s->media->streams = s->next;
     s->prev = s->next = NULL;
+    map_drop(&s->media->peers, s->peer, s);
 }
 
 int media_stream_open(struct media_stream **out, struct media *m, const struct media_stream_opts *o, struct err *e) {
@@ -30,8 +25,9 @@ int media_stream_open(struct media_stream **out, struct media *m, const struct m
         return err_set(e, ERR_INVALID, "media: unknown payload type %d", (int)o->codec);
     peer.sin_port = htons((uint16_t)o->peer_port);
     if (m->closing) return err_set(e, ERR_CLOSED, "media is closing");
-    if (peer_is_taken(m, &peer))
-        return err_set(e, ERR_EXISTS, "a media stream with %s:%d is open already", o->peer_address, o->peer_port);
+    char name[sizeof((struct media_stream *)0)->peer];
+    snprintf(name, sizeof name, "%s:%d", o->peer_address, o->peer_port);
+    if (map_get(&m->peers, name)) return err_set(e, ERR_EXISTS, "a media stream with %s is open already", name);
     if (m->stream_count >= m->streams_max)
         return err_set(e, ERR_LIMIT, "all %d media streams are in use", m->streams_max);
 
@@ -44,6 +40,8 @@ int media_stream_open(struct media_stream **out, struct media *m, const struct m
     s->next = m->streams;
     if (s->next != NULL) s->next->prev = s;
     m->streams = s;
+    memcpy(s->peer, name, sizeof s->peer);
+    map_put(&m->peers, s->peer, s);
     m->stream_count++;
     media_send(m, &(struct command){.type = COMMAND_OPEN, .a = &s->session});
     *out = s;

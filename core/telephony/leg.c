@@ -43,6 +43,7 @@ struct leg {
     struct media_event heard; /* came before on_ready */
     bool has_heard;
     uv_timer_t timer;
+    struct leg **lingers_at, *next_lingering; /* where the list points to it; NULL: it does not linger */
 };
 
 /* -- ids --------------------------------------------------------------------------------------------------------------- */
@@ -124,6 +125,36 @@ static void leg_refused(struct leg *l, const char *what, int status, const json_
     leg_fail(l, &e);
 }
 
+/* -- lingering --------------------------------------------------------------------------------------------------------- */
+
+void leg_linger(struct leg *l) {
+    struct leg **first = &l->slot->telephony->lingering;
+    if (l->lingers_at || l->stream == NULL) return;
+    l->next_lingering = *first;
+    if (*first) (*first)->lingers_at = &l->next_lingering;
+    l->lingers_at = first;
+    *first = l;
+}
+
+static void linger_end(struct leg *l) {
+    if (l->lingers_at == NULL) return;
+    *l->lingers_at = l->next_lingering;
+    if (l->next_lingering) l->next_lingering->lingers_at = l->lingers_at;
+    l->lingers_at = NULL;
+}
+
+/* Ends the sound of one that was given away when Asterisk has given its port to another already. */
+static bool lingering_gives_way(struct leg *to) {
+    for (struct leg *l = to->slot->telephony->lingering; l; l = l->next_lingering) {
+        if (l->port != to->port || strcmp(l->address, to->address) != 0) continue;
+        linger_end(l);
+        media_stream_close(l->stream);
+        l->stream = NULL;
+        return true;
+    }
+    return false;
+}
+
 /* -- ready ------------------------------------------------------------------------------------------------------------- */
 
 static void drop_old(struct leg *l) {
@@ -197,9 +228,12 @@ static void leg_step(struct leg *l) {
     if (l->stream == NULL) {
         struct media_stream_opts o = {
             .peer_address = l->address, .peer_port = l->port, .codec = l->o.codec, .on_event = on_stream, .arg = l};
-        if (media_stream_open(&l->stream, l->slot->telephony->opts.media, &o, &e) < 0) {
+        struct media *media = l->slot->telephony->opts.media;
+        int rc = media_stream_open(&l->stream, media, &o, &e);
+        if (rc == ERR_EXISTS && lingering_gives_way(l)) rc = media_stream_open(&l->stream, media, &o, &e);
+        if (rc < 0) {
             l->stream = NULL;
-            /* Asterisk gives a port again at once; the sound of a call that was given away may still go there. */
+            /* Asterisk gives a port again at once; the end of the call that had it may not be known here yet. */
             if (e.code == ERR_EXISTS && ++l->tries < JOIN_TRIES)
                 uv_timer_start(&l->timer, on_timer, JOIN_AGAIN_MS << l->tries, 0);
             else
@@ -426,6 +460,7 @@ void leg_close(struct leg *l, bool keep) {
 
     map_drop(&s->legs, l->o.id, l);
     l->closed = true;
+    linger_end(l);
     if (l->stream) media_stream_close(l->stream);
     l->stream = NULL;
     if (!keep && !l->ended) {

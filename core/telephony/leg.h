@@ -25,6 +25,9 @@ struct leg *leg_open(struct slot *s, const struct leg_opts *o);
 struct media_stream *leg_stream(struct leg *l); /* NULL until ready */
 /* The floor above hands events of media channels to the legs: true when it was one of ours and is dealt with. */
 bool leg_event(struct slot *s, const json_t *event);
+/* Its call was given to another worker and its sound goes on until that one's is there, or until Asterisk gives the port of its
+ * media channel to another leg of ours. leg_close() ends it. */
+void leg_linger(struct leg *l);
 /* keep: leaves bridge and media channel in Asterisk (hand-over); else they are deleted. Registration with the media thread ends first. */
 void leg_close(struct leg *l, bool keep);
 /* Deletes our bridges and media channels in this listing whose leg id is not in living (ends with NULL). Returns how many. */

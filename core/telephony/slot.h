@@ -84,6 +84,7 @@ struct telephony {
     struct owners owners;
     struct node *nodes;
     struct redis_sub *news;
+    struct leg *lingering; /* given away, and still heard */
     uv_timer_t beat, tick, soon;
     char dead[8][LEASE_OWNER_MAX]; /* owners the master named, newest last */
     int dead_count;

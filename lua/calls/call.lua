@@ -532,7 +532,13 @@ function Call:lost(linger_ms)
     if self.leg then self.leg:close(true) end
     self.leg = nil
   end
-  if linger_ms then timer.after(linger_ms, let_go) else let_go() end
+  if not linger_ms then
+    let_go()
+  else
+    for _, other in pairs(self.legs) do other:linger() end
+    if self.leg then self.leg:linger() end
+    timer.after(linger_ms, let_go)
+  end
   if self.on_removed then self.on_removed(self) end
 end
 

@@ -50,6 +50,10 @@ function Dial:leave()
   if transfer.dials[self.channel] == self then transfer.dials[self.channel] = nil end
 end
 
+function Dial:linger()
+  if self.leg then self.leg:linger() end
+end
+
 --- And its sound ends.
 function Dial:let_go()
   if self.leg then self.leg:close(true) end

@@ -257,6 +257,31 @@ TEST(a_kept_leg_leaves_everything_in_asterisk) {
     CHECK(!fake_was_asked(&fake, "DELETE"));
 }
 
+TEST(the_port_of_a_call_that_was_given_away_is_free_for_the_next) {
+    dial(&party, "leg-1", "sip-1");
+    UNTIL(party.ready == 1);
+    leg_linger(party.leg);
+    leg_linger(party.leg);
+    dial(&second, "leg-2", "sip-2"); /* the fake gives all the same port */
+    UNTIL(second.ready == 1);
+    CHECK_INT(0, second.code);
+    CHECK(leg_stream(party.leg) == NULL);
+    leg_linger(second.leg);
+    leg_close(party.leg, true);
+    leg_close(second.leg, true);
+}
+
+TEST(two_legs_do_not_share_a_port) {
+    dial(&party, "leg-1", "sip-1");
+    UNTIL(party.ready == 1);
+    dial(&second, "leg-2", "sip-2");
+    UNTIL(second.ready == 1);
+    CHECK_INT(ERR_EXISTS, second.code);
+    CHECK(leg_stream(party.leg) != NULL);
+    leg_close(party.leg, true);
+    leg_close(second.leg, true);
+}
+
 TEST(a_leg_whose_channel_is_gone_says_so_and_cleans_up) {
     says.join = 400;
     says.party = 404;
@@ -545,6 +570,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         FRESH(a_leg_is_three_requests_and_its_end_two),
         FRESH(a_kept_leg_leaves_everything_in_asterisk),
+        FRESH(the_port_of_a_call_that_was_given_away_is_free_for_the_next),
+        FRESH(two_legs_do_not_share_a_port),
         FRESH(a_leg_whose_channel_is_gone_says_so_and_cleans_up),
         FRESH(a_join_that_is_refused_is_tried_a_few_times),
         FRESH(a_media_channel_that_exists_is_used_with_its_port_from_variables),
