@@ -330,6 +330,7 @@ static void keep_options(struct http_server *s, const struct http_server_opts *o
     if (s->o.body_limit == 0) s->o.body_limit = 1024 * 1024;
     if (s->o.ws_message_limit == 0) s->o.ws_message_limit = 64 * 1024;
     if (s->o.ws_queue_limit == 0) s->o.ws_queue_limit = 1024 * 1024;
+    if (s->o.ws_frames_a_second == 0) s->o.ws_frames_a_second = 20;
 }
 
 int http_server_open(struct http_server **out, struct net *net, const struct http_server_opts *o, struct err *e) {

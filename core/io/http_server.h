@@ -47,6 +47,9 @@ struct http_server_opts {
     size_t ws_message_limit; /* bytes, 0: 64 KiB; a larger message closes with 1009 */
     size_t ws_queue_limit;   /* bytes waiting to be sent, 0: 1 MiB; ws_send then returns ERR_LIMIT */
     bool ws_deflate;         /* permessage-deflate, for clients that ask for it */
+    /* Messages and control frames of one client, each a task of its own: 0: 20; three times as many may come at once.
+     * More closes with 1008. -1: no limit. */
+    int ws_frames_a_second;
 };
 
 int http_server_open(struct http_server **out, struct net *net, const struct http_server_opts *o, struct err *e);

@@ -12,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Messages and control frames of one client: 60 at once, 20 a second. More closes it: each is a task of its own. */
-enum { FRAMES_MOST = 60, FRAMES_PER_SECOND = 20 };
-
 struct ws {
     struct http_conn *conn;
     void *session; /* the handler's */
@@ -120,7 +117,8 @@ void ws_data(struct http_conn *c, const char *data, size_t len) {
         if (ws->reader.message_opcode == 0) ws->message_by_ms = 0; /* control frames may come between fragments */
         if (opcode < 0) {
             fail(ws, -opcode);
-        } else if (!http_bucket_take(&ws->frames, 1, FRAMES_MOST, FRAMES_PER_SECOND)) {
+        } else if (s->o.ws_frames_a_second > 0 &&
+                   !http_bucket_take(&ws->frames, 1, 3.0 * s->o.ws_frames_a_second, s->o.ws_frames_a_second)) {
             http_conn_ended(c, ENDED_WS_FLOOD);
             fail(ws, 1008);
         } else if (opcode == WS_CLOSE) {

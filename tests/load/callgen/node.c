@@ -568,7 +568,8 @@ struct node *node_open(int index, struct net *net) {
                                  .on_ws_close = on_close,
                                  .arg = n,
                                  .ws_message_limit = 1 << 20,
-                                 .ws_queue_limit = 64 << 20};
+                                 .ws_queue_limit = 64 << 20,
+                                 .ws_frames_a_second = -1};
     if (http_server_open(&n->server, net, &o, &e) < 0) {
         fprintf(stderr, "callgen: %s\n", e.text);
         exit(2);
