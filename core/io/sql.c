@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pool. A seat is a thread with its connection; free seats take jobs from one queue, a leased seat takes only those
- * of its lease. Whatever has ended goes to one list, which the loop empties.
+/* The pool: connections to one server that take statements from one queue. This file is what callers ask; a statement is
+ * on its way to the server when sql_exec() returns, if a connection is free.
  *
- *     loop: sql_exec -> queue ------> seat: connect if need be, take, run -> done -> loop: callback
- *           sql_exec(lease) -> lease's queue -> its seat
+ *     sql_exec ── queue ──────────> sql_seat.c: a connection does it ── sql_job.c: done ──> callback
+ *     sql_exec(lease) ── lease's queue ─┘      └─ sql_conn.c, one call of the library after another
  *
- * A seat connects before it takes a job, so while the server is away jobs wait in the queue, where the loop finds
- * those that have waited too long.
+ * Nothing here blocks, and there are no threads but for the lookup of a server's name.
  */
 #include "io/sql.h"
 #include "base/buf.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "io/sql_error.h"
-#include "io/sql_seat.h"
+#include "io/sql_pool.h"
 #include "metrics/metrics.h"
 #include <mysql.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,117 +22,78 @@ enum {
     CONNECTIONS = 8,
     QUEUE_LIMIT = 4096,
     TIMEOUT_MS = 15000,
-    AWAY_MS = 3000, /* how long a job waits for a server that is away */
     SWEEP_MS = 100,
+    CLOSE_MS = 3000, /* what runs when the pool closes has so much more time */
     VALUE_MAX = 16 * 1024 * 1024,
     PARAMS_MAX_BYTES = 48 * 1024 * 1024,
 };
 
-/* -- what has ended ------------------------------------------------------------------------------------------- */
+/* -- turns of the loop ---------------------------------------------------------------------------------------- */
 
-static void lease_free(struct sql_pool *p, struct sql_lease *lease) {
-    struct sql_lease **at = &p->leases;
-    while (*at && *at != lease) at = &(*at)->next;
-    if (*at) *at = lease->next;
-    free(lease->schema);
-    free(lease);
+static void on_turn(uv_idle_t *turn) {
+    struct sql_pool *p = turn->data;
+    uv_idle_stop(turn); /* who has more to do starts it again */
+    sql_seats_go_on(p);
+    sql_jobs_deliver(p);
+    sql_pool_idle(p);
 }
 
-static void job_deliver(struct sql_pool *p, struct sql_job *j) {
-    const struct sql_error *e = j->error.e.code ? &j->error : NULL;
-    struct metric *counter = e ? p->errors : p->ok;
-
-    if (counter) metric_add(counter, 1);
-    if (p->seconds) metric_observe(p->seconds, (double)(uv_hrtime() - j->queued_ns) / 1e9);
-    if (j->kind == SQL_JOB_BEGIN) {
-        if (e == NULL && p->closing) { /* its seat ends without asking */
-            err_set(&j->error.e, ERR_CLOSED, "the SQL pool is closed");
-            e = &j->error;
-        }
-        struct sql_lease *lease = j->lease;
-        if (e && !p->closing) lease_free(p, lease);
-        j->begun(j->arg, e ? NULL : lease, e);
-    } else {
-        if (j->kind != SQL_JOB_RUN && !p->closing) lease_free(p, j->lease); /* a closing seat may still look at it */
-        if (j->cb) j->cb(j->arg, e ? NULL : &j->rows.result, e);
-    }
-    arena_free(&j->copies);
-    arena_free(&j->rows.arena);
-    free(j);
+void sql_pool_later(struct sql_pool *p) {
+    if (!p->over) uv_idle_start(&p->turn, on_turn);
 }
 
-static void deliver(struct sql_pool *p) {
-    struct sql_job *j;
-    uv_mutex_lock(&p->lock);
-    struct sql_jobs done = p->done;
-    p->done = (struct sql_jobs){0};
-    if (p->waiting) metric_set(p->waiting, p->queue.len);
-    uv_mutex_unlock(&p->lock);
-    while ((j = sql_jobs_pop(&done)) != NULL) job_deliver(p, j);
+static void on_sweep(uv_timer_t *t) {
+    struct sql_pool *p = t->data;
+    if (p->closing && uv_now(t->loop) >= p->close_by_ms)
+        sql_seats_cancel(p);
+    else
+        sql_seats_sweep(p);
+    sql_jobs_expire(p);
+    sql_seats_feed(p);
+    if (p->queue.head == NULL && !sql_seats_are_busy(p)) uv_timer_stop(&p->sweep);
+    sql_jobs_deliver(p);
+    sql_pool_idle(p);
 }
 
-/* With the lock. */
-static void job_fail(struct sql_pool *p, struct sql_job *j, int code, const char *text) {
-    err_set(&j->error.e, code, "%s", text);
-    sql_job_done(p, j);
+static void watch_time(struct sql_pool *p) {
+    if (!uv_is_active((uv_handle_t *)&p->sweep)) uv_timer_start(&p->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
 /* -- asking --------------------------------------------------------------------------------------------------- */
 
-/* Ends jobs that have waited too long. The queue is in the order of time, so only its head needs a look. */
-static void on_sweep(uv_timer_t *t) {
-    struct sql_pool *p = t->data;
-    uint64_t now = uv_hrtime();
-
-    uv_mutex_lock(&p->lock);
-    while (p->queue.head) {
-        uint64_t waited_ms = (now - p->queue.head->queued_ns) / 1000000;
-        bool away = p->open == 0 && p->away.e.code != 0;
-        if (waited_ms < (uint64_t)p->opts.statement_timeout_ms && !(away && waited_ms >= AWAY_MS)) break;
-        struct sql_job *j = sql_jobs_pop(&p->queue);
-        if (away) {
-            j->error = p->away;
-            sql_job_done(p, j);
-        } else {
-            job_fail(p, j, ERR_TIMEOUT, "no connection was free in time");
-        }
-    }
-    if (p->queue.head == NULL) uv_timer_stop(&p->sweep);
-    uv_mutex_unlock(&p->lock);
-}
-
 static void refuse(struct sql_pool *p, struct sql_job *j, int code, const char *text) {
-    uv_mutex_lock(&p->lock);
-    job_fail(p, j, code, text);
-    uv_mutex_unlock(&p->lock);
+    sql_job_fail(p, j, code, text);
+    sql_pool_later(p);
 }
 
 static void submit(struct sql_pool *p, struct sql_job *j) {
-    uv_mutex_lock(&p->lock);
-    if (p->stop) {
-        job_fail(p, j, ERR_CLOSED, "the SQL pool is closed");
+    if (p->closing) {
+        refuse(p, j, ERR_CLOSED, "the SQL pool is closed");
     } else if (p->queue.len >= p->opts.queue_limit) {
-        job_fail(p, j, ERR_LIMIT, "too many statements wait; try again in a moment");
+        refuse(p, j, ERR_LIMIT, "too many statements wait; try again in a moment");
     } else {
         sql_jobs_push(&p->queue, j);
-        uv_cond_signal(&p->work);
-        if (!uv_is_active((uv_handle_t *)&p->sweep)) uv_timer_start(&p->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+        watch_time(p);
+        sql_seats_feed(p);
     }
-    uv_mutex_unlock(&p->lock);
 }
 
 static void submit_leased(struct sql_pool *p, struct sql_job *j) {
     struct sql_lease *lease = j->lease;
-    uv_mutex_lock(&p->lock);
-    if (lease->seat == NULL || p->stop) {
-        job_fail(p, j, ERR_CLOSED, "the SQL pool is closed");
+    if (lease->seat == NULL) {
+        refuse(p, j, ERR_CLOSED, "the SQL pool is closed");
     } else if (j->kind == SQL_JOB_RUN && lease->jobs.len >= p->opts.queue_limit) {
-        job_fail(p, j, ERR_LIMIT, "too many statements wait in this transaction");
+        refuse(p, j, ERR_LIMIT, "too many statements wait in this transaction");
     } else {
         sql_jobs_push(&lease->jobs, j);
-        uv_cond_signal(&lease->seat->leased_work);
+        watch_time(p);
+        sql_seat_work(lease->seat);
+        sql_seats_feed(p); /* it may have ended at once, and given the connection back */
     }
-    uv_mutex_unlock(&p->lock);
+}
+
+int sql_pool_waiting(const struct sql_pool *p) {
+    return p->queue.len;
 }
 
 static struct sql_job *job_new(enum sql_job_kind kind, struct sql_lease *lease, const char *schema, void *arg) {
@@ -205,13 +163,14 @@ void sql_end(struct sql_pool *p, struct sql_lease *lease, bool commit, sql_cb cb
 /* -- open and close ------------------------------------------------------------------------------------------- */
 
 static void pool_free(struct sql_pool *p) {
-    while (p->done.head) deliver(p); /* whoever asks again from here is refused, and must not do so for ever */
-    while (p->leases) lease_free(p, p->leases);
-    for (int i = 0; i < p->opts.connections; i++) uv_cond_destroy(&p->seats[i].leased_work);
+    while (p->done.head) sql_jobs_deliver(p); /* whoever asks again from here is refused, and must not do so for ever */
+    while (p->leases) {
+        struct sql_lease *lease = p->leases;
+        p->leases = lease->next;
+        free(lease->schema);
+        free(lease);
+    }
     free(p->seats);
-    uv_cond_destroy(&p->work);
-    uv_cond_destroy(&p->stopping);
-    uv_mutex_destroy(&p->lock);
     free((char *)p->opts.name);
     free((char *)p->opts.socket);
     free((char *)p->opts.host);
@@ -223,25 +182,22 @@ static void pool_free(struct sql_pool *p) {
     if (closed) closed(arg);
 }
 
-static void on_handle_closed(uv_handle_t *h) {
-    struct sql_pool *p = h->data;
+static void on_gone(void *arg) {
+    struct sql_pool *p = arg;
     if (--p->handles == 0) pool_free(p);
 }
 
-static void on_wake(uv_async_t *async) {
-    struct sql_pool *p = async->data;
-    struct sql_job *j;
+static void on_handle_closed(uv_handle_t *h) {
+    on_gone(h->data);
+}
 
-    deliver(p);
-    uv_mutex_lock(&p->lock);
-    bool over = p->stop && p->running == 0;
-    uv_mutex_unlock(&p->lock);
-    if (!over || uv_is_closing((uv_handle_t *)&p->wake)) return;
-    for (int i = 0; i < p->opts.connections; i++) uv_thread_join(&p->seats[i].thread);
-    for (struct sql_lease *l = p->leases; l; l = l->next)
-        while ((j = sql_jobs_pop(&l->jobs)) != NULL) refuse(p, j, ERR_CANCELLED, "the SQL pool is closed");
-    uv_close((uv_handle_t *)&p->wake, on_handle_closed);
+void sql_pool_idle(struct sql_pool *p) {
+    if (!p->closing || p->over || p->done.head || sql_seats_are_busy(p)) return;
+    p->over = true;
+    uv_close((uv_handle_t *)&p->turn, on_handle_closed);
     uv_close((uv_handle_t *)&p->sweep, on_handle_closed);
+    uv_close((uv_handle_t *)&p->retry, on_handle_closed);
+    for (int i = 0; i < p->opts.connections; i++) sql_conn_free(p->seats[i].conn, on_gone, p);
 }
 
 static void measure(struct sql_pool *p, struct metrics *m) {
@@ -271,7 +227,7 @@ int sql_pool_open(struct sql_pool **out, uv_loop_t *loop, const struct sql_opts 
     if (o->socket == NULL && o->host == NULL) return err_set(e, ERR_INVALID, "neither a socket nor a host is given");
     if (o->connections < 0 || o->connections > 256 || o->queue_limit < 0 || o->statement_timeout_ms < 0)
         return err_set(e, ERR_INVALID, "connections, queue limit or timeout make no sense");
-    uv_once(&library_once, library_begin); /* before there are threads */
+    uv_once(&library_once, library_begin);
 
     struct sql_pool *p = mem_alloc(sizeof *p);
     p->opts = *o;
@@ -284,25 +240,13 @@ int sql_pool_open(struct sql_pool **out, uv_loop_t *loop, const struct sql_opts 
     if (o->queue_limit == 0) p->opts.queue_limit = QUEUE_LIMIT;
     if (o->statement_timeout_ms == 0) p->opts.statement_timeout_ms = TIMEOUT_MS;
     measure(p, m);
-    if (uv_mutex_init(&p->lock) || uv_cond_init(&p->work) || uv_cond_init(&p->stopping)) abort();
-    uv_async_init(loop, &p->wake, on_wake);
+    uv_idle_init(loop, &p->turn);
     uv_timer_init(loop, &p->sweep);
-    p->handles = 2;
-    p->wake.data = p;
-    p->sweep.data = p;
+    uv_timer_init(loop, &p->retry);
+    p->turn.data = p->sweep.data = p->retry.data = p;
     p->seats = mem_alloc((size_t)p->opts.connections * sizeof *p->seats);
-    p->running = p->opts.connections;
-
-    sigset_t all, before;
-    sigfillset(&all); /* signals are the loop's */
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    for (int i = 0; i < p->opts.connections; i++) {
-        struct sql_seat *s = &p->seats[i];
-        s->pool = p;
-        s->conn = sql_conn_new(&p->opts);
-        if (uv_cond_init(&s->leased_work) || uv_thread_create(&s->thread, sql_seat_run, s)) abort();
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (int i = 0; i < p->opts.connections; i++) sql_seat_init(p, &p->seats[i], loop);
+    p->handles = 3 + p->opts.connections;
     *out = p;
     return 0;
 }
@@ -312,13 +256,10 @@ void sql_pool_close(struct sql_pool *p, void (*closed)(void *arg), void *arg) {
     p->closing = true;
     p->closed = closed;
     p->closed_arg = arg;
-    uv_timer_stop(&p->sweep);
-    uv_mutex_lock(&p->lock);
-    p->stop = true;
-    while ((j = sql_jobs_pop(&p->queue)) != NULL) job_fail(p, j, ERR_CANCELLED, "the SQL pool is closed");
-    uv_cond_broadcast(&p->work);
-    uv_cond_broadcast(&p->stopping);
-    for (int i = 0; i < p->opts.connections; i++) uv_cond_signal(&p->seats[i].leased_work);
-    uv_async_send(&p->wake);
-    uv_mutex_unlock(&p->lock);
+    p->close_by_ms = uv_now(p->sweep.loop) + CLOSE_MS;
+    uv_timer_stop(&p->retry);
+    while ((j = sql_jobs_pop(&p->queue)) != NULL) sql_job_fail(p, j, ERR_CANCELLED, "the SQL pool is closed");
+    sql_seats_close(p);
+    watch_time(p);
+    sql_pool_later(p);
 }

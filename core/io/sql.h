@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SQL over the libmysqlclient API: a pool of threads with one blocking connection each, per server.
+/* SQL over MariaDB Connector/C's non-blocking calls: a pool of connections per server, opened as they are needed.
  *
  * Parameters are always bound (binary protocol prepared statements, cached per connection by (schema, text), LRU 64).
  * A connection remembers its schema and changes it only when needed. utf8mb4, UTC, READ COMMITTED, strict mode,
@@ -45,7 +45,7 @@ struct sql_opts {
     const char *host;
     int port;
     const char *user, *password;
-    int connections;          /* threads; default 8 */
+    int connections;          /* at most; default 8 */
     int queue_limit;          /* statements waiting; default 4096, then ERR_LIMIT */
     int statement_timeout_ms; /* default 15000 */
 };
@@ -62,3 +62,5 @@ void sql_begin(struct sql_pool *p, const char *schema,
                void (*cb)(void *arg, struct sql_lease *lease, const struct sql_error *e), void *arg);
 /* Ends the transaction and gives the connection back (the lease is gone once called). */
 void sql_end(struct sql_pool *p, struct sql_lease *lease, bool commit, sql_cb cb, void *arg);
+/* How many wait for a connection now. */
+int sql_pool_waiting(const struct sql_pool *p);

@@ -56,12 +56,12 @@ int sql_bind(MYSQL *mysql, MYSQL_STMT *stmt, const struct sql_value *params, int
 }
 
 /* Where one column of the row at hand arrives. */
-struct cell {
+struct sql_fetch_cell {
     int64_t integer;
     double number;
     char *text;
     unsigned long len;
-    sql_flag is_null, error;
+    my_bool is_null, error;
 };
 
 static enum sql_type type_of(const MYSQL_FIELD *f) {
@@ -81,7 +81,7 @@ static enum sql_type type_of(const MYSQL_FIELD *f) {
     }
 }
 
-static void bind_cell(MYSQL_BIND *b, struct cell *cell, const MYSQL_FIELD *f, struct arena *scratch) {
+static void bind_cell(MYSQL_BIND *b, struct sql_fetch_cell *cell, const MYSQL_FIELD *f, struct arena *scratch) {
     b->is_null = &cell->is_null;
     b->error = &cell->error;
     b->length = &cell->len;
@@ -104,10 +104,10 @@ static void bind_cell(MYSQL_BIND *b, struct cell *cell, const MYSQL_FIELD *f, st
 }
 
 /* A value longer than its cell: asked for again, into the result. */
-static int fetch_long(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const struct cell *cell, char *out,
+static int fetch_long(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const struct sql_fetch_cell *cell, char *out,
                       struct sql_error *e) {
     unsigned long len = cell->len;
-    sql_flag is_null = 0, error = 0;
+    my_bool is_null = 0, error = 0;
     MYSQL_BIND b = {.buffer_type = MYSQL_TYPE_STRING, .buffer = out, .buffer_length = len, .length = &len};
     b.is_null = &is_null;
     b.error = &error;
@@ -115,8 +115,9 @@ static int fetch_long(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const str
     return 0;
 }
 
-static int take_cell(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const MYSQL_FIELD *f, const struct cell *cell,
-                     struct sql_value *out, struct arena *keep, struct sql_error *e) {
+static int take_cell(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const MYSQL_FIELD *f,
+                     const struct sql_fetch_cell *cell, struct sql_value *out, struct arena *keep,
+                     struct sql_error *e) {
     if (cell->is_null) return 0; /* zeroed is SQL_NULL */
     out->type = type_of(f);
     switch (out->type) {
@@ -139,76 +140,73 @@ static int take_cell(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const MYSQ
     }
 }
 
-static int fetch_all(MYSQL *mysql, MYSQL_STMT *stmt, const MYSQL_FIELD *fields, struct cell *cells,
-                     struct sql_rows *rows, struct sql_error *e) {
-    struct sql_result *r = &rows->result;
-    struct sql_value *values = NULL;
-    size_t columns = (size_t)r->columns, room = 0, bytes = 0;
-    int rc;
+/* One row, from the cells to the end of the values. */
+static int take_row(struct sql_fetch *f, struct sql_error *e) {
+    struct sql_result *r = &f->rows->result;
+    size_t columns = (size_t)r->columns;
 
-    for (;;) {
-        rc = mysql_stmt_fetch(stmt);
-        if (rc == MYSQL_NO_DATA) break;
-        if (rc != 0 && rc != MYSQL_DATA_TRUNCATED) {
-            rc = sql_stmt_failed(mysql, stmt, e);
-            goto free_values;
-        }
-        if (r->rows == room) {
-            room = room ? room * 2 : 8;
-            values = mem_realloc(values, room * columns * sizeof *values);
-        }
-        struct sql_value *row = values + r->rows * columns;
-        memset(row, 0, columns * sizeof *row);
-        for (unsigned i = 0; i < columns; i++) {
-            bytes += sizeof *row + (type_of(&fields[i]) == SQL_TEXT && !cells[i].is_null ? cells[i].len : 0);
-            if (bytes > RESULT_MAX) {
-                rc = err_set(&e->e, ERR_LIMIT, "the result is larger than %zu MiB", RESULT_MAX >> 20);
-                goto free_values;
-            }
-            rc = take_cell(mysql, stmt, i, &fields[i], &cells[i], &row[i], &rows->arena, e);
-            if (rc < 0) goto free_values;
-        }
-        r->rows++;
+    if (r->rows == f->room) {
+        f->room = f->room ? f->room * 2 : 8;
+        f->values = mem_realloc(f->values, f->room * columns * sizeof *f->values);
     }
-    if (r->rows) {
-        void *kept = arena_alloc(&rows->arena, r->rows * columns * sizeof *values);
-        memcpy(kept, values, r->rows * columns * sizeof *values);
-        r->values = kept;
+    struct sql_value *row = f->values + r->rows * columns;
+    memset(row, 0, columns * sizeof *row);
+    for (unsigned i = 0; i < columns; i++) {
+        const struct sql_fetch_cell *cell = &f->cells[i];
+        f->bytes += sizeof *row + (type_of(&f->fields[i]) == SQL_TEXT && !cell->is_null ? cell->len : 0);
+        if (f->bytes > RESULT_MAX)
+            return err_set(&e->e, ERR_LIMIT, "the result is larger than %zu MiB", RESULT_MAX >> 20);
+        int rc = take_cell(f->mysql, f->stmt, i, &f->fields[i], cell, &row[i], &f->rows->arena, e);
+        if (rc < 0) return rc;
     }
-    rc = 0;
-free_values:
-    free(values);
-    return rc;
+    r->rows++;
+    return 0;
 }
 
-int sql_fetch(MYSQL *mysql, MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch, struct sql_error *e) {
+int sql_fetch_begin(struct sql_fetch *f, MYSQL *mysql, MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch,
+                    struct sql_error *e) {
     struct sql_result *r = &rows->result;
-    int rc;
 
+    *f = (struct sql_fetch){.mysql = mysql, .stmt = stmt, .rows = rows};
     e->number = 0;
     /* Asked for after each execution: ALTER TABLE may have given SELECT * other columns. */
-    MYSQL_RES *meta = mysql_stmt_result_metadata(stmt);
-    if (meta == NULL) {
+    f->meta = mysql_stmt_result_metadata(stmt);
+    if (f->meta == NULL) {
         if (sql_stmt_errno(mysql, stmt)) return sql_stmt_failed(mysql, stmt, e);
         r->affected = mysql_stmt_affected_rows(stmt);
         r->insert_id = mysql_stmt_insert_id(stmt);
         return 0;
     }
-    unsigned columns = mysql_num_fields(meta);
-    const MYSQL_FIELD *fields = mysql_fetch_fields(meta);
+    unsigned columns = mysql_num_fields(f->meta);
+    f->fields = mysql_fetch_fields(f->meta);
     MYSQL_BIND *binds = arena_alloc(scratch, columns * sizeof *binds);
-    struct cell *cells = arena_alloc(scratch, columns * sizeof *cells);
+    f->cells = arena_alloc(scratch, columns * sizeof *f->cells);
     const char **names = arena_alloc(&rows->arena, columns * sizeof *names);
     for (unsigned i = 0; i < columns; i++) {
-        names[i] = arena_strndup(&rows->arena, fields[i].name, strlen(fields[i].name));
-        bind_cell(&binds[i], &cells[i], &fields[i], scratch);
+        names[i] = arena_strndup(&rows->arena, f->fields[i].name, strlen(f->fields[i].name));
+        bind_cell(&binds[i], &f->cells[i], &f->fields[i], scratch);
     }
     r->columns = (int)columns;
     r->names = names;
-    if (mysql_stmt_bind_result(stmt, binds))
-        rc = sql_stmt_failed(mysql, stmt, e);
-    else
-        rc = fetch_all(mysql, stmt, fields, cells, rows, e);
-    mysql_free_result(meta);
-    return rc;
+    return mysql_stmt_bind_result(stmt, binds) ? sql_stmt_failed(mysql, stmt, e) : 1;
+}
+
+int sql_fetch_row(struct sql_fetch *f, int fetched, struct sql_error *e) {
+    struct sql_result *r = &f->rows->result;
+
+    if (fetched == MYSQL_NO_DATA) {
+        if (r->rows == 0) return 0;
+        size_t size = r->rows * (size_t)r->columns * sizeof *f->values;
+        r->values = memcpy(arena_alloc(&f->rows->arena, size), f->values, size);
+        return 0;
+    }
+    if (fetched != 0 && fetched != MYSQL_DATA_TRUNCATED) return sql_stmt_failed(f->mysql, f->stmt, e);
+    int rc = take_row(f, e);
+    return rc < 0 ? rc : 1;
+}
+
+void sql_fetch_end(struct sql_fetch *f) {
+    free(f->values);
+    if (f->meta) mysql_free_result(f->meta);
+    *f = (struct sql_fetch){0};
 }

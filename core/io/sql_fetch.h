@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between our values and the binary protocol's, both ways. */
+/* Between our values and the binary protocol's, both ways. Rows are taken one by one, so that whoever asks for them can
+ * stop in between. */
 #pragma once
-#include "io/sql_conn.h"
+#include "base/arena.h"
+#include "io/sql.h"
 #include <mysql.h>
 
-/* MySQL 8 has bool where MariaDB keeps its own. */
-#ifdef MARIADB_BASE_VERSION
-typedef my_bool sql_flag;
-#else
-typedef bool sql_flag;
-#endif
+struct sql_rows {
+    struct arena arena; /* everything of the result lies there; whoever has the rows frees it */
+    struct sql_result result;
+};
+struct sql_fetch_cell;
+struct sql_fetch {
+    MYSQL *mysql; /* all borrowed but values and meta */
+    MYSQL_STMT *stmt;
+    struct sql_rows *rows;
+    MYSQL_RES *meta;
+    const MYSQL_FIELD *fields;
+    struct sql_fetch_cell *cells;
+    struct sql_value *values; /* of the rows so far */
+    size_t room, bytes;
+};
 
 /* The number of the statement's error. While rows are read the client library leaves it with the connection. */
 unsigned sql_stmt_errno(MYSQL *mysql, MYSQL_STMT *stmt);
@@ -17,5 +28,9 @@ int sql_stmt_failed(MYSQL *mysql, MYSQL_STMT *stmt, struct sql_error *e);
 /* What is bound points into scratch and params, which must outlive the execution. */
 int sql_bind(MYSQL *mysql, MYSQL_STMT *stmt, const struct sql_value *params, int count, struct arena *scratch,
              struct sql_error *e);
-/* Reads all rows of an executed statement into rows. */
-int sql_fetch(MYSQL *mysql, MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch, struct sql_error *e);
+/* Of an executed statement. 0: it has no rows; 1: they can be asked for. */
+int sql_fetch_begin(struct sql_fetch *f, MYSQL *mysql, MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch,
+                    struct sql_error *e);
+/* Takes what a call of mysql_stmt_fetch() brought. 0: that was all; 1: ask for the next. */
+int sql_fetch_row(struct sql_fetch *f, int fetched, struct sql_error *e);
+void sql_fetch_end(struct sql_fetch *f); /* of a begun one, also after an error */

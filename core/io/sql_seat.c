@@ -1,36 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A seat: a thread that does jobs over its connection. Functions hold the pool's lock unless they say otherwise. */
-#include "io/sql_seat.h"
+/* A seat: a connection and what it does for the pool. Like the connection it is a chain: attempt() names what looks at the
+ * result, work() goes from one to the next and from job to job until it must wait.
+ *
+ *     queue ──> the free seat used last (its statements are prepared, its schema is often the right one)
+ *           └─> none is free: one more is opened, one at a time
+ *     lease's queue ──> its seat
+ *
+ * A seat is given a job when it has a connection, so while the server is away jobs wait in the queue.
+ */
 #include "base/log.h"
+#include "io/sql_pool.h"
 #include "metrics/metrics.h"
-#include <mysql.h>
 
 enum { BACKOFF_MIN_MS = 20, BACKOFF_MAX_MS = 1000 };
-
-void sql_jobs_push(struct sql_jobs *l, struct sql_job *j) {
-    j->next = NULL;
-    if (l->head)
-        l->tail->next = j;
-    else
-        l->head = j;
-    l->tail = j;
-    l->len++;
-}
-
-struct sql_job *sql_jobs_pop(struct sql_jobs *l) {
-    struct sql_job *j = l->head;
-    if (j == NULL) return NULL;
-    l->head = j->next;
-    l->len--;
-    return j;
-}
-
-void sql_job_done(struct sql_pool *p, struct sql_job *j) {
-    sql_jobs_push(&p->done, j);
-    uv_async_send(&p->wake);
-}
-
-/* -- connecting ----------------------------------------------------------------------------------------------- */
 
 static void count_open(struct sql_seat *s) {
     struct sql_pool *p = s->pool;
@@ -41,152 +23,300 @@ static void count_open(struct sql_seat *s) {
     if (p->connections) metric_set(p->connections, p->open);
 }
 
-static void back_off(struct sql_seat *s) {
-    struct sql_pool *p = s->pool;
-    uint64_t ms = s->failures < 6 ? (uint64_t)BACKOFF_MIN_MS << s->failures : BACKOFF_MAX_MS;
-    unsigned random = 0;
-
-    s->failures++;
-    if (p->open > 0) uv_cond_signal(&p->work); /* a seat with a connection may be free */
-    uv_random(NULL, NULL, &random, sizeof random, 0, NULL);
-    if (!p->stop) uv_cond_timedwait(&p->stopping, &p->lock, (ms / 2 + random % (ms / 2 + 1)) * 1000000);
+static void job_end(struct sql_seat *s) {
+    struct sql_job *j = s->job;
+    s->job = NULL;
+    sql_job_done(s->pool, j);
 }
 
-/* Makes sure of a connection; false when there is none yet, after a pause. */
-static bool seat_connect(struct sql_seat *s) {
-    struct sql_pool *p = s->pool;
-    struct sql_error e = {0};
-    int rc = 0;
+/* -- jobs ----------------------------------------------------------------------------------------------------- */
 
-    uv_mutex_unlock(&p->lock);
-    sql_conn_check(s->conn);
-    if (!sql_conn_is_open(s->conn)) rc = sql_conn_open(s->conn, &e);
-    uv_mutex_lock(&p->lock);
-    count_open(s);
-    if (rc < 0) {
-        p->away = e;
-        if (!p->told) log_warn("sql.away", "%s: %s", p->opts.name, e.e.text);
-        p->told = true;
-        back_off(s);
-        return false;
-    }
-    if (p->told) log_info("sql.connected", "%s: connected", p->opts.name);
-    p->told = false;
-    s->failures = 0;
+/* True when an operation failed before the server can have begun it, for want of a connection. */
+static bool may_repeat(struct sql_seat *s, int rc) {
+    if (rc != ERR_CLOSED || s->again || sql_conn_is_open(s->conn) || s->pool->closing) return false;
+    s->again = true;
     return true;
 }
 
-/* -- doing; without the lock ---------------------------------------------------------------------------------- */
+static void plain_ran(struct sql_seat *s, int rc);
+static void plain_reopened(struct sql_seat *s, int rc);
 
-/* Once more on a new connection, for what the server cannot have done. */
-static bool reconnected(struct sql_seat *s) {
-    struct sql_error e;
-    return !sql_conn_is_open(s->conn) && sql_conn_open(s->conn, &e) == 0;
+static void run_plain(struct sql_seat *s) {
+    s->then = plain_ran;
+    sql_conn_run(s->conn, &s->job->statement, &s->job->rows, &s->job->error);
 }
 
-static void run_plain(struct sql_seat *s, struct sql_job *j) {
-    bool started;
-    int rc = sql_conn_run(s->conn, &j->statement, &j->rows, &started, &j->error);
-    if (rc == ERR_CLOSED && !started && reconnected(s))
-        rc = sql_conn_run(s->conn, &j->statement, &j->rows, &started, &j->error);
-    if (!sql_conn_in_transaction(s->conn)) return;
-    /* A procedure may have begun one. It must not go on under the next tenant's statements. */
-    sql_conn_close(s->conn);
-    if (rc == 0) err_set(&j->error.e, ERR_INVALID, "the statement began a transaction, which was rolled back");
-}
-
-static void run_begin(struct sql_seat *s, struct sql_job *j) {
-    int rc = sql_conn_begin(s->conn, j->statement.schema, &j->error);
-    if (rc == ERR_CLOSED && reconnected(s)) sql_conn_begin(s->conn, j->statement.schema, &j->error);
-}
-
-static void run_in_lease(struct sql_seat *s, struct sql_job *j) {
-    struct sql_lease *lease = j->lease;
-    bool started;
-
-    if (lease->broken.e.code) {
-        j->error = lease->broken;
+static void plain_ran(struct sql_seat *s, int rc) {
+    if (!sql_conn_started(s->conn) && may_repeat(s, rc)) {
+        s->then = plain_reopened;
+        sql_conn_open(s->conn, &s->job->error);
         return;
     }
-    int rc = sql_conn_run(s->conn, &j->statement, &j->rows, &started, &j->error);
+    if (sql_conn_in_transaction(s->conn)) {
+        /* A procedure may have begun one. It must not go on under the next tenant's statements. */
+        sql_conn_close(s->conn);
+        if (rc == 0) err_set(&s->job->error.e, ERR_INVALID, "the statement began a transaction, which was rolled back");
+    }
+    job_end(s);
+}
+
+static void plain_reopened(struct sql_seat *s, int rc) {
+    if (rc < 0)
+        job_end(s);
+    else
+        run_plain(s);
+}
+
+static void begun(struct sql_seat *s, int rc);
+static void begin_reopened(struct sql_seat *s, int rc);
+
+static void run_begin(struct sql_seat *s) {
+    s->then = begun;
+    sql_conn_begin(s->conn, s->job->statement.schema, &s->job->error);
+}
+
+static void begun(struct sql_seat *s, int rc) {
+    if (may_repeat(s, rc)) {
+        s->then = begin_reopened;
+        sql_conn_open(s->conn, &s->job->error);
+        return;
+    }
+    if (rc == 0 && !s->pool->closing) {
+        s->lease = s->job->lease;
+        s->lease->seat = s;
+    }
+    job_end(s);
+}
+
+static void begin_reopened(struct sql_seat *s, int rc) {
+    if (rc < 0)
+        job_end(s);
+    else
+        run_begin(s);
+}
+
+static void lease_lost(struct sql_lease *lease) {
+    if (lease->broken.e.code == 0) err_set(&lease->broken.e, ERR_CLOSED, "the transaction's connection was lost");
+}
+
+static void leased_ran(struct sql_seat *s, int rc) {
+    struct sql_lease *lease = s->lease;
     if (!sql_conn_is_open(s->conn))
-        err_set(&lease->broken.e, ERR_CLOSED, "the transaction's connection was lost");
+        lease_lost(lease);
     else if (rc == ERR_BUSY) /* a deadlock has ended the transaction: the next statement would be on its own */
-        lease->broken = j->error;
+        lease->broken = s->job->error;
     else if (rc == 0 && !sql_conn_in_transaction(s->conn))
         err_set(&lease->broken.e, ERR_INVALID, "a statement ended the transaction by itself (as DDL does)");
+    job_end(s);
 }
 
-static void run_end(struct sql_seat *s, struct sql_job *j) {
-    struct sql_lease *lease = j->lease;
-    bool wanted = j->kind == SQL_JOB_COMMIT, commit = wanted && lease->broken.e.code == 0;
+static void run_in_lease(struct sql_seat *s) {
+    if (s->lease->broken.e.code) {
+        s->job->error = s->lease->broken;
+        job_end(s);
+        return;
+    }
+    s->then = leased_ran;
+    sql_conn_run(s->conn, &s->job->statement, &s->job->rows, &s->job->error);
+}
 
-    if (sql_conn_is_open(s->conn) && sql_conn_end(s->conn, commit, &j->error) < 0) {
+static void lease_ended(struct sql_seat *s, int rc) {
+    struct sql_job *j = s->job;
+    bool wanted = j->kind == SQL_JOB_COMMIT, broken = s->lease->broken.e.code != 0;
+
+    if (rc < 0) {
+        bool lost = !sql_conn_is_open(s->conn);
         sql_conn_close(s->conn); /* whatever is left of it ends there */
-        if (!commit)
+        if (!wanted || broken)
             j->error = (struct sql_error){0};
-        else if (j->error.e.code == ERR_CLOSED)
+        else if (lost)
             err_set(&j->error.e, ERR_CLOSED, "the connection was lost in the commit, which may have happened");
     }
-    if (wanted && !commit) j->error = lease->broken;
+    if (wanted && broken) j->error = s->lease->broken;
+    s->lease->seat = NULL;
+    s->lease = NULL;
+    job_end(s);
 }
 
-static void seat_do(struct sql_seat *s, struct sql_job *j) {
+static void run_end(struct sql_seat *s) {
+    bool commit = s->job->kind == SQL_JOB_COMMIT && s->lease->broken.e.code == 0;
+    if (!sql_conn_is_open(s->conn)) {
+        lease_ended(s, 0);
+        return;
+    }
+    s->then = lease_ended;
+    sql_conn_end(s->conn, commit, &s->job->error);
+}
+
+static void begin_job(struct sql_seat *s, struct sql_job *j) {
+    s->job = j;
+    s->again = false;
+    s->used = ++s->pool->uses;
     if (j->kind == SQL_JOB_BEGIN)
-        run_begin(s, j);
+        run_begin(s);
     else if (j->kind != SQL_JOB_RUN)
-        run_end(s, j);
+        run_end(s);
     else if (j->lease)
-        run_in_lease(s, j);
+        run_in_lease(s);
     else
-        run_plain(s, j);
+        run_plain(s);
 }
 
-/* -- the thread ----------------------------------------------------------------------------------------------- */
+/* -- from job to job ------------------------------------------------------------------------------------------ */
+
+static void leave(struct sql_seat *s) {
+    struct sql_job *j;
+    if (s->lease) {
+        while ((j = sql_jobs_pop(&s->lease->jobs)) != NULL)
+            sql_job_fail(s->pool, j, ERR_CANCELLED, "the SQL pool is closed");
+        s->lease->seat = NULL;
+        s->lease = NULL;
+    }
+    sql_conn_close(s->conn); /* an open transaction is rolled back with it */
+}
 
 static struct sql_job *next_job(struct sql_seat *s) {
     struct sql_pool *p = s->pool;
-    while (!p->stop) {
-        struct sql_job *j;
-        if (s->lease) {
-            if ((j = sql_jobs_pop(&s->lease->jobs)) != NULL) return j;
-            uv_cond_wait(&s->leased_work, &p->lock);
-        } else if (p->queue.head == NULL) {
-            uv_cond_wait(&p->work, &p->lock);
-        } else if (seat_connect(s)) {
-            if ((j = sql_jobs_pop(&p->queue)) != NULL) return j; /* another seat may have been faster */
-        }
+    if (p->closing) {
+        leave(s);
+        return NULL;
     }
-    return NULL;
+    if (s->lease) return sql_jobs_pop(&s->lease->jobs);
+    if (p->queue.head == NULL || !sql_conn_is_open(s->conn)) return NULL;
+    sql_conn_check(s->conn);
+    return sql_conn_is_open(s->conn) ? sql_jobs_pop(&p->queue) : NULL;
 }
 
-void sql_seat_run(void *seat) {
-    struct sql_seat *s = seat;
-    struct sql_pool *p = s->pool;
-    struct sql_job *j;
-
-    mysql_thread_init();
-    uv_mutex_lock(&p->lock);
-    while ((j = next_job(s)) != NULL) {
-        uv_mutex_unlock(&p->lock);
-        seat_do(s, j);
-        uv_mutex_lock(&p->lock);
-        count_open(s);
-        if (j->kind == SQL_JOB_BEGIN && j->error.e.code == 0) {
-            s->lease = j->lease;
-            s->lease->seat = s;
-        } else if (j->kind == SQL_JOB_COMMIT || j->kind == SQL_JOB_ROLLBACK) {
-            s->lease = NULL;
-        }
-        sql_job_done(p, j);
+void sql_seat_work(struct sql_seat *s) {
+    while (!sql_conn_is_busy(s->conn)) {
+        void (*then)(struct sql_seat * s, int rc) = s->then;
+        struct sql_job *j;
+        s->then = NULL;
+        if (then)
+            then(s, sql_conn_result(s->conn));
+        else if ((j = next_job(s)) != NULL)
+            begin_job(s, j);
+        else
+            break;
     }
-    if (s->lease) s->lease->seat = NULL;
-    uv_mutex_unlock(&p->lock);
-    sql_conn_free(s->conn); /* an open transaction is rolled back with it */
-    mysql_thread_end();
-    uv_mutex_lock(&p->lock);
-    if (s->counted && p->connections) metric_set(p->connections, --p->open);
-    p->running--;
-    uv_async_send(&p->wake);
-    uv_mutex_unlock(&p->lock);
+    count_open(s);
+}
+
+/* -- connecting ----------------------------------------------------------------------------------------------- */
+
+static void on_retry(uv_timer_t *t) {
+    struct sql_pool *p = t->data;
+    sql_seats_feed(p);
+    sql_jobs_deliver(p);
+}
+
+static void back_off(struct sql_pool *p) {
+    uint64_t ms = p->failures < 6 ? (uint64_t)BACKOFF_MIN_MS << p->failures : BACKOFF_MAX_MS;
+    unsigned random = 0;
+
+    p->failures++;
+    uv_random(NULL, NULL, &random, sizeof random, 0, NULL);
+    if (!p->closing) uv_timer_start(&p->retry, on_retry, ms / 2 + random % (ms / 2 + 1), 0);
+}
+
+static void opened(struct sql_seat *s, int rc) {
+    struct sql_pool *p = s->pool;
+    p->opening = NULL;
+    if (rc < 0) {
+        p->away = p->error;
+        if (!p->told && !p->closing) log_warn("sql.away", "%s: %s", p->opts.name, p->away.e.text);
+        p->told = true;
+        back_off(p);
+        return;
+    }
+    if (p->told) log_info("sql.connected", "%s: connected", p->opts.name);
+    p->told = false;
+    p->failures = 0;
+}
+
+static void open_one(struct sql_pool *p) {
+    for (int i = 0; i < p->opts.connections; i++) {
+        struct sql_seat *s = &p->seats[i];
+        if (sql_conn_is_open(s->conn) || sql_conn_is_busy(s->conn) || s->lease || s->job) continue;
+        p->opening = s;
+        s->then = opened;
+        sql_conn_open(s->conn, &p->error);
+        sql_seat_work(s);
+        return;
+    }
+}
+
+static struct sql_seat *free_seat(struct sql_pool *p) {
+    struct sql_seat *best = NULL;
+    for (int i = 0; i < p->opts.connections; i++) {
+        struct sql_seat *s = &p->seats[i];
+        if (!sql_conn_is_open(s->conn) || sql_conn_is_busy(s->conn) || s->lease || s->job || s->then) continue;
+        if (best == NULL || s->used > best->used) best = s;
+    }
+    return best;
+}
+
+void sql_seats_feed(struct sql_pool *p) {
+    struct sql_seat *s;
+    while (p->queue.head && (s = free_seat(p)) != NULL) sql_seat_work(s);
+    if (p->queue.head && p->opening == NULL && !uv_is_active((uv_handle_t *)&p->retry)) open_one(p);
+    if (p->done.head) sql_pool_later(p);
+}
+
+/* -- all of them ---------------------------------------------------------------------------------------------- */
+
+/* After whatever happened to a seat's connection outside of what a caller called. */
+static void settle(struct sql_seat *s) {
+    struct sql_pool *p = s->pool;
+    if (s->lease && s->job == NULL && !sql_conn_is_open(s->conn)) lease_lost(s->lease);
+    sql_seat_work(s);
+    sql_seats_feed(p);
+    sql_jobs_deliver(p);
+    sql_pool_idle(p);
+}
+
+static void on_ended(void *arg) {
+    settle(arg);
+}
+
+static void on_later(void *arg) {
+    struct sql_seat *s = arg;
+    sql_pool_later(s->pool);
+}
+
+void sql_seat_init(struct sql_pool *p, struct sql_seat *s, uv_loop_t *loop) {
+    const struct sql_conn_events events = {.ended = on_ended, .later = on_later, .arg = s};
+    s->pool = p;
+    s->conn = sql_conn_new(loop, &p->opts, &events);
+}
+
+void sql_seats_sweep(struct sql_pool *p) {
+    for (int i = 0; i < p->opts.connections; i++) {
+        struct sql_seat *s = &p->seats[i];
+        if (!sql_conn_is_late(s->conn)) continue;
+        sql_conn_give_up(s->conn);
+        sql_seat_work(s);
+    }
+}
+
+void sql_seats_go_on(struct sql_pool *p) {
+    for (int i = 0; i < p->opts.connections; i++) sql_conn_go_on(p->seats[i].conn);
+}
+
+bool sql_seats_are_busy(const struct sql_pool *p) {
+    for (int i = 0; i < p->opts.connections; i++)
+        if (sql_conn_is_busy(p->seats[i].conn)) return true;
+    return false;
+}
+
+void sql_seats_close(struct sql_pool *p) {
+    if (p->opening) sql_conn_cancel(p->opening->conn, ERR_CANCELLED, "the SQL pool is closed");
+    for (int i = 0; i < p->opts.connections; i++) sql_seat_work(&p->seats[i]);
+}
+
+void sql_seats_cancel(struct sql_pool *p) {
+    for (int i = 0; i < p->opts.connections; i++) {
+        sql_conn_cancel(p->seats[i].conn, ERR_CANCELLED, "the SQL pool is closed");
+        sql_seat_work(&p->seats[i]);
+    }
 }
