@@ -39,7 +39,7 @@ const struct config_row config_rows[] = {
     { "sql.user", CONFIG_STRING, "parley", 1, 80, "its user", NULL },
     { "sql.password", CONFIG_SECRET, "", 0, 1024, "its password", NULL },
     { "sql.schema", CONFIG_STRING, "parley", 1, 40, "the platform's schema; tenants' schemas begin with it", "[a-z][a-z0-9_]*" },
-    { "sql.connections", CONFIG_INT, "8", 1, 256, "connections of each worker to each database server", NULL },
+    { "sql.connections", CONFIG_INT, "8", 1, 256, "at most so many connections of each worker to each database server, opened as needed", NULL },
     { "sql.servers", CONFIG_RECORDS, "", 0, 256, "further database servers, for tenants that live there", NULL },
     { "sql.servers[].name", CONFIG_STRING, NULL, 1, 64, "the name tenants refer to", "[a-z][a-z0-9_-]*" },
     { "sql.servers[].socket", CONFIG_STRING, "", 0, 107, "its socket; empty: by host and port", NULL },

@@ -51,8 +51,7 @@ static void on_sweep(uv_timer_t *t) {
     sql_jobs_expire(p);
     sql_seats_feed(p);
     if (p->queue.head == NULL && !sql_seats_are_busy(p)) uv_timer_stop(&p->sweep);
-    sql_jobs_deliver(p);
-    sql_pool_idle(p);
+    sql_pool_later(p);
 }
 
 static void watch_time(struct sql_pool *p) {

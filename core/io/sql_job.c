@@ -68,6 +68,7 @@ static void job_deliver(struct sql_pool *p, struct sql_job *j) {
 void sql_jobs_deliver(struct sql_pool *p) {
     struct sql_job *j;
     if (p->waiting) metric_set(p->waiting, p->queue.len);
+    if (uv_is_active((uv_handle_t *)&p->turn)) return; /* what is left from before comes first, in its turn */
     for (int i = 0; i < PORTION && (j = sql_jobs_pop(&p->done)) != NULL; i++) job_deliver(p, j);
     if (p->done.head) sql_pool_later(p);
 }

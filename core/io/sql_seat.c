@@ -207,7 +207,6 @@ void sql_seat_work(struct sql_seat *s) {
 static void on_retry(uv_timer_t *t) {
     struct sql_pool *p = t->data;
     sql_seats_feed(p);
-    sql_jobs_deliver(p);
 }
 
 static void back_off(struct sql_pool *p) {

@@ -88,7 +88,7 @@ static struct answer ask_with(struct sql_lease *lease, const char *schema, const
     struct answer a = {0};
     sql_exec(pool, lease, schema, text, strlen(text), params, count, note, &a);
     CHECK_INT(0, a.done); /* never from inside */
-    CHECK(world_turn(&loop, &a.done, 1, 8000));
+    CHECK(world_turn(&loop, &a.done, 1, 20000));
     CHECK_INT(1, a.done);
     return a;
 }
@@ -694,6 +694,28 @@ TEST(a_statement_killed_while_it_runs_is_not_run_again) {
     close_pool();
 }
 
+TEST(a_server_that_dies_in_a_statement_ends_it_and_the_transaction) {
+    fresh_schema();
+    open_pool_with(3, 0, 8000);
+    must("CREATE TABLE x (i INT)");
+    struct sql_lease *lease = begin("t");
+    CHECK_INT(0, in(lease, "INSERT INTO x VALUES (1)").code);
+    struct answer plain = {0}, leased = {0}, ended = {0};
+    sql_exec(pool, NULL, "t", "SELECT SLEEP(5)", 15, NULL, 0, note, &plain);
+    sql_exec(pool, lease, "t", "SELECT SLEEP(5)", 15, NULL, 0, note, &leased);
+    sql_end(pool, lease, true, note, &ended);
+    world_turn_for(&loop, 100);
+    world_kill(&world_mysql_pid, SIGKILL);
+    CHECK(world_turn(&loop, &plain.done, 1, 2000));
+    CHECK(world_turn(&loop, &ended.done, 1, 2000));
+    CHECK_INT(ERR_CLOSED, plain.code);
+    CHECK_INT(ERR_CLOSED, leased.code);
+    CHECK_INT(ERR_CLOSED, ended.code);
+    world_mysql_start();
+    CHECK_STR("0\n", ask("SELECT COUNT(*) FROM x").text);
+    close_pool();
+}
+
 TEST(a_server_that_restarts_is_waited_for) {
     fresh_schema();
     open_pool_with(4, 0, 8000);
@@ -773,6 +795,230 @@ TEST(closing_answers_everything_and_rolls_back_what_was_open) {
     CHECK_INT(0, world_mysql_number("SELECT COUNT(*) FROM t.x"));
 }
 
+/* -- what the loop feels -------------------------------------------------------------------------------------- */
+
+/* How often the loop turned, and how many callers were told in one turn at most. */
+static int turns, told_in_turn, told_at_most;
+static void on_turn(uv_prepare_t *prepare) {
+    (void)prepare;
+    turns++;
+    told_in_turn = 0;
+}
+static uv_prepare_t turn_watch;
+static void watch_turns(void) {
+    turns = told_in_turn = told_at_most = 0;
+    uv_prepare_init(&loop, &turn_watch);
+    uv_prepare_start(&turn_watch, on_turn);
+    uv_unref((uv_handle_t *)&turn_watch);
+}
+static void unwatch_turns(void) {
+    uv_close((uv_handle_t *)&turn_watch, NULL);
+}
+static void count_told(void *arg, const struct sql_result *r, const struct sql_error *e) {
+    if (++told_in_turn > told_at_most) told_at_most = told_in_turn;
+    count_up(arg, r, e);
+}
+
+TEST(a_thousand_that_waited_too_long_are_told_a_few_at_a_time) {
+    struct tally t = {0};
+    open_pool_with(1, 0, 300);
+    struct sql_lease *lease = begin(NULL);
+    watch_turns();
+    for (int i = 0; i < 1000; i++) sql_exec(pool, NULL, NULL, "SELECT 1", 8, NULL, 0, count_told, &t);
+    CHECK_INT(1000, sql_pool_waiting(pool));
+    CHECK(world_turn(&loop, &t.done, 1000, 8000));
+    CHECK_INT(1000, t.other);
+    CHECK_INT(0, sql_pool_waiting(pool));
+    CHECK(told_at_most <= 64);
+    unwatch_turns();
+    end(lease, false);
+    close_pool();
+}
+
+TEST(a_thousand_that_are_refused_or_fail_at_once_are_told_a_few_at_a_time) {
+    struct tally t = {0};
+    const struct sql_value one = int_value(1);
+    fresh_schema();
+    open_pool_with(1, 500, 5000);
+    must("SELECT 1");
+    watch_turns();
+    for (int i = 0; i < 1000; i++)
+        sql_exec(pool, NULL, "t", "SELECT 1", 8, &one, 1, count_told, &t); /* none is wanted */
+    for (int i = 0; i < 1000; i++) sql_exec(pool, NULL, "t", "SELECT 2", 8, NULL, 0, count_told, &t);
+    CHECK_INT(0, t.done);
+    CHECK(world_turn(&loop, &t.done, 2000, 8000));
+    CHECK_INT(1000, t.other);
+    CHECK(t.limited > 0); /* a fast server may have answered some meanwhile */
+    CHECK_INT(1000, t.limited + t.ok);
+    CHECK(told_at_most <= 64);
+    unwatch_turns();
+    close_pool();
+}
+
+static long connections_of_the_pool(void) {
+    return world_mysql_number("SELECT COUNT(*) - 1 FROM information_schema.PROCESSLIST WHERE USER = 'root'");
+}
+
+TEST(connections_are_opened_as_they_are_needed_and_the_same_one_stays_in_use) {
+    struct tally t = {0};
+    open_pool(8);
+    for (int i = 0; i < 100 && connections_of_the_pool() > 0; i++) world_turn_for(&loop, 10); /* those of other tests */
+    CHECK_INT(0, connections_of_the_pool());
+    struct answer first = ask_with(NULL, NULL, "SELECT CONNECTION_ID()", NULL, 0);
+    for (int i = 0; i < 50; i++) CHECK_STR(first.text, ask_with(NULL, NULL, "SELECT CONNECTION_ID()", NULL, 0).text);
+    CHECK_INT(1, connections_of_the_pool());
+    for (int i = 0; i < 50; i++) sql_exec(pool, NULL, NULL, "SELECT SLEEP(0.1)", 17, NULL, 0, count_up, &t);
+    CHECK(world_turn(&loop, &t.done, 50, 8000));
+    CHECK_INT(50, t.ok);
+    CHECK_INT(8, connections_of_the_pool());
+    close_pool();
+}
+
+static void make_digits(void) {
+    must("CREATE TABLE digit (d INT)");
+    must("INSERT INTO digit VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)");
+}
+
+TEST(a_long_result_leaves_the_loop_its_turns) {
+    fresh_schema();
+    open_pool_with(1, 0, 15000);
+    make_digits();
+    watch_turns();
+    struct answer a = ask("SELECT a.d, b.d, c.d, 'and some text' FROM digit a, digit b, digit c, digit e, digit f");
+    CHECK_INT(100000, a.rows);
+    CHECK(turns >= 50);
+    unwatch_turns();
+    close_pool();
+}
+
+TEST(rows_without_end_are_given_up_and_the_next_statement_is_answered) {
+    static const char endless[] = "SELECT REPEAT('x', 1000000) FROM digit a, digit b, digit c, digit e, digit f";
+    static const char long_row[] = "SELECT REPEAT('x', 30000000), REPEAT('y', 30000000), REPEAT('z', 30000000)";
+    fresh_schema();
+    open_pool_with(1, 0, 15000);
+    make_digits();
+    struct answer a = ask(endless);
+    CHECK_INT(ERR_LIMIT, a.code);
+    CHECK_STR("10\n", ask("SELECT COUNT(*) FROM digit").text);
+    a = ask(long_row);
+    CHECK(a.code == ERR_LIMIT || a.code == ERR_CLOSED);
+    CHECK_STR("10\n", ask("SELECT COUNT(*) FROM digit").text);
+    struct sql_lease *lease = begin("t"); /* a transaction outlives it when there is an end */
+    CHECK_INT(0, in(lease, "DELETE FROM digit WHERE d > 5").code);
+    a = in(lease, "SELECT REPEAT('x', 1000000) FROM digit a, digit b, digit c");
+    CHECK_INT(0, a.code);
+    a = in(lease, "SELECT REPEAT('x', 1000000) FROM digit a, digit b, digit c, (SELECT 1 UNION SELECT 2) e");
+    CHECK_INT(ERR_LIMIT, a.code);
+    CHECK_STR("6\n", in(lease, "SELECT COUNT(*) FROM digit").text);
+    CHECK_INT(0, end(lease, true).code);
+    close_pool();
+}
+
+/* -- a server that is mute ------------------------------------------------------------------------------------ */
+
+static void make_mute(void) {
+    int status;
+    kill(world_mysql_pid, SIGSTOP);
+    CHECK_INT(world_mysql_pid, waitpid(world_mysql_pid, &status, WUNTRACED)); /* all its threads have stopped */
+}
+
+TEST(a_mute_server_is_given_up_and_the_next_connection_works) {
+    fresh_schema();
+    open_pool_with(3, 0, 300);
+    must("CREATE TABLE x (i INT)");
+    struct sql_lease *lease = begin("t"), *other = begin("t");
+    CHECK_INT(0, in(lease, "INSERT INTO x VALUES (1)").code);
+    must("SELECT 1");
+    struct answer prepared = {0}, new = {0}, leased = {0}, committed = {0}, waiting = {0};
+    make_mute();
+    sql_exec(pool, NULL, "t", "SELECT 1", 8, NULL, 0, note, &prepared);
+    sql_exec(pool, lease, "t", "INSERT INTO x VALUES (2)", 24, NULL, 0, note, &leased);
+    sql_exec(pool, other, "t", "SELECT 2", 8, NULL, 0, note, &new); /* mute while it is prepared */
+    sql_exec(pool, NULL, "t", "SELECT 3", 8, NULL, 0, note, &waiting);
+    CHECK(world_turn(&loop, &prepared.done, 1, 6000));
+    CHECK(world_turn(&loop, &leased.done, 1, 6000));
+    CHECK(world_turn(&loop, &new.done, 1, 6000));
+    CHECK(world_turn(&loop, &waiting.done, 1, 6000));
+    kill(world_mysql_pid, SIGCONT);
+    CHECK_INT(ERR_TIMEOUT, prepared.code);
+    CHECK_INT(ERR_TIMEOUT, leased.code);
+    CHECK_INT(ERR_TIMEOUT, new.code);
+    CHECK_INT(ERR_TIMEOUT, waiting.code);
+    CHECK_INT(ERR_CLOSED, in(lease, "INSERT INTO x VALUES (3)").code);
+    sql_end(pool, lease, true, note, &committed);
+    CHECK(world_turn(&loop, &committed.done, 1, 6000));
+    CHECK_INT(ERR_CLOSED, committed.code);
+    CHECK_INT(0, end(other, false).code);
+    struct answer a = ask("SELECT COUNT(*) FROM x");
+    CHECK_STR("", a.error);
+    CHECK_STR("0\n", a.text);
+    close_pool();
+}
+
+TEST(a_commit_without_an_answer_may_have_happened) {
+    struct answer a = {0};
+    fresh_schema();
+    open_pool_with(1, 0, 300);
+    must("CREATE TABLE x (i INT)");
+    struct sql_lease *lease = begin("t");
+    CHECK_INT(0, in(lease, "INSERT INTO x VALUES (1)").code);
+    make_mute();
+    sql_end(pool, lease, true, note, &a);
+    CHECK(world_turn(&loop, &a.done, 1, 6000));
+    kill(world_mysql_pid, SIGCONT);
+    CHECK_INT(ERR_CLOSED, a.code);
+    CHECK(strstr(a.error, "may have happened") != NULL);
+    close_pool();
+}
+
+TEST(closing_does_not_wait_for_a_mute_server) {
+    fresh_schema();
+    open_pool_with(2, 0, 15000);
+    must("CREATE TABLE x (i INT)");
+    struct sql_lease *lease = begin("t");
+    must("SELECT 1");
+    struct answer plain = {0}, leased = {0}, queued = {0};
+    make_mute();
+    sql_exec(pool, NULL, "t", "SELECT 2", 8, NULL, 0, note, &plain);
+    sql_exec(pool, lease, "t", "INSERT INTO x VALUES (1)", 24, NULL, 0, note, &leased);
+    sql_exec(pool, lease, "t", "INSERT INTO x VALUES (2)", 24, NULL, 0, note, &queued);
+    close_pool();
+    kill(world_mysql_pid, SIGCONT);
+    CHECK_INT(ERR_CANCELLED, plain.code);
+    CHECK_INT(ERR_CANCELLED, leased.code);
+    CHECK_INT(ERR_CANCELLED, queued.code);
+
+    struct answer first = {0}; /* and when it does not even let us in */
+    open_pool_with(2, 0, 15000);
+    make_mute();
+    sql_exec(pool, NULL, "t", "SELECT 1", 8, NULL, 0, note, &first);
+    world_turn_for(&loop, 50);
+    sql_pool_close(pool, on_closed, &closed);
+    CHECK(world_turn(&loop, &closed, 1, 1000));
+    CHECK_INT(0, uv_loop_close(&loop));
+    kill(world_mysql_pid, SIGCONT);
+    CHECK_INT(ERR_CANCELLED, first.code);
+}
+
+static void close_it(void *arg, const struct sql_result *r, const struct sql_error *e) {
+    (void)r, (void)e;
+    sql_pool_close(arg, on_closed, &closed);
+}
+
+TEST(a_pool_can_be_closed_from_a_callback_while_rows_arrive) {
+    struct answer rows = {0};
+    static const char text[] = "SELECT a.d, REPEAT('x', 1000) FROM digit a, digit b, digit c, digit e, digit f";
+    fresh_schema();
+    open_pool(2);
+    make_digits();
+    sql_exec(pool, NULL, "t", text, strlen(text), NULL, 0, note, &rows);
+    sql_exec(pool, NULL, "t", "SELECT 1", 8, NULL, 0, close_it, pool);
+    CHECK(world_turn(&loop, &closed, 1, 8000));
+    CHECK_INT(0, uv_loop_close(&loop));
+    CHECK_INT(1, rows.done);
+    CHECK(rows.code == 0 || rows.code == ERR_CANCELLED);
+}
+
 static int start_world(void **state) {
     (void)state;
     world_mysql_start();
@@ -811,10 +1057,20 @@ int main(void) {
         RUN(a_connection_killed_while_idle_is_not_noticed_by_a_statement),
         RUN(a_connection_killed_in_a_transaction_ends_it),
         RUN(a_statement_killed_while_it_runs_is_not_run_again),
+        RUN(a_server_that_dies_in_a_statement_ends_it_and_the_transaction),
         RUN(a_server_that_restarts_is_waited_for),
         RUN(while_the_server_is_away_statements_end_and_the_pool_closes),
         RUN(a_server_that_refuses_us_says_so),
         RUN(closing_answers_everything_and_rolls_back_what_was_open),
+        RUN(a_thousand_that_waited_too_long_are_told_a_few_at_a_time),
+        RUN(a_thousand_that_are_refused_or_fail_at_once_are_told_a_few_at_a_time),
+        RUN(connections_are_opened_as_they_are_needed_and_the_same_one_stays_in_use),
+        RUN(a_long_result_leaves_the_loop_its_turns),
+        RUN(rows_without_end_are_given_up_and_the_next_statement_is_answered),
+        RUN(a_mute_server_is_given_up_and_the_next_connection_works),
+        RUN(a_commit_without_an_answer_may_have_happened),
+        RUN(closing_does_not_wait_for_a_mute_server),
+        RUN(a_pool_can_be_closed_from_a_callback_while_rows_arrive),
     };
     return cmocka_run_group_tests(tests, start_world, end_world);
 }
