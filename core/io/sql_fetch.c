@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { TEXT_BYTES = 512 }; /* a longer value is fetched a second time, into a place of its size */
-static const size_t RESULT_MAX = 256u * 1024 * 1024;
+size_t sql_result_max = 256u * 1024 * 1024;
 
 unsigned sql_stmt_errno(MYSQL *mysql, MYSQL_STMT *stmt) {
     return mysql_stmt_errno(stmt) ? mysql_stmt_errno(stmt) : mysql_errno(mysql);
@@ -154,8 +154,8 @@ static int take_row(struct sql_fetch *f, struct sql_error *e) {
     for (unsigned i = 0; i < columns; i++) {
         const struct sql_fetch_cell *cell = &f->cells[i];
         f->bytes += sizeof *row + (type_of(&f->fields[i]) == SQL_TEXT && !cell->is_null ? cell->len : 0);
-        if (f->bytes > RESULT_MAX)
-            return err_set(&e->e, ERR_LIMIT, "the result is larger than %zu MiB", RESULT_MAX >> 20);
+        if (f->bytes > sql_result_max)
+            return err_set(&e->e, ERR_LIMIT, "the result is larger than %zu MiB", sql_result_max >> 20);
         int rc = take_cell(f->mysql, f->stmt, i, &f->fields[i], cell, &row[i], &f->rows->arena, e);
         if (rc < 0) return rc;
     }

@@ -10,6 +10,8 @@ struct sql_rows {
     struct arena arena; /* everything of the result lies there; whoever has the rows frees it */
     struct sql_result result;
 };
+extern size_t sql_result_max; /* bytes of a result; a variable so that a test need not send as many */
+
 struct sql_fetch_cell;
 struct sql_fetch {
     MYSQL *mysql; /* all borrowed but values and meta */

@@ -3,7 +3,11 @@
 #include "base/mem.h"
 #include "io/sql.h"
 #include "io/sql_error.h"
+#include "io/sql_fetch.h"
 #include "world_mysql.h"
+#include <poll.h>
+#include <pthread.h>
+#include <sys/un.h>
 
 static uv_loop_t loop;
 static struct sql_pool *pool;
@@ -892,26 +896,27 @@ TEST(a_long_result_leaves_the_loop_its_turns) {
 }
 
 TEST(rows_without_end_are_given_up_and_the_next_statement_is_answered) {
-    static const char endless[] = "SELECT REPEAT('x', 1000000) FROM digit a, digit b, digit c, digit e, digit f";
-    static const char long_row[] = "SELECT REPEAT('x', 30000000), REPEAT('y', 30000000), REPEAT('z', 30000000)";
+    static const char endless[] = "SELECT REPEAT('x', 100000) FROM digit a, digit b, digit c, digit e, digit f";
+    static const char long_row[] = "SELECT REPEAT('x', 23000000), REPEAT('y', 23000000), REPEAT('z', 23000000)";
+    const size_t before = sql_result_max;
+    sql_result_max = 4 * 1024 * 1024;
     fresh_schema();
     open_pool_with(1, 0, 15000);
     make_digits();
     struct answer a = ask(endless);
     CHECK_INT(ERR_LIMIT, a.code);
     CHECK_STR("10\n", ask("SELECT COUNT(*) FROM digit").text);
-    a = ask(long_row);
-    CHECK(a.code == ERR_LIMIT || a.code == ERR_CLOSED);
+    a = ask(long_row); /* more than the client library takes: it hangs up */
+    CHECK_INT(ERR_CLOSED, a.code);
     CHECK_STR("10\n", ask("SELECT COUNT(*) FROM digit").text);
-    struct sql_lease *lease = begin("t"); /* a transaction outlives it when there is an end */
+    struct sql_lease *lease = begin("t"); /* a transaction outlives it, when there is an end */
     CHECK_INT(0, in(lease, "DELETE FROM digit WHERE d > 5").code);
-    a = in(lease, "SELECT REPEAT('x', 1000000) FROM digit a, digit b, digit c");
-    CHECK_INT(0, a.code);
-    a = in(lease, "SELECT REPEAT('x', 1000000) FROM digit a, digit b, digit c, (SELECT 1 UNION SELECT 2) e");
-    CHECK_INT(ERR_LIMIT, a.code);
+    CHECK_INT(36, in(lease, "SELECT REPEAT('x', 100000) FROM digit a, digit b").rows);
+    CHECK_INT(ERR_LIMIT, in(lease, "SELECT REPEAT('x', 100000) FROM digit a, digit b, digit c").code);
     CHECK_STR("6\n", in(lease, "SELECT COUNT(*) FROM digit").text);
     CHECK_INT(0, end(lease, true).code);
     close_pool();
+    sql_result_max = before;
 }
 
 /* -- a server that is mute ------------------------------------------------------------------------------------ */
@@ -1007,7 +1012,7 @@ static void close_it(void *arg, const struct sql_result *r, const struct sql_err
 
 TEST(a_pool_can_be_closed_from_a_callback_while_rows_arrive) {
     struct answer rows = {0};
-    static const char text[] = "SELECT a.d, REPEAT('x', 1000) FROM digit a, digit b, digit c, digit e, digit f";
+    static const char text[] = "SELECT a.d, REPEAT('x', 100) FROM digit a, digit b, digit c, digit e, digit f";
     fresh_schema();
     open_pool(2);
     make_digits();
@@ -1017,6 +1022,69 @@ TEST(a_pool_can_be_closed_from_a_callback_while_rows_arrive) {
     CHECK_INT(0, uv_loop_close(&loop));
     CHECK_INT(1, rows.done);
     CHECK(rows.code == 0 || rows.code == ERR_CANCELLED);
+}
+
+/* -- a server by its name ------------------------------------------------------------------------------------- */
+
+/* One connection of TCP, carried on to the server's unix socket. */
+static void *carry(void *arg) {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int from = accept(*(int *)arg, NULL, NULL), server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct pollfd ends[2] = {{.fd = from, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+    char bytes[4096];
+
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", world_mysql_socket);
+    bool up = from >= 0 && connect(server, (struct sockaddr *)&to, sizeof to) == 0;
+    while (up && poll(ends, 2, -1) > 0)
+        for (int i = 0; up && i < 2; i++) {
+            if (ends[i].revents == 0) continue;
+            ssize_t n = read(ends[i].fd, bytes, sizeof bytes);
+            up = n > 0 && write(ends[!i].fd, bytes, (size_t)n) == n;
+        }
+    close(from);
+    close(server);
+    return NULL;
+}
+
+static void open_pool_at(const char *host, int port) {
+    const struct sql_opts opts = {.name = "main",
+                                  .host = host,
+                                  .port = port,
+                                  .user = "root",
+                                  .password = "",
+                                  .connections = 1,
+                                  .statement_timeout_ms = 3000};
+    struct err e;
+    closed = 0;
+    CHECK_INT(0, uv_loop_init(&loop));
+    CHECK_INT(0, sql_pool_open(&pool, &loop, &opts, NULL, &e));
+}
+
+TEST(a_server_is_found_by_name_and_by_address_and_one_that_is_not_says_so) {
+    static const char *const hosts[] = {"localhost", "127.0.0.1"}; /* localhost may be ::1 first: the next is tried */
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_INT(0, bind(listener, (struct sockaddr *)&at, len));
+    CHECK_INT(0, getsockname(listener, (struct sockaddr *)&at, &len));
+    CHECK_INT(0, listen(listener, 4));
+    for (int i = 0; i < 2; i++) {
+        pthread_t carrier;
+        CHECK_INT(0, pthread_create(&carrier, NULL, carry, &listener));
+        open_pool_at(hosts[i], ntohs(at.sin_port));
+        struct answer a = ask_with(NULL, NULL, "SELECT 1", NULL, 0);
+        CHECK_STR("", a.error);
+        close_pool();
+        pthread_join(carrier, NULL);
+    }
+    close(listener);
+    open_pool_at("no-such-host.invalid", 3306);
+    struct answer a = ask_with(NULL, NULL, "SELECT 1", NULL, 0);
+    CHECK_INT(ERR_CLOSED, a.code);
+    close_pool();
+    open_pool_at("127.0.0.1", ntohs(at.sin_port));
+    CHECK_INT(ERR_CLOSED, ask_with(NULL, NULL, "SELECT 1", NULL, 0).code);
+    close_pool();
 }
 
 static int start_world(void **state) {
@@ -1070,6 +1138,7 @@ int main(void) {
         RUN(a_mute_server_is_given_up_and_the_next_connection_works),
         RUN(a_commit_without_an_answer_may_have_happened),
         RUN(closing_does_not_wait_for_a_mute_server),
+        RUN(a_server_is_found_by_name_and_by_address_and_one_that_is_not_says_so),
         RUN(a_pool_can_be_closed_from_a_callback_while_rows_arrive),
     };
     return cmocka_run_group_tests(tests, start_world, end_world);
