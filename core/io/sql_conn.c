@@ -91,10 +91,7 @@ static void finish(struct sql_conn *c, int rc) {
     c->busy = false;
     c->rc = rc;
     arena_free(&c->scratch);
-    if (rc < 0 && c->rows) {
-        arena_free(&c->rows->arena);
-        c->rows->result = (struct sql_result){0};
-    }
+    if (rc < 0 && c->rows) sql_rows_free(c->rows);
     c->rows = NULL;
 }
 

@@ -55,6 +55,12 @@ int sql_bind(MYSQL *mysql, MYSQL_STMT *stmt, const struct sql_value *params, int
     return mysql_stmt_bind_param(stmt, binds) ? sql_stmt_failed(mysql, stmt, e) : 0;
 }
 
+void sql_rows_free(struct sql_rows *rows) {
+    arena_free(&rows->arena);
+    free(rows->values);
+    *rows = (struct sql_rows){0};
+}
+
 /* Where one column of the row at hand arrives. */
 struct sql_fetch_cell {
     int64_t integer;
@@ -147,9 +153,9 @@ static int take_row(struct sql_fetch *f, struct sql_error *e) {
 
     if (r->rows == f->room) {
         f->room = f->room ? f->room * 2 : 8;
-        f->values = mem_realloc(f->values, f->room * columns * sizeof *f->values);
+        f->rows->values = mem_realloc(f->rows->values, f->room * columns * sizeof *f->rows->values);
     }
-    struct sql_value *row = f->values + r->rows * columns;
+    struct sql_value *row = f->rows->values + r->rows * columns;
     memset(row, 0, columns * sizeof *row);
     for (unsigned i = 0; i < columns; i++) {
         const struct sql_fetch_cell *cell = &f->cells[i];
@@ -192,12 +198,8 @@ int sql_fetch_begin(struct sql_fetch *f, MYSQL *mysql, MYSQL_STMT *stmt, struct 
 }
 
 int sql_fetch_row(struct sql_fetch *f, int fetched, struct sql_error *e) {
-    struct sql_result *r = &f->rows->result;
-
     if (fetched == MYSQL_NO_DATA) {
-        if (r->rows == 0) return 0;
-        size_t size = r->rows * (size_t)r->columns * sizeof *f->values;
-        r->values = memcpy(arena_alloc(&f->rows->arena, size), f->values, size);
+        f->rows->result.values = f->rows->values;
         return 0;
     }
     if (fetched != 0 && fetched != MYSQL_DATA_TRUNCATED) return sql_stmt_failed(f->mysql, f->stmt, e);
@@ -206,7 +208,6 @@ int sql_fetch_row(struct sql_fetch *f, int fetched, struct sql_error *e) {
 }
 
 void sql_fetch_end(struct sql_fetch *f) {
-    free(f->values);
     if (f->meta) mysql_free_result(f->meta);
     *f = (struct sql_fetch){0};
 }

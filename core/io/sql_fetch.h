@@ -6,21 +6,24 @@
 #include "io/sql.h"
 #include <mysql.h>
 
+/* Whoever has the rows frees them. */
 struct sql_rows {
-    struct arena arena; /* everything of the result lies there; whoever has the rows frees it */
+    struct arena arena;       /* texts and names */
+    struct sql_value *values; /* ours; never copied, a long result has megabytes of them */
     struct sql_result result;
 };
+void sql_rows_free(struct sql_rows *rows); /* they can be used again */
+
 extern size_t sql_result_max; /* bytes of a result; a variable so that a test need not send as many */
 
 struct sql_fetch_cell;
 struct sql_fetch {
-    MYSQL *mysql; /* all borrowed but values and meta */
+    MYSQL *mysql; /* all borrowed but meta */
     MYSQL_STMT *stmt;
     struct sql_rows *rows;
     MYSQL_RES *meta;
     const MYSQL_FIELD *fields;
     struct sql_fetch_cell *cells;
-    struct sql_value *values; /* of the rows so far */
     size_t room, bytes;
 };
 

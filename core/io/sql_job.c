@@ -61,7 +61,7 @@ static void job_deliver(struct sql_pool *p, struct sql_job *j) {
         if (j->cb) j->cb(j->arg, e ? NULL : &j->rows.result, e);
     }
     arena_free(&j->copies);
-    arena_free(&j->rows.arena);
+    sql_rows_free(&j->rows);
     free(j);
 }
 
