@@ -140,6 +140,12 @@ static int bind_sql_query(lua_State *L) {
     return bind_wait_yield(w);
 }
 
+static int bind_sql_waiting(lua_State *L) {
+    const char *schema;
+    lua_pushinteger(L, sql_pool_waiting(find_pool(L, luaL_checkstring(L, 1), &schema)));
+    return 1;
+}
+
 /* -- transactions ------------------------------------------------------------------------------------------------ */
 
 static struct tx *check_tx(lua_State *L) {
@@ -270,6 +276,7 @@ static const char transaction_source[] =
 static const struct bind_fn functions[] = {
     {"query", bind_sql_query, BIND_YIELDS, "sql.query(db, text, ...) -> rows | { affected=, insert_id= } | nil, err",
      "One statement on any connection."},
+    {"waiting", bind_sql_waiting, 0, "sql.waiting(db) -> count", "How many statements wait for a connection to that server."},
     {"begin", bind_sql_begin, BIND_YIELDS, "sql.begin(db) -> lease | nil, err", "For sql.transaction only."},
     {NULL, NULL, 0, NULL, NULL},
 };

@@ -37,6 +37,7 @@ local START_TRIES = 8         -- of a call whose row or record cannot be written
 local ANSWER_MS = 300         -- in which an answer that the list has told of is told by its event
 local NODE_DEAD_MS = 15000    -- a node that was not reached for so long has lost its calls
 local SOFT_SHUTDOWN = 4       -- Asterisk's flag of a hang-up because it ends itself
+local CAUSE_CONGESTION = 34   -- Q.850: no circuit available; the carrier sees 503
 local CALLER_MAX = 32         -- bytes of a caller's name for itself that is no phone number
 
 local by_id = {}        -- call id -> call
@@ -183,11 +184,15 @@ local function start_inbound(slot_name, channel, try)
       by_channel[channel.id] = nil
       return refuse(slot_name, channel.id, 1, trunk, { endpoint = endpoint, number = exten })
     end
+    local up = channel.state == "Up"  -- answered by a worker that is no more
+    if not up and db.crowded(tenant.db) then
+      by_channel[channel.id] = nil
+      return refuse(slot_name, channel.id, CAUSE_CONGESTION, "crowded", { endpoint = endpoint })
+    end
     local at = telephony.slot(slot_name)
     if not at then by_channel[channel.id] = nil return end
     local caller = text_of.clean(channel.caller and channel.caller.number or "", CALLER_MAX)
     local from = trunks.parse(tenant, caller)
-    local up = channel.state == "Up"  -- answered by a worker that is no more
     local call = Call.new{
       id = new_id(slot_name), tenant = tenant, slot = slot_name, node = at.node, fence = at.fence, channel = channel.id, direction = "inbound",
       boot = slot_of(slot_name).boot or "?", from = from and from.e164 or (caller ~= "" and caller or nil), to = number,
@@ -246,6 +251,7 @@ end
 --- @param given table  to (text), campaign_id, flow, created_by, trace, transaction(write, id): runs write(tx) in a
 ---   transaction of the tenant, together with what is to be written with the call's row; when it does not run it, no call is placed
 function driver.place(tenant, given)
+  if db.crowded(tenant.db) then return nil, { code = "limit", text = "too much is going on to begin another call" } end
   local slot_name, err = telephony.pick()
   if not slot_name then return nil, err end
   local at = telephony.slot(slot_name)

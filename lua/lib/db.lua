@@ -139,6 +139,9 @@ function db.transaction(name, fn)
   return results[1], results[2], results[3], results[4]
 end
 
+--- Whether so many statements wait for a connection that what can be turned away should be: what is under way comes first.
+function db.crowded(name) return sql.waiting(name) > config.limits.statements_waiting end
+
 --- "?, ?, ?" for a list of that many values.
 function db.marks(count)
   return (("?, "):rep(count):gsub(", $", ""))

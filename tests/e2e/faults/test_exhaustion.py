@@ -2,6 +2,7 @@
 """What runs out: disk, file descriptors, memory; and a clock that steps. Calls go on; what cannot be done is said and made good later."""
 import concurrent.futures
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -173,3 +174,28 @@ def test_calls_and_leases_do_not_look_at_a_clock_that_steps(step_s):
         night.token = fresh
         night.post_lead()
         assert night.errors() == []
+
+
+def test_new_calls_are_turned_away_while_the_database_is_behind_and_calls_that_are_up_go_on():
+    with Night(workers=1, settings="limits = { statements_waiting = 10 },") as night:
+        first = night.call_in()
+        s = night.schema()
+        until(lambda: night.one(f"SELECT COUNT(*) FROM {s}.`call` WHERE status = 'connected'") == 1, 10, "the first call is up")
+        mariadb = int((night.dir / "mysql/mysql.pid").read_text())
+        with concurrent.futures.ThreadPoolExecutor(40) as pool:
+            os.kill(mariadb, signal.SIGSTOP)
+            try:
+                asked = [pool.submit(night.ask, "GET", "/calls?limit=1") for _ in range(40)]
+                time.sleep(0.5)
+                second = night.call_in()
+                until(lambda: second in night.over, 5, "the second call is turned away")
+            finally:
+                os.kill(mariadb, signal.SIGCONT)
+            for answer in asked:
+                answer.result()
+        assert night.over[second] != "-" and metric(night, "calls_refused_total") == 1
+        night.call_over(first, 30)
+        third = night.call_in()
+        night.call_over(third, 30)
+        until(lambda: night.one(f"SELECT COUNT(*) FROM {s}.`call` WHERE end_time IS NULL") == 0, 10, "rows closed")
+        assert night.sql(f"SELECT status, hangup_by FROM {s}.`call`") == [["completed", "flow"]] * 2
