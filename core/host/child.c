@@ -20,26 +20,6 @@ enum {
     DEAD_NEWS_MS = 10000,
 };
 
-void pid_file(const char *name, int pid) {
-    const char *dir = config_str(master.config, "run_dir");
-    char path[600];
-    FILE *f;
-
-    if (!*dir) return;
-    snprintf(path, sizeof path, "%s/%s.pid", dir, name);
-    if (pid == 0) {
-        unlink(path);
-        return;
-    }
-    f = fopen(path, "w");
-    if (f == NULL) {
-        log_warn("pidfile.failed", "%s: %s", path, strerror(errno));
-        return;
-    }
-    fprintf(f, "%d\n", pid);
-    fclose(f);
-}
-
 static void child_pid_file(const struct child *c, int pid) {
     char name[32];
 

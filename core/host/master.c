@@ -28,6 +28,26 @@ enum {
 
 struct master master;
 
+void pid_file(const char *name, int pid) {
+    const char *dir = config_str(master.config, "run_dir");
+    char path[600];
+    FILE *f;
+
+    if (!*dir) return;
+    snprintf(path, sizeof path, "%s/%s.pid", dir, name);
+    if (pid == 0) {
+        unlink(path);
+        return;
+    }
+    f = fopen(path, "w");
+    if (f == NULL) {
+        log_warn("pidfile.failed", "%s: %s", path, strerror(errno));
+        return;
+    }
+    fprintf(f, "%d\n", pid);
+    fclose(f);
+}
+
 /* -- watchdog ------------------------------------------------------------------------------------------------------------ */
 
 static bool stands_still(const struct child *c, enum beat which, uint64_t now, uint64_t limit_ms) {
@@ -120,7 +140,7 @@ static int listener(struct inherit *given, const char *kind, int index, const ch
     int *free_port = &checked[strcmp(kind, "https") == 0];
     int fd = inherit_take_listener(given, kind, index, bind_to, port);
 
-    if (fd < 0 && *free_port != port && port_free(bind_to, port, e) < 0) return e->code;
+    if (fd < 0 && *free_port != port && port_is_free(bind_to, port, e) < 0) return e->code;
     *free_port = port; /* from now on it is ours */
     return fd >= 0 ? fd : port_listen(bind_to, port, e);
 }

@@ -36,7 +36,7 @@ int port_listen(const char *bind_to, int port, struct err *e) {
 }
 
 /* SO_REUSEPORT would let two masters share a port without a word, so the port is first tried without it. */
-int port_free(const char *bind_to, int port, struct err *e) {
+int port_is_free(const char *bind_to, int port, struct err *e) {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *found = NULL;
     char service[16];
     int fd, one = 1, rc = 0;

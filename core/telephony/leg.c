@@ -68,6 +68,36 @@ static const char *text_at(const json_t *object, const char *key) {
     return text ? text : "";
 }
 
+/* -- lingering --------------------------------------------------------------------------------------------------------- */
+
+void leg_linger(struct leg *l) {
+    struct leg **first = &l->slot->telephony->lingering;
+    if (l->lingers_at || l->stream == NULL) return;
+    l->next_lingering = *first;
+    if (*first) (*first)->lingers_at = &l->next_lingering;
+    l->lingers_at = first;
+    *first = l;
+}
+
+static void linger_end(struct leg *l) {
+    if (l->lingers_at == NULL) return;
+    *l->lingers_at = l->next_lingering;
+    if (l->next_lingering) l->next_lingering->lingers_at = l->lingers_at;
+    l->lingers_at = NULL;
+}
+
+/* Ends the sound of one that was given away when Asterisk has given its port to another already. */
+static bool lingering_gives_way(struct leg *to) {
+    for (struct leg *l = to->slot->telephony->lingering; l; l = l->next_lingering) {
+        if (l->port != to->port || strcmp(l->address, to->address) != 0) continue;
+        linger_end(l);
+        media_stream_close(l->stream);
+        l->stream = NULL;
+        return true;
+    }
+    return false;
+}
+
 /* -- requests ---------------------------------------------------------------------------------------------------------- */
 
 static void leg_unref(struct leg *l) {
@@ -102,6 +132,7 @@ static void leg_fail(struct leg *l, const struct err *e) {
     if (leg_over(l)) return;
     l->ended = true;
     uv_timer_stop(&l->timer);
+    linger_end(l);
     if (l->stream) media_stream_close(l->stream);
     l->stream = NULL;
     forget(l->slot, "channels", l->media);
@@ -123,36 +154,6 @@ static void leg_refused(struct leg *l, const char *what, int status, const json_
     err_set(&e, ERR_PROTOCOL, "leg %s: Asterisk refused %s with %d: %.120s", l->o.id, what, status,
             text_at(body, "message"));
     leg_fail(l, &e);
-}
-
-/* -- lingering --------------------------------------------------------------------------------------------------------- */
-
-void leg_linger(struct leg *l) {
-    struct leg **first = &l->slot->telephony->lingering;
-    if (l->lingers_at || l->stream == NULL) return;
-    l->next_lingering = *first;
-    if (*first) (*first)->lingers_at = &l->next_lingering;
-    l->lingers_at = first;
-    *first = l;
-}
-
-static void linger_end(struct leg *l) {
-    if (l->lingers_at == NULL) return;
-    *l->lingers_at = l->next_lingering;
-    if (l->next_lingering) l->next_lingering->lingers_at = l->lingers_at;
-    l->lingers_at = NULL;
-}
-
-/* Ends the sound of one that was given away when Asterisk has given its port to another already. */
-static bool lingering_gives_way(struct leg *to) {
-    for (struct leg *l = to->slot->telephony->lingering; l; l = l->next_lingering) {
-        if (l->port != to->port || strcmp(l->address, to->address) != 0) continue;
-        linger_end(l);
-        media_stream_close(l->stream);
-        l->stream = NULL;
-        return true;
-    }
-    return false;
 }
 
 /* -- ready ------------------------------------------------------------------------------------------------------------- */

@@ -264,19 +264,28 @@ static void on_deaf(uv_timer_t *timer) {
     struct slot *s = timer->data;
 
     if (s->ari == NULL || (s->state != SLOT_WAITING && s->state != SLOT_LISTING && s->state != SLOT_READY)) return;
+    if (!s->proof_due) { /* timers come before sockets: what lies there unread is read first */
+        s->proof_due = true;
+        uv_timer_start(timer, on_deaf, 1, 0);
+        return;
+    }
+    s->deafs++;
     log_warn("slot.deaf", "slot %s: no event comes over its socket; dialling in again", s->name);
     ari_drop(s->ari);
     if (s->telephony->deaf) metric_add(s->telephony->deaf, 1);
-    slot_disconnect(s, 0);
+    slot_disconnect(s, s->deafs - 1);
 }
 
-/* The answer does not say that events come. But where it has come, an event is not far behind. */
+/* The answer does not say that events come. But where it has come, an event is not far behind; on a node that has been taken for
+ * deaf before, it may be further. */
 static void on_proof_asked(void *arg, int status, const json_t *body, const struct err *e) {
     struct slot *s = arg;
+    uint64_t lag = (uint64_t)PROOF_LAG_MS << (s->deafs < 4 ? s->deafs : 4);
     (void)body;
 
-    if (e || status >= 300 || s->ari == NULL || !uv_is_active((uv_handle_t *)&s->proof)) return;
-    if (uv_timer_get_due_in(&s->proof) > PROOF_LAG_MS) uv_timer_start(&s->proof, on_deaf, PROOF_LAG_MS, 0);
+    if (e || status >= 300 || s->ari == NULL || s->proof_due || !uv_is_active((uv_handle_t *)&s->proof)) return;
+    uv_update_time(s->telephony->loop);
+    if (uv_timer_get_due_in(&s->proof) > lag) uv_timer_start(&s->proof, on_deaf, lag, 0);
 }
 
 void slot_prove(struct slot *s) {
@@ -284,6 +293,7 @@ void slot_prove(struct slot *s) {
 
     if (s->ari == NULL || !slot_confirmed(s)) return;
     snprintf(path, sizeof path, "/events/user/parley.proof?application=%s", s->app);
+    s->proof_due = false;
     uv_timer_start(&s->proof, on_deaf, (uint64_t)proof_ms(s), 0);
     ari_request(s->ari, "POST", path, NULL, on_proof_asked, s);
 }
@@ -351,6 +361,7 @@ static void on_event(void *arg, const json_t *event) {
     const char *type = json_string_value(json_object_get(event, "type"));
 
     uv_timer_stop(&s->proof); /* it hears */
+    s->deafs = 0;
     if (strcmp(type, "ApplicationReplaced") == 0) {
         slot_replaced(s);
     } else if (strcmp(type, "ChannelUserevent") == 0) { /* our own */

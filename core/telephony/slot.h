@@ -61,6 +61,8 @@ struct slot {
     uv_timer_t timer;
     uint64_t doubted_ms; /* slot_doubt() proved it last */
     uv_timer_t proof;    /* running: the event that proves the slot has not come yet */
+    bool proof_due;      /* its time is over but for one more look at the socket */
+    int deafs;           /* dialled in again for want of an event, since the last one */
     struct map legs;     /* leg.c's, by their ids */
 };
 
@@ -91,6 +93,8 @@ struct telephony {
     uint64_t beat_ms;       /* the loop ran then */
     uint64_t paused_ms;     /* end of the last long pause: only what was asked later confirms */
     uint64_t hold_until_ms; /* nothing is taken before */
+    uint64_t held_ms;       /* since when */
+    bool hold_told;
     bool reached_redis, lost_redis;
     int polls; /* answers of the running poll still to come */
     bool poll_again, poll_failed;

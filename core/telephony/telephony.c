@@ -202,7 +202,8 @@ static void decide(struct telephony *t) {
     }
     uint64_t now = clock_mono_ms();
     if (now < t->hold_until_ms) {
-        uv_timer_start(&t->soon, on_soon, t->hold_until_ms - now + 1, 0); /* not a whole tick later */
+        if (!uv_is_active((uv_handle_t *)&t->soon)) /* not a whole tick later */
+            uv_timer_start(&t->soon, on_soon, t->hold_until_ms - now + 1, 0);
         return;
     }
     int quota = owners_quota(t->opts.slots_per_node, living(t));
@@ -219,9 +220,18 @@ static void decide(struct telephony *t) {
 
 /* Each emptying begins it anew: an owner may have written its lease between two of them. */
 static void hold(struct telephony *t, const char *why) {
-    if (clock_mono_ms() >= t->hold_until_ms)
+    uint64_t now = clock_mono_ms(), lease = (uint64_t)t->opts.lease_ms;
+    bool first = now >= t->hold_until_ms;
+
+    if (first) {
+        t->held_ms = now;
+        t->hold_told = false;
         log_info("redis.back", "%s: leases are written again; nothing is taken for %d ms", why, t->opts.lease_ms);
-    t->hold_until_ms = clock_mono_ms() + (uint64_t)t->opts.lease_ms;
+    } else if (now - t->held_ms > 3 * lease && !t->hold_told) {
+        t->hold_told = true;
+        log_warn("redis.forgets", "%s again and again: no slot is taken; does it evict keys (maxmemory-policy)?", why);
+    }
+    t->hold_until_ms = now + lease;
 }
 
 /* A slot that has an owner looks free until that one has written its lease again. */

@@ -257,7 +257,8 @@ function Call:answered()
   self.up, self.status, self.answered_us, self.answered_mono_ms = true, "connected", clock.wall_us(), clock.mono_ms()
   self:keep_head()
   fault.point("call.answer_written")
-  self:change({ status = "connected", answer_time = time.sql(self.answered_us) }, { type = "call.answered", data = { direction = self.direction } })
+  self:change({ status = "connected", answer_time = time.sql(self.answered_us) }, { type = "call.answered", data = { direction = self.direction } },
+    function() return self.removed end)  -- its end is written already, with the answer's time
 end
 
 --- The caller's leg with its media, opened when sound is first needed.

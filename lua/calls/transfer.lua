@@ -50,11 +50,12 @@ function Dial:leave()
   if transfer.dials[self.channel] == self then transfer.dials[self.channel] = nil end
 end
 
+--- Its sound goes on until the other worker's is there.
 function Dial:linger()
   if self.leg then self.leg:linger() end
 end
 
---- And its sound ends.
+--- And then ends.
 function Dial:let_go()
   if self.leg then self.leg:close(true) end
   self.leg = nil

@@ -96,7 +96,7 @@ local function act(instance, n, name, args, entry, acting)
   -- The caller went away, the call moved to another worker, or a human was asked for: nobody is there to be answered.
   if err and (err.code == "frozen" or err.code == "cut" or err.code == "gone" and not instance.ending) then return end
   if value == nil and err then
-    log.info("verb.refused", { call = instance.id, verb = name, code = err.code, text = err.text })  -- the text may name a number
+    log.info("verb.refused", { call = instance.id, verb = name, code = err.code })  -- the text may name a number
     finish(instance, visit, n, entry, false, { code = err.code, text = err.text })
   else
     finish(instance, visit, n, entry, true, value)

@@ -163,6 +163,7 @@ static struct {
     int media, bridge, join, party; /* statuses */
     bool start;                     /* whether StasisStart of the media channel comes */
     bool vars;                      /* whether the port is in the answer */
+    int port;                       /* of the next media channel */
     const char *inside;             /* a channel that is in the bridge already */
     int joins;
 } says;
@@ -174,8 +175,10 @@ static int on_request(struct fake_ari *f, struct fake_session *s, const char *me
         const char *from = strstr(uri, "channelId=") + 10;
         snprintf(id, sizeof id, "%.*s", (int)strcspn(from, "&"), from);
         if (says.media != 200) return says.media;
+        char port[8];
+        snprintf(port, sizeof port, "%d", says.port);
         *body = says.vars ? json_pack("{s:s, s:{s:s, s:s}}", "id", id, "channelvars", "UNICASTRTP_LOCAL_ADDRESS",
-                                      "127.0.0.1", "UNICASTRTP_LOCAL_PORT", "45678")
+                                      "127.0.0.1", "UNICASTRTP_LOCAL_PORT", port)
                           : json_pack("{s:s}", "id", id);
         if (says.start) fake_event(f, "parley-1", "StasisStart", id);
         return 200;
@@ -215,6 +218,7 @@ static int begin(void **state) {
     fake.on_request = on_request;
     says.media = says.bridge = says.party = 200;
     says.join = 204;
+    says.port = 45678;
     says.start = says.vars = true;
     says.inside = NULL;
     says.joins = 0;
@@ -268,6 +272,29 @@ TEST(the_port_of_a_call_that_was_given_away_is_free_for_the_next) {
     CHECK(leg_stream(party.leg) == NULL);
     leg_linger(second.leg);
     leg_close(party.leg, true);
+    leg_close(second.leg, true);
+}
+
+TEST(those_that_linger_end_in_any_order) {
+    struct party three[3];
+    for (int i = 0; i < 3; i++) {
+        char id[16], sip[16];
+        snprintf(id, sizeof id, "leg-%d", i);
+        snprintf(sip, sizeof sip, "sip-%d", i);
+        says.port = 45000 + 2 * i;
+        dial(&three[i], id, sip);
+        UNTIL(three[i].ready == 1);
+        leg_linger(three[i].leg);
+    }
+    leg_close(three[1].leg, true);
+    says.port = 45000;
+    dial(&second, "leg-9", "sip-9");
+    UNTIL(second.ready == 1);
+    CHECK_INT(0, second.code);
+    CHECK(leg_stream(three[0].leg) == NULL);
+    CHECK(leg_stream(three[2].leg) != NULL);
+    leg_close(three[2].leg, true);
+    leg_close(three[0].leg, true);
     leg_close(second.leg, true);
 }
 
@@ -571,6 +598,7 @@ int main(void) {
         FRESH(a_leg_is_three_requests_and_its_end_two),
         FRESH(a_kept_leg_leaves_everything_in_asterisk),
         FRESH(the_port_of_a_call_that_was_given_away_is_free_for_the_next),
+        FRESH(those_that_linger_end_in_any_order),
         FRESH(two_legs_do_not_share_a_port),
         FRESH(a_leg_whose_channel_is_gone_says_so_and_cleans_up),
         FRESH(a_join_that_is_refused_is_tried_a_few_times),

@@ -54,10 +54,13 @@ async def refused(address, number, limit_s=20):
 
 
 async def gives_up(address, number, after_s):
-    """A caller who hangs up at once, before or just after the answer."""
+    """A caller who hangs up so long after his INVITE, or (None) in the moment he is answered."""
     phone, caller = await Phone.open(address), new_caller()
     call = phone.dial(number, server(), caller)
-    await asyncio.sleep(after_s)
+    if after_s is None:
+        await call.reached("up", 20)
+    else:
+        await asyncio.sleep(after_s)
     call.hang_up()
     await call.reached("ended", 20)
     await phone.close()
@@ -108,13 +111,17 @@ def test_an_address_without_a_trunk_is_refused(tokens):
 
 def test_calls_given_up_while_they_are_answered_free_what_they_held(tokens):
     async def scene():
-        return await asyncio.gather(*(gives_up(side[1], side[2], n * 0.02) for n in range(CALLS) for side in (EAST, WEST)))
+        waits = [None] * (CALLS // 2) + [n * 0.05 for n in range(CALLS // 2)]
+        return await asyncio.gather(*(gives_up(side[1], side[2], wait) for wait in waits for side in (EAST, WEST)))
 
     callers = asyncio.run(scene())
     nothing_is_held()
+    rows = 0
     for n, caller in enumerate(callers):
         mine, other = tokens[("east", "west")[n % 2]], tokens[("west", "east")[n % 2]]
         assert calls_of(caller, other) == []
         for call in calls_of(caller, mine):  # it may have been gone before it began
             assert call["endTime"] and call["status"] in ("failed", "completed"), call
+            rows += call["answerTime"] is not None
         assert leads_of(caller, mine) == []
+    assert rows >= CALLS // 2, "nobody was answered before he gave up"
