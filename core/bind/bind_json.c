@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core.json, over jansson: empty lists stay lists, and an integer that a Lua number cannot hold is an error, never rounded. */
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
 #include "bind/vm.h"
 #include <math.h>
 #include <stdlib.h>
@@ -196,20 +199,183 @@ json_t *bind_json_take(lua_State *L, int idx, struct err *e) {
     return take(L, idx, 0, e);
 }
 
+/* -- writing: straight from Lua's values to text, the same text as jansson makes of take()'s tree with its keys sorted ----- */
+
+enum { ENCODE_FLAGS = JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS, MEMBERS_AT_HAND = 32 };
+
+struct member {
+    const char *key; /* the table's own string: stays while the table is not changed */
+    size_t len;
+};
+
+static int write_value(lua_State *L, int idx, int depth, struct buf *out, struct err *e);
+
+/* What is rare goes the long way round. */
+static int write_tree(lua_State *L, int idx, int depth, struct buf *out, struct err *e) {
+    json_t *tree = take(L, idx, depth, e);
+    if (tree == NULL) return ERR_INVALID;
+    char *text = json_dumps(tree, ENCODE_FLAGS);
+    json_decref(tree);
+    if (text == NULL) return err_set(e, ERR_INVALID, "the value cannot be written as JSON");
+    buf_add_str(out, text);
+    free(text);
+    return 0;
+}
+
+static const char *escape_of(unsigned char c, char code[7]) {
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\b':
+        return "\\b";
+    case '\f':
+        return "\\f";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    default:
+        snprintf(code, 7, "\\u%04X", c);
+        return code;
+    }
+}
+
+static void write_text(const char *text, size_t len, struct buf *out) {
+    size_t from = 0;
+    char code[7];
+
+    buf_reserve(out, len + 2);
+    buf_add(out, "\"", 1);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\') continue;
+        buf_add(out, text + from, i - from);
+        buf_add_str(out, escape_of(c, code));
+        from = i + 1;
+    }
+    buf_add(out, text + from, len - from);
+    buf_add(out, "\"", 1);
+}
+
+static void write_integer(long long n, struct buf *out) {
+    char digits[24], *end = digits + sizeof digits, *at = end;
+    unsigned long long left = n < 0 ? -(unsigned long long)n : (unsigned long long)n;
+    do *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (n < 0) *--at = '-';
+    buf_add(out, at, (size_t)(end - at));
+}
+
+static int compare_members(const void *a, const void *b) {
+    return strcmp(((const struct member *)a)->key, ((const struct member *)b)->key);
+}
+
+static bool key_is_plain(lua_State *L, struct member *m) {
+    if (lua_type(L, -2) != LUA_TSTRING) return false;
+    m->key = lua_tolstring(L, -2, &m->len);
+    return memchr(m->key, '\0', m->len) == NULL && str_is_utf8(m->key, m->len);
+}
+
+static int write_object(lua_State *L, int idx, int depth, struct buf *out, struct err *e) {
+    struct member at_hand[MEMBERS_AT_HAND], *members = at_hand;
+    size_t n = 0, cap = MEMBERS_AT_HAND;
+    int rc = 0;
+
+    lua_pushnil(L);
+    while (lua_next(L, idx)) {
+        if (n == cap) {
+            struct member *more = mem_alloc(2 * cap * sizeof *more);
+            memcpy(more, members, n * sizeof *more);
+            if (members != at_hand) free(members);
+            members = more;
+            cap *= 2;
+        }
+        if (!key_is_plain(L, &members[n++])) { /* a number, or a mistake that take() has words for */
+            lua_pop(L, 2);
+            rc = write_tree(L, idx, depth, out, e);
+            goto done;
+        }
+        lua_pop(L, 1);
+    }
+    qsort(members, n, sizeof *members, compare_members);
+    buf_add(out, "{", 1);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        if (i) buf_add(out, ",", 1);
+        write_text(members[i].key, members[i].len, out);
+        buf_add(out, ":", 1);
+        lua_pushlstring(L, members[i].key, members[i].len);
+        lua_rawget(L, idx);
+        rc = write_value(L, lua_gettop(L), depth + 1, out, e);
+        lua_pop(L, 1);
+    }
+    buf_add(out, "}", 1);
+done:
+    if (members != at_hand) free(members);
+    return rc;
+}
+
+static int write_list(lua_State *L, int idx, size_t n, int depth, struct buf *out, struct err *e) {
+    int rc = 0;
+    buf_add(out, "[", 1);
+    for (size_t i = 1; rc == 0 && i <= n; i++) {
+        if (i > 1) buf_add(out, ",", 1);
+        lua_rawgeti(L, idx, (int)i);
+        rc = write_value(L, lua_gettop(L), depth + 1, out, e);
+        lua_pop(L, 1);
+    }
+    buf_add(out, "]", 1);
+    return rc;
+}
+
+static int write_value(lua_State *L, int idx, int depth, struct buf *out, struct err *e) {
+    size_t len;
+    if (depth > JSON_DEPTH) return write_tree(L, idx, depth, out, e);
+    luaL_checkstack(L, 6, "value too deep");
+    switch (lua_type(L, idx)) {
+    case LUA_TNIL:
+    case LUA_TLIGHTUSERDATA:
+        buf_add(out, "null", 4);
+        return 0;
+    case LUA_TBOOLEAN:
+        buf_add_str(out, lua_toboolean(L, idx) ? "true" : "false");
+        return 0;
+    case LUA_TNUMBER: {
+        lua_Number n = lua_tonumber(L, idx);
+        if (n != floor(n) || fabs(n) > 9007199254740992.0) return write_tree(L, idx, depth, out, e);
+        write_integer((long long)n, out);
+        return 0;
+    }
+    case LUA_TSTRING: {
+        const char *text = lua_tolstring(L, idx, &len);
+        if (memchr(text, '\0', len) || !str_is_utf8(text, len)) return write_tree(L, idx, depth, out, e);
+        write_text(text, len, out);
+        return 0;
+    }
+    case LUA_TTABLE:
+        if (is_array(L, idx, &len)) return write_list(L, idx, len, depth, out, e);
+        return write_object(L, idx, depth, out, e);
+    default:
+        return write_tree(L, idx, depth, out, e);
+    }
+}
+
 static int bind_json_encode(lua_State *L) {
     struct err e = {0};
-    json_t *value;
-    char *text;
-    size_t flags = JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS;
+    struct buf out = {0};
 
     luaL_checkany(L, 1);
-    value = bind_json_take(L, 1, &e);
-    if (value == NULL) return luaL_error(L, "%s", e.text);
-    text = json_dumps(value, flags);
-    json_decref(value);
-    if (text == NULL) return luaL_error(L, "the value cannot be written as JSON");
-    lua_pushstring(L, text);
-    free(text);
+    lua_settop(L, 1);
+    buf_reserve(&out, 255);
+    if (write_value(L, 1, 0, &out, &e) < 0) {
+        buf_free(&out);
+        return luaL_error(L, "%s", e.text);
+    }
+    lua_pushlstring(L, out.data, out.len);
+    buf_free(&out);
     return 1;
 }
 
