@@ -7,23 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { IDLE_TASKS_MAX = 64 };
+
 struct vm {
     lua_State *L;
+    struct task *idle; /* coroutines that have ended their work and wait for more */
+    int idle_count;
     struct vm_services services;
     char *root;
 };
 
-/* A task lives in the registry, keyed by its coroutine, until the coroutine has ended. */
+/* A task lives in the registry, keyed by its coroutine. One that has ended well is used again: for a short request, making
+ * a coroutine and throwing it away is a tenth of all its work. */
 struct task {
+    lua_State *co;
+    int ref; /* keeps co from the collector */
+    bool busy;
     vm_done done;
     void *arg;
+    struct task *next; /* in vm->idle */
 };
 
 struct bind_wait {
     struct vm *vm;
-    lua_State *co;
-    int ref;     /* keeps the coroutine from the collector */
-    int results; /* -1: not done yet */
+    struct task *task; /* stays until its coroutine has ended, which it cannot while it waits */
+    int results;       /* -1: not done yet */
     bool yielded;
 };
 
@@ -67,17 +75,53 @@ static struct task *task_of(struct vm *vm, lua_State *co) {
     return t;
 }
 
-/* value on the stack top is consumed */
-static void task_set(struct vm *vm, lua_State *co) {
+static struct task *task_new(struct vm *vm) {
     lua_State *L = vm->L;
+    struct task *t;
 
     lua_pushlightuserdata(L, &registry_tasks);
-    lua_rawget(L, LUA_REGISTRYINDEX); /* value, tasks */
-    lua_insert(L, -2);                /* tasks, value */
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    lua_State *co = lua_newthread(L); /* tasks, co */
+    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushlightuserdata(L, co);
-    lua_insert(L, -2); /* tasks, key, value */
+    t = lua_newuserdata(L, sizeof *t); /* tasks, key, task */
+    *t = (struct task){.co = co, .ref = ref};
     lua_rawset(L, -3);
     lua_pop(L, 1);
+    return t;
+}
+
+static void task_free(struct vm *vm, struct task *t) {
+    lua_State *L = vm->L;
+
+    luaL_unref(L, LUA_REGISTRYINDEX, t->ref);
+    lua_pushlightuserdata(L, &registry_tasks);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    lua_pushlightuserdata(L, t->co);
+    lua_pushnil(L);
+    lua_rawset(L, -3); /* t may be gone with the next collection */
+    lua_pop(L, 1);
+}
+
+static struct task *task_take(struct vm *vm) {
+    struct task *t = vm->idle;
+    if (t == NULL) return task_new(vm);
+    vm->idle = t->next;
+    vm->idle_count--;
+    return t;
+}
+
+static void task_give_back(struct vm *vm, struct task *t, bool usable) {
+    t->busy = false;
+    t->done = NULL;
+    if (!usable || vm->idle_count == IDLE_TASKS_MAX) {
+        task_free(vm, t);
+        return;
+    }
+    lua_settop(t->co, 0);
+    t->next = vm->idle;
+    vm->idle = t;
+    vm->idle_count++;
 }
 
 static void task_failed(struct vm *vm, lua_State *co) {
@@ -90,34 +134,25 @@ static void task_failed(struct vm *vm, lua_State *co) {
     lua_pop(L, 1);
 }
 
-static void task_resume(struct vm *vm, lua_State *co, int nargs) {
+static void task_resume(struct vm *vm, struct task *t, int nargs) {
+    lua_State *co = t->co;
     int status = lua_resume(co, nargs);
-    struct task *t;
-    struct task copy = {0};
 
     if (status == LUA_YIELD) return;
-    t = task_of(vm, co);
-    if (t != NULL) copy = *t;
-    if (status != 0 && copy.done == NULL) task_failed(vm, co);
+    if (status != 0 && t->done == NULL) task_failed(vm, co);
     if (status != 0 && !lua_isstring(co, -1)) lua_pushstring(co, luaL_typename(co, -1));
-    if (copy.done != NULL) copy.done(copy.arg, co, status == 0, status == 0 ? lua_gettop(co) : 1);
-    lua_pushnil(vm->L);
-    task_set(vm, co);
+    if (t->done != NULL) t->done(t->arg, co, status == 0, status == 0 ? lua_gettop(co) : 1);
+    task_give_back(vm, t, status == 0);
 }
 
 void vm_spawn(struct vm *vm, int nargs, vm_done done, void *arg) {
-    lua_State *L = vm->L;
-    lua_State *co = lua_newthread(L); /* fn, args..., co */
-    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    struct task *t;
+    struct task *t = task_take(vm);
 
-    lua_xmove(L, co, nargs + 1);
-    t = lua_newuserdata(L, sizeof *t);
+    t->busy = true;
     t->done = done;
     t->arg = arg;
-    task_set(vm, co);
-    task_resume(vm, co, nargs);
-    luaL_unref(L, LUA_REGISTRYINDEX, ref);
+    lua_xmove(vm->L, t->co, nargs + 1); /* fn, args... */
+    task_resume(vm, t, nargs);
 }
 
 /* -- waiting ---------------------------------------------------------------------------------------------- */
@@ -126,33 +161,29 @@ struct bind_wait *bind_wait_begin(lua_State *L) {
     struct vm *vm = vm_of(L);
     struct bind_wait *w;
 
-    if (task_of(vm, L) == NULL) luaL_error(L, "this function waits and can only be called from a task");
+    struct task *t = task_of(vm, L);
+    if (t == NULL || !t->busy) luaL_error(L, "this function waits and can only be called from a task");
     w = mem_alloc(sizeof *w);
     w->vm = vm;
-    w->co = L;
+    w->task = t;
     w->results = -1;
-    lua_pushthread(L);
-    lua_xmove(L, vm->L, vm->L == L ? 0 : 1);
-    w->ref = luaL_ref(vm->L, LUA_REGISTRYINDEX);
     return w;
 }
 
 lua_State *bind_wait_state(struct bind_wait *w) {
-    return w->co;
+    return w->task->co;
 }
 
 void bind_wait_done(struct bind_wait *w, int results) {
     struct vm *vm = w->vm;
-    lua_State *co = w->co;
-    int ref = w->ref;
+    struct task *t = w->task;
 
     if (!w->yielded) {
         w->results = results;
         return;
     }
     free(w);
-    task_resume(vm, co, results);
-    luaL_unref(vm->L, LUA_REGISTRYINDEX, ref);
+    task_resume(vm, t, results);
 }
 
 int bind_wait_yield(struct bind_wait *w) {
@@ -160,9 +191,8 @@ int bind_wait_yield(struct bind_wait *w) {
 
     if (results < 0) {
         w->yielded = true;
-        return lua_yield(w->co, 0);
+        return lua_yield(w->task->co, 0);
     }
-    luaL_unref(w->vm->L, LUA_REGISTRYINDEX, w->ref);
     free(w);
     return results;
 }
@@ -182,7 +212,7 @@ int bind_fail_text(lua_State *L, int code, const char *text) {
 }
 
 void bind_wait_fail(struct bind_wait *w, const struct err *e) {
-    bind_wait_done(w, bind_fail(w->co, e));
+    bind_wait_done(w, bind_fail(w->task->co, e));
 }
 
 /* -- references and modules ------------------------------------------------------------------------------- */
