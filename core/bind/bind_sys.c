@@ -181,6 +181,42 @@ static int bind_metrics_observe(lua_State *L) {
     return metric(L, 2);
 }
 
+/* A handle is a C closure over the series: who counts often does not spell the labels out each time. */
+static int handle_add(lua_State *L) {
+    struct metric *s = lua_touserdata(L, lua_upvalueindex(1));
+    lua_Number n = luaL_optnumber(L, 1, 1);
+    if (s != NULL) metric_add(s, n);
+    return 0;
+}
+
+static int handle_observe(lua_State *L) {
+    struct metric *s = lua_touserdata(L, lua_upvalueindex(1));
+    lua_Number seconds = luaL_checknumber(L, 1);
+    if (s != NULL) metric_observe(s, seconds);
+    return 0;
+}
+
+static int metric_handle(lua_State *L,
+                         struct metric *(*find)(struct metrics *, const char *, const char *, const char *),
+                         lua_CFunction use) {
+    const char *name = luaL_checkstring(L, 1), *help = luaL_optstring(L, 3, "");
+    struct metrics *m = vm_services(L)->metrics;
+    struct buf labels = {0};
+
+    metrics_labels(L, 2, &labels);
+    lua_pushlightuserdata(L, m == NULL ? NULL : find(m, name, labels.data == NULL ? "" : labels.data, help));
+    lua_pushcclosure(L, use, 1);
+    buf_free(&labels);
+    return 1;
+}
+
+static int bind_metrics_counter(lua_State *L) {
+    return metric_handle(L, metrics_counter, handle_add);
+}
+static int bind_metrics_histogram(lua_State *L) {
+    return metric_handle(L, metrics_histogram, handle_observe);
+}
+
 static int bind_metrics_text(lua_State *L) {
     struct metrics *m = vm_services(L)->metrics;
     struct buf out = {0};
@@ -197,6 +233,10 @@ static const struct bind_fn metrics_functions[] = {
      "Sets this worker's share of a gauge."},
     {"observe", bind_metrics_observe, BIND_PLAIN, "metrics.observe(name, labels, seconds [, help])",
      "Adds to a histogram."},
+    {"counter", bind_metrics_counter, BIND_PLAIN, "metrics.counter(name [, labels [, help]]) -> add(n)",
+     "The counter itself, for who adds to it often."},
+    {"histogram", bind_metrics_histogram, BIND_PLAIN, "metrics.histogram(name [, labels [, help]]) -> observe(seconds)",
+     "The histogram itself, for who adds to it often."},
     {"text", bind_metrics_text, BIND_PLAIN, "metrics.text() -> text", "Prometheus exposition for the whole host."},
     {NULL, NULL, 0, NULL, NULL},
 };

@@ -61,4 +61,8 @@ offer("core.log", function()
   end
   return log
 end)
-offer("core.metrics", function() return { count = function() end, observe = function() end, gauge = function() end } end)
+offer("core.metrics", function()
+  local function nothing() end
+  local function handle() return nothing end
+  return { count = nothing, observe = nothing, gauge = nothing, counter = handle, histogram = handle }
+end)

@@ -1,0 +1,106 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What the host gives to Lua and no other spec looks at closely: JSON as text, tasks one after another, handles of metrics.
+local json = require "core.json"
+local metrics = require "core.metrics"
+local task = require "core.task"
+local timer = require "core.timer"
+
+describe("core.json.encode", function()
+  it("writes keys in order, numbers exactly and text as it is", function()
+    assert.equal('{"a":1,"b":[true,false,null],"c":{"d":"ä/\\"\\\\"}}', json.encode{ c = { d = 'ä/"\\' }, a = 1, b = { true, false, json.null } })
+    assert.equal('"\\b\\f\\n\\r\\t\\u0001\\u001F\127"', json.encode("\b\f\n\r\t\1\31\127"))
+    assert.equal("[0,-1,9007199254740992,-9007199254740992]", json.encode{ 0, -1, 2 ^ 53, -2 ^ 53 })
+    assert.equal("[0.5,0.10000000000000001,-1.5,2.5e20]", json.encode{ 0.5, 0.1, -1.5, 2.5e20 })
+    assert.equal("[[],{},0]", json.encode{ json.array(), {}, -0.0 })
+    assert.equal('{"1":"one","x":2}', json.encode{ [1] = "one", x = 2 })
+    assert.equal('{"10":1,"2":2}', json.encode{ [10] = 1, [2] = 2 })
+  end)
+
+  it("writes what it reads back as the same value", function()
+    local many = {}
+    for i = 1, 100 do many["key " .. i] = { i, tostring(i), { nested = i / 7 } } end
+    assert.same(many, json.decode(json.encode(many)))
+    assert.equal(json.encode(many), json.encode(json.decode(json.encode(many))))
+  end)
+
+  it("says what it cannot write", function()
+    local function why(value) return (select(2, pcall(json.encode, value))) end
+    assert.matches("JSON has no NaN", why{ 1, { x = 0 / 0 } })
+    assert.matches("JSON has no infinity", why(math.huge))
+    assert.matches("a string is not UTF%-8", why{ "\255" })
+    assert.matches("a string is not UTF%-8", why{ "\237\160\128" })
+    assert.matches("a table key is not UTF%-8", why{ ["\255"] = 1 })
+    assert.matches("a table key is neither text nor a number", why{ [true] = 1 })
+    assert.matches("JSON cannot hold a function", why{ f = print })
+    local endless = {}
+    endless.me = endless
+    assert.matches("nested deeper than 64", why(endless))
+  end)
+end)
+
+describe("core.task", function()
+  it("gives each task a clean start, though coroutines are used again", function()
+    local seen = {}
+    for i = 1, 300 do
+      task.spawn(function(...)
+        seen[#seen + 1] = select("#", ...)
+        if i % 3 == 0 then task.sleep(0) end
+        if i % 50 == 0 then error("expected: a task that fails is not used again") end
+        return i, i, i
+      end, i)
+    end
+    task.sleep(20)
+    assert.equal(300, #seen)
+    for i = 1, 300 do assert.equal(1, seen[i]) end
+  end)
+
+  it("keeps tasks that wait apart from those that begin meanwhile", function()
+    local ends, resumes = {}, {}
+    for i = 1, 100 do
+      task.spawn(function()
+        ends[i] = task.wait(function(resume) resumes[i] = resume end)
+      end)
+      task.spawn(function() return "ended at once" end)
+    end
+    for i = 100, 1, -1 do resumes[i](i * 2) end
+    for i = 1, 100 do assert.equal(i * 2, ends[i]) end
+    resumes[1]("again")
+    assert.equal(2, ends[1])
+  end)
+
+  it("does not let a coroutine of Lua's own wait", function()
+    local ok, why = coroutine.resume(coroutine.create(function() task.sleep(0) end))
+    assert.is_false(ok)
+    assert.matches("can only be called from a task", why)
+  end)
+
+  it("runs a timer's function as a task that may wait", function()
+    local done
+    timer.after(1, function()
+      task.sleep(1)
+      done = true
+    end)
+    task.sleep(50)
+    assert.is_true(done)
+  end)
+end)
+
+describe("a handle of a metric", function()
+  local function value(line)
+    return tonumber(metrics.text():match("\n" .. line:gsub("%p", "%%%0") .. " (%S+)"))
+  end
+
+  it("counts in the same series as its name and labels do", function()
+    local labels = { kind = "x", about = 'a "quote"' }
+    metrics.count("spec_counted_total", labels, 2, "for a spec")
+    local add = metrics.counter("spec_counted_total", labels, "for a spec")
+    add(3)
+    add()
+    assert.equal(6, value('spec_counted_total{about="a \\"quote\\"",kind="x"}'))
+    local observe = metrics.histogram("spec_seconds", nil, "for a spec")
+    observe(0.5)
+    metrics.observe("spec_seconds", nil, 0.25)
+    assert.equal(2, value("spec_seconds_count"))
+    assert.is_false(pcall(observe))
+  end)
+end)
