@@ -38,6 +38,7 @@ local router = {}
 
 local routes = {}           -- in order of declaration
 local root = { static = {} }
+local fixed = {}            -- path without parameters -> its node: most requests need no walk
 local sockets = {}          -- path -> declaration
 local hooks = {}            -- authenticate, tenant, transaction
 
@@ -65,6 +66,17 @@ local function default_scope(route)
   return (split(route.path)[1] or "root") .. (writes[route.method] and ":write" or ":read")
 end
 
+-- What a request's query is checked against; and whether an empty one gives anything, which only a default does.
+local function prepare_query(route)
+  local declared = {}
+  for name, s in pairs(route.query or {}) do declared[name] = s end
+  if route.roles then declared.tenantId = declared.tenantId or { type = "string", maxLength = 63 } end
+  route.query_schema = schema.object(declared)
+  for _, s in pairs(declared) do
+    if s.default ~= nil then route.query_has_defaults = true end
+  end
+end
+
 --- Adds a route; a mistake in the declaration raises at start.
 function router.add(route)
   assert(methods[route.method], "route method")
@@ -77,6 +89,8 @@ function router.add(route)
     route.allowed = {}
     for _, role in ipairs(route.roles) do route.allowed[role] = true end
   end
+  prepare_query(route)
+  route.params_schema = route.params and schema.object(route.params)
   local node = root
   for _, part in ipairs(split(route.path)) do
     local name = part:match("^{(%w+)}$")
@@ -89,6 +103,7 @@ function router.add(route)
       node = node.static[part]
     end
   end
+  if route.path == "/" or #route.names == 0 and not (route.path .. "/"):find("//", 1, true) then fixed[route.path] = node end
   node.methods = node.methods or {}
   assert(not node.methods[route.method], "route " .. route.method .. " " .. route.path .. " is declared twice")
   node.methods[route.method] = route
@@ -108,11 +123,15 @@ function router.routes()
   return routes
 end
 
+local no_values = {}
+
 local function find(path)
+  if fixed[path] then return fixed[path], no_values end
   if path ~= "/" and path:sub(-1) == "/" then return nil end
   local node, values = root, {}
-  for _, raw in ipairs(split(path)) do
-    local part = urlencoded.decode(raw)
+  local plain = not path:find("[%z%%\128-\255]")
+  for raw in path:gmatch("[^/]+") do
+    local part = plain and raw or urlencoded.decode(raw)
     if not part then problem.raise(400, "bad_path", "The path is not percent-encoded UTF-8.") end
     if node.static[part] then
       node = node.static[part]
@@ -196,18 +215,20 @@ local function read_parameters(ctx, route, values)
   local named = {}
   for i, name in ipairs(route.names) do named[name] = values[i] end
   ctx.params = named
-  if route.params then
-    local checked, errors = schema.check_parameters(schema.object(route.params), named)
+  if route.params_schema then
+    local checked, errors = schema.check_parameters(route.params_schema, named)
     if errors then refuse_values(errors, "path", 400) end
     ctx.params = checked
   end
 
-  local query, message = urlencoded.query(ctx.request.query or "")
+  local text = ctx.request.query or ""
+  if text == "" and not route.query_has_defaults then
+    ctx.query = {}
+    return
+  end
+  local query, message = urlencoded.query(text)
   if not query then problem.raise(400, "bad_query", message:gsub("^%l", string.upper) .. ".") end
-  local declared = {}
-  for name, s in pairs(route.query or {}) do declared[name] = s end
-  if route.roles then declared.tenantId = declared.tenantId or { type = "string", maxLength = 63 } end
-  local checked, errors = schema.check_parameters(schema.object(declared), query)
+  local checked, errors = schema.check_parameters(route.query_schema, query)
   if errors then refuse_values(errors, "query", 400) end
   ctx.query = checked
 end
@@ -319,7 +340,9 @@ local function dispatch(ctx)
   local status, body, headers = route.handler(ctx)
   if problem.is(status) then error(status, 0) end
   local out = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff" }
-  for name, value in pairs(headers or {}) do out[name] = value end
+  if headers then
+    for name, value in pairs(headers) do out[name] = value end
+  end
   if body ~= nil and not out["Content-Type"] then out["Content-Type"] = "application/json" end
   if type(body) == "table" then body = json.encode(body) end
   return { status = status, headers = out, body = body }
@@ -357,18 +380,37 @@ local function new_context(request)
   return setmetatable({ request = request, trace = trace.from(request.headers.traceparent) }, Context)
 end
 
+-- Handles of the counters: a label set is long to make, and a route has few.
+local unrouted = { path = "none", method = "other" }
+
+local function count_answer(route, answered, seconds)
+  local counts = route.counts
+  if not counts then
+    counts = {}
+    route.counts = counts
+    route.seconds = metrics.histogram("parley_http_request_seconds", { path = route.path }, "time to answer a request")
+  end
+  local count = counts[answered]
+  if not count then
+    count = metrics.counter("parley_http_requests_total", { method = route.method, path = route.path, status = tostring(answered) }, "HTTP requests answered")
+    counts[answered] = count
+  end
+  count(1)
+  route.seconds(seconds)
+end
+
 --- Answers a request; never raises. This is what core.http serves.
 function router.handle(request)
   local started = clock.mono_ms()
   local ctx = new_context(request)
-  local ok, response = xpcall(function() return dispatch(ctx) end, explain)
+  local ok, response = xpcall(dispatch, explain, ctx)
   if not ok then response = answer_failure(ctx, response) end
   response.headers = response.headers or {}
-  for name, value in pairs(origin.fields(request) or {}) do response.headers[name] = value end
+  if request.headers.origin then
+    for name, value in pairs(origin.fields(request) or {}) do response.headers[name] = value end
+  end
   response.headers.traceparent = trace.header(ctx.trace)
-  local path = ctx.route and ctx.route.path or "none"
-  metrics.count("parley_http_requests_total", { method = ctx.route and ctx.route.method or "other", path = path, status = tostring(response.status) }, 1, "HTTP requests answered")
-  metrics.observe("parley_http_request_seconds", { path = path }, (clock.mono_ms() - started) / 1000, "time to answer a request")
+  count_answer(ctx.route or unrouted, response.status, (clock.mono_ms() - started) / 1000)
   return response
 end
 
@@ -457,7 +499,7 @@ end
 
 --- Forgets all routes; for tests.
 function router.reset()
-  routes, root, sockets = {}, { static = {} }, {}
+  routes, root, fixed, sockets = {}, { static = {} }, {}, {}
 end
 
 --- An opaque tag of a row's version, for ETag and If-Match.

@@ -57,6 +57,27 @@ describe("the router", function()
     assert.equal("acme", handled.tenant.slug)
   end)
 
+  it("fills in a query's defaults when there is no query at all", function()
+    router.add{ method = "GET", path = "/paged", public = true, query = { limit = { type = "integer", default = 20 }, after = { type = "string" } },
+      handler = function(ctx) return 200, { limit = ctx.query.limit } end }
+    assert.equal(20, select(2, ask("GET", "/paged")).limit)
+    assert.equal(5, select(2, ask("GET", "/paged?limit=5")).limit)
+    ask("GET", "/things/1")
+    assert.same({}, handled.query)
+    assert.equal(400, ask("GET", "/things/1?what=1").status)
+  end)
+
+  it("finds a path in every way it may be written, and no other", function()
+    assert.equal(200, ask("GET", "/list").status)
+    assert.equal(200, ask("GET", "/%6Cist").status)
+    assert.equal(200, ask("GET", "//list").status)
+    assert.equal(404, ask("GET", "/list/").status)
+    assert.equal(400, ask("GET", "/list%").status)
+    assert.equal(400, ask("GET", "/things/%FF").status)
+    assert.equal(400, ask("GET", "/things/a%00b").status)
+    assert.equal(405, ask("POST", "/list", "{}").status)
+  end)
+
   it("prefers a fixed segment to a parameter", function()
     assert.equal(403, ask("GET", "/things/new").status)
   end)
