@@ -4,10 +4,22 @@ local crypto = require "core.crypto"
 
 local trace = {}
 
+local IDS = 24 * 2  -- digits that a request needs: trace and span
+local digits, used = "", 0
+
+-- Random digits are asked for many at once: the generator costs as much for few as for many. Nobody relies on their being secret.
+local function fresh()
+  if used == #digits then
+    digits, used = crypto.hex(crypto.random(24 * 40)), 0
+  end
+  used = used + IDS
+  return digits:sub(used - IDS + 1, used)
+end
+
 --- Goes on with the caller's trace when its header is well formed, else starts one.
 --- @return table  { id = 32 hex, span = 16 hex, parent = 16 hex or nil, flags = 2 hex }
 function trace.from(header)
-  local random = crypto.hex(crypto.random(24))  -- once: it is asked for with each request
+  local random = fresh()
   local span = random:sub(1, 16)
   if header then
     local version, id, parent, flags, rest = header:match("^(%x%x)%-(%x+)%-(%x+)%-(%x%x)(.*)$")
@@ -22,7 +34,7 @@ end
 
 --- The header for answers and for requests we make.
 function trace.header(t)
-  return ("00-%s-%s-%s"):format(t.id, t.span, t.flags)
+  return "00-" .. t.id .. "-" .. t.span .. "-" .. t.flags
 end
 
 return trace
