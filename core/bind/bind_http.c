@@ -22,7 +22,9 @@ static struct front front = {.serve = LUA_NOREF, .upgrade = LUA_NOREF};
 static void each_header(void *arg, const char *name, const char *value) {
     lua_State *L = arg; /* headers table on top */
 
-    lua_getfield(L, -1, name);
+    lua_pushstring(L, name);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, -3); /* headers, name, value so far */
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
         lua_pushstring(L, value);
@@ -31,7 +33,7 @@ static void each_header(void *arg, const char *name, const char *value) {
         lua_pushstring(L, value);
         lua_concat(L, 3);
     }
-    lua_setfield(L, -2, name);
+    lua_rawset(L, -3);
 }
 
 static void push_request(lua_State *L, struct http_request *r) {
@@ -51,7 +53,7 @@ static void push_request(lua_State *L, struct http_request *r) {
     lua_setfield(L, -2, "remote");
     lua_pushboolean(L, http_is_tls(r));
     lua_setfield(L, -2, "secure");
-    lua_newtable(L);
+    lua_createtable(L, 0, 8); /* room for those of most clients, so that it need not grow step by step */
     http_headers(r, each_header, L);
     lua_setfield(L, -2, "headers");
 }

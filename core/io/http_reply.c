@@ -108,8 +108,9 @@ const char *http_date(void) {
 static bool is_ours(const char *name) {
     static const char *const ours[] = {"content-length", "transfer-encoding", "connection", "date",
                                        "server",         "keep-alive",        "upgrade",    NULL};
+    char first = (char)(name[0] | 0x20);
     for (size_t i = 0; ours[i]; i++)
-        if (strcasecmp(name, ours[i]) == 0) return true;
+        if (first == ours[i][0] && strcasecmp(name, ours[i]) == 0) return true;
     return false;
 }
 
@@ -120,14 +121,38 @@ bool http_field_ok(const struct http_field *f) {
     return false;
 }
 
+static void add_number(struct buf *out, size_t n) {
+    char digits[24], *end = digits + sizeof digits, *at = end;
+    do *--at = (char)('0' + n % 10);
+    while (n /= 10);
+    buf_add(out, at, (size_t)(end - at));
+}
+
+static void add_field(struct buf *out, const char *name, const char *value) {
+    buf_add_str(out, name);
+    buf_add(out, ": ", 2);
+    buf_add_str(out, value);
+    buf_add(out, "\r\n", 2);
+}
+
 void http_reply_bytes(struct buf *out, int status, const struct http_field *fields, const void *body, size_t len,
                       bool close) {
     buf_reserve(out, len + 512);
-    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: parley\r\n", status, http_status_text(status), http_date());
+    buf_add(out, "HTTP/1.1 ", 9);
+    add_number(out, (size_t)status);
+    buf_add(out, " ", 1);
+    buf_add_str(out, http_status_text(status));
+    buf_add(out, "\r\n", 2);
+    add_field(out, "Date", http_date());
+    add_field(out, "Server", "parley");
     for (; fields && fields->name; fields++)
-        if (http_field_ok(fields)) buf_printf(out, "%s: %s\r\n", fields->name, fields->value);
-    if (status != 204 && status != 304 && status >= 200) buf_printf(out, "Content-Length: %zu\r\n", len);
-    if (close) buf_add_str(out, "Connection: close\r\n");
-    buf_add_str(out, "\r\n");
+        if (http_field_ok(fields)) add_field(out, fields->name, fields->value);
+    if (status != 204 && status != 304 && status >= 200) {
+        buf_add_str(out, "Content-Length: ");
+        add_number(out, len);
+        buf_add(out, "\r\n", 2);
+    }
+    if (close) add_field(out, "Connection", "close");
+    buf_add(out, "\r\n", 2);
     if (body && status != 204 && status != 304) buf_add(out, body, len);
 }
