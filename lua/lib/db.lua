@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
---- core.sql for store.lua files: failures are raised, NULL is nil on both sides.
+--- core.sql for store.lua files: failures are raised, NULL is nil on both sides (which core.sql takes for NULL as it is).
 --- A raised failure ends in the router as 503 when the database is away or busy and as 500 otherwise;
 --- inside a transaction it rolls back, and a deadlock runs the function again (so it must not act outside).
 local clock = require "core.clock"
@@ -52,14 +52,6 @@ local function clean(result)
   return result
 end
 
-local function bound(count, ...)
-  local values = { ... }
-  for i = 1, count do
-    if values[i] == nil then values[i] = sql.null end
-  end
-  return values
-end
-
 --- Name of the platform schema.
 function db.platform()
   return config.sql.schema
@@ -81,21 +73,19 @@ end
 --- @param name string  schema, or "server/schema", or db.lagging of one
 --- @return table  rows, or { affected =, insert_id = }
 function db.query(name, text, ...)
-  local count = select("#", ...)
   if name:byte(1) == 126 then
     name = name:sub(2)
-    local result = ask_replica(name, text, unpack(bound(count, ...), 1, count))
+    local result = ask_replica(name, text, ...)
     if result then return clean(result) end
   end
-  local result, err = sql.query(name, text, unpack(bound(count, ...), 1, count))
+  local result, err = sql.query(name, text, ...)
   if not result then fail(err) end
   return clean(result)
 end
 
 --- The same, but the world's failure comes back: rows | nil, err. For "exists" and the like.
 function db.try(name, text, ...)
-  local count = select("#", ...)
-  local result, err = sql.query(name, text, unpack(bound(count, ...), 1, count))
+  local result, err = sql.query(name, text, ...)
   if not result then return nil, err end
   return clean(result)
 end
@@ -109,8 +99,7 @@ end
 
 --- The same: rows | nil, err. After most errors MySQL keeps the transaction, so "exists" may be handled.
 function db.attempt(tx, text, ...)
-  local count = select("#", ...)
-  local result, err = tx:query(text, unpack(bound(count, ...), 1, count))
+  local result, err = tx:query(text, ...)
   if not result then
     if err.code == "busy" or err.code == "closed" then fail(err) end
     return nil, err
