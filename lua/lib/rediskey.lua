@@ -4,7 +4,7 @@ local config = require "core.config"
 
 local prefix = config.redis and config.redis.prefix or ""
 
---- rediskey("events:", tenant.slug)
-return function(...)
-  return prefix .. table.concat({ ... })
+--- rediskey("events:", tenant.slug); up to five parts.
+return function(a, b, c, d, e)
+  return prefix .. a .. (b or "") .. (c or "") .. (d or "") .. (e or "")
 end
