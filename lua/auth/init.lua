@@ -65,7 +65,20 @@ local function unauthorized(code, detail)
   return problem.new(401, code, detail, { headers = { ["WWW-Authenticate"] = 'Bearer realm="parley"' } })
 end
 
+-- A token whose signature was found good stays so; when it ends, and whether it was ended before, is looked at each time.
+local TOKENS_KEPT = 4096
+local token_cache, token_cache_size = {}, 0
+
+local function keep_token(token, user)
+  if type(user.expires_at) ~= "number" then return end
+  if token_cache_size == TOKENS_KEPT then token_cache, token_cache_size = {}, 0 end
+  if not token_cache[token] then token_cache_size = token_cache_size + 1 end
+  token_cache[token] = user
+end
+
 local function user_of_token(token)
+  local known = token_cache[token]
+  if known and known.expires_at > clock.wall_us() / 1e6 and not revoked.has(known) then return known end
   local text, err = crypto.jwt_verify(signing_key(), token)
   if not text then
     return nil, unauthorized("bad_token", ("The token is not valid (%s). Log in again: POST /auth/login."):format(err and err.text or "?"))
@@ -82,6 +95,7 @@ local function user_of_token(token)
   }
   if not user.row or (not user.tenant and user.role ~= "platform") then return nil, unauthorized("bad_token", "The token is not one of ours.") end
   if revoked.has(user) then return nil, unauthorized("logged_out", "This session has ended. Log in again: POST /auth/login.") end
+  keep_token(token, user)
   return user
 end
 

@@ -198,6 +198,22 @@ describe("who wants more", function()
     assert.equal(200, try("203.0.113.8", "a-long-password"))
   end)
 
+  it("cannot go on with a token that was good a moment ago", function()
+    local _, me = ask("GET", "/auth/me")
+    local user = { id = me.id, role = "admin", tenant = "acme" }
+    local short = auth.token(user, 1)
+    assert.equal(200, (as(short, "GET", "/leads")))
+    assert.equal(200, (as(short, "GET", "/leads")))
+    assert.equal(401, (as(short:sub(1, -2) .. (short:sub(-1) == "A" and "B" or "A"), "GET", "/leads")))
+    task.sleep(2100)
+    assert.equal(401, (as(short, "GET", "/leads")))
+    user.session = "abcd"
+    local ended = auth.token(user)
+    assert.equal(200, (as(ended, "GET", "/leads")))
+    revoked.session("abcd")
+    assert.equal(401, (as(ended, "GET", "/leads")))
+  end)
+
   it("has no session from a password that was changed while it was checked", function()
     local crypto = require "core.crypto"
     local _, agent = ask("POST", "/agents", { email = "race@acme.test", password = "a-long-password" })
