@@ -10,6 +10,8 @@
  * A connection is freed in its stream's on_end and nowhere else.
  */
 #pragma once
+#include "base/map.h"
+#include "io/http_crowd.h"
 #include "io/http_head.h"
 #include "io/http_server.h"
 #include "io/stream.h"
@@ -58,8 +60,10 @@ struct http_server {
     uv_poll_t listener;
     uv_timer_t tick, grace;
     /* Requests whose handler has not begun: those of one turn of the loop may take HTTP_TURN_MS together, the others wait
-     * for the next, or hundreds that come at once would keep all else from its turn. */
-    struct http_request *waiting, **waiting_end;
+     * for the next, or hundreds that come at once would keep all else from its turn. They wait in a queue for each address,
+     * which take turns: who asks much waits behind himself, not before everybody else. */
+    struct map waiting; /* visitor's address -> its queue */
+    struct http_queue *next_queue, **last_queue;
     uint64_t spent_ns; /* by handlers in this turn */
     uv_prepare_t turn;
     uv_idle_t again; /* runs while any wait */
@@ -94,6 +98,12 @@ struct http_conn {
     /* the others */
     struct http2 *h2;
     struct ws *ws;
+};
+
+struct http_queue {
+    const char *address; /* borrowed from the visitor: it outlives its requests that wait */
+    struct http_request *first, **last;
+    struct http_queue *next;
 };
 
 struct http_request {

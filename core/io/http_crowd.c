@@ -45,6 +45,10 @@ void crowd_leave(struct http_crowd *c, struct http_visitor *v) {
     free(v);
 }
 
+const char *crowd_address(const struct http_visitor *v) {
+    return v->key;
+}
+
 void crowd_free(struct http_crowd *c) {
     map_free(&c->visitors);
 }

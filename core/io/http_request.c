@@ -54,41 +54,85 @@ static void on_again(uv_idle_t *idle) {
     (void)idle; /* it is enough that the loop does not sleep */
 }
 
+static void queue_add(struct http_server *s, struct http_request *r) {
+    const char *address = crowd_address(r->conn->visitor);
+    struct http_queue *q = map_get(&s->waiting, address);
+    if (q == NULL) {
+        q = mem_alloc(sizeof *q);
+        q->address = address;
+        q->last = &q->first;
+        map_put(&s->waiting, address, q);
+        *s->last_queue = q;
+        s->last_queue = &q->next;
+    }
+    *q->last = r;
+    q->last = &r->waiting_next;
+}
+
+/* The queue at *at leaves the circle: it is empty, or will stand at its end. */
+static struct http_queue *queue_take_out(struct http_server *s, struct http_queue **at) {
+    struct http_queue *q = *at;
+    *at = q->next;
+    if (*at == NULL) s->last_queue = at;
+    q->next = NULL;
+    return q;
+}
+
+static void queue_free(struct http_server *s, struct http_queue *q) {
+    map_drop(&s->waiting, q->address, q);
+    free(q);
+}
+
+static struct http_request *queue_next(struct http_server *s) {
+    struct http_queue *q = queue_take_out(s, &s->next_queue);
+    struct http_request *r = q->first;
+    q->first = r->waiting_next;
+    r->waiting_next = NULL;
+    if (q->first) {
+        *s->last_queue = q;
+        s->last_queue = &q->next;
+    } else {
+        queue_free(s, q);
+    }
+    return r;
+}
+
 void http_request_handle(struct http_request *r) {
     struct http_server *s = r->conn->server;
     r->handling = true;
     r->is_head = strcmp(r->head.method, "HEAD") == 0;
-    if (s->waiting == NULL && !turn_is_full(s)) {
+    if (s->next_queue == NULL && !turn_is_full(s)) {
         begin(s, r);
         return;
     }
-    if (s->waiting == NULL) {
-        s->waiting_end = &s->waiting;
+    if (s->next_queue == NULL) {
+        s->last_queue = &s->next_queue;
         uv_idle_start(&s->again, on_again);
     }
     r->waiting = true;
-    *s->waiting_end = r;
-    s->waiting_end = &r->waiting_next;
+    queue_add(s, r);
 }
 
 void http_requests_turn(struct http_server *s) {
     s->spent_ns = 0;
-    while (s->waiting && !turn_is_full(s)) {
-        struct http_request *r = s->waiting;
-        s->waiting = r->waiting_next;
-        if (s->waiting == NULL) s->waiting_end = &s->waiting;
+    while (s->next_queue && !turn_is_full(s)) {
+        struct http_request *r = queue_next(s);
         r->waiting = false;
         begin(s, r);
     }
-    if (s->waiting == NULL) uv_idle_stop(&s->again);
+    if (s->next_queue == NULL) uv_idle_stop(&s->again);
 }
 
 static void wait_no_more(struct http_server *s, struct http_request *r) {
-    struct http_request **at = &s->waiting;
+    struct http_queue *q = map_get(&s->waiting, crowd_address(r->conn->visitor)), **place = &s->next_queue;
+    struct http_request **at = &q->first;
     while (*at != r) at = &(*at)->waiting_next;
     *at = r->waiting_next;
-    if (*at == NULL) s->waiting_end = at;
+    if (*at == NULL) q->last = at;
     r->waiting = r->handling = false;
+    if (q->first) return;
+    while (*place != q) place = &(*place)->next;
+    queue_free(s, queue_take_out(s, place));
 }
 
 void http_request_gone(struct http_request *r) {

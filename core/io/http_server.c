@@ -386,6 +386,7 @@ static void on_handle_closed(uv_handle_t *handle) {
     *at = s->next;
     SSL_CTX_free(s->tls);
     tls_files_deinit(&s->files);
+    map_free(&s->waiting);
     free(s);
     if (closed) closed(arg);
     net_server_closed(net);

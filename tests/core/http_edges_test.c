@@ -14,6 +14,7 @@ static struct {
     struct ws *ws;
     struct http_request *held, *all[1000];
     bool hold;
+    int polite_at; /* how many had been handled when /polite was */
 } seen;
 
 static void on_request(void *arg, struct http_request *r) {
@@ -27,6 +28,7 @@ static void on_request(void *arg, struct http_request *r) {
         for (uint64_t until = uv_hrtime() + 4000000; uv_hrtime() < until;) {
         } /* 4 ms */
     }
+    if (strcmp(http_path(r), "/polite") == 0) seen.polite_at = seen.requests;
     if (strcmp(http_path(r), "/large") == 0) {
         char *large = mem_alloc(8 << 20);
         http_reply(r, 200, NULL, large, 8 << 20);
@@ -266,6 +268,33 @@ static void many_that_come_at_once_leave_the_loop_its_turns(void **state) {
     for (int i = 0; i < 20; i++)
         if (i < 1 || i >= 10) close(fds[i]);
     uv_close((uv_handle_t *)&beat, NULL);
+    buf_free(&got);
+    buf_free(&text);
+    close_world(&w);
+}
+
+static void who_asks_much_waits_behind_himself(void **state) {
+    struct world w;
+    struct buf got = {0}, text = {0};
+    struct http_server_opts o = opts();
+    int fds[60];
+    (void)state;
+    world_open(&w, &o);
+    for (int i = 0; i < 5; i++) buf_add_str(&text, "GET /work HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 0; i < 60; i++) {
+        fds[i] = dial(&w);
+        say_bytes(fds[i], text.data, text.len);
+    }
+    turn(&w, 1);
+    int polite = dial_from(&w, "127.0.0.2"), before = seen.requests;
+    say(polite, "GET /polite HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_true(hear(&w, polite, &got, "hello"));
+    assert_in_range(seen.polite_at, 1, before + 20); /* some turns of 10 ms; in one line for all it was behind 60 */
+    turn(&w, 1);
+    for (int i = 0; i < 60; i += 2) close(fds[i]); /* while their requests wait */
+    turn(&w, 50);
+    for (int i = 1; i < 60; i += 2) close(fds[i]);
+    close(polite);
     buf_free(&got);
     buf_free(&text);
     close_world(&w);
@@ -733,6 +762,7 @@ int main(void) {
         cmocka_unit_test(who_does_not_read_goes_first_when_too_much_waits),
         cmocka_unit_test(what_is_pipelined_behind_a_running_request_is_not_gathered),
         cmocka_unit_test(many_that_come_at_once_leave_the_loop_its_turns),
+        cmocka_unit_test(who_asks_much_waits_behind_himself),
         cmocka_unit_test(a_changed_certificate_is_taken_up_and_a_broken_one_is_not),
         cmocka_unit_test(a_flood_of_pings_or_settings_ends_the_connection),
         cmocka_unit_test(requests_that_are_reset_at_once_do_not_pile_up),

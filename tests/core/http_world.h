@@ -84,13 +84,19 @@ static inline bool world_turn(struct world *w, const bool *flag, int limit_ms) {
     return *flag;
 }
 
-static inline int dial(struct world *w) {
+static inline int dial_from(struct world *w, const char *address) {
     struct sockaddr_in a = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)w->port)};
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&own, sizeof own) == 0);
+    assert_true(connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
+}
+
+static inline int dial(struct world *w) {
+    return dial_from(w, "127.0.0.1");
 }
 
 static inline void say_bytes(int fd, const void *text, size_t len) {
