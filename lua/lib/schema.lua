@@ -43,23 +43,29 @@ end
 
 local check_value
 
-local function check_string(s, value, fail)
-  if type(value) ~= "string" then return fail("must be a string, not " .. articles[kind_of(value)]) end
-  if not urlencoded.is_text(value) then return fail("must be valid UTF-8 text without NUL") end
+-- Not a closure per value: each would be made anew, and ends what the JIT compiler can follow.
+local function fail(errors, path, detail)
+  errors[#errors + 1] = { pointer = path, detail = detail }
+  return nil
+end
+
+local function check_string(s, value, path, errors)
+  if type(value) ~= "string" then return fail(errors, path, "must be a string, not " .. articles[kind_of(value)]) end
+  if not urlencoded.is_text(value) then return fail(errors, path, "must be valid UTF-8 text without NUL") end
   if s.enum then
     for i = 1, #s.enum do
       if s.enum[i] == value then return value end
     end
-    return fail("must be one of " .. table.concat(s.enum, ", "))
+    return fail(errors, path, "must be one of " .. table.concat(s.enum, ", "))
   end
   -- Counted only where it matters: a file of a bundle is long and has no limit here.
   local length = (s.minLength or s.maxLength) and characters(value)
   if s.minLength and length < s.minLength then
-    return fail(s.minLength == 1 and "must not be empty" or ("must have at least %d characters"):format(s.minLength))
+    return fail(errors, path, s.minLength == 1 and "must not be empty" or ("must have at least %d characters"):format(s.minLength))
   end
-  if s.maxLength and length > s.maxLength then return fail(("must have at most %d characters, has %d"):format(s.maxLength, length)) end
+  if s.maxLength and length > s.maxLength then return fail(errors, path, ("must have at most %d characters, has %d"):format(s.maxLength, length)) end
   local format = s.format and schema.formats[s.format]
-  if format and not format[2](value) then return fail("must be " .. format[1]) end
+  if format and not format[2](value) then return fail(errors, path, "must be " .. format[1]) end
   return value
 end
 
@@ -70,16 +76,22 @@ local function range_text(s)
   return ""
 end
 
-local function check_number(s, value, fail)
-  local wanted = "must be " .. articles[s.type] .. range_text(s)
-  if type(value) ~= "number" then return fail(wanted .. ", not " .. articles[kind_of(value)]) end
-  if value ~= value or value == math.huge or value == -math.huge then return fail(wanted) end
-  if s.type == "integer" and (value % 1 ~= 0 or math.abs(value) > 2 ^ 53) then return fail(wanted) end
-  if (s.minimum and value < s.minimum) or (s.maximum and value > s.maximum) then return fail(wanted) end
+local function is_number(s, value)
+  if value ~= value or value == math.huge or value == -math.huge then return false end
+  if s.type == "integer" and (value % 1 ~= 0 or math.abs(value) > 2 ^ 53) then return false end
+  return not ((s.minimum and value < s.minimum) or (s.maximum and value > s.maximum))
+end
+
+local function check_number(s, value, path, errors)
+  local is_any = type(value) == "number"
+  if not is_any or not is_number(s, value) then
+    return fail(errors, path, "must be " .. articles[s.type] .. range_text(s) .. (is_any and "" or ", not " .. articles[kind_of(value)]))
+  end
   return value
 end
 
 local function escape(name)
+  if not name:find("[~/]") then return name end
   return (name:gsub("~", "~0"):gsub("/", "~1"))
 end
 
@@ -90,8 +102,8 @@ local function known_names(properties)
   return table.concat(names, ", ")
 end
 
-local function check_object(s, value, path, errors, fail)
-  if kind_of(value) ~= "object" then return fail("must be an object, not " .. articles[kind_of(value)]) end
+local function check_object(s, value, path, errors)
+  if kind_of(value) ~= "object" then return fail(errors, path, "must be an object, not " .. articles[kind_of(value)]) end
   local properties = s.properties or {}
   local result = {}
   for name, member in pairs(value) do
@@ -115,10 +127,10 @@ local function check_object(s, value, path, errors, fail)
   return result
 end
 
-local function check_array(s, value, path, errors, fail)
-  if kind_of(value) ~= "array" then return fail("must be a list, not " .. articles[kind_of(value)]) end
-  if s.minItems and #value < s.minItems then return fail(("must have at least %d items"):format(s.minItems)) end
-  if s.maxItems and #value > s.maxItems then return fail(("must have at most %d items, has %d"):format(s.maxItems, #value)) end
+local function check_array(s, value, path, errors)
+  if kind_of(value) ~= "array" then return fail(errors, path, "must be a list, not " .. articles[kind_of(value)]) end
+  if s.minItems and #value < s.minItems then return fail(errors, path, ("must have at least %d items"):format(s.minItems)) end
+  if s.maxItems and #value > s.maxItems then return fail(errors, path, ("must have at most %d items, has %d"):format(s.maxItems, #value)) end
   local result = {}
   for i = 1, #value do
     if #errors >= MAX_ERRORS then break end
@@ -129,26 +141,22 @@ end
 
 function check_value(s, value, path, errors)
   if #errors >= MAX_ERRORS then return nil end
-  local function fail(detail)
-    errors[#errors + 1] = { pointer = path, detail = detail }
-    return nil
-  end
   if value == json.null then
     if s.nullable or s.type == "any" then return value end
-    return fail("must not be null")
+    return fail(errors, path, "must not be null")
   end
   local result
-  if s.type == "string" then result = check_string(s, value, fail)
-  elseif s.type == "number" or s.type == "integer" then result = check_number(s, value, fail)
+  if s.type == "string" then result = check_string(s, value, path, errors)
+  elseif s.type == "number" or s.type == "integer" then result = check_number(s, value, path, errors)
   elseif s.type == "boolean" then
-    if type(value) ~= "boolean" then return fail("must be true or false, not " .. articles[kind_of(value)]) end
+    if type(value) ~= "boolean" then return fail(errors, path, "must be true or false, not " .. articles[kind_of(value)]) end
     result = value
-  elseif s.type == "object" then result = check_object(s, value, path, errors, fail)
-  elseif s.type == "array" then result = check_array(s, value, path, errors, fail)
+  elseif s.type == "object" then result = check_object(s, value, path, errors)
+  elseif s.type == "array" then result = check_array(s, value, path, errors)
   else result = value end
   if result ~= nil and s.check then
     local message = s.check(result)
-    if message then return fail(message) end
+    if message then return fail(errors, path, message) end
   end
   return result
 end
