@@ -21,7 +21,7 @@
 struct metric;
 struct http2;
 
-enum { HTTP_TURN_MS = 10 };
+enum { HTTP_TURN_MS = 4 };
 
 /* In milliseconds; variables so that a test need not wait for minutes. */
 struct http_times {

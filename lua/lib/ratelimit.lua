@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Token buckets in Redis, shared by all workers. A bucket holds `burst` tokens and gains `per_second`.
 --- A busy client's tokens are fetched several at a time, so that most requests cost no round trip; what a worker
---- has fetched and not used within a second is lost. While Redis is away each worker keeps buckets of its own:
+--- has fetched and not used within a second is lost. A bucket found empty is not asked again for a moment: refusing must
+--- cost less than asking, or who floods keeps the worker busy with it. While Redis is away each worker keeps buckets of its own:
 --- a client may then get as many times its limit as there are workers, but passwords cannot be guessed freely.
 local clock = require "core.clock"
 local config = require "core.config"
@@ -41,6 +42,8 @@ redis.call('HSET', KEYS[1], 'n', tostring(n), 'at', now)
 redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 1000)
 return { taken, wait }
 ]]
+
+local REFUSED_MS = 100  -- at most, for a token may also come back before its time
 
 local purses = {}  -- key -> { n = tokens already fetched, ends = mono ms } or a whole bucket while Redis is away
 local purse_count = 0
@@ -98,6 +101,9 @@ function ratelimit.take(class, key)
     purse.n = purse.n - 1
     return true
   end
+  if purse and purse.refused_until and purse.refused_until > now then
+    return false, math.max(1, math.ceil((purse.next_token - now) / 1000))
+  end
   -- One of many that ask at the same moment fetches for all to come; the others fetch for themselves only.
   local chunk = fetching[full_key] and 1 or math.max(1, math.floor(limit.per_second / 20))
   local mine = chunk > 1
@@ -105,7 +111,13 @@ function ratelimit.take(class, key)
   local reply = redis.connected() and bucket:call({ full_key }, tostring(limit.per_second), limit.burst, chunk, 1)
   if mine then fetching[full_key] = nil end
   if not reply then return take_here(full_key, limit, now) end
-  if reply[1] < 1 then return false, math.max(1, math.ceil(reply[2] / 1000)) end
+  if reply[1] < 1 then
+    now = clock.mono_ms()
+    purse = purse_of(full_key, now, REFUSED_MS)
+    purse.next_token = now + reply[2]
+    purse.refused_until = now + math.min(reply[2], REFUSED_MS)
+    return false, math.max(1, math.ceil(reply[2] / 1000))
+  end
   if reply[1] > 1 then
     purse = purse_of(full_key, now, 1000)
     purse.n = purse.n + reply[1] - 1
@@ -119,6 +131,7 @@ function ratelimit.give_back(class, key)
   local full_key = "rl:{" .. class .. ":" .. key .. "}"
   local here = purses["away:" .. full_key]
   if here and here.level then here.level = math.min(limit.burst, here.level + 1) end
+  if purses[full_key] then purses[full_key].refused_until = nil end
   if redis.connected() then bucket:call({ full_key }, tostring(limit.per_second), limit.burst, -1, 1) end
 end
 

@@ -198,6 +198,21 @@ describe("who wants more", function()
     assert.equal(200, try("203.0.113.8", "a-long-password"))
   end)
 
+  it("is refused at once when he asks again and again, without asking Redis each time", function()
+    local ratelimit = require "lib.ratelimit"
+    -- Outside of a task whoever must wait raises.
+    local function at_once() return coroutine.wrap(ratelimit.take)("heavy", "who floods") end
+    for _ = 1, 20 do assert.is_true((ratelimit.take("heavy", "who floods"))) end
+    assert.is_false((ratelimit.take("heavy", "who floods")))
+    for _ = 1, 5 do assert.same({ false, 1 }, { at_once() }) end
+    assert.is_true((ratelimit.take("heavy", "another")))
+    ratelimit.give_back("heavy", "who floods")
+    assert.is_true((ratelimit.take("heavy", "who floods")))
+    assert.is_false((ratelimit.take("heavy", "who floods")))
+    task.sleep(600)
+    assert.is_true((ratelimit.take("heavy", "who floods")))
+  end)
+
   it("cannot go on with a token that was good a moment ago", function()
     local _, me = ask("GET", "/auth/me")
     local user = { id = me.id, role = "admin", tenant = "acme" }
