@@ -38,6 +38,13 @@ describe("core.json.encode", function()
   end)
 end)
 
+local function wait_for(condition)
+  for _ = 1, 500 do
+    if condition() then return end
+    task.sleep(10)
+  end
+end
+
 describe("core.task", function()
   it("gives each task a clean start, though coroutines are used again", function()
     local seen = {}
@@ -49,7 +56,7 @@ describe("core.task", function()
         return i, i, i
       end, i)
     end
-    task.sleep(20)
+    wait_for(function() return #seen == 300 end)
     assert.equal(300, #seen)
     for i = 1, 300 do assert.equal(1, seen[i]) end
   end)
@@ -80,7 +87,7 @@ describe("core.task", function()
       task.sleep(1)
       done = true
     end)
-    task.sleep(50)
+    wait_for(function() return done end)
     assert.is_true(done)
   end)
 end)
