@@ -20,6 +20,6 @@ extern "C" int phone_parse(const char *text, size_t len, const char *region, str
     memcpy(out->e164, e164.c_str(), e164.size() + 1);
     memcpy(out->region, where.c_str(), where.size() + 1);
     out->possible = util->IsPossibleNumber(number);
-    out->valid = util->IsValidNumber(number);
+    out->valid = util->IsValidNumberForRegion(number, where); /* IsValidNumber would look for the region again */
     return 0;
 }
