@@ -15,4 +15,4 @@ struct http_crowd {  /* zero-initialised is empty */
 int crowd_enter(struct http_crowd *c, const char *address, int most, int most_of_address, struct http_visitor **out);
 void crowd_leave(struct http_crowd *c, struct http_visitor *v);
 const char *crowd_address(const struct http_visitor *v); /* what counts as one; it lives as long as v */
-void crowd_free(struct http_crowd *c); /* when all have left */
+void crowd_free(struct http_crowd *c);                   /* when all have left */
