@@ -276,7 +276,8 @@ static const char transaction_source[] =
 static const struct bind_fn functions[] = {
     {"query", bind_sql_query, BIND_YIELDS, "sql.query(db, text, ...) -> rows | { affected=, insert_id= } | nil, err",
      "One statement on any connection."},
-    {"waiting", bind_sql_waiting, 0, "sql.waiting(db) -> count", "How many statements wait for a connection to that server."},
+    {"waiting", bind_sql_waiting, 0, "sql.waiting(db) -> count",
+     "How many statements wait for a connection to that server."},
     {"begin", bind_sql_begin, BIND_YIELDS, "sql.begin(db) -> lease | nil, err", "For sql.transaction only."},
     {NULL, NULL, 0, NULL, NULL},
 };
