@@ -32,9 +32,9 @@ enum {
 
 static void on_turn(uv_idle_t *turn) {
     struct sql_pool *p = turn->data;
-    uv_idle_stop(turn); /* who has more to do starts it again */
+    uv_idle_stop(turn);  /* who has more to do starts it again */
+    sql_jobs_deliver(p); /* first: what follows may ask for the next turn, and then nobody is told in this one */
     sql_seats_go_on(p);
-    sql_jobs_deliver(p);
     sql_pool_idle(p);
 }
 

@@ -43,6 +43,7 @@ struct sql_seat {
     struct sql_job *job;                      /* being done */
     bool again;                               /* for the second time */
     struct sql_lease *lease;
+    bool rests;    /* until the next turn of the loop: it has done many jobs in a row */
     uint64_t used; /* when it was last busy; larger is later */
     bool counted;  /* in the pool's open */
 };

@@ -12,7 +12,11 @@
 #include "io/sql_pool.h"
 #include "metrics/metrics.h"
 
-enum { BACKOFF_MIN_MS = 20, BACKOFF_MAX_MS = 1000 };
+enum {
+    BACKOFF_MIN_MS = 20,
+    BACKOFF_MAX_MS = 1000,
+    IN_A_ROW = 16, /* jobs; a server may answer before we could wait, and the queue is long */
+};
 
 static void count_open(struct sql_seat *s) {
     struct sql_pool *p = s->pool;
@@ -181,6 +185,7 @@ static struct sql_job *next_job(struct sql_seat *s) {
         leave(s);
         return NULL;
     }
+    if (s->rests) return NULL;
     if (s->lease) return sql_jobs_pop(&s->lease->jobs);
     if (p->queue.head == NULL || !sql_conn_is_open(s->conn)) return NULL;
     sql_conn_check(s->conn);
@@ -188,16 +193,22 @@ static struct sql_job *next_job(struct sql_seat *s) {
 }
 
 void sql_seat_work(struct sql_seat *s) {
+    int row = 0;
     while (!sql_conn_is_busy(s->conn)) {
         void (*then)(struct sql_seat * s, int rc) = s->then;
         struct sql_job *j;
         s->then = NULL;
-        if (then)
+        if (then) {
             then(s, sql_conn_result(s->conn));
-        else if ((j = next_job(s)) != NULL)
+        } else if ((j = next_job(s)) != NULL) {
+            if (++row == IN_A_ROW) {
+                s->rests = true;
+                sql_pool_later(s->pool);
+            }
             begin_job(s, j);
-        else
+        } else {
             break;
+        }
     }
     count_open(s);
 }
@@ -250,6 +261,7 @@ static struct sql_seat *free_seat(struct sql_pool *p) {
     for (int i = 0; i < p->opts.connections; i++) {
         struct sql_seat *s = &p->seats[i];
         if (!sql_conn_is_open(s->conn) || sql_conn_is_busy(s->conn) || s->lease || s->job || s->then) continue;
+        if (s->rests) continue;
         if (best == NULL || s->used > best->used) best = s;
     }
     return best;
@@ -299,7 +311,15 @@ void sql_seats_sweep(struct sql_pool *p) {
 }
 
 void sql_seats_go_on(struct sql_pool *p) {
-    for (int i = 0; i < p->opts.connections; i++) sql_conn_go_on(p->seats[i].conn);
+    for (int i = 0; i < p->opts.connections; i++) {
+        struct sql_seat *s = &p->seats[i];
+        if (s->rests) {
+            s->rests = false;
+            sql_seat_work(s);
+        }
+        sql_conn_go_on(s->conn);
+    }
+    sql_seats_feed(p);
 }
 
 bool sql_seats_are_busy(const struct sql_pool *p) {
