@@ -50,7 +50,7 @@ const struct config_row config_rows[] = {
     { "sql.servers[].password", CONFIG_SECRET, "", 0, 1024, "its password", NULL },
     { "sql.servers[].replica_of", CONFIG_STRING, "", 0, 64, "the server whose replica it is ('main' or a name here): it answers reads that may be old", "([a-z][a-z0-9_-]*)?" },
 
-    { "redis.url", CONFIG_SECRET, "redis://127.0.0.1:6379", 1, 1024, "redis://[:password@]host:port[/db] or unix:///path", "(rediss?|unix)://.+" },
+    { "redis.url", CONFIG_SECRET, "redis://127.0.0.1:6379", 1, 1024, "redis://[:password@]host:port[/db], redis-cluster://[:password@]host:port,host:port,... (some nodes of a cluster) or unix:///path", "(rediss?|redis-cluster|unix)://.+" },
     { "redis.prefix", CONFIG_STRING, "", 0, 64, "put before every key, where several systems share one Redis", "[A-Za-z0-9_.:-]*" },
 
     { "telephony.nodes", CONFIG_RECORDS, "", 0, 256, "the Asterisk nodes", NULL },

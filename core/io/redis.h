@@ -3,6 +3,17 @@
  * Every command has our timer. While the server is away commands fail at once with ERR_CLOSED.
  * Subscriptions live on a second connection of their own and are made again after a reconnect.
  * Commands that would harm the others on the connection are refused: SUBSCRIBE, SELECT, WATCH, BLPOP, XREAD BLOCK, ...
+ *
+ * With redis-cluster:// the same works on a cluster: each command goes to the node that owns its first key's slot, and is
+ * sent on when the cluster says so (MOVED, ASK) or again when it is changing (TRYAGAIN, CLUSTERDOWN, LOADING), all
+ * within its own time limit. All keys of a command or script have to lie in one slot: give them a {tag} in common.
+ * PUBLISH and what has no key are for any node; what is about a whole database (SCAN, FLUSHALL, MULTI, ...) is refused.
+ * A master that dies: what was sent to it fails with ERR_CLOSED, and so does what is for its slots until its replica has
+ * taken over; commands for the others are done. Connected means all of it: it is false as long as any slot has no owner
+ * that can be reached, so that whoever asks first (sequencers, rate limits, records of calls) treats a part that is away
+ * as Redis away, and writes again what a replica may not have got. The order of commands that do not wait for each other
+ * holds for one node, and not for those that are sent on.
+ *
  * Threads: loop thread only. No callback comes from inside a call of these functions. */
 #pragma once
 #include "base/err.h"
@@ -14,7 +25,8 @@ struct redis;
 struct metrics;
 struct redis_opts {
     const char
-        *url; /* redis://[:password@]host:port[/db] or unix:///path ; rediss:// is refused with a line that says why */
+        *url; /* redis://[:password@]host:port[/db], redis-cluster://[:password@]host:port,host:port,... (some nodes, by
+                 which all are found) or unix:///path ; rediss:// is refused with a line that says why */
     void (*on_change)(void *arg, bool connected); /* may be NULL */
     void *arg;
 };

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scripts: EVALSHA first; where the server does not know the script (new server, restart, SCRIPT FLUSH) EVAL, which
- * makes it known. The server's cache is the only one, so there is nothing of ours to go stale. */
+ * makes it known. The server's cache is the only one, so there is nothing of ours to go stale; in a cluster each node has
+ * its own, and EVAL goes where EVALSHA went, by the same key. */
 #include "base/arena.h"
 #include "base/mem.h"
-#include "io/redis.h"
+#include "io/redis_own.h"
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct eval {
-    struct redis *redis; /* borrowed; it calls back before it goes */
-    struct arena copies; /* of the arguments */
-    int timeout_ms, argc;
+    struct redis *redis;  /* borrowed; it calls back before it goes */
+    struct arena copies;  /* of the arguments */
+    uint64_t deadline_ms; /* for both together */
+    int argc;
     const char **argv;
     size_t *lens;
     redis_cb cb;
@@ -32,8 +34,10 @@ static void on_evaluated(void *arg, const redisReply *reply, const struct err *e
 
 static void on_tried(void *arg, const redisReply *reply, const struct err *e) {
     struct eval *v = arg;
+    uint64_t now = uv_now(v->redis->loop);
+    int left_ms = v->deadline_ms > now ? (int)(v->deadline_ms - now) : 1;
     if (reply && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0)
-        redis_command(v->redis, v->timeout_ms, v->argc, v->argv, v->lens, on_evaluated, v);
+        redis_command(v->redis, left_ms, v->argc, v->argv, v->lens, on_evaluated, v);
     else
         on_evaluated(v, reply, e);
 }
@@ -52,7 +56,7 @@ void redis_eval(struct redis *r, int timeout_ms, struct redis_script *s, int key
 
     if (s->sha[0] == '\0') name_script(s);
     v->redis = r;
-    v->timeout_ms = timeout_ms;
+    v->deadline_ms = uv_now(r->loop) + (uint64_t)(timeout_ms > 0 ? timeout_ms : REDIS_TIMEOUT_MS);
     v->cb = cb;
     v->arg = arg;
     v->argc = argc + 3;

@@ -33,7 +33,7 @@ struct attempt {
 
 struct redis_link {
     uv_loop_t *loop;
-    const struct redis_address *address;
+    struct redis_address address; /* a copy */
     const char *use;
     const struct redis_link_events *events;
     void *arg;
@@ -166,13 +166,13 @@ static void handshake(struct attempt *a) {
     char db[16];
     int n = 1;
 
-    if (l->address->password) {
-        const char *auth[] = {"AUTH", l->address->password};
+    if (l->address.password) {
+        const char *auth[] = {"AUTH", l->address.password};
         send_words(l, 2, auth);
         n++;
     }
-    if (l->address->db) {
-        snprintf(db, sizeof db, "%d", l->address->db);
+    if (l->address.db) {
+        snprintf(db, sizeof db, "%d", l->address.db);
         const char *select[] = {"SELECT", db};
         send_words(l, 2, select);
         n++;
@@ -245,7 +245,7 @@ static void on_timer(uv_timer_t *t) {
 
 static void attempt_start(struct redis_link *l) {
     struct attempt *a = mem_alloc(sizeof *a);
-    const struct redis_address *to = l->address;
+    const struct redis_address *to = &l->address;
     char port[8];
 
     a->link = l;
@@ -292,7 +292,10 @@ static void link_failed(struct redis_link *l, const struct err *why) {
     if (!l->told) log_warn("redis.lost", "%s: %s", l->use, why->text);
     l->told = true;
     l->failures++;
-    if (was_up) l->events->on_down(l->arg, why);
+    if (was_up)
+        l->events->on_down(l->arg, why);
+    else if (l->events->on_failed)
+        l->events->on_failed(l->arg, why);
 }
 
 static void attempt_failed(struct attempt *a, int code, const char *what, const char *why) {
@@ -311,7 +314,7 @@ struct redis_link *redis_link_open(uv_loop_t *loop, const struct redis_address *
                                    const struct redis_link_events *events, void *arg) {
     struct redis_link *l = mem_alloc(sizeof *l);
     l->loop = loop;
-    l->address = address;
+    redis_address_copy(&l->address, address);
     l->use = use;
     l->events = events;
     l->arg = arg;
@@ -330,6 +333,7 @@ static void on_handle_closed(uv_handle_t *h) {
     void (*closed)(void *arg) = l->closed;
     void *arg = l->arg;
     buf_free(&l->out);
+    redis_address_free(&l->address);
     free(l);
     closed(arg);
 }
@@ -353,8 +357,12 @@ void redis_link_send(struct redis_link *l, int argc, const char **argv, const si
     char *bytes = NULL;
     int n = redisFormatCommandArgv(&bytes, argc, argv, lens);
     if (n < 0) abort();
-    buf_add(&l->out, bytes, (size_t)n);
+    redis_link_send_bytes(l, bytes, (size_t)n);
     redisFreeCommand(bytes);
+}
+
+void redis_link_send_bytes(struct redis_link *l, const char *bytes, size_t len) {
+    buf_add(&l->out, bytes, len);
     if (!uv_is_active((uv_handle_t *)&l->flush)) uv_prepare_start(&l->flush, on_flush);
 }
 

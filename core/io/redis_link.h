@@ -20,19 +20,25 @@ struct redis_address {
     char *path;
     char *password; /* NULL: none */
     int port, db;
+    bool cluster;               /* host:port is a node of a cluster, by which the others are found */
+    struct redis_address *next; /* further such nodes; ours */
 };
-/* Reads redis://[:password@]host:port[/db] or unix:///path; the password may be percent-encoded. */
+/* Reads redis://[:password@]host:port[/db], redis-cluster://[:password@]host:port[,host:port]... or unix:///path; the
+ * password may be percent-encoded. */
 int redis_address_parse(struct redis_address *out, const char *url, struct err *e);
+/* One address, without those that follow it. */
+void redis_address_copy(struct redis_address *out, const struct redis_address *a);
 void redis_address_free(struct redis_address *a);
 
 struct redis_link_events {
     void (*on_up)(void *arg);                             /* authenticated; commands may be sent */
     void (*on_reply)(void *arg, const redisReply *reply); /* in the order of the server */
     void (*on_down)(void *arg, const struct err *e);      /* after each on_up; tries again by itself */
+    void (*on_failed)(void *arg, const struct err *e);    /* an attempt that did not get up; may be NULL */
 };
 
 struct redis_link;
-/* address and events are borrowed. use names the connection in the log: "commands". */
+/* events and use are borrowed. use names the connection in the log: "commands". */
 struct redis_link *redis_link_open(uv_loop_t *loop, const struct redis_address *address, const char *use,
                                    const struct redis_link_events *events, void *arg);
 /* No event follows but closed. */
@@ -40,6 +46,8 @@ void redis_link_close(struct redis_link *l, void (*closed)(void *arg));
 bool redis_link_up(const struct redis_link *l);
 /* Queues a command; all that is queued in one turn of the loop leaves in one write. Only while up. */
 void redis_link_send(struct redis_link *l, int argc, const char **argv, const size_t *lens);
+/* The same for a command that is bytes already. */
+void redis_link_send_bytes(struct redis_link *l, const char *bytes, size_t len);
 size_t redis_link_unsent(const struct redis_link *l);
 /* Gives the connection up, e.g. for being silent, and makes another: on_down comes at once, from inside. */
 void redis_link_replace(struct redis_link *l, const struct err *why);

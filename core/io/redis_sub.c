@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Subscriptions. The list of struct redis_sub is what is wanted; the connection is told of the first wish for a
- * channel and the end of the last, and of all of them when it comes up again. */
+ * channel and the end of the last, and of all of them when it comes up again.
+ *
+ * In a cluster one node does for all: it hears what is published at any of them. When it is lost, or serves no slots any
+ * more, all that is wanted is wished for at another. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/redis_own.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { PING_MS = 5000 };
+enum { PING_MS = 5000, ELSEWHERE_MS = 200 /* at least, between two moves to another node */ };
 
 struct redis_sub {
     struct redis_sub *next;
@@ -32,7 +35,7 @@ static bool is_wanted(const struct redis *r, const char *channel, bool pattern) 
 
 static void tell(struct redis *r, const char *command, const char *channel) {
     const char *argv[] = {command, channel};
-    if (!r->closing && redis_link_up(r->subscriber)) redis_link_send(r->subscriber, 2, argv, NULL);
+    if (!r->closing && r->subscriber && redis_link_up(r->subscriber)) redis_link_send(r->subscriber, 2, argv, NULL);
 }
 
 /* -- the link's events ---------------------------------------------------------------------------------------- */
@@ -62,10 +65,13 @@ static void on_up(void *arg) {
         if (!s->ended) tell(r, s->pattern ? "PSUBSCRIBE" : "SUBSCRIBE", s->channel);
 }
 
+static void subscribe_elsewhere(struct redis *r);
+
 static void on_down(void *arg, const struct err *e) {
     struct redis *r = arg;
     (void)e;
     uv_timer_stop(&r->ping);
+    if (r->cluster && !r->closing) subscribe_elsewhere(r);
 }
 
 static void drop_ended(struct redis *r) {
@@ -110,7 +116,35 @@ static void on_reply(void *arg, const redisReply *reply) {
     /* The rest: confirmations and pongs. */
 }
 
-static const struct redis_link_events events = {on_up, on_reply, on_down};
+static const struct redis_link_events events = {on_up, on_reply, on_down, on_down};
+
+static void on_link_closed(void *arg) {
+    redis_one_closed(arg);
+}
+
+static void subscribe_at(struct redis *r, const struct redis_address *address) {
+    r->subscriber = redis_link_open(r->loop, address, "subscriptions", &events, r);
+    r->open++;
+}
+
+/* Leaves the node where we are, when there is another. */
+static void subscribe_elsewhere(struct redis *r) {
+    const char *name;
+    const struct redis_address *address = redis_cluster_choose(r, r->subscribed_at, &name);
+
+    if (address == NULL || (r->subscribed_at && uv_now(r->loop) < r->subscribed_ms + ELSEWHERE_MS)) return;
+    r->subscribed_ms = uv_now(r->loop);
+    uv_timer_stop(&r->ping);
+    if (r->subscriber) redis_link_close(r->subscriber, on_link_closed);
+    free(r->subscribed_at);
+    r->subscribed_at = mem_strdup(name);
+    subscribe_at(r, address);
+}
+
+void redis_sub_look(struct redis *r) {
+    if (r->closing || r->subs == NULL) return;
+    if (r->subscriber == NULL || !redis_cluster_serves(r, r->subscribed_at)) subscribe_elsewhere(r);
+}
 
 /* -- the outside ---------------------------------------------------------------------------------------------- */
 
@@ -129,11 +163,12 @@ struct redis_sub *redis_subscribe(struct redis *r, const char *channel, bool pat
     s->redis = r;
     s->next = r->subs; /* in front: a message being given out now is not for it */
     r->subs = s;
-    if (r->subscriber == NULL) {
-        r->subscriber = redis_link_open(r->loop, &r->address, "subscriptions", &events, r);
-        r->open++;
-    } else if (first) {
-        tell(r, pattern ? "PSUBSCRIBE" : "SUBSCRIBE", channel);
+    if (r->subscriber) {
+        if (first) tell(r, pattern ? "PSUBSCRIBE" : "SUBSCRIBE", channel);
+    } else if (r->cluster) {
+        redis_sub_look(r);
+    } else {
+        subscribe_at(r, &r->address);
     }
     return s;
 }
@@ -149,10 +184,6 @@ void redis_unsubscribe(struct redis_sub *s) {
     if (!r->dispatching) drop_ended(r);
 }
 
-static void on_link_closed(void *arg) {
-    redis_one_closed(arg);
-}
-
 void redis_sub_close(struct redis *r) {
     if (r->subscriber) redis_link_close(r->subscriber, on_link_closed);
 }
@@ -160,4 +191,5 @@ void redis_sub_close(struct redis *r) {
 void redis_sub_forget(struct redis *r) {
     drop_ended(r);
     for (struct redis_sub *s = r->subs; s; s = s->next) s->redis = NULL;
+    free(r->subscribed_at);
 }

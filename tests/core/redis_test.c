@@ -97,6 +97,11 @@ TEST(a_url_that_cannot_be_used_is_refused_with_a_reason) {
                                       "redis://:%00@h:1",
                                       "redis://h:1/x",
                                       "redis://[::1:6379",
+                                      "redis-cluster://",
+                                      "redis-cluster://h:1,",
+                                      "redis-cluster://h:1,i",
+                                      "redis-cluster://h:1/0",
+                                      "redis-cluster://h:1,:2",
                                       "unix://relative"};
     struct redis_address a;
     struct err e;
@@ -108,6 +113,15 @@ TEST(a_url_that_cannot_be_used_is_refused_with_a_reason) {
     CHECK_STR("::1", a.host);
     CHECK_INT(6380, a.port);
     CHECK_INT(3, a.db);
+    CHECK(!a.cluster);
+    redis_address_free(&a);
+    CHECK_INT(0, redis_address_parse(&a, "redis-cluster://:p@[::1]:6380,h:1,i:2", &e));
+    CHECK(a.cluster);
+    CHECK_STR("::1", a.host);
+    CHECK_STR("i", a.next->next->host);
+    CHECK_INT(2, a.next->next->port);
+    CHECK_STR("p", a.next->next->password);
+    CHECK(a.next->next->next == NULL);
     redis_address_free(&a);
 }
 
