@@ -27,6 +27,7 @@ enum {
     REDIRECTS_MAX = 6, /* of one command; from the third on each waits a little, for nodes that do not agree yet */
     BACKOFF_MIN_MS = 10,
     BACKOFF_MAX_MS = 100,
+    LAST_TRY_MS = 50,
     REFRESH_GAP_MS = 50, /* at least, between two questions for the map */
     REFRESH_BROKEN_MS = 200,
     REFRESH_WELL_MS = 10000,
@@ -353,6 +354,12 @@ static uint64_t backoff_ms(int tries) {
     return tries < 4 ? (uint64_t)BACKOFF_MIN_MS << tries : BACKOFF_MAX_MS;
 }
 
+/* Not so late that its time would end while it is under way: that would cost the connection. */
+static void park_for(struct redis_cluster *k, struct redis_command *c, uint64_t ms) {
+    uint64_t at = now_ms(k) + ms;
+    park(k, c, at + LAST_TRY_MS < c->deadline_ms ? at : c->deadline_ms);
+}
+
 static void count(struct metric *s) {
     if (s) metric_add(s, 1);
 }
@@ -375,7 +382,7 @@ static void send_on(struct redis_cluster *k, struct cluster_node *said, struct r
     n->held++;
     if (c->redirects > 2) {
         node_connect(n);
-        park(k, c, now_ms(k) + backoff_ms(c->redirects - 3));
+        park_for(k, c, backoff_ms(c->redirects - 3));
     } else {
         dispatch(k, c);
     }
@@ -397,7 +404,7 @@ static void on_reply(struct redis_lane *lane, struct redis_command *c, const red
         count(k->again);
         err_set(&c->failed, ERR_CLOSED, "redis: %s", reply->str);
         refresh_soon(k);
-        park(k, c, now_ms(k) + backoff_ms(c->tries++));
+        park_for(k, c, backoff_ms(c->tries++));
         return;
     case REDIS_REDIRECT_MOVED:
     case REDIS_REDIRECT_ASK:
