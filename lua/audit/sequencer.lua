@@ -57,6 +57,20 @@ local t = redis.call('TIME')
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000000 + t[2] - ARGV[1], 'LIMIT', 0, 20)
 ]]
 
+-- KEYS stream; its length, then number and event of each row in turn. One script, so that nothing comes between them even
+-- while a cluster moves the stream to another node. A number that the stream has already is refused by it: then we died
+-- after it was written and before we noted that. Subscribers get the batch as lines: its first number, then the events.
+local append = redis.script [[
+local lines = {}
+for i = 2, #ARGV, 2 do
+  local reply = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], ARGV[i] .. '-0', 'event', ARGV[i + 1])
+  if type(reply) == 'table' and reply.err and not reply.err:find('equal or smaller', 1, true) then return reply end
+  lines[#lines + 1] = ARGV[i + 1]
+end
+redis.call('PUBLISH', KEYS[1], ARGV[2] .. '\n' .. table.concat(lines, '\n'))
+return #lines
+]]
+
 --- A row of `event` as JSON text; the data column is JSON already.
 function sequencer.event_json(tenant, row)
   return ('{"seq":%d,"type":%s,"at":"%s","tenant":"%s","subject":%s,"data":%s%s}'):format(
@@ -94,21 +108,13 @@ local function publish_batch(tenant)
     if head.published >= head.seq then return "done" end
     local rows = store.events_after(tx, head.published, 200)
     local stream = rediskey("events:", tenant.slug)
-    local commands, lines = {}, {}
-    for i, row in ipairs(rows) do
-      lines[i] = sequencer.event_json(tenant, row)
-      commands[i] = { "XADD", stream, "MAXLEN", "~", sequencer.STREAM_LENGTH, ("%d-0"):format(row.seq), "event", lines[i] }
+    local args = {}
+    for _, row in ipairs(rows) do
+      args[#args + 1] = ("%d"):format(row.seq)
+      args[#args + 1] = sequencer.event_json(tenant, row)
     end
-    -- Subscribers get the batch as lines: its first number, then the events.
-    commands[#commands + 1] = { "PUBLISH", stream, ("%d\n%s"):format(rows[1].seq, table.concat(lines, "\n")) }
-    local replies, err = redis.pipeline(commands)
-    for i = 1, replies and #rows or 0 do
-      local reply = replies[i]
-      -- A number that the stream has already is refused by it: then we died after an XADD and before this note.
-      if type(reply) == "table" and not reply.text:find("equal or smaller", 1, true) then replies, err = nil, reply end
-      if not replies then break end
-    end
-    if not replies then
+    local appended, err = append:call({ stream }, sequencer.STREAM_LENGTH, unpack(args))
+    if not appended then
       log.warn("sequencer.not_published", { tenant = tenant.slug, error = err.text })
       return "away"
     end
