@@ -81,25 +81,31 @@ end
 
 function driver.find(id) return by_id[id] end
 
--- Has Redis lost what was written? One call stands for all: whoever empties Redis empties it whole.
-local function is_forgotten()
+-- Has Redis lost what was written? One call stands for all of its slot: they lie on one server, and whoever empties that
+-- empties it whole; in a cluster other slots may lie on others. Returns the names of those that were lost.
+local function forgotten_slots()
+  local stands, names = {}, {}
   for _, call in pairs(by_id) do
-    if call.written and not call.unwritten and not call.removed and telephony.slot(call.slot) then
-      return record.exists(call.slot, call.id) == false and by_id[call.id] == call and not call.removed
-    end
+    if call.written and not call.unwritten and not call.removed and telephony.slot(call.slot) then stands[call.slot] = call end
   end
-  return false
+  for name, call in pairs(stands) do
+    local there = record.exists(call.slot, call.id)
+    if there == nil then break end  -- it is away; when it is back all are written
+    if not there and by_id[call.id] == call and not call.removed then names[name] = true end
+  end
+  return names
 end
 
---- When Redis comes back it may be empty, and it may be emptied while it is there: every call is written again.
+--- When Redis comes back it may be empty, and it may be emptied while it is there: calls are written again.
 local function keep_watch()
   local connected = true
   timer.every(1000, function()
     local now = redis.connected()
     local back = now and not connected
     connected = now
-    if back or now and is_forgotten() then
-      for _, call in pairs(by_id) do task.spawn(call.keep_all, call) end
+    local forgotten = now and not back and forgotten_slots() or {}
+    for _, call in pairs(by_id) do
+      if back or forgotten[call.slot] then task.spawn(call.keep_all, call) end
     end
   end)
 end

@@ -25,7 +25,7 @@ local function ready()
   part("database", found ~= nil, err and err.text)
   local pong
   pong, err = redis.call("PING")
-  part("redis", pong == "PONG", err and err.text or "no answer")
+  part("redis", pong == "PONG" and redis.connected(), err and err.text or pong and "a part of the cluster is away" or "no answer")
   if require("nodes").any() then
     local slots = require("core.telephony").status()
     local mine, owned, somebody = 0, 0, 0
