@@ -33,6 +33,7 @@ return {
     -- servers = { { name = "near", replica_of = "main", host = "db2.example.com", user = "parley", password = "env:PARLEY_MYSQL_PASSWORD" } },
   },
 
+  -- A cluster: "redis-cluster://:password@10.0.0.1:6379,10.0.0.2:6379", some of its nodes; the others are found by them.
   redis = { url = "redis://127.0.0.1:6379" },
 
   telephony = {
