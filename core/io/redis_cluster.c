@@ -27,7 +27,7 @@ enum {
     REDIRECTS_MAX = 6, /* of one command; from the third on each waits a little, for nodes that do not agree yet */
     BACKOFF_MIN_MS = 10,
     BACKOFF_MAX_MS = 100,
-    LAST_TRY_MS = 50,
+    LAST_TRY_MS = 50,    /* what a command must have left to be sent again */
     REFRESH_GAP_MS = 50, /* at least, between two questions for the map */
     REFRESH_BROKEN_MS = 200,
     REFRESH_WELL_MS = 10000,
@@ -264,11 +264,14 @@ static void on_map(void *arg, const redisReply *reply, const struct err *e) {
     k->refreshed_ms = now_ms(k);
     if (e == NULL && k->asked) {
         map = mem_alloc(sizeof *map);
-        if (redis_slots_parse(map, reply, k->asked->address.host, &wrong) < 0) e = &wrong;
+        if (redis_slots_parse(map, reply, k->asked->address.host, &wrong) < 0)
+            e = &wrong;
+        else if (map->count == 0) /* it is in no cluster, or in one that is still being made */
+            e = (err_set(&wrong, ERR_PROTOCOL, "redis: no node has any slots"), redis_slots_free(map), &wrong);
     }
     if (e) {
-        if (!k->told) log_warn("redis.no_map", "the cluster does not say who has its slots: %s", e->text);
-        k->told = true;
+        if (reply && !k->told) log_warn("redis.no_map", "the cluster does not say who has its slots: %s", e->text);
+        k->told = k->told || reply;
     } else if (map) {
         k->told = false;
         apply(k, map);
@@ -279,13 +282,18 @@ static void on_map(void *arg, const redisReply *reply, const struct err *e) {
     k->refresh_again = false;
 }
 
-/* The next that can be reached, behind the one that was asked last. */
+/* The next that can be reached, behind the one that was asked last: of those with slots, for another may have left the
+ * cluster; of all, when there is no such one. */
 static struct cluster_node *next_to_ask(const struct redis_cluster *k) {
-    for (struct cluster_node *n = k->asked ? k->asked->next : NULL; n; n = n->next)
-        if (is_up(n)) return n;
-    for (struct cluster_node *n = k->nodes; n; n = n->next)
-        if (is_up(n)) return n;
-    return NULL;
+    struct cluster_node *first[2] = {NULL, NULL}, *next[2] = {NULL, NULL};
+    bool behind = false;
+    for (struct cluster_node *n = k->nodes; n; n = n->next) {
+        int kind = n->slots > 0 ? 0 : 1;
+        if (is_up(n) && first[kind] == NULL) first[kind] = n;
+        if (is_up(n) && behind && next[kind] == NULL) next[kind] = n;
+        if (n == k->asked) behind = true;
+    }
+    return next[0] ? next[0] : first[0] ? first[0] : next[1] ? next[1] : first[1];
 }
 
 static struct redis_command *our_command(struct redis_cluster *k, redis_cb cb) {
