@@ -30,7 +30,7 @@ struct task {
 
 struct bind_wait {
     struct vm *vm;
-    struct task *task; /* stays until its coroutine has ended, which it cannot while it waits */
+    struct task *task; /* stays until its coroutine has ended, which it cannot while it waits (see bind_wait_begin) */
     int results;       /* -1: not done yet */
     bool yielded;
 };
@@ -163,6 +163,9 @@ struct bind_wait *bind_wait_begin(lua_State *L) {
 
     struct task *t = task_of(vm, L);
     if (t == NULL || !t->busy) luaL_error(L, "this function waits and can only be called from a task");
+    /* Before anything is begun: what a coroutine that cannot wait had begun would resume whoever uses it next. */
+    if (!lua_isyieldable(L))
+        luaL_error(L, "this function waits and cannot be called from inside gsub, sort or the like");
     w = mem_alloc(sizeof *w);
     w->vm = vm;
     w->task = t;

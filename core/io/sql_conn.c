@@ -224,8 +224,11 @@ static void set_options(struct sql_conn *c) {
     mysql_options(m, MYSQL_OPT_RECONNECT, &reconnect); /* it would lose schema, statements and transaction unseen */
 }
 
+/* Each address has its share of the time, so that one that is silent does not hide the next. */
 static void connect_next(struct sql_conn *c) {
     const struct sql_opts *o = c->opts;
+    c->due_ms = uv_now(c->wire.loop) + (uint64_t)(CONNECT_MS / (c->addresses.count - c->at));
+    c->late = false;
     if (mysql_init(&c->mysql) == NULL) abort();
     c->open = true;
     set_options(c);
@@ -322,6 +325,8 @@ static void drained(struct sql_conn *c) {
         call(c, SQL_CALL_FREE_RESULT, drained);
     else if (c->call.rc == 0 && mysql_stmt_more_results(c->stmt))
         call(c, SQL_CALL_NEXT_RESULT, drained);
+    else if (c->call.rc > 0 && c->call.kind == SQL_CALL_NEXT_RESULT && c->error->e.code == 0)
+        finish(c, stmt_failed(c, c->stmt)); /* it went wrong after its first result */
     else
         finish(c, c->error->e.code);
 }
@@ -364,6 +369,13 @@ static void fetched(struct sql_conn *c) {
     }
 }
 
+/* Its result has been read away: to forget a statement with an unread one would wait for the server. */
+static void renew(struct sql_conn *c) {
+    sql_cache_forget(&c->cache, c->stmt);
+    *c->error = (struct sql_error){0};
+    prepare(c);
+}
+
 static void executed(struct sql_conn *c) {
     int rc;
     /* MariaDB's library says that there are other columns than before with an error number, and calls it a success. */
@@ -383,10 +395,9 @@ static void executed(struct sql_conn *c) {
         /* ALTER TABLE gave a SELECT * more columns than the client library remembers. Only what has columns, which is
          * what reads, can come here, so it is done again. */
         c->renewed = true;
-        sql_cache_forget(&c->cache, c->stmt);
-        *c->error = (struct sql_error){0};
-        prepare(c);
+        call(c, SQL_CALL_FREE_RESULT, renew);
     } else {
+        if (number == CR_NEW_STMT_METADATA) sql_conn_close(c); /* again: what it sent lies there unread */
         finish(c, rc);
     }
 }
@@ -509,6 +520,17 @@ bool sql_conn_is_late(struct sql_conn *c) {
 
 void sql_conn_give_up(struct sql_conn *c) {
     char text[128];
+    if (c->opening && c->lookup == NULL && c->at + 1 < c->addresses.count) {
+        sql_wire_cut(&c->wire);
+        if (c->waits) sql_call_abandon(&c->call);
+        c->waits = false;
+        sql_conn_close(c);
+        c->at++;
+        connect_next(c);
+        drive(c, 0);
+        if (!c->busy) c->events.ended(c->events.arg);
+        return;
+    }
     if (c->opening) {
         sql_conn_cancel(c, ERR_CLOSED, "the server did not let us in in 5 s");
         return;

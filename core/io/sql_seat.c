@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "io/sql_pool.h"
 #include "metrics/metrics.h"
+#include <strings.h>
 
 enum {
     BACKOFF_MIN_MS = 20,
@@ -50,6 +51,12 @@ static void run_plain(struct sql_seat *s) {
     sql_conn_run(s->conn, &s->job->statement, &s->job->rows, &s->job->error);
 }
 
+static bool is_call(const struct sql_statement *s) {
+    const char *at = s->text;
+    while (*at == ' ' || *at == '\n' || *at == '\t') at++;
+    return strncasecmp(at, "CALL", 4) == 0;
+}
+
 static void plain_ran(struct sql_seat *s, int rc) {
     if (!sql_conn_started(s->conn) && may_repeat(s, rc)) {
         s->then = plain_reopened;
@@ -61,6 +68,8 @@ static void plain_ran(struct sql_seat *s, int rc) {
         sql_conn_close(s->conn);
         if (rc == 0) err_set(&s->job->error.e, ERR_INVALID, "the statement began a transaction, which was rolled back");
     }
+    /* An error tells nothing of a transaction that the procedure had begun before it. */
+    if (rc < 0 && is_call(&s->job->statement)) sql_conn_close(s->conn);
     job_end(s);
 }
 
@@ -242,6 +251,7 @@ static void opened(struct sql_seat *s, int rc) {
     if (p->told) log_info("sql.connected", "%s: connected", p->opts.name);
     p->told = false;
     p->failures = 0;
+    p->away = (struct sql_error){0};
 }
 
 static void open_one(struct sql_pool *p) {

@@ -113,7 +113,9 @@ function ratelimit.take(class, key)
   if not reply then return take_here(full_key, limit, now) end
   if reply[1] < 1 then
     now = clock.mono_ms()
-    purse = purse_of(full_key, now, REFUSED_MS)
+    purse = purses[full_key]
+    -- What another request has fetched meanwhile stays good.
+    if not (purse and purse.n >= 1 and purse.ends > now) then purse = purse_of(full_key, now, REFUSED_MS) end
     purse.next_token = now + reply[2]
     purse.refused_until = now + math.min(reply[2], REFUSED_MS)
     return false, math.max(1, math.ceil(reply[2] / 1000))
@@ -121,6 +123,7 @@ function ratelimit.take(class, key)
   if reply[1] > 1 then
     purse = purse_of(full_key, now, 1000)
     purse.n = purse.n + reply[1] - 1
+    purse.refused_until = nil
   end
   return true
 end

@@ -304,6 +304,17 @@ TEST(what_would_change_the_connection_for_the_next_is_refused) {
     close_pool();
 }
 
+TEST(a_procedure_that_fails_after_its_first_result_has_failed) {
+    fresh_schema();
+    open_pool(1);
+    must("CREATE PROCEDURE late() BEGIN SELECT 1; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'too late'; END");
+    CHECK(ask("CALL late()").code < 0);
+    must("CREATE PROCEDURE begins() BEGIN START TRANSACTION; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'; END");
+    CHECK(ask("CALL begins()").code < 0);
+    CHECK_STR("0\n", ask("SELECT @@in_transaction").text);
+    close_pool();
+}
+
 TEST(a_statement_without_schema_does_not_see_the_tenant_before_it) {
     fresh_schema();
     open_pool(1);
@@ -1109,6 +1120,7 @@ int main(void) {
         RUN(a_parameter_is_never_sql_whatever_it_holds),
         RUN(errors_say_what_a_program_can_do),
         RUN(what_would_change_the_connection_for_the_next_is_refused),
+        RUN(a_procedure_that_fails_after_its_first_result_has_failed),
         RUN(a_statement_without_schema_does_not_see_the_tenant_before_it),
         RUN(a_cached_statement_follows_its_table),
         RUN(a_schema_dropped_and_made_again_is_found_by_the_connection_that_did_it),

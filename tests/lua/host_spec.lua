@@ -81,6 +81,12 @@ describe("core.task", function()
     assert.matches("can only be called from a task", why)
   end)
 
+  it("does not let what cannot be left in the middle wait", function()
+    local ok, why = pcall(string.gsub, "a", "a", function() task.sleep(0) end)
+    assert.is_false(ok)
+    assert.matches("cannot be called from inside", why)
+  end)
+
   it("runs a timer's function as a task that may wait", function()
     local done
     timer.after(1, function()
