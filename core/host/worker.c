@@ -24,7 +24,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 50, NODES_MAX = 64, PROXIES_MAX = 64, LINGER_MS = 2500, ANNOUNCE_MS = 20, ANNOUNCE_LIMIT_MS = 2000 };
+enum {
+    BEAT_MS = 50,
+    NODES_MAX = 64,
+    PROXIES_MAX = 64,
+    LINGER_MIN_MS = 500,
+    LINGER_MAX_MS = 11000,
+    LINGER_LOOK_MS = 100,
+    ANNOUNCE_MS = 20,
+    ANNOUNCE_LIMIT_MS = 2000
+};
 
 static struct worker {
     uv_loop_t loop;
@@ -37,6 +46,7 @@ static struct worker {
     uv_pipe_t master;
     struct buf line; /* from the master, not yet whole */
     bool stopping;
+    uint64_t drained_ms;
     int closing; /* what still has to close before we exit */
 } w;
 
@@ -74,8 +84,12 @@ static void close_servers(int grace_ms) {
 }
 
 /* What was said to Redis has gone out, and the successors' sound has taken over from ours. */
-static void on_lingered(uv_timer_t *t) {
-    (void)t;
+static void on_linger(uv_timer_t *t) {
+    uint64_t lingered_ms = clock_mono_ms() - w.drained_ms;
+    bool heard = w.services.telephony && telephony_lingers(w.services.telephony);
+
+    if (lingered_ms < LINGER_MIN_MS || (heard && lingered_ms < LINGER_MAX_MS)) return;
+    uv_timer_stop(t);
     close_servers((int)config_int(w.config, "http.grace_ms"));
 }
 
@@ -86,7 +100,8 @@ static void on_drained(void *arg, int left) {
     log_info("worker.drained", "%d slots left to nobody", left);
     tell_master("drained\n");
     uv_timer_init(&w.loop, &linger);
-    uv_timer_start(&linger, on_lingered, LINGER_MS, 0);
+    w.drained_ms = clock_mono_ms();
+    uv_timer_start(&linger, on_linger, LINGER_LOOK_MS, LINGER_LOOK_MS);
 }
 
 static void drain(void) {

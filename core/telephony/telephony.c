@@ -387,6 +387,10 @@ bool telephony_is_announced(const struct telephony *t) {
     return t->reached_redis;
 }
 
+bool telephony_lingers(const struct telephony *t) {
+    return t->lingering != NULL;
+}
+
 void telephony_drain(struct telephony *t, void (*done)(void *arg, int left), void *arg) {
     t->draining = true;
     t->drained = done;

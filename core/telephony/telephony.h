@@ -68,6 +68,8 @@ struct telephony_opts {
 int telephony_open(struct telephony **out, const struct telephony_opts *o, struct err *e);
 /* Others know of this worker and may give it slots: its heartbeat has reached Redis. */
 bool telephony_is_announced(const struct telephony *t);
+/* Whether calls that were given away are still heard through a leg of ours (leg_linger). */
+bool telephony_lingers(const struct telephony *t);
 /* Drains: gives every slot to other workers (make before break) or, with nobody there, releases the leases and leaves the calls
  * in Asterisk. done(arg, slots left behind). */
 void telephony_drain(struct telephony *t, void (*done)(void *arg, int left), void *arg);

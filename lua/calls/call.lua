@@ -201,6 +201,11 @@ function Call:take_digit()
 end
 
 function Call:on_media(kind, id, position)
+  if self.let_go then
+    -- The successor's sound is there and has taken the place of ours in the bridge, or nobody speaks there.
+    if kind == "silent" then self.let_go() end
+    return
+  end
   if kind == "silent" then log.info("call.hears_nothing", { call = self.id }) end
   self:happen(kind, id, position)
 end
@@ -529,6 +534,7 @@ function Call:lost(linger_ms)
   if self.recorder then self.recorder:abandon() end
   for _, other in pairs(self.legs) do other:leave() end
   local function let_go()
+    if linger_ms then self.let_go = nil end
     for _, other in pairs(self.legs) do other:let_go() end
     if self.leg then self.leg:close(true) end
     self.leg = nil
@@ -538,6 +544,7 @@ function Call:lost(linger_ms)
   else
     for _, other in pairs(self.legs) do other:linger() end
     if self.leg then self.leg:linger() end
+    self.let_go = let_go
     timer.after(linger_ms, let_go)
   end
   if self.on_removed then self.on_removed(self) end

@@ -32,7 +32,7 @@ local trunks = require "calls.trunks"
 
 local driver = {}
 
-local LINGER_MS = 2000        -- the sound of a call that was given away goes on so long: it ends for the caller when the successor's comes
+local LINGER_MS = 10000       -- the sound of a call that was given away goes on until the successor's is there, but no longer
 local START_TRIES = 8         -- of a call whose row or record cannot be written, one each second
 local ANSWER_MS = 300         -- in which an answer that the list has told of is told by its event
 local NODE_DEAD_MS = 15000    -- a node that was not reached for so long has lost its calls
