@@ -82,6 +82,7 @@ static void on_up(struct redis_lane *lane) {
 }
 static void on_down(struct redis_lane *lane, const struct err *e) {
     (void)e;
+    redis_lane_redis(lane)->losses++;
     redis_changed(redis_lane_redis(lane), false);
 }
 static void on_reply(struct redis_lane *lane, struct redis_command *c, const redisReply *reply) {
@@ -157,6 +158,10 @@ free_measured:
 
 bool redis_connected(const struct redis *r) {
     return !r->closing && (r->cluster ? redis_cluster_whole(r) : redis_lane_up(r->lane));
+}
+
+uint64_t redis_losses(const struct redis *r) {
+    return r->losses;
 }
 
 /* -- open and close ------------------------------------------------------------------------------------------- */

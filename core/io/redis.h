@@ -37,10 +37,14 @@ typedef void (*redis_cb)(
 int redis_open(struct redis **out, uv_loop_t *loop, const struct redis_opts *o, struct metrics *m, struct err *e);
 void redis_close(struct redis *r, void (*closed)(void *arg), void *arg);
 bool redis_connected(const struct redis *r);
+/* Rises each time something that was written may have been lost: a connection broke, or, in a cluster, a node took the
+ * slots of another over, which may happen without any break. Who writes anew what must not be missing compares it. */
+uint64_t redis_losses(const struct redis *r);
 /* timeout_ms 0: 1000. cb may be NULL. Exactly one callback per command. After a timeout the connection is replaced. */
 void redis_command(struct redis *r, int timeout_ms, int argc, const char **argv, const size_t *lens, redis_cb cb,
                    void *arg);
-/* EVALSHA of a script loaded on first use on each connection (NOSCRIPT: EVAL). */
+/* EVALSHA of a script loaded on first use on each connection (NOSCRIPT: EVAL, both within timeout_ms). ERR_CLOSED when less
+ * than 50 ms are left for EVAL: it was not done. */
 struct redis_script {
     const char *text;
     char sha[41];

@@ -12,7 +12,8 @@
  * well. When no node can be reached, all that are known and those of the url are tried.
  *
  * A command that was sent and whose connection broke is not repeated: it may have been done. Commands that do not wait
- * for each other keep their order on one node, and lose it when some of them are sent on.
+ * for each other keep their order on one node, and lose it when some of them are sent on. While one of a slot is parked,
+ * what comes for that slot waits behind it.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -34,7 +35,8 @@ enum {
     IDLE_MS = 30000,             /* a lane to a node without slots is kept so long after its last command */
     KEPT_MAX = REDIS_UNSENT_MAX, /* bytes of commands without an answer */
 };
-#define ON_CONNECT UINT64_MAX /* again_ms: parked until something connects or fails to */
+#define ON_CONNECT UINT64_MAX       /* again_ms: parked until something connects or fails to */
+#define BEHIND     (UINT64_MAX - 1) /* again_ms: parked as long as one of its slot is parked in front of it */
 
 struct cluster_node {
     struct cluster_node *next;
@@ -56,8 +58,10 @@ struct redis_cluster {
     struct cluster_node *owner[REDIS_SLOTS];
     int unowned;
     bool has_map, whole, told;
-    struct redis_list parked;
-    uv_timer_t wake; /* for the parked */
+    struct redis_list parked;        /* in order: what was sent before, or waits for a connection */
+    struct redis_list behind;        /* and what came since for the same slots */
+    uint32_t parked_at[REDIS_SLOTS]; /* how many of both lists */
+    uv_timer_t wake;                 /* for both */
     uint64_t wake_ms;
     uv_timer_t refresh;
     bool refreshing, refresh_again;
@@ -83,28 +87,46 @@ static void give_up(struct redis_cluster *k, struct redis_command *c, const stru
 
 static void on_wake(uv_timer_t *t);
 
-static void park(struct redis_cluster *k, struct redis_command *c, uint64_t again_ms) {
+static void park_in(struct redis_cluster *k, struct redis_list *list, struct redis_command *c, uint64_t again_ms) {
     uint64_t at = again_ms < c->deadline_ms ? again_ms : c->deadline_ms;
     c->again_ms = again_ms;
-    redis_push(&k->parked, c);
+    redis_push(list, c);
+    if (c->slot >= 0) k->parked_at[c->slot]++;
     if (uv_is_active((uv_handle_t *)&k->wake) && k->wake_ms <= at) return;
     k->wake_ms = at;
     uv_timer_start(&k->wake, on_wake, at > now_ms(k) ? at - now_ms(k) : 1, 0);
 }
 
-/* Looks at all that is parked, in order. connected: also at what waits for a connection. */
+static void park(struct redis_cluster *k, struct redis_command *c, uint64_t again_ms) {
+    park_in(k, &k->parked, c, again_ms);
+}
+
+static bool is_blocked(const struct redis_cluster *k, const struct redis_command *c) {
+    return c->slot >= 0 && k->parked_at[c->slot] > 0;
+}
+
+/* Looks at all that is parked, in order. connected: also at what waits for a connection. Who is parked again keeps those
+ * of its slot that come after it. */
 static void unpark(struct redis_cluster *k, bool connected) {
-    struct redis_list all = k->parked;
+    struct redis_list *lists[] = {&k->parked, &k->behind}, all[] = {k->parked, k->behind};
     struct redis_command *c;
 
-    k->parked = (struct redis_list){0};
     uv_timer_stop(&k->wake);
-    while ((c = redis_pop(&all)) != NULL) {
-        if ((connected && c->again_ms == ON_CONNECT) || c->again_ms <= now_ms(k) || c->deadline_ms <= now_ms(k))
-            dispatch(k, c);
-        else
-            park(k, c, c->again_ms);
+    for (int i = 0; i < 2; i++) {
+        *lists[i] = (struct redis_list){0};
+        for (c = all[i].head; c; c = c->next)
+            if (c->slot >= 0) k->parked_at[c->slot]--;
     }
+    for (int i = 0; i < 2; i++)
+        while ((c = redis_pop(&all[i])) != NULL) {
+            bool due = (connected && c->again_ms == ON_CONNECT) || c->again_ms == BEHIND || c->again_ms <= now_ms(k);
+            if (c->deadline_ms > now_ms(k) && is_blocked(k, c))
+                park_in(k, lists[i], c, BEHIND);
+            else if (due || c->deadline_ms <= now_ms(k))
+                dispatch(k, c);
+            else
+                park_in(k, lists[i], c, c->again_ms);
+        }
 }
 
 static void on_wake(uv_timer_t *t) {
@@ -161,9 +183,12 @@ static struct cluster_node *any_up(const struct redis_cluster *k) {
     return found;
 }
 
+/* Who takes another's slots over was its replica and had none, and may not have got the last that was written. Of slots
+ * that are moved between masters nothing is lost: only the first one of a new master looks like a take-over. */
 static void own(struct redis_cluster *k, int slot, struct cluster_node *n) {
     struct cluster_node *before = k->owner[slot];
     if (before == n) return;
+    if (before && (n == NULL || n->slots == 0)) k->redis->losses++;
     if (before)
         before->slots--;
     else
@@ -338,8 +363,9 @@ static void dispatch(struct redis_cluster *k, struct redis_command *c) {
 
     if (c->anywhere && c->to == NULL && (n == NULL || !is_up(n))) n = any_up(k);
     if (n) node_connect(n);
-    if (c->deadline_ms <= now_ms(k)) { /* it has not been done, which a timeout would leave open */
-        if (c->failed.code == 0) err_set(&c->failed, ERR_CLOSED, "redis: not connected in time");
+    /* It has not been done, which a timeout would leave open; one under way would cost the connection too. */
+    if (c->deadline_ms <= now_ms(k) + (c->redirects || c->tries || c->again_ms ? LAST_TRY_MS : 0)) {
+        if (c->failed.code == 0) err_set(&c->failed, ERR_CLOSED, "redis: could not be sent in time");
         give_up(k, c, &c->failed);
     } else if (n && is_up(n) && redis_lane_full(n->lane)) {
         give_up(k, c, (err_set(&e, ERR_LIMIT, "redis: too many commands wait for an answer"), &e));
@@ -362,7 +388,7 @@ static uint64_t backoff_ms(int tries) {
     return tries < 4 ? (uint64_t)BACKOFF_MIN_MS << tries : BACKOFF_MAX_MS;
 }
 
-/* Not so late that its time would end while it is under way: that would cost the connection. */
+/* Where it would be too late to send it again, it ends with its time. */
 static void park_for(struct redis_cluster *k, struct redis_command *c, uint64_t ms) {
     uint64_t at = now_ms(k) + ms;
     park(k, c, at + LAST_TRY_MS < c->deadline_ms ? at : c->deadline_ms);
@@ -391,6 +417,8 @@ static void send_on(struct redis_cluster *k, struct cluster_node *said, struct r
     if (c->redirects > 2) {
         node_connect(n);
         park_for(k, c, backoff_ms(c->redirects - 3));
+    } else if (is_blocked(k, c)) {
+        park(k, c, BEHIND);
     } else {
         dispatch(k, c);
     }
@@ -412,6 +440,7 @@ static void on_reply(struct redis_lane *lane, struct redis_command *c, const red
         count(k->again);
         err_set(&c->failed, ERR_CLOSED, "redis: %s", reply->str);
         refresh_soon(k);
+        c->redirects = 0; /* ASK and TRYAGAIN in turn are no circle: several new keys, in a slot that is being moved */
         park_for(k, c, backoff_ms(c->tries++));
         return;
     case REDIS_REDIRECT_MOVED:
@@ -438,7 +467,13 @@ static void on_failed(struct redis_lane *lane, const struct err *e) {
     look(n->cluster);
 }
 
-static const struct redis_lane_events node_events = {on_up, on_reply, on_failed, on_failed};
+static void on_down(struct redis_lane *lane, const struct err *e) {
+    struct cluster_node *n = redis_lane_arg(lane);
+    if (n->slots) n->cluster->redis->losses++;
+    on_failed(lane, e);
+}
+
+static const struct redis_lane_events node_events = {on_up, on_reply, on_down, on_failed};
 
 /* -- the outside ---------------------------------------------------------------------------------------------- */
 
@@ -476,7 +511,7 @@ void redis_cluster_close(struct redis *r, const struct err *why) {
     struct redis_cluster *k = r->cluster;
     struct redis_command *c;
 
-    while ((c = redis_pop(&k->parked)) != NULL) redis_fail(r, c, why);
+    while ((c = redis_pop(&k->parked)) != NULL || (c = redis_pop(&k->behind)) != NULL) redis_fail(r, c, why);
     for (struct cluster_node *n = k->nodes; n; n = n->next) {
         if (n->lane) redis_lane_close(n->lane, why);
         n->lane = NULL;
@@ -524,7 +559,10 @@ void redis_cluster_send(struct redis *r, struct redis_command *c, int argc, cons
     r->kept_bytes += c->len;
     c->slot = key < 0 ? -1 : redis_key_slot(argv[key], lens[key]);
     c->anywhere = key < 0 || is_publish(argv, lens);
-    dispatch(r->cluster, c);
+    if (is_blocked(r->cluster, c))
+        park_in(r->cluster, &r->cluster->behind, c, BEHIND);
+    else
+        dispatch(r->cluster, c);
 }
 
 const struct redis_address *redis_cluster_choose(struct redis *r, const char *other_than, const char **name) {
@@ -544,6 +582,6 @@ const struct redis_address *redis_cluster_choose(struct redis *r, const char *ot
 
 bool redis_cluster_serves(const struct redis *r, const char *name) {
     for (const struct cluster_node *n = r->cluster->nodes; n; n = n->next)
-        if (n->slots > 0 && strcmp(n->name, name) == 0) return true;
+        if (n->slots > 0 && strcmp(n->name, name) == 0) return !n->failed;
     return false;
 }

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LAST_TRY_MS = 50 }; /* what must be left for EVAL: no answer in time costs the connection, which others share */
+
 struct eval {
     struct redis *redis;  /* borrowed; it calls back before it goes */
     struct arena copies;  /* of the arguments */
@@ -35,11 +37,14 @@ static void on_evaluated(void *arg, const redisReply *reply, const struct err *e
 static void on_tried(void *arg, const redisReply *reply, const struct err *e) {
     struct eval *v = arg;
     uint64_t now = uv_now(v->redis->loop);
-    int left_ms = v->deadline_ms > now ? (int)(v->deadline_ms - now) : 1;
-    if (reply && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0)
-        redis_command(v->redis, left_ms, v->argc, v->argv, v->lens, on_evaluated, v);
-    else
+    struct err late;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ERROR || strncmp(reply->str, "NOSCRIPT", 8) != 0)
         on_evaluated(v, reply, e);
+    else if (now + LAST_TRY_MS <= v->deadline_ms)
+        redis_command(v->redis, (int)(v->deadline_ms - now), v->argc, v->argv, v->lens, on_evaluated, v);
+    else /* nothing was done */
+        on_evaluated(v, NULL, (err_set(&late, ERR_CLOSED, "redis: the script could not be sent in time"), &late));
 }
 
 static void name_script(struct redis_script *s) {

@@ -57,6 +57,7 @@ struct redis {
     struct redis_list failed;      /* called back on the loop's next turn, never from inside redis_command() */
     uv_timer_t failing;
     size_t kept, kept_bytes; /* commands of a cluster that are not answered yet */
+    uint64_t losses;         /* how often something written may have been lost */
     bool closing;
     void (*on_change)(void *arg, bool connected);
     void *arg;
@@ -115,7 +116,7 @@ void redis_cluster_check(struct redis *r, int argc, const char **argv, const siz
 void redis_cluster_send(struct redis *r, struct redis_command *c, int argc, const char **argv, const size_t *lens);
 /* A node to subscribe at, other than that one where there is a choice; NULL when none can be reached. */
 const struct redis_address *redis_cluster_choose(struct redis *r, const char *other_than, const char **name);
-/* Whether a node serves slots, and so hears what is published. */
+/* Whether a node serves slots and can be reached, and so hears what is published. */
 bool redis_cluster_serves(const struct redis *r, const char *name);
 
 /* -- redis_sub.c --------------------------------------------------------------------------------------------- */

@@ -2,8 +2,8 @@
 /* Subscriptions. The list of struct redis_sub is what is wanted; the connection is told of the first wish for a
  * channel and the end of the last, and of all of them when it comes up again.
  *
- * In a cluster one node does for all: it hears what is published at any of them. When it is lost, or serves no slots any
- * more, all that is wanted is wished for at another. */
+ * In a cluster one node does for all: it hears what is published at any of them. When it is lost, commands do not reach
+ * it, or it serves no slots any more, all that is wanted is wished for at another. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/redis_own.h"

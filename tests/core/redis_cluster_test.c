@@ -212,7 +212,11 @@ TEST(a_slot_that_moves_is_followed_while_it_moves_and_after) {
     CHECK_INT(1, redirects("ask"));
     CHECK_INT(5, eval(&script, 1, 2, more).integer); /* neither of them knows it: EVALSHA is asked, and so is EVAL */
     CHECK_INT(10, eval(&script, 1, 2, more).integer);
-    CHECK_STR("10", cluster_ask(to, "debug object {mig}new") ? ask("GET {mig}new").text : "");
+    CHECK(strstr(cluster_ask(to, "debug object {mig}new"), "Value at") != NULL);
+    CHECK_STR("10", ask("GET {mig}new").text);
+    struct outcome late = ask_within(45, "GET {mig}goes");
+    CHECK_INT(ERR_CLOSED, late.last_code); /* sent on it might have no answer in time */
+    CHECK(strstr(late.text, "in time") != NULL);
 
     send_words(&many, 3000, "MGET {mig}stays {mig}goes"); /* one here, one there: TRYAGAIN */
     world_turn_for(&loop, 200);
@@ -223,22 +227,70 @@ TEST(a_slot_that_moves_is_followed_while_it_moves_and_after) {
     CHECK(world_turn(&loop, &many.ended, 1, 1000));
     CHECK_INT(1, many.replies);
 
+    /* Several new keys wait until the slot has moved. */
+    struct redis_script pair = {.text = "redis.call('SET', KEYS[1], 'x') return redis.call('INCR', KEYS[2])"};
+    const char *keys[] = {"{mig}one", "{mig}two"};
+    struct outcome both = {0}, short_of = {0};
+    uv_update_time(&loop);
+    redis_eval(redis, 3000, &pair, 2, 2, keys, NULL, note, &both);
+    redis_eval(redis, 400, &pair, 2, 2, keys, NULL, note, &short_of);
+    CHECK(world_turn(&loop, &short_of.ended, 1, 1000));
+    CHECK_INT(ERR_CLOSED, short_of.last_code);
+    CHECK(strstr(short_of.text, "TRYAGAIN") != NULL);
+    CHECK_INT(0, both.ended);
+
     CHECK_STR("OK", cluster_ask(to, "cluster setslot %d node %s", slot, to_id));
     CHECK_STR("OK", cluster_ask(from, "cluster setslot %d node %s", slot, to_id));
+    CHECK(world_turn(&loop, &both.ended, 1, 1000));
+    CHECK_INT(1, both.replies);
+    CHECK_INT(1, both.integer);
     int asked = redirects("ask");
     memset(&many, 0, sizeof many);
     for (int i = 0; i < 200; i++) send_words(&many, 0, "INCR {mig}count");
     CHECK(world_turn(&loop, &many.ended, 200, 2000));
     CHECK_INT(200, many.replies);
     CHECK_INT(200, many.integer); /* in order, each once */
-    CHECK(redirects("moved") <= 200);
     int moved = redirects("moved");
     CHECK(moved > 0);
     CHECK_STR("2", ask("GET {mig}goes").text);
     CHECK_INT(moved, redirects("moved")); /* it is known now */
     CHECK_INT(asked, redirects("ask"));
     CHECK_INT(0, downs);
+    CHECK_INT(0, redis_losses(redis)); /* all of the slot has moved with it */
     close_redis();
+}
+
+static int replica_of(int node) {
+    for (int i = 0; i < CLUSTER_NODES; i++) {
+        char text[256], port[16];
+        snprintf(text, sizeof text, "%s", cluster_ask(i, "role"));
+        snprintf(port, sizeof port, "\n%d\n", cluster[node].port);
+        if (strncmp(text, "slave", 5) == 0 && strstr(text, port)) return i;
+    }
+    return -1;
+}
+
+TEST(a_replica_that_takes_over_while_no_connection_breaks_is_a_loss) {
+    char key[32], line[64];
+    int node = 0;
+    open_connected();
+    while (!cluster_is_master(node)) node++;
+    key_at(node, key);
+    int replica = replica_of(node);
+    CHECK(replica >= 0);
+    CHECK_STR("OK", cluster_ask(replica, "cluster failover"));
+    for (int i = 0; i < 100 && !cluster_is_master(replica); i++) usleep(50000);
+    CHECK_INT(0, redis_losses(redis));
+    snprintf(line, sizeof line, "SET %s x", key);
+    CHECK_INT(0, ask(line).errors);
+    CHECK_INT(1, redis_losses(redis)); /* it is known before the answer */
+    CHECK(redirects("moved") > 0);
+    world_turn_for(&loop, 300); /* all slots are known to be there */
+    CHECK_INT(1, redis_losses(redis));
+    CHECK_INT(0, downs);
+    CHECK(redis_connected(redis));
+    close_redis();
+    cluster_wait();
 }
 
 TEST(nodes_that_point_at_each_other_end_a_command_with_an_error) {
@@ -271,19 +323,35 @@ TEST(a_cluster_that_is_down_for_a_moment_is_waited_for_within_the_time_limit) {
     key_at(a, key);
     int other = slot_of(key) + 1; /* a node that misses a slot does nothing for all others */
     CHECK_INT(a, cluster_owner(other, a));
-    snprintf(line, sizeof line, "SET %s x", key);
+    snprintf(line, sizeof line, "DEL %s", key);
+    ask(line);
+    snprintf(line, sizeof line, "APPEND %s 1", key);
     CHECK_STR("OK", cluster_ask(a, "cluster delslots %d", other));
     struct outcome late = ask_within(150, line);
     CHECK_INT(ERR_CLOSED, late.last_code); /* it has not been done */
     CHECK(strstr(late.text, "CLUSTERDOWN") != NULL);
-    send_words(&o, 3000, line);
-    world_turn_for(&loop, 150);
+    send_words(&o, 3000, line); /* and again after 10, 30, 70, 150 and 250 ms */
+    world_turn_for(&loop, 200);
     CHECK_INT(0, o.ended);
     CHECK_STR("OK", cluster_ask(a, "cluster addslots %d", other));
-    CHECK(world_turn(&loop, &o.ended, 1, 3000));
-    CHECK_INT(1, o.replies);
+    snprintf(line, sizeof line, "APPEND %s 2", key);
+    send_words(&o, 3000, line); /* not before the one that waits */
+    CHECK(world_turn(&loop, &o.ended, 2, 3000));
+    CHECK_INT(2, o.replies);
+    snprintf(line, sizeof line, "GET %s", key);
+    CHECK_STR("12", ask(line).text);
     CHECK(world_turn(&loop, &ups, downs + 1, 3000));
+
+    CHECK_STR("OK", cluster_ask(a, "cluster delslots %d", other));
+    struct outcome open = {0};
+    send_words(&open, 3000, line);
+    world_turn_for(&loop, 200);
+    send_words(&open, 3000, line); /* behind it */
+    CHECK_INT(0, open.ended);
     close_redis();
+    CHECK_INT(2, open.errors);
+    CHECK_INT(ERR_CANCELLED, open.last_code);
+    CHECK_STR("OK", cluster_ask(a, "cluster addslots %d", other));
     cluster_wait();
 }
 
@@ -342,6 +410,7 @@ TEST(a_master_that_is_killed_is_replaced_and_commands_and_messages_go_on) {
     CHECK_INT(ERR_CLOSED, sent.last_code); /* it may have been done, and is not done again */
     CHECK(world_turn(&loop, &downs, 1, 500));
     CHECK(!redis_connected(redis));
+    CHECK_INT(1, redis_losses(redis));
 
     snprintf(line, sizeof line, "GET %s", key);
     uint64_t began = uv_hrtime();
@@ -433,6 +502,32 @@ TEST(closing_answers_every_command_once) {
     close_redis();
 }
 
+TEST(closing_answers_what_waits_for_a_connection) {
+    struct outcome o = {0};
+    char url[160], key[32], other[32], line[64];
+    int node = 0, second;
+    while (!cluster_is_master(node)) node++;
+    second = node + 1;
+    while (!cluster_is_master(second)) second++;
+    key_at(node, key);
+    key_at(second, other);
+    snprintf(url, sizeof url, "redis-cluster://:" CLUSTER_PASSWORD "@127.0.0.1:%d", cluster[second].port);
+    kill(cluster[node].pid, SIGSTOP); /* for less than what makes the others replace it */
+    open_url(url);
+    snprintf(line, sizeof line, "GET %s", other);
+    refused_until_done(line, 500);
+    snprintf(line, sizeof line, "GET %s", key);
+    send_words(&o, 5000, line);
+    send_words(&o, 5000, line);
+    world_turn_for(&loop, 100);
+    CHECK_INT(0, o.ended);
+    close_redis();
+    kill(cluster[node].pid, SIGCONT);
+    CHECK_INT(2, o.errors);
+    CHECK_INT(ERR_CANCELLED, o.last_code);
+    cluster_wait();
+}
+
 static int start_world(void **state) {
     (void)state;
     cluster_start();
@@ -451,11 +546,13 @@ int main(void) {
         RUN(keys_with_one_tag_may_be_used_together_and_others_not),
         RUN(what_is_about_a_whole_database_is_refused),
         RUN(a_slot_that_moves_is_followed_while_it_moves_and_after),
+        RUN(a_replica_that_takes_over_while_no_connection_breaks_is_a_loss),
         RUN(messages_come_again_when_a_subscriber_is_cut_off),
         RUN(a_master_that_is_killed_is_replaced_and_commands_and_messages_go_on),
         RUN(a_master_that_hangs_is_replaced_too),
         RUN(one_node_of_the_url_that_answers_is_enough),
         RUN(closing_answers_every_command_once),
+        RUN(closing_answers_what_waits_for_a_connection),
         /* What these two do to a slot, its nodes never quite agree on again. */
         RUN(nodes_that_point_at_each_other_end_a_command_with_an_error),
         RUN(a_cluster_that_is_down_for_a_moment_is_waited_for_within_the_time_limit),

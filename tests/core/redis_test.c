@@ -217,6 +217,7 @@ TEST(while_the_server_is_away_commands_fail_at_once_and_it_is_found_again) {
     CHECK(world_turn(&loop, &lost.errors, 1, 100));
     CHECK_INT(ERR_CLOSED, lost.last_code);
     CHECK(!redis_connected(redis));
+    CHECK_INT(1, redis_losses(redis));
 
     struct outcome away = {0};
     uint64_t began = uv_hrtime();
@@ -230,6 +231,7 @@ TEST(while_the_server_is_away_commands_fail_at_once_and_it_is_found_again) {
     CHECK(world_turn(&loop, &ups, 2, 3000));
     CHECK_INT(0, ask("PING").errors);
     CHECK_INT(1, downs);
+    CHECK_INT(1, redis_losses(redis));
     close_redis();
 }
 
@@ -259,6 +261,24 @@ TEST(a_script_is_sent_whole_once_and_by_its_name_after) {
     redis_eval(redis, 0, &broken, 0, 0, NULL, NULL, note, &o);
     CHECK(world_turn(&loop, &o.errors, 1, 1000));
     CHECK_INT(ERR_INVALID, o.last_code);
+    close_redis();
+}
+
+TEST(a_script_that_could_only_be_sent_too_late_costs_no_connection) {
+    struct redis_script script = {.text = "return 'late'"};
+    struct outcome o = {0}, slow = {0};
+    open_connected();
+    uv_update_time(&loop);
+    send_words(&slow, 2000, "DEBUG SLEEP 0.27");
+    redis_eval(redis, 300, &script, 0, 0, NULL, NULL, note, &o);
+    CHECK(world_turn(&loop, &o.errors, 1, 1000));
+    CHECK_INT(ERR_CLOSED, o.last_code);
+    CHECK(strstr(o.text, "in time") != NULL);
+    CHECK_INT(1, slow.replies);
+    CHECK_INT(0, downs);
+    redis_eval(redis, 0, &script, 0, 0, NULL, NULL, note, &o);
+    CHECK(world_turn(&loop, &o.replies, 1, 1000));
+    CHECK_STR("late", o.text);
     close_redis();
 }
 
@@ -445,6 +465,7 @@ int main(void) {
         RUN(a_reply_that_waited_while_the_loop_stood_still_is_no_timeout),
         RUN(while_the_server_is_away_commands_fail_at_once_and_it_is_found_again),
         RUN(a_script_is_sent_whole_once_and_by_its_name_after),
+        RUN(a_script_that_could_only_be_sent_too_late_costs_no_connection),
         RUN(messages_reach_each_subscription_of_a_channel_and_pattern),
         RUN(a_subscription_may_end_itself_and_others_from_its_message),
         RUN(subscriptions_are_made_again_when_the_server_comes_back),
