@@ -96,7 +96,8 @@ struct telephony {
     uint64_t held_ms;       /* since when */
     bool hold_told;
     bool reached_redis, lost_redis;
-    int polls; /* answers of the running poll still to come */
+    uint64_t redis_losses; /* redis_losses() at the last poll that was answered */
+    int polls;             /* answers of the running poll still to come */
     bool poll_again, poll_failed;
     bool draining, closing;
     uint64_t drain_ms;

@@ -250,7 +250,12 @@ void telephony_polled(struct telephony *t, bool ok) {
         if (t->draining) drain_step(t);
         return;
     }
-    if (t->lost_redis) hold(t, "it answers");
+    uint64_t losses = redis_losses(t->book.redis);
+    if (t->lost_redis)
+        hold(t, "it answers");
+    else if (t->reached_redis && losses != t->redis_losses) /* between two polls, or while this one was under way */
+        hold(t, "a part of it was away");
+    t->redis_losses = losses;
     t->lost_redis = false;
     t->reached_redis = true;
     decide(t);

@@ -507,6 +507,16 @@ TEST(without_redis_slots_stay_and_an_empty_one_gets_the_leases_again) {
     CHECK_INT(0, w[0].lost[0] + w[0].lost[1] + w[0].lost[2] + w[0].lost[3]);
 }
 
+TEST(a_connection_that_breaks_between_two_polls_holds_too) {
+    open_worker(0, 1);
+    UNTIL(owned(&w[0]) == 1);
+    UNTIL(clock_mono_ms() > w[0].telephony->hold_until_ms);
+    uint64_t before = w[0].telephony->hold_until_ms;
+    redis_cli("CLIENT KILL TYPE normal");
+    UNTIL(w[0].telephony->hold_until_ms > before);
+    CHECK_INT(1, owned(&w[0]));
+}
+
 TEST(an_emptied_redis_gives_nobody_the_slots_of_another) {
     open_worker(0, 4);
     open_worker(1, 4);
@@ -682,6 +692,7 @@ int main(void) {
         FRESH(after_a_pause_nothing_is_sent_until_the_lease_is_confirmed),
         FRESH(after_a_pause_longer_than_the_lease_the_new_owner_is_left_alone),
         FRESH(without_redis_slots_stay_and_an_empty_one_gets_the_leases_again),
+        FRESH(a_connection_that_breaks_between_two_polls_holds_too),
         FRESH(an_emptied_redis_gives_nobody_the_slots_of_another),
         FRESH(a_lost_connection_comes_back_and_what_was_asked_is_told_to_be_unknown),
         FRESH(an_answer_that_never_comes_is_a_timeout_and_a_late_one_is_counted),
