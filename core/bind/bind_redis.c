@@ -284,6 +284,13 @@ static int bind_redis_connected(lua_State *L) {
     return 1;
 }
 
+static int bind_redis_losses(lua_State *L) {
+    struct redis *r = vm_services(L)->redis;
+
+    lua_pushnumber(L, r != NULL ? (lua_Number)redis_losses(r) : 0);
+    return 1;
+}
+
 static const struct bind_fn functions[] = {
     {"call", bind_redis_call, BIND_YIELDS, "redis.call(command, ...) -> reply | nil, err",
      "A nil reply is redis.null."},
@@ -294,6 +301,8 @@ static const struct bind_fn functions[] = {
     {"subscribe", bind_redis_subscribe, BIND_PLAIN,
      "redis.subscribe(channel, fn(message, channel) [, pattern]) -> subscription", "Until subscription:close()."},
     {"connected", bind_redis_connected, BIND_PLAIN, "redis.connected() -> boolean", ""},
+    {"losses", bind_redis_losses, BIND_PLAIN, "redis.losses() -> number",
+     "Rises each time something that was written may have been lost."},
     {NULL, NULL, 0, NULL, NULL},
 };
 

@@ -90,20 +90,29 @@ local function forgotten_slots()
   end
   for name, call in pairs(stands) do
     local there = record.exists(call.slot, call.id)
-    if there == nil then break end  -- it is away; when it is back all are written
-    if not there and by_id[call.id] == call and not call.removed then names[name] = true end
+    -- nil: that slot's part is away; when it is back all are written.
+    if there == false and by_id[call.id] == call and not call.removed then names[name] = true end
   end
   return names
 end
 
---- When Redis comes back it may be empty, and it may be emptied while it is there: calls are written again.
+--- When Redis comes back it may be empty, a replica that took over may lack the last writes, and it may be emptied while it
+--- is there: calls are written again.
 local function keep_watch()
-  local connected = true
+  local seen, looking = redis.losses(), false
   timer.every(1000, function()
-    local now = redis.connected()
-    local back = now and not connected
-    connected = now
-    local forgotten = now and not back and forgotten_slots() or {}
+    if not redis.connected() then return end
+    local losses, forgotten = redis.losses(), {}
+    local back = losses ~= seen
+    seen = losses
+    if not back then
+      if looking then return end  -- the last look still waits for answers
+      looking = true
+      local ok, found = pcall(forgotten_slots)
+      looking = false
+      if not ok then error(found, 0) end
+      forgotten = found
+    end
     for _, call in pairs(by_id) do
       if back or forgotten[call.slot] then task.spawn(call.keep_all, call) end
     end

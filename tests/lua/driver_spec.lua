@@ -72,4 +72,38 @@ describe("a slot that is taken", function()
     call:lost()
     flow.resume, calls_store.take, record.write = resume, take, write
   end)
+
+  -- A look that ended at the first slot that could not be read missed all the others.
+  it("writes its records again when Redis may have lost them, each slot by itself", function()
+    local flow, calls_store, written, losses, away, gone = require "flow", require "calls.store", {}, redis.losses(), {}, {}
+    local own = { write = record.write, exists = record.exists, losses = redis.losses, connected = redis.connected, resume = flow.resume, take = calls_store.take }
+    flow.resume, calls_store.take = function() end, function() end
+    redis.losses, redis.connected = function() return losses end, function() return true end
+    record.write = function(_, _, id) written[id] = (written[id] or 0) + 1 return true end
+    record.exists = function(slot) if not away[slot] then return not gone[slot] end end
+    local function in_slot(n) return ("n1.%d"):format(n), ("c-n1-%d-z"):format(n), "2." .. n end
+    for n = 1, 6 do
+      local slot, id, sip = in_slot(n)
+      record.list = function() return { id } end
+      record.read = function()
+        return { tenant = { id = 1, slug = "t", db = "t" }, fence = 5, fields = { head = { id = id, channel = sip, direction = "inbound",
+          status = "ringing", visit = 1, state = "a", hash = "h", row_id = n } } }
+      end
+      handlers.on_ready(slot, true, "", { { id = sip, name = "PJSIP/t-z", state = "Ring" } }, {})
+      driver.find(id):keep_head()
+    end
+    local function after_a_look() written = {} task.sleep(1200) return written end
+    assert.same({}, after_a_look())
+    losses = losses + 1
+    local all = after_a_look()
+    for n = 1, 6 do assert.equal(1, all[select(2, in_slot(n))]) end
+    assert.same({}, after_a_look())
+    for n = 1, 6 do away[in_slot(n)], gone[in_slot(n)] = n ~= 5, true end
+    for _, times in pairs(after_a_look()) do assert.is_true(times >= 1) end
+    assert.is_truthy(written["c-n1-5-z"])
+    assert.is_nil(written["c-n1-4-z"])
+    for n = 1, 6 do driver.find(select(2, in_slot(n))):lost() end
+    flow.resume, calls_store.take, record.write, record.exists = own.resume, own.take, own.write, own.exists
+    redis.losses, redis.connected = own.losses, own.connected
+  end)
 end)

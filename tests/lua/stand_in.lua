@@ -52,7 +52,7 @@ end)
 offer("core.config", function() return {} end)
 offer("core.sql", function() return { null = {}, stand_in = true } end)
 offer("core.redis", function()
-  return { script = function() return {} end, connected = function() return false end }
+  return { script = function() return {} end, connected = function() return false end, losses = function() return 0 end }
 end)
 offer("core.log", function()
   local log = { lines = {} }
