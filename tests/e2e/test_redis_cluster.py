@@ -44,7 +44,7 @@ class Cluster:
             subprocess.run([ROOT / "deploy/redis/stop", self.folder / f"redis-{i}"], capture_output=True, timeout=60)
 
     def ask(self, i, *words):
-        return subprocess.run(["redis-cli", "-c", "-p", self.ports[i], *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(["redis-cli", "-c", "-p", self.ports[i], *words], capture_output=True, text=True, errors="backslashreplace", check=True).stdout.strip()
 
     def is_well(self):
         """All slots have an owner and all masters a replica."""
@@ -188,4 +188,51 @@ def test_a_call_goes_on_when_the_master_that_has_its_record_is_killed(world):
     wait_workers(15)
     left = [key for n in range(6) for key in cluster.ask(n, "--raw", "keys", "call*").split()]
     assert not left, "records are removed with their calls"
+    assert not world.events("error"), world.events("error")
+
+
+def test_a_record_is_written_again_that_a_replica_had_missed_the_last_of(world):
+    """The replica is cut off from its master, the caller types, the master dies, and then the worker: what was typed is not lost."""
+    cluster, killed = world.cluster, []
+
+    def cut_off(call_id):
+        key = slot_key(call_id)
+        record = f"call:{key[5:]}:{call_id}"
+        i, pid = cluster.owner(key, 0)
+        replica = next(n for n in range(6) if n != i and f"master_port:{cluster.ports[i]}" in cluster.ask(n, "info", "replication"))
+        cluster.ask(i, "acl", "setuser", "default", "-psync", "-sync")
+        cluster.ask(i, "client", "kill", "type", "replica")
+        api.until(lambda: "master_link_status:down" in cluster.ask(replica, "info", "replication"), 5, "the replica to be alone")
+        killed.extend((i, replica, key))
+        return i, pid, replica, key, record, cluster.ask(i, "hget", record, "digits")
+
+    def take_over(i, pid, replica, key, record, digits):
+        assert cluster.ask(i, "hget", record, "digits") != digits, "what is typed is written"
+        whole = len(world.events("redis.cluster_whole"))
+        os.kill(pid, signal.SIGKILL)
+        api.until(lambda: (cluster.owner(key, replica) or (i,))[0] == replica, 15, "the replica to take over")
+        api.until(lambda: len(world.events("redis.cluster_whole")) >= whole + 2, 15, "both workers to reach it")
+        api.until(lambda: cluster.ask(replica, "hget", record, "digits") not in ("", digits), 5, "the record to be written again")
+        owner = cluster.ask(replica, "hget", key, "owner")
+        os.kill(worker_pid(int(owner.split("-")[1])), signal.SIGKILL)
+        time.sleep(2)
+
+    async def typist():
+        async with Night(world.tenant) as c:
+            await c.asked()
+            await c.call.press("1")
+            await c.asked()
+            at = await asyncio.to_thread(cut_off, await asyncio.to_thread(c.live_id))
+            await c.call.press("67")
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(take_over, *at)
+            await c.call.press("890")
+            await c.ended(40)
+            return c
+
+    c = asyncio.run(typist())
+    check(world.tenant, c, "ticket 67890", ["greeting", "ticket", "note", "goodbye"])
+    cluster.start(killed[0])
+    api.until(cluster.is_well, 30, "the killed node to follow the one that took over")
+    wait_workers(15)
     assert not world.events("error"), world.events("error")
