@@ -435,14 +435,22 @@ TEST(a_master_that_is_killed_is_replaced_and_commands_and_messages_go_on) {
 
 TEST(a_master_that_hangs_is_replaced_too) {
     char key[32], line[64];
-    int node = 0;
+    struct heard h = {0};
     open_connected();
-    while (!cluster_is_master(node)) node++;
+    struct redis_sub *s = redis_subscribe(redis, "hung", false, on_message, &h);
+    publish_until_heard("PUBLISH hung before", &h, 1);
+    int node = subscribed_node("hung");
     key_at(node, key);
+    world_turn_for(&loop, 300);
     snprintf(line, sizeof line, "SET %s x", key);
     kill(cluster[node].pid, SIGSTOP);
     CHECK_INT(ERR_TIMEOUT, ask_within(200, line).last_code);
     CHECK_INT(1, downs);
+    uint64_t began = uv_hrtime();
+    publish_until_heard("PUBLISH hung after", &h, h.count + 1); /* elsewhere, long before it is missed */
+    CHECK((uv_hrtime() - began) / 1000000 < 800);
+    CHECK(!redis_connected(redis));
+    redis_unsubscribe(s);
     CHECK(refused_until_done(line, 15000) > 0);
     CHECK(world_turn(&loop, &ups, 2, 3000));
     kill(cluster[node].pid, SIGCONT);
