@@ -4,6 +4,7 @@
 local audit = require "audit"
 local clock = require "core.clock"
 local db = require "lib.db"
+local fault = require "core.fault"
 local fences = require "calls.fence"
 local leads = require "leads"
 local log = require "core.log"
@@ -287,6 +288,7 @@ function act.create_lead(call, args, entry, n)
     log.error("lead.not_created", { call = call.id, text = tostring(lead) })
     return nil, { code = "failed", text = "the lead could not be stored" }
   end
+  fault.point("lead.committed")
   fences.passed("lead", call.slot, call.id, call.fence)
   call.lead = lead.id
   return { id = lead.id, score = lead.score, status = lead.status }

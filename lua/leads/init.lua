@@ -136,7 +136,6 @@ function leads.create(tenant, tx, fields, options)
     row, existed = add(tenant, tx, lead, options)
   else
     row, existed = audit.transaction(tenant, function(own) return add(tenant, own, lead, options) end)
-    fault.point("lead.committed")
   end
   return opened(tenant, row), existed
 end
