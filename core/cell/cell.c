@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cell/cell.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cell/check.h"
@@ -17,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BURST = 64, VERSIONS_MAX = 32, TASKS_MAX = 4096 };
+enum { READ_BURST = 64, VERSIONS_MAX = 32, CALLS_MAX = 16384 }; /* calls: see limits.calls_per_tenant */
 
 static struct {
     struct cell_opts opts;
@@ -25,6 +26,7 @@ static struct {
     int fd;
     struct version *versions;
     struct task *tasks;
+    struct map calls;          /* call -> its task */
     struct task *first, *last; /* ready, the next in turn first */
     struct buf out, verbs;
     uint64_t window_ms, window_cpu_us; /* the second being counted: when it began, CPU used by then */
@@ -83,12 +85,6 @@ static void send_failed(const char *call, int64_t visit, const char *kind, const
 
 /* -- tasks ----------------------------------------------------------------------------------------------------------- */
 
-static struct task *find_call(const char *call) {
-    for (struct task *t = cell.tasks; t; t = t->next)
-        if (t->kind == TASK_CALL && strcmp(t->call, call) == 0) return t;
-    return NULL;
-}
-
 static struct task *add_task(enum task_kind kind) {
     struct task *t = mem_alloc(sizeof *t);
 
@@ -97,6 +93,7 @@ static struct task *add_task(enum task_kind kind) {
     t->invocation_ms = cell.opts.invocation_ms;
     t->total_ms = cell.opts.call_ms;
     t->next = cell.tasks;
+    if (t->next) t->next->before = t;
     cell.tasks = t;
     return t;
 }
@@ -105,6 +102,7 @@ static void make_ready(struct task *t) {
     if (t->ready) return;
     t->ready = true;
     t->ready_next = NULL;
+    t->ready_before = cell.last;
     if (cell.last)
         cell.last->ready_next = t;
     else
@@ -112,35 +110,25 @@ static void make_ready(struct task *t) {
     cell.last = t;
 }
 
+static void unready(struct task *t) {
+    if (!t->ready) return;
+    *(t->ready_before ? &t->ready_before->ready_next : &cell.first) = t->ready_next;
+    *(t->ready_next ? &t->ready_next->ready_before : &cell.last) = t->ready_before;
+    t->ready = false;
+}
+
 static struct task *take_ready(void) {
     struct task *t = cell.first;
 
-    cell.first = t->ready_next;
-    if (!cell.first) cell.last = NULL;
-    t->ready = false;
+    unready(t);
     return t;
-}
-
-static void unready(struct task *t) {
-    struct task *before = NULL;
-
-    if (!t->ready) return;
-    for (struct task *at = cell.first; at != t; at = at->ready_next) before = at;
-    if (before)
-        before->ready_next = t->ready_next;
-    else
-        cell.first = t->ready_next;
-    if (cell.last == t) cell.last = before;
-    t->ready = false;
 }
 
 /* A worn program goes with the last run in it. */
 static void sweep_worn(struct version *v) {
     for (struct worn **at = &v->worn; *at;) {
         struct worn *w = *at;
-        bool used = false;
-        for (struct task *t = cell.tasks; t && !used; t = t->next) used = t->run && t->program == w->program;
-        if (used) {
+        if (sandbox_runs(program_sandbox(w->program)) > 0) {
             at = &w->next;
             continue;
         }
@@ -160,12 +148,11 @@ static void end_run(struct task *t) {
 }
 
 static void end_task(struct task *t) {
-    struct task **at = &cell.tasks;
-
     end_run(t);
     check_free(t);
-    while (*at != t) at = &(*at)->next;
-    *at = t->next;
+    if (t->kind == TASK_CALL) map_drop(&cell.calls, t->call, t);
+    *(t->before ? &t->before->next : &cell.tasks) = t->next;
+    if (t->next) t->next->before = t->before;
     free(t);
 }
 
@@ -435,14 +422,13 @@ static void on_check(struct message *m) {
 
 /* The call's task, made when there is none; NULL when there are too many. */
 static struct task *call_task(const char *call) {
-    struct task *t = find_call(call);
-    int count = 0;
+    struct task *t = map_get(&cell.calls, call);
 
     if (t) return t;
-    for (struct task *other = cell.tasks; other; other = other->next) count++;
-    if (count >= TASKS_MAX) return NULL;
+    if (cell.calls.count >= CALLS_MAX) return NULL;
     t = add_task(TASK_CALL);
     str_copy(t->call, sizeof t->call, call);
+    map_put(&cell.calls, t->call, t);
     return t;
 }
 
@@ -498,7 +484,7 @@ static void on_answer(struct message *m) {
     bool ok = message_get_bool(m);
     const char *value = message_get_any(m, &len);
     if (m->bad) return;
-    struct task *t = find_call(call);
+    struct task *t = map_get(&cell.calls, call);
     if (!t || !t->waits || t->visit != visit || t->n != n) return; /* for something that is over */
     lua_pushboolean(t->run->L, ok);
     if (!value_unpack(t->run->L, value, value + len, NULL)) {
@@ -515,7 +501,7 @@ static void on_drop(struct message *m) {
     char call[129];
     struct task *t;
 
-    if (get_text(m, call, sizeof call) && (t = find_call(call))) end_task(t);
+    if (get_text(m, call, sizeof call) && (t = map_get(&cell.calls, call))) end_task(t);
 }
 
 static void on_limit(struct message *m) {

@@ -20,6 +20,7 @@
 struct sandbox {
     lua_State *L;
     struct sandbox *next;
+    int runs;
 };
 
 static struct {
@@ -281,12 +282,14 @@ struct run *run_new(struct sandbox *s) {
     r->sandbox = s;
     r->L = lua_newthread(s->L);
     r->ref = luaL_ref(s->L, LUA_REGISTRYINDEX);
+    s->runs++;
     return r;
 }
 
 void run_free(struct run *r) {
     if (!r) return;
     luaL_unref(r->sandbox->L, LUA_REGISTRYINDEX, r->ref);
+    r->sandbox->runs--;
     buf_free(&r->asks);
     free(r);
 }
@@ -320,4 +323,8 @@ int run_wait(lua_State *L) {
 
 struct run *run_now(void) {
     return box.now;
+}
+
+int sandbox_runs(const struct sandbox *s) {
+    return s->runs;
 }

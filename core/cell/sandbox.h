@@ -54,6 +54,7 @@ struct run {
 };
 struct run *run_new(struct sandbox *s);
 void run_free(struct run *r);
+int sandbox_runs(const struct sandbox *s); /* made and not freed */
 /* Runs for at most slice_ms (and what one C function takes). The caller pushed nargs values (and first the function). */
 enum run_end run_slice(struct run *r, int nargs, int slice_ms);
 /* From a C function within the run: return run_wait(L) makes run_slice() return RUN_WAITS; nargs of the next slice are the

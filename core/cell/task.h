@@ -22,8 +22,8 @@ struct worn {
 
 enum task_kind { TASK_CALL, TASK_CHECK };
 struct task {
-    struct task *next;       /* of all */
-    struct task *ready_next; /* of those that can go on */
+    struct task *next, *before;             /* of all */
+    struct task *ready_next, *ready_before; /* of those that can go on */
     enum task_kind kind;
     bool ready;
     struct version *version; /* borrowed; NULL while a call has no visit */
