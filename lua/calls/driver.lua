@@ -3,6 +3,7 @@
 local audit = require "audit"
 local Call = require "calls.call"
 local clock = require "core.clock"
+local config = require "core.config"
 local crypto = require "core.crypto"
 local db = require "lib.db"
 local fault = require "core.fault"
@@ -41,6 +42,8 @@ local CAUSE_CONGESTION = 34   -- Q.850: no circuit available; the carrier sees 5
 local CALLER_MAX = 32         -- bytes of a caller's name for itself that is no phone number
 
 local by_id = {}        -- call id -> call
+local of_tenant = {}    -- tenant id -> how many
+local total = 0
 local by_channel = {}   -- SIP channel id -> call, or a promise while it is being made
 local slots = {}        -- slot name -> { calls = { [id] = call }, count, boot, ready, node, commands }
 
@@ -53,31 +56,31 @@ local function slot_of(name)
   return slot
 end
 
+-- One more, or one less, of a slot and its tenant.
+local function tell_count(slot, tenant, change)
+  slot.count, total = slot.count + change, total + change
+  local now = (of_tenant[tenant.id] or 0) + change
+  of_tenant[tenant.id] = now > 0 and now or nil
+  telephony.set_calls(slot.name, slot.count)
+  metrics.gauge("calls_active", nil, total, "calls this worker has")
+end
+
 local function enlist(call)
   local slot = slot_of(call.slot)
   by_id[call.id], by_channel[call.channel] = call, call
   slot.calls[call.id] = call
-  slot.count = slot.count + 1
-  telephony.set_calls(call.slot, slot.count)
-  metrics.gauge("calls_active", nil, driver.count(), "calls this worker has")
+  tell_count(slot, call.tenant, 1)
   call.on_removed = function()
     if by_id[call.id] ~= call then return end
     by_id[call.id] = nil
     if by_channel[call.channel] == call then by_channel[call.channel] = nil end
     slot.calls[call.id] = nil
-    slot.count = slot.count - 1
-    telephony.set_calls(call.slot, slot.count)
-    metrics.gauge("calls_active", nil, driver.count(), "calls this worker has")
+    tell_count(slot, call.tenant, -1)
     if slot.giving then driver.flush(slot) end
   end
 end
 
-local count = 0
-function driver.count()
-  count = 0
-  for _, slot in pairs(slots) do count = count + slot.count end
-  return count
-end
+function driver.count() return total end
 
 function driver.find(id) return by_id[id] end
 
@@ -178,6 +181,12 @@ local function insert_row(call, transaction)
   return inserted
 end
 
+-- Why no other call may begin for a tenant now, or nil.
+local function no_room(tenant)
+  if db.crowded(tenant.db) then return "crowded" end
+  if (of_tenant[tenant.id] or 0) >= config.limits.calls_per_tenant then return "tenant_full" end
+end
+
 local function refuse(slot_name, channel, cause, why, detail)
   log.warn("call.refused", { slot = slot_name, why = why, endpoint = detail.endpoint, number = detail.number })
   metrics.count("calls_refused_total", { why = why }, 1, "calls that belong to nobody")
@@ -200,9 +209,10 @@ local function start_inbound(slot_name, channel, try)
       return refuse(slot_name, channel.id, 1, trunk, { endpoint = endpoint, number = exten })
     end
     local up = channel.state == "Up"  -- answered by a worker that is no more
-    if not up and db.crowded(tenant.db) then
+    local why_not = not up and no_room(tenant)
+    if why_not then
       by_channel[channel.id] = nil
-      return refuse(slot_name, channel.id, CAUSE_CONGESTION, "crowded", { endpoint = endpoint })
+      return refuse(slot_name, channel.id, CAUSE_CONGESTION, why_not, { endpoint = endpoint })
     end
     local at = telephony.slot(slot_name)
     if not at then by_channel[channel.id] = nil return end
@@ -266,7 +276,11 @@ end
 --- @param given table  to (text), campaign_id, flow, created_by, trace, transaction(write, id): runs write(tx) in a
 ---   transaction of the tenant, together with what is to be written with the call's row; when it does not run it, no call is placed
 function driver.place(tenant, given)
-  if db.crowded(tenant.db) then return nil, { code = "limit", text = "too much is going on to begin another call" } end
+  local why_not = no_room(tenant)
+  if why_not then
+    return nil, { code = "limit", text = why_not == "crowded" and "too much is going on to begin another call"
+      or ("this host has %d calls of yours, and takes no more"):format(config.limits.calls_per_tenant) }
+  end
   local slot_name, err = telephony.pick()
   if not slot_name then return nil, err end
   local at = telephony.slot(slot_name)
