@@ -53,6 +53,12 @@ def free_ports(count):
             continue
 
 
+def cpu_of(stat):
+    """CPU seconds a process or a thread has used, from its stat file."""
+    parts = stat.read_text().rsplit(")", 1)[1].split()
+    return (int(parts[11]) + int(parts[12])) / TICK
+
+
 class World:
     """with World(nodes=2) as w: w.callgen("--calls", "100") -> the report"""
 
@@ -155,17 +161,18 @@ class World:
         return found
 
     def cpu(self):
-        """CPU seconds by role so far."""
-        total = {}
+        """CPU seconds by role so far; "media" is the part of the workers' media threads, and also counted with the workers."""
+        total = {"media": 0}
         for pid, role in self.processes().items():
             try:
-                parts = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                total[role] = total.get(role, 0) + cpu_of(Path(f"/proc/{pid}/stat"))
+                if role == "worker":
+                    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+                    total["media"] += sum(cpu_of(stat) for stat in threads if "(media)" in stat.read_text())
             except OSError:
                 continue
-            total[role] = total.get(role, 0) + (int(parts[11]) + int(parts[12])) / TICK
         for name, pid_file in (("mysql", "mysql/mysql.pid"), ("redis", "redis/redis.pid")):
-            parts = Path(f"/proc/{(self.dir / pid_file).read_text().strip()}/stat").read_text().rsplit(")", 1)[1].split()
-            total[name] = (int(parts[11]) + int(parts[12])) / TICK
+            total[name] = cpu_of(Path(f"/proc/{(self.dir / pid_file).read_text().strip()}/stat"))
         return total
 
     def memory_kb(self):

@@ -51,6 +51,8 @@ struct ear {
 struct stream;
 int sound_open(void);
 void sound_close(void);
+/* A UDP port of every loopback address, open to the end, where what comes is dropped. */
+int sound_sink(void);
 /* One media channel. address/port: the worker's. own: filled with our address and port of it ("127.64.0.1"). */
 struct stream *sound_start(const char *address, int port, bool alaw, struct ear *ear, char own[16], int *own_port);
 void sound_stop(struct stream *s);

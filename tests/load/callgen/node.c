@@ -281,11 +281,11 @@ static struct answer external_media(struct request *r) {
     c->media = c->up = c->in_stasis = true;
     str_copy(c->app, sizeof c->app, app);
     snprintf(c->app_data, sizeof c->app_data, "%s,media", app);
-    /* Without sound nobody is there, but each media channel has an address of its own all the same. */
+    /* Without sound nobody listens, but each media channel has an address of its own all the same. */
     static uint32_t last = 0x7F400000;
     struct in_addr own = {htonl(++last)};
     inet_ntop(AF_INET, &own, c->own, sizeof c->own);
-    c->own_port = 30000;
+    c->own_port = sound_sink();
     /* Which caller hears it is known when both are in the bridge; until then nobody does. */
     static struct ear nobody;
     if (node_has_sound(r->node))

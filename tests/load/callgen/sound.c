@@ -178,6 +178,20 @@ int sound_open(void) {
     return pthread_create(&thread, NULL, run, NULL) == 0 ? 0 : -1;
 }
 
+int sound_sink(void) {
+    static int sink_port;
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    socklen_t len = sizeof any;
+    int least = 1;
+
+    if (sink_port) return sink_port;
+    int sink = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    setsockopt(sink, SOL_SOCKET, SO_RCVBUF, &least, sizeof least);
+    if (bind(sink, (struct sockaddr *)&any, len) == 0 && getsockname(sink, (struct sockaddr *)&any, &len) == 0)
+        sink_port = ntohs(any.sin_port);
+    return sink_port ? sink_port : 9; /* "discard": nobody is there, and the kernel says so for each packet */
+}
+
 void sound_close(void) {
     if (streams == NULL) return;
     atomic_store(&stopping, true);
