@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { VERB_ARGS_MAX = 64 };
+
 struct program {
     struct sandbox *sandbox;
     const char *bytes;
@@ -103,6 +105,8 @@ static int core_verb(lua_State *L) {
         snprintf(e.text, sizeof e.text, "no call is running");
     else if (r->loading)
         snprintf(e.text, sizeof e.text, "a file cannot ask for anything while it loads; do it in a state");
+    else if (args > VERB_ARGS_MAX)
+        snprintf(e.text, sizeof e.text, "more than %d arguments", VERB_ARGS_MAX);
     if (!e.text[0]) {
         buf_clear(&r->asks);
         message_str(&r->asks, name, len);

@@ -71,7 +71,6 @@ static bool allow(scmp_filter_ctx f) {
     static const int calls[] = {
         SCMP_SYS(read),
         SCMP_SYS(recvmsg),
-        SCMP_SYS(sendmsg),
         SCMP_SYS(sendto),
         SCMP_SYS(poll),
         SCMP_SYS(munmap),

@@ -12,6 +12,7 @@ static const int64_t INTEGER_MAX = 1LL << 53; /* beyond it a double skips intege
 struct packer {
     struct buf *out;
     size_t end; /* out->len never passes it */
+    int sparse; /* number keys outside lists so far */
     struct err *e;
     char path[96]; /* where we are, for the error: "data.lead[3].score" */
 };
@@ -90,8 +91,34 @@ static void path_add(struct packer *p, lua_State *L, int idx) {
 
 static int put_value(struct packer *p, lua_State *L, int idx, int depth);
 
-static int put_table(struct packer *p, lua_State *L, int idx, int depth) {
+/* The pair at idx and idx + 1 of a table. */
+static int put_pair(struct packer *p, lua_State *L, int idx, int depth) {
     size_t at = strlen(p->path);
+
+    path_add(p, L, idx);
+    int rc = put_value(p, L, idx, depth);
+    if (rc == 0) rc = put_value(p, L, idx + 1, depth);
+    if (rc == 0) p->path[at] = '\0';
+    return rc;
+}
+
+/* 1, 2, 3 and so on, as far as they go. */
+static int put_list(struct packer *p, lua_State *L, int idx, int depth, double *len) {
+    int rc = 0;
+
+    for (*len = 0; rc == 0; ++*len) {
+        lua_pushnumber(L, *len + 1);
+        lua_rawgeti(L, idx, (int)*len + 1);
+        if (lua_isnil(L, -1)) break;
+        rc = put_pair(p, L, lua_gettop(L) - 1, depth);
+        if (rc == 0) lua_pop(L, 2);
+    }
+    if (rc == 0) lua_pop(L, 2);
+    return rc; /* value_pack() restores the stack */
+}
+
+static int put_table(struct packer *p, lua_State *L, int idx, int depth) {
+    double len;
     int rc;
 
     if (depth >= VALUE_DEPTH)
@@ -99,25 +126,26 @@ static int put_table(struct packer *p, lua_State *L, int idx, int depth) {
                        p->path);
     if (!lua_checkstack(L, 4)) return err_set(p->e, ERR_LIMIT, "no room on the stack");
     rc = put(p, "{", 1);
+    if (rc == 0) rc = put_list(p, L, idx, depth + 1, &len);
     if (rc < 0) return rc;
     lua_pushnil(L);
     while (lua_next(L, idx)) { /* key, value */
-        int key = lua_gettop(L) - 1;
-        path_add(p, L, key);
-        switch (lua_type(L, key)) {
-        case LUA_TSTRING:
-        case LUA_TNUMBER:
-        case LUA_TBOOLEAN:
-            rc = put_value(p, L, key, depth + 1);
-            break;
-        default:
-            rc =
-                err_set(p->e, ERR_INVALID, "a %s cannot be a key, at '%s'", lua_typename(L, lua_type(L, key)), p->path);
+        int key = lua_gettop(L) - 1, type = lua_type(L, key);
+        double n = lua_tonumber(L, key);
+        if (type == LUA_TNUMBER && n >= 1 && n <= len && n == floor(n)) {
+            lua_pop(L, 1);
+            continue;
         }
-        if (rc == 0) rc = put_value(p, L, key + 1, depth + 1);
-        if (rc < 0) return rc; /* value_pack() restores the stack */
+        if (type != LUA_TSTRING && type != LUA_TNUMBER && type != LUA_TBOOLEAN) {
+            path_add(p, L, key);
+            return err_set(p->e, ERR_INVALID, "a %s cannot be a key, at '%s'", lua_typename(L, type), p->path);
+        }
+        if (type == LUA_TNUMBER && ++p->sparse > VALUE_SPARSE)
+            return err_set(p->e, ERR_INVALID, "more than %d number keys that are no list, at '%s': text keys have no limit",
+                           VALUE_SPARSE, p->path[0] ? p->path : "the value");
+        rc = put_pair(p, L, key, depth + 1);
+        if (rc < 0) return rc;
         lua_pop(L, 1);
-        p->path[at] = '\0';
     }
     return put(p, "}", 1);
 }
@@ -185,7 +213,29 @@ static double get_double(const char *at) {
     return n;
 }
 
-static const char *check(const char *at, const char *end, int depth, bool key, struct err *e) {
+static const char *check(const char *at, const char *end, int depth, bool key, int *sparse, struct err *e);
+
+/* The pairs of a table and its end. */
+static const char *check_table(const char *at, const char *end, int depth, int *sparse, struct err *e) {
+    int64_t len = 0;
+    uint64_t n;
+
+    while (at < end && *at != '}') {
+        bool listed = *at == 'i' && get_varint(at + 1, end, &n) && get_integer(n) == len + 1;
+        if (listed)
+            len++;
+        else if ((*at == 'i' || *at == 'd') && ++*sparse > VALUE_SPARSE)
+            break;
+        at = check(at, end, depth + 1, true, sparse, e);
+        if (at) at = check(at, end, depth + 1, false, sparse, e);
+        if (!at) return NULL;
+    }
+    if (at < end && *at == '}') return at + 1;
+    err_set(e, ERR_PROTOCOL, at < end ? "a value has too many number keys" : "a value is cut off");
+    return NULL;
+}
+
+static const char *check(const char *at, const char *end, int depth, bool key, int *sparse, struct err *e) {
     uint64_t n;
 
     if (at >= end) {
@@ -212,13 +262,7 @@ static const char *check(const char *at, const char *end, int depth, bool key, s
         break;
     case '{':
         if (key || depth >= VALUE_DEPTH) break;
-        while (at < end && *at != '}') {
-            at = check(at, end, depth + 1, true, e);
-            if (at) at = check(at, end, depth + 1, false, e);
-            if (!at) return NULL;
-        }
-        if (at < end) return at + 1;
-        break;
+        return check_table(at, end, depth, sparse, e);
     default:
         break;
     }
@@ -227,7 +271,9 @@ static const char *check(const char *at, const char *end, int depth, bool key, s
 }
 
 const char *value_check(const char *at, const char *end, struct err *e) {
-    return check(at, end, 0, false, e);
+    int sparse = 0;
+
+    return check(at, end, 0, false, &sparse, e);
 }
 
 /* Pushes one value whose form was checked. */

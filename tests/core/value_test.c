@@ -156,6 +156,34 @@ TEST(bytes_of_bad_form_are_refused) {
     lua_close(L);
 }
 
+TEST(number_keys_chosen_to_collide_are_refused_on_both_sides) {
+    lua_State *L = vm();
+    struct buf b = {0};
+    struct err e = {0};
+    eval(L, "local t = {} for i = 1, 257 do t[i * 2^20] = true end return { zips = t }");
+    CHECK_INT(ERR_INVALID, value_pack(L, -1, &b, 1 << 20, &e));
+    CHECK_STR("more than 256 number keys that are no list, at 'zips': text keys have no limit", e.text);
+    message_open(&b);
+    for (int i = 1; i <= 257; i++) message_int(&b, (int64_t)i << 20), message_bool(&b, true);
+    message_shut(&b);
+    CHECK(value_check(b.data, b.data + b.len, &e) == NULL);
+    CHECK_INT(ERR_PROTOCOL, e.code);
+    buf_free(&b);
+    lua_close(L);
+}
+
+TEST(long_lists_and_some_other_number_keys_are_sent_however_the_table_was_filled) {
+    lua_State *L = vm();
+    eval(L, "function same(a, b) for k, v in pairs(a) do if b[k] ~= v then return false end end return next(b) ~= nil end");
+    lua_pop(L, lua_gettop(L));
+    round_trip(L, "local t = {} for i = 3000, 1, -1 do t[i] = i end for i = 1, 256 do t[-i] = i end return t");
+    lua_getglobal(L, "same");
+    lua_insert(L, -3);
+    lua_call(L, 2, 1);
+    CHECK(lua_toboolean(L, -1));
+    lua_close(L);
+}
+
 TEST(a_deep_value_is_refused_without_deep_recursion) {
     struct buf b = {0};
     struct err e = {0};
@@ -214,6 +242,8 @@ int main(void) {
                                        RUN(metatables_are_neither_asked_nor_sent),
                                        RUN(null_is_nil),
                                        RUN(bytes_of_bad_form_are_refused),
+                                       RUN(number_keys_chosen_to_collide_are_refused_on_both_sides),
+                                       RUN(long_lists_and_some_other_number_keys_are_sent_however_the_table_was_filled),
                                        RUN(a_deep_value_is_refused_without_deep_recursion),
                                        RUN(a_message_is_read_as_it_was_written),
                                        RUN(a_wrong_type_makes_the_whole_message_bad)};
