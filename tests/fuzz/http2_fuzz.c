@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client sends after the HTTP/2 preface, whole and in pieces, with the socket replaced: what is written is only
  * counted. First byte: length of the pieces; second: what happens meanwhile (the peer takes nothing, time passes, we close,
- * the connection breaks). The handler replies at once, later, with much, or after the client has gone, by the path. */
+ * the turn is full so that requests wait). The handler replies at once, later, with much, or after the client has gone, by the path. */
 #include "base/mem.h"
 #include "io/http_conn.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOW = 1, TICK = 2, SHUT = 4, WAIT_MAX = 200, BODY_MAX = 1000 };
+enum { SLOW = 1, TICK = 2, SHUT = 4, FULL = 8, WAIT_MAX = 200, BODY_MAX = 1000 };
 
 /* -- in the place of http_server.c, http1.c and stream.c ---------------------------------------------------------------- */
 
@@ -100,12 +100,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static uv_loop_t loop;
     struct http_conn c = {.server = &server, .remote = "192.0.2.1"};
 
+    static struct http_crowd crowd;
+    static struct http_visitor *visitor;
+
     if (loop.data == NULL) { /* once: what waits for its turn holds an idle handle of the loop */
+        crowd_enter(&crowd, c.remote, 0, 0, &visitor);
         uv_loop_init(&loop);
         uv_idle_init(&loop, &server.again);
         loop.data = &server;
     }
     if (size < 2) return 0;
+    c.visitor = visitor;
     server.spent_ns = 0;
     size_t step = data[0] ? data[0] : size;
     unsigned how = data[1];
@@ -115,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     http2_data(&c, preface, sizeof preface - 1);
     for (size_t at = 2, n; at < size && c.mode == HTTP_2 && !aborted; at += n) {
         n = size - at < step ? size - at : step;
+        if (how & FULL) server.spent_ns = UINT64_MAX / 2;
         char *piece = mem_dup(data + at, n); /* exactly its size: a read past it is seen */
         http2_data(&c, piece, n);
         free(piece);
