@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The master: listeners that outlive workers, one zygote, workers that are started again when they die, and a watchdog.
+/* The master: listeners that outlive workers, one zygote, workers that are started again when they die.
  *
  * It holds no tenant's data and does nothing that can wait, so that it has no reason to die.
  * SIGTERM, SIGINT: stop everything. SIGHUP: renew everything, with calls up (renew.c).
  */
 #include "host/master.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "host/host.h"
 #include "host/port.h"
@@ -20,11 +19,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum {
-    WATCH_MS = 100,
-    START_GRACE_MS = 20000, /* until the first heartbeat */
-    STOP_MS = 8000,         /* then SIGKILL */
-};
+enum { STOP_MS = 8000 }; /* then SIGKILL */
 
 struct master master;
 
@@ -46,38 +41,6 @@ void pid_file(const char *name, int pid) {
     }
     fprintf(f, "%d\n", pid);
     fclose(f);
-}
-
-/* -- watchdog ------------------------------------------------------------------------------------------------------------ */
-
-static bool stands_still(const struct child *c, enum beat which, uint64_t now, uint64_t limit_ms) {
-    uint64_t last = metrics_last_beat_ms(master.metrics, c->index, which);
-
-    if (last < c->started_ms) /* not begun in this incarnation */
-        return which == BEAT_LOOP && now - c->started_ms > START_GRACE_MS;
-    return now > last && now - last > limit_ms;
-}
-
-static void on_watch(uv_timer_t *t) {
-    uint64_t now = clock_mono_ms(), limit = (uint64_t)config_int(master.config, "watchdog_ms");
-    uint64_t gap = master.last_watch_ms == 0 ? WATCH_MS : now - master.last_watch_ms;
-
-    (void)t;
-    master.last_watch_ms = now;
-    /* We stood still ourselves (the machine was stopped, or has no time to give): nobody else can be blamed for it. */
-    if (gap > 3 * WATCH_MS) return;
-    for (int i = 0; i < master.count; i++) {
-        struct child *c = &master.children[i];
-        const char *what = NULL;
-        if (!c->running) continue;
-        if (stands_still(c, BEAT_LOOP, now, limit)) what = "its loop";
-        if (stands_still(c, BEAT_MEDIA, now, limit)) what = "its media thread";
-        if (what == NULL) continue;
-        log_error("worker.stuck", "worker %d pid %d: %s stood still for more than %llu ms; killed", c->index, c->pid,
-                  what, (unsigned long long)limit);
-        uv_process_kill(&c->process, SIGKILL);
-        c->started_ms = now; /* not twice while it dies */
-    }
 }
 
 /* -- signals --------------------------------------------------------------------------------------------------------------- */
@@ -195,8 +158,7 @@ int master_main(const char *config_file, int inherit_fd) {
     }
     uv_signal_init(&master.loop, &master.signals[3]);
     uv_signal_start(&master.signals[3], on_sigchld, SIGCHLD);
-    uv_timer_init(&master.loop, &master.watch);
-    uv_timer_start(&master.watch, on_watch, WATCH_MS, WATCH_MS);
+    watchdog_start();
     uv_timer_init(&master.loop, &master.stop_timer);
     uv_timer_init(&master.loop, &master.old_timer);
     inherit_close_listeners(&given);

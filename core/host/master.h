@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The master's inside: what its parts share. One process, one loop, no thread besides.
  *
- *   master.c   beginning, watchdog, signals, end      child.c   one worker
- *   cells.c    the zygote                             renew.c   another program takes over, with calls up
+ *   master.c   beginning, signals, end      child.c      one worker
+ *   cells.c    the zygote                   watchdog.c   workers that stand still
+ *   renew.c    another program takes over, with calls up
  */
 #pragma once
 #include "base/buf.h"
@@ -23,10 +24,10 @@ struct child {
     bool running, ready;
     bool old; /* started by the program before: no process handle, no restart */
     char owner[64];
-    int http, https;  /* its listening sockets; opened once */
-    uv_pipe_t pipe;   /* to the worker */
-    uv_timer_t again; /* restart, with back-off */
-    uint64_t started_ms;
+    int http, https;                 /* its listening sockets; opened once */
+    uv_pipe_t pipe;                  /* to the worker */
+    uv_timer_t again;                /* restart, with back-off */
+    uint64_t started_ms, starved_ms; /* the latter: when it was last told */
     int quick_deaths;
     struct buf line;
 };
@@ -65,6 +66,8 @@ void child_listen(struct child *c);                /* to its pipe */
 void child_say(struct child *c, const char *line); /* host.h has the lines */
 void child_gone(struct child *c);                  /* tells the others to take its slots */
 void master_maybe_end(void);                       /* exits when all have stopped */
+
+void watchdog_start(void);
 
 /* -- the zygote */
 int zygote_start(struct err *e);

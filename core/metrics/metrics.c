@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static size_t page_bytes(int columns) {
@@ -306,17 +307,24 @@ void metrics_reset_column(struct metrics *m, int column) {
         const struct series *s = &m->page->series[i];
         if (s->kind == KIND_GAUGE) cell_store(&c->cells[s->cell + 1], 0);
     }
-    c->beats[BEAT_LOOP] = 0; /* the next worker in this column has not beaten yet */
-    c->beats[BEAT_MEDIA] = 0;
+    c->beats[BEAT_LOOP].at_ms = 0; /* the next worker in this column has not beaten yet */
+    c->beats[BEAT_MEDIA].at_ms = 0;
 }
 
 void metrics_beat(struct metrics *m, enum beat which) {
-    m->column->beats[which] = clock_mono_ms();
+    struct beat_cell *beat = &m->column->beats[which];
+    struct timespec cpu;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    beat->thread = (uint64_t)gettid();
+    beat->cpu_ms = (uint64_t)cpu.tv_sec * 1000 + (uint64_t)cpu.tv_nsec / 1000000;
+    beat->at_ms = clock_mono_ms();
 }
 
-uint64_t metrics_last_beat_ms(const struct metrics *m, int column, enum beat which) {
-    if (column < 0 || column >= (int)m->page->columns) return 0;
-    return m->page->column[column].beats[which];
+struct heartbeat metrics_last_beat(const struct metrics *m, int column, enum beat which) {
+    if (column < 0 || column >= (int)m->page->columns) return (struct heartbeat){0};
+    const struct beat_cell *beat = &m->page->column[column].beats[which];
+    return (struct heartbeat){.at_ms = beat->at_ms, .cpu_ms = beat->cpu_ms, .thread = (int)beat->thread};
 }
 
 double metrics_sum(const struct metrics *m, const struct series *s, int value) {

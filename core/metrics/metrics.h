@@ -33,5 +33,9 @@ void metrics_write(struct metrics *m, struct buf *out);   /* the exposition */
 
 /* Heartbeats: one per worker loop and one per media thread, in the same page. */
 enum beat { BEAT_LOOP = 0, BEAT_MEDIA = 1 };
-void metrics_beat(struct metrics *m, enum beat which); /* now, monotonic */
-uint64_t metrics_last_beat_ms(const struct metrics *m, int column, enum beat which);
+struct heartbeat {
+    uint64_t at_ms, cpu_ms; /* monotonic; CPU time of the thread by then */
+    int thread;             /* its kernel id */
+};
+void metrics_beat(struct metrics *m, enum beat which); /* the calling thread's, now */
+struct heartbeat metrics_last_beat(const struct metrics *m, int column, enum beat which); /* zeros: none yet */

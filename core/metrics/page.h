@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum {
-    PAGE_VERSION = 0x4D455401,
+    PAGE_VERSION = 0x4D455402,
     COLUMNS_MAX = 256,
     SERIES_MAX = 8192,
     INDEX_SIZE = 2 * SERIES_MAX,
@@ -39,8 +39,12 @@ struct metric {
     _Atomic uint64_t cells[HISTOGRAM_CELLS];
 };
 
+struct beat_cell {
+    _Atomic uint64_t at_ms, cpu_ms, thread;
+};
+
 struct column {
-    _Atomic uint64_t beats[2];
+    struct beat_cell beats[2];
     _Atomic uint64_t cells[CELLS_MAX];
 };
 

@@ -118,7 +118,7 @@ static int put_list(struct packer *p, lua_State *L, int idx, int depth, double *
 }
 
 static int put_table(struct packer *p, lua_State *L, int idx, int depth) {
-    double len;
+    double len = 0;
     int rc;
 
     if (depth >= VALUE_DEPTH)
@@ -141,8 +141,9 @@ static int put_table(struct packer *p, lua_State *L, int idx, int depth) {
             return err_set(p->e, ERR_INVALID, "a %s cannot be a key, at '%s'", lua_typename(L, type), p->path);
         }
         if (type == LUA_TNUMBER && ++p->sparse > VALUE_SPARSE)
-            return err_set(p->e, ERR_INVALID, "more than %d number keys that are no list, at '%s': text keys have no limit",
-                           VALUE_SPARSE, p->path[0] ? p->path : "the value");
+            return err_set(p->e, ERR_INVALID,
+                           "more than %d number keys that are no list, at '%s': text keys have no limit", VALUE_SPARSE,
+                           p->path[0] ? p->path : "the value");
         rc = put_pair(p, L, key, depth + 1);
         if (rc < 0) return rc;
         lua_pop(L, 1);

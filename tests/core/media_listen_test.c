@@ -117,7 +117,7 @@ TEST(unknown_sources_and_wrong_payload_types_are_dropped) {
     media_stream_stats(s, &stats);
     CHECK_INT(2, stats.received);
     CHECK_INT(0, stats.lost);
-    CHECK(metrics_last_beat_ms(metrics, 0, BEAT_MEDIA) > 0);
+    CHECK(metrics_last_beat(metrics, 0, BEAT_MEDIA).at_ms > 0);
     CHECK_INT(5, metric_value(metrics_counter(metrics, "media_packets_unknown_total", "", "")));
     CHECK_INT(1, metric_value(metrics_counter(metrics, "media_packets_invalid_total", "", "")));
     media_stream_close(s);

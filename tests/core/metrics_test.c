@@ -118,20 +118,20 @@ TEST(a_dead_workers_gauges_go_and_its_counters_stay) {
     check_shows("\ng 1\n", true);
     check_shows("\nc 5\n", true);
     check_shows("\nh_count 1\n", true);
-    CHECK_INT(0, metrics_last_beat_ms(m, 1, BEAT_LOOP));
+    CHECK_INT(0, metrics_last_beat(m, 1, BEAT_LOOP).at_ms);
     metrics_reset_column(m, 99);
 }
 
 TEST(beats_are_seen_by_others) {
     struct metrics *other = join(1);
-    CHECK_INT(0, metrics_last_beat_ms(m, 1, BEAT_MEDIA));
+    CHECK_INT(0, metrics_last_beat(m, 1, BEAT_MEDIA).at_ms);
     uint64_t before = clock_mono_ms();
     metrics_beat(other, BEAT_MEDIA);
-    CHECK(metrics_last_beat_ms(m, 1, BEAT_MEDIA) >= before &&
-          metrics_last_beat_ms(m, 1, BEAT_MEDIA) <= clock_mono_ms());
-    CHECK_INT(0, metrics_last_beat_ms(m, 1, BEAT_LOOP));
-    CHECK_INT(0, metrics_last_beat_ms(m, 0, BEAT_MEDIA));
-    CHECK_INT(0, metrics_last_beat_ms(m, 3, BEAT_MEDIA));
+    CHECK(metrics_last_beat(m, 1, BEAT_MEDIA).at_ms >= before &&
+          metrics_last_beat(m, 1, BEAT_MEDIA).at_ms <= clock_mono_ms());
+    CHECK_INT(0, metrics_last_beat(m, 1, BEAT_LOOP).at_ms);
+    CHECK_INT(0, metrics_last_beat(m, 0, BEAT_MEDIA).at_ms);
+    CHECK_INT(0, metrics_last_beat(m, 3, BEAT_MEDIA).at_ms);
     metrics_close(other);
 }
 

@@ -174,7 +174,9 @@ TEST(number_keys_chosen_to_collide_are_refused_on_both_sides) {
 
 TEST(long_lists_and_some_other_number_keys_are_sent_however_the_table_was_filled) {
     lua_State *L = vm();
-    eval(L, "function same(a, b) for k, v in pairs(a) do if b[k] ~= v then return false end end return next(b) ~= nil end");
+    eval(
+        L,
+        "function same(a, b) for k, v in pairs(a) do if b[k] ~= v then return false end end return next(b) ~= nil end");
     lua_pop(L, lua_gettop(L));
     round_trip(L, "local t = {} for i = 3000, 1, -1 do t[i] = i end for i = 1, 256 do t[-i] = i end return t");
     lua_getglobal(L, "same");

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import fences
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/load"))
@@ -93,3 +94,32 @@ def test_a_worker_that_wakes_after_its_lease_drops_what_is_not_its_own_and_dials
     print(f"\n{CALLS} calls; a worker with {len(before)} slots stood still for {STOPPED_S} s: the other took them after {min(took.values()):.1f} to "
           f"{max(took.values()):.1f} s, {moved} calls changed hands, {records} records in order of their fences, {len(refused)} writes refused; it was "
           f"back on its first slot {min(back):.1f} s after it woke")
+
+
+def test_a_worker_that_is_given_no_time_to_run_is_waited_for_and_one_that_sleeps_is_not():
+    with World(nodes=1, workers=1, flow=FLOW, settings="watchdog_ms = 500,") as w:
+        def logged(event):
+            return [line for line in (w.dir / "parleyd.log").read_text().splitlines() if f'"event":"{event}"' in line]
+
+        pid = int((w.dir / "run/worker-0.pid").read_text())
+        core = max(os.sched_getaffinity(0))
+        os.sched_setaffinity(pid, {core})  # its loop's thread only
+        busy = "import time; end = time.time() + 3\nwhile time.time() < end: pass"  # before all others, but for the kernel's 5 %
+        hog = subprocess.Popen(["chrt", "-f", "1", "taskset", "-c", str(core), sys.executable, "-c", busy])
+        try:
+            until = time.time() + 8
+            while not logged("worker.starved"):
+                if hog.poll():
+                    pytest.skip("there is no real-time scheduling here")
+                assert time.time() < until, "it went on running"
+                time.sleep(0.05)
+        finally:
+            hog.wait(20)
+        time.sleep(1)
+        assert not logged("worker.stuck") and int((w.dir / "run/worker-0.pid").read_text()) == pid
+        assert len(logged("worker.starved")) == 1
+        os.kill(pid, signal.SIGSTOP)
+        until = time.time() + 8
+        while not logged("worker.stuck"):
+            assert time.time() < until, "it was not killed"
+            time.sleep(0.05)
