@@ -1,86 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "io/redis.h"
 #include "io/redis_link.h"
 #include "world_redis.h"
-
-static uv_loop_t loop;
-static struct redis *redis;
-static int ups, downs, closed;
-
-static void on_change(void *arg, bool up) {
-    (void)arg;
-    if (up)
-        ups++;
-    else
-        downs++;
-}
-
-static void on_closed(void *arg) {
-    (*(int *)arg)++;
-}
-
-static void open_url(const char *url) {
-    const struct redis_opts opts = {.url = url, .on_change = on_change};
-    struct err e;
-    ups = downs = closed = 0;
-    CHECK_INT(0, uv_loop_init(&loop));
-    CHECK_INT(0, redis_open(&redis, &loop, &opts, NULL, &e));
-}
+#include "world_redis_client.h"
 
 static void open_redis(void) {
     open_url(world_redis_url);
 }
 
 static void open_connected(void) {
-    open_redis();
-    CHECK(world_turn(&loop, &ups, 1, 3000));
-}
-
-static void close_redis(void) {
-    int rc;
-
-    redis_close(redis, on_closed, &closed);
-    CHECK(world_turn(&loop, &closed, 1, 3000));
-    /* A resolver that is asking cannot be called back; what it finds is thrown away. */
-    for (int i = 0; (rc = uv_loop_close(&loop)) == UV_EBUSY && i < 300; i++) world_turn_for(&loop, 10);
-    CHECK_INT(0, rc);
-}
-
-/* What became of one or many commands. */
-struct outcome {
-    int replies, errors, wrong, last_code;
-    char text[4096];
-    long long integer;
-};
-
-static void note(void *arg, const redisReply *reply, const struct err *e) {
-    struct outcome *o = arg;
-    if (e) {
-        o->errors++;
-        o->last_code = e->code;
-        snprintf(o->text, sizeof o->text, "%s", e->text);
-        return;
-    }
-    o->replies++;
-    o->integer = reply->integer;
-    if (reply->str) snprintf(o->text, sizeof o->text, "%s", reply->str);
-}
-
-static void send_words(struct outcome *o, int timeout_ms, const char *line) {
-    char copy[256], *save = NULL;
-    const char *argv[16];
-    int argc = 0;
-    snprintf(copy, sizeof copy, "%s", line);
-    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) argv[argc++] = word;
-    redis_command(redis, timeout_ms, argc, argv, NULL, note, o);
-}
-
-static struct outcome ask(const char *line) {
-    struct outcome o = {0};
-    send_words(&o, 0, line);
-    for (int i = 0; i < 200 && o.replies + o.errors == 0; i++) world_turn_for(&loop, 1);
-    CHECK_INT(1, o.replies + o.errors);
-    return o;
+    open_connected_to(world_redis_url);
 }
 
 TEST(a_url_that_cannot_be_used_is_refused_with_a_reason) {
