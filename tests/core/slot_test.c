@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Slots: workers of one loop, a Redis of their own and an Asterisk that does as it is told.
  *
- * Leases are 900 ms here, so a tick is 300 ms; what is awaited is awaited with a limit and never slept for. */
+ * Leases are 900 ms here unless a test needs longer ones, so a tick is 300 ms; what is awaited is awaited with a limit and never
+ * slept for. */
 #include "base/clock.h"
 #include "fake_ari.h"
 #include "io/redis.h"
@@ -18,6 +19,7 @@ static uv_loop_t loop;
 static struct net *net;
 static struct metrics *metrics;
 static struct fake_ari fake;
+static int lease_ms = LEASE_MS; /* of the workers that are opened next */
 
 /* -- workers ------------------------------------------------------------------------------------------------------------- */
 
@@ -87,7 +89,7 @@ static void open_worker_with(struct worker *worker, int slots) {
                                .nodes = &node,
                                .node_count = 1,
                                .slots_per_node = slots,
-                               .lease_ms = LEASE_MS,
+                               .lease_ms = lease_ms,
                                .prefix = "t:",
                                .arg = worker,
                                .on_slot_ready = on_ready,
@@ -185,6 +187,7 @@ static int begin(void **state) {
     (void)state;
     redis_cli("FLUSHALL");
     fake_start(&fake, net);
+    lease_ms = LEASE_MS;
     return 0;
 }
 
@@ -517,6 +520,24 @@ TEST(a_connection_that_breaks_between_two_polls_holds_too) {
     CHECK_INT(1, owned(&w[0]));
 }
 
+/* A tick is a third of a lease: who waited for the next one would leave a slot, and the calls in it, alone for so long. */
+TEST(what_is_free_when_a_hold_ends_is_taken_then_and_not_a_tick_later) {
+    struct err e;
+    lease_ms = 4500;
+    open_worker(0, 1);
+    UNTIL(owned(&w[0]) == 1);
+    struct telephony *t = w[0].telephony;
+    struct telephony_node more = {"n2", fake.url, "parley", "secret"};
+    int tick = lease_ms / 3, due = (int)uv_timer_get_due_in(&t->tick);
+    RUN_FOR((due + tick / 2) % tick); /* to the middle between two */
+    telephony_forgotten(t);
+    CHECK_INT(0, telephony_add_node(t, &more, &e));
+    UNTIL(telephony_slot(t, "n2.1") != NULL);
+    uint64_t now = clock_mono_ms();
+    CHECK(now >= t->hold_until_ms);
+    CHECK(now - t->hold_until_ms < (uint64_t)tick / 3);
+}
+
 TEST(an_emptied_redis_gives_nobody_the_slots_of_another) {
     open_worker(0, 4);
     open_worker(1, 4);
@@ -591,6 +612,25 @@ TEST(a_slot_that_hears_no_event_is_dialled_in_again) {
     RUN_FOR(1000);
     CHECK(fake.handshakes <= dialled + 1);
     CHECK_INT(1, owned(&w[0]));
+}
+
+/* Where the answer has come, an event is not far behind: nobody is left for a whole proof's time with a socket that is deaf. On a
+ * node that was taken for deaf before, it may be further. */
+TEST(a_deaf_socket_is_known_soon_after_its_answer_and_later_each_time) {
+    uint64_t took[3];
+    lease_ms = 12000; /* a proof without any answer takes a quarter of it */
+    fake.deaf = true;
+    open_worker(0, 1);
+    for (int n = 0; n < 3; n++) {
+        UNTIL(fake.handshakes == n + 1);
+        uint64_t dialled = clock_mono_ms();
+        UNTIL(slot_of(0, "n1.1")->deafs == n + 1);
+        took[n] = clock_mono_ms() - dialled;
+        CHECK(took[n] < (uint64_t)lease_ms / 8);
+    }
+    CHECK(took[0] >= 200 && took[1] >= 400 && took[2] >= 800);
+    fake.deaf = false;
+    UNTIL(owned(&w[0]) == 1 && slot_of(0, "n1.1")->deafs == 0);
 }
 
 TEST(a_node_that_restarts_is_another_boot) {
@@ -693,12 +733,14 @@ int main(void) {
         FRESH(after_a_pause_longer_than_the_lease_the_new_owner_is_left_alone),
         FRESH(without_redis_slots_stay_and_an_empty_one_gets_the_leases_again),
         FRESH(a_connection_that_breaks_between_two_polls_holds_too),
+        FRESH(what_is_free_when_a_hold_ends_is_taken_then_and_not_a_tick_later),
         FRESH(an_emptied_redis_gives_nobody_the_slots_of_another),
         FRESH(a_lost_connection_comes_back_and_what_was_asked_is_told_to_be_unknown),
         FRESH(an_answer_that_never_comes_is_a_timeout_and_a_late_one_is_counted),
         FRESH(rubbish_from_a_node_is_left_aside),
         FRESH(a_node_that_refuses_is_tried_again),
         FRESH(a_slot_that_hears_no_event_is_dialled_in_again),
+        FRESH(a_deaf_socket_is_known_soon_after_its_answer_and_later_each_time),
         FRESH(a_node_that_restarts_is_another_boot),
         FRESH(a_listing_that_fails_is_made_again),
         FRESH(an_outbound_call_goes_to_the_slot_with_fewest),
