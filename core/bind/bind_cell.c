@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "bind/vm.h"
 #include "script/message.h"
+#include "script/passing.h"
 #include "script/value.h"
 #include "script/zygote.h"
 #include <errno.h>
@@ -74,23 +75,7 @@ static void cell_end(struct cell *c, const char *why);
 /* -- sending --------------------------------------------------------------------------------------------------------- */
 
 static int send_now(int fd, const void *data, size_t len, int pass) {
-    struct iovec io = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1};
-
-    if (pass >= 0) {
-        memset(&control, 0, sizeof control);
-        m.msg_control = control.space;
-        m.msg_controllen = sizeof control.space;
-        control.head.cmsg_level = SOL_SOCKET;
-        control.head.cmsg_type = SCM_RIGHTS;
-        control.head.cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(&control.head), &pass, sizeof pass);
-    }
-    return sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return passing_send(fd, data, len, &pass, pass >= 0, MSG_DONTWAIT);
 }
 
 static void on_cell_io(uv_poll_t *p, int status, int events);
@@ -347,18 +332,11 @@ static void on_zygote(uv_poll_t *p, int status, int events) {
     (void)events;
     for (int i = 0; i < READ_BURST && status >= 0; i++) {
         struct zygote_message m;
-        struct iovec io = {.iov_base = &m, .iov_len = sizeof m};
-        union {
-            struct cmsghdr head;
-            char space[CMSG_SPACE(3 * sizeof(int))];
-        } control;
-        struct msghdr h = {
-            .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-        int fds[3] = {-1, -1, -1};
-        ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        int fds[3];
+        ssize_t n = passing_receive(fd, &m, sizeof m, fds, 3);
         struct cell *c;
 
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+        if (n == -EAGAIN || n == -EINTR) return;
         if (n < (ssize_t)sizeof m) {
             log_error("zygote.gone", "no new cells until this worker is restarted");
             uv_poll_stop(p);
@@ -369,9 +347,6 @@ static void on_zygote(uv_poll_t *p, int status, int events) {
             }
             return;
         }
-        struct cmsghdr *cm = CMSG_FIRSTHDR(&h);
-        if (cm != NULL && cm->cmsg_type == SCM_RIGHTS && cm->cmsg_len == CMSG_LEN(sizeof fds))
-            memcpy(fds, CMSG_DATA(cm), sizeof fds);
         c = find_cell(m.id);
         if (c != NULL && c->spawning != NULL && (m.type == ZYGOTE_SPAWNED || m.type == ZYGOTE_FAILED))
             cell_spawned(c, &m, fds);

@@ -2,6 +2,7 @@
 #include "cell/zygote.h"
 #include "base/mem.h"
 #include "cell/walls.h"
+#include "script/passing.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -43,23 +44,8 @@ static void watch(int fd, void *what) {
 }
 
 static void answer(struct worker *w, const struct zygote_message *m, const int fds[3]) {
-    struct iovec io = {.iov_base = (void *)(uintptr_t)m, .iov_len = sizeof *m};
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(3 * sizeof(int))];
-    } control;
-    struct msghdr h = {.msg_iov = &io, .msg_iovlen = 1};
-
-    if (fds) {
-        memset(&control, 0, sizeof control);
-        h.msg_control = control.space;
-        h.msg_controllen = sizeof control.space;
-        control.head.cmsg_level = SOL_SOCKET;
-        control.head.cmsg_type = SCM_RIGHTS;
-        control.head.cmsg_len = CMSG_LEN(3 * sizeof(int));
-        memcpy(CMSG_DATA(&control.head), fds, 3 * sizeof(int));
-    }
-    sendmsg(w->fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT); /* a worker that does not read has worse troubles */
+    /* A worker that does not read has worse troubles. */
+    passing_send(w->fd, m, sizeof *m, fds, fds ? 3 : 0, MSG_DONTWAIT);
 }
 
 /* -- spawning -------------------------------------------------------------------------------------------------------- */
@@ -256,20 +242,11 @@ static void reap(void) {
 /* False when the master is gone. */
 static bool on_master(void) {
     struct zygote_message m;
-    struct iovec io = {.iov_base = &m, .iov_len = sizeof m};
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr h = {
-        .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-    ssize_t n = recvmsg(zygote.control, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    int fd = -1;
+    int fd;
+    ssize_t n = passing_receive(zygote.control, &m, sizeof m, &fd, 1);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
-    if (n <= 0) return false;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-    if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd)) memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    if (n == -EAGAIN || n == -EINTR) return true;
+    if (n == 0 || (n < 0 && n != -EMSGSIZE)) return false;
     if (n != sizeof m || m.type != ZYGOTE_WORKER || fd < 0) {
         if (fd >= 0) close(fd);
         return true;

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "host/host.h"
 #include "host/master.h"
+#include "script/passing.h"
 #include "script/zygote.h"
 #include <errno.h>
 #include <poll.h>
@@ -67,29 +68,15 @@ int zygote_start(struct err *e) {
 /* Gives the zygote one end of a new control socket for worker index; returns the other. */
 int zygote_control(int index) {
     struct zygote_message msg = {.type = ZYGOTE_WORKER, .value = index};
-    struct iovec io = {.iov_base = &msg, .iov_len = sizeof msg};
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr h = {
-        .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-    int pair[2];
+    int pair[2], rc;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return -1;
-    memset(&control, 0, sizeof control);
-    control.head.cmsg_level = SOL_SOCKET;
-    control.head.cmsg_type = SCM_RIGHTS;
-    control.head.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.head), &pair[1], sizeof(int));
-    if (sendmsg(master.zygote_fd, &h, MSG_NOSIGNAL) < 0) {
-        log_error("zygote.unreachable", "%s", strerror(errno));
-        close(pair[0]);
-        close(pair[1]);
-        return -1;
-    }
+    rc = passing_send(master.zygote_fd, &msg, sizeof msg, &pair[1], 1, 0);
     close(pair[1]);
-    return pair[0];
+    if (rc == 0) return pair[0];
+    log_error("zygote.unreachable", "%s", strerror(-rc));
+    close(pair[0]);
+    return -1;
 }
 
 static const char *walls_named(uint32_t walls, char *out, size_t cap) {

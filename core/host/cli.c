@@ -6,6 +6,7 @@
 #include "host/host.h"
 #include "host/services.h"
 #include "metrics/metrics.h"
+#include "script/passing.h"
 #include "script/zygote.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +26,6 @@ static void on_ended(void *arg, bool ok, int status) {
 /* A zygote of our own, for programs that check bundles or test cells. Started when PARLEY_CELLS is set. */
 static int own_zygote(void) {
     struct zygote_message msg = {.type = ZYGOTE_WORKER};
-    struct iovec io = {.iov_base = &msg, .iov_len = sizeof msg};
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr h = {
-        .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
     char path[4200];
     int master[2], worker[2];
     pid_t pid;
@@ -52,13 +46,8 @@ static int own_zygote(void) {
         execve(path, args, env);
         _exit(127);
     }
-    memset(&control, 0, sizeof control);
-    control.head.cmsg_level = SOL_SOCKET;
-    control.head.cmsg_type = SCM_RIGHTS;
-    control.head.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.head), &worker[1], sizeof(int));
     close(master[1]);
-    if (sendmsg(master[0], &h, MSG_NOSIGNAL) < 0) return -1;
+    if (passing_send(master[0], &msg, sizeof msg, &worker[1], 1, 0) < 0) return -1;
     close(worker[1]);
     return worker[0]; /* master[0] stays open until we end, and the zygote with it */
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "script/bundle.h"
 #include "script/message.h"
+#include "script/passing.h"
 #include "script/value.h"
 #include "script/zygote.h"
 #include "test.h"
@@ -36,19 +37,7 @@ struct cell {
 };
 
 __attribute__((unused)) static void send_with_fd(int to, const void *bytes, size_t len, int fd) {
-    struct iovec io = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
-    char space[CMSG_SPACE(sizeof(int))] = {0};
-    struct msghdr h = {.msg_iov = &io, .msg_iovlen = 1};
-    if (fd >= 0) {
-        h.msg_control = space;
-        h.msg_controllen = sizeof space;
-        struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    }
-    assert_int_equal(sendmsg(to, &h, MSG_NOSIGNAL), len);
+    CHECK_INT(0, passing_send(to, bytes, len, &fd, fd >= 0, 0));
 }
 
 /* A worker's control socket of the zygote. */
@@ -98,14 +87,8 @@ __attribute__((unused)) static bool readable(int fd, int ms) {
 /* The next message on a control socket, with its fds. */
 __attribute__((unused)) static struct zygote_message zygote_hear(int control, int fds[3]) {
     struct zygote_message m = {0};
-    struct iovec io = {.iov_base = &m, .iov_len = sizeof m};
-    char space[CMSG_SPACE(3 * sizeof(int))];
-    struct msghdr h = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
-    fds[0] = fds[1] = fds[2] = -1;
     if (!readable(control, PATIENCE_MS)) fail_msg("the zygote says nothing");
-    assert_int_equal(recvmsg(control, &h, MSG_CMSG_CLOEXEC), sizeof m);
-    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-    if (c) memcpy(fds, CMSG_DATA(c), 3 * sizeof(int));
+    assert_int_equal(passing_receive(control, &m, sizeof m, fds, 3), sizeof m);
     return m;
 }
 
