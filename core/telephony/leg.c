@@ -43,7 +43,7 @@ struct leg {
     struct media_event heard; /* came before on_ready */
     bool has_heard;
     uv_timer_t timer;
-    struct leg **lingers_at, *next_lingering; /* where the list points to it; NULL: it does not linger */
+    char lingers_at[80]; /* its place in telephony's lingering; empty: it does not linger */
 };
 
 /* -- ids --------------------------------------------------------------------------------------------------------------- */
@@ -70,32 +70,35 @@ static const char *text_at(const json_t *object, const char *key) {
 
 /* -- lingering --------------------------------------------------------------------------------------------------------- */
 
+/* The port of its media channel: the media thread has one stream for each. */
+static void place_of(const struct leg *l, char *out, size_t cap) {
+    snprintf(out, cap, "%s:%d", l->address, l->port);
+}
+
 void leg_linger(struct leg *l) {
-    struct leg **first = &l->slot->telephony->lingering;
-    if (l->lingers_at || l->stream == NULL) return;
-    l->next_lingering = *first;
-    if (*first) (*first)->lingers_at = &l->next_lingering;
-    l->lingers_at = first;
-    *first = l;
+    if (l->lingers_at[0] || l->stream == NULL) return;
+    place_of(l, l->lingers_at, sizeof l->lingers_at);
+    map_put(&l->slot->telephony->lingering, l->lingers_at, l);
 }
 
 static void linger_end(struct leg *l) {
-    if (l->lingers_at == NULL) return;
-    *l->lingers_at = l->next_lingering;
-    if (l->next_lingering) l->next_lingering->lingers_at = l->lingers_at;
-    l->lingers_at = NULL;
+    if (l->lingers_at[0] == '\0') return;
+    map_drop(&l->slot->telephony->lingering, l->lingers_at, l);
+    l->lingers_at[0] = '\0';
 }
 
 /* Ends the sound of one that was given away when Asterisk has given its port to another already. */
-static bool lingering_gives_way(struct leg *to) {
-    for (struct leg *l = to->slot->telephony->lingering; l; l = l->next_lingering) {
-        if (l->port != to->port || strcmp(l->address, to->address) != 0) continue;
-        linger_end(l);
-        media_stream_close(l->stream);
-        l->stream = NULL;
-        return true;
-    }
-    return false;
+static bool lingering_gives_way(const struct leg *to) {
+    char place[sizeof to->lingers_at];
+    struct leg *l;
+
+    place_of(to, place, sizeof place);
+    l = map_get(&to->slot->telephony->lingering, place);
+    if (l == NULL) return false;
+    linger_end(l);
+    media_stream_close(l->stream);
+    l->stream = NULL;
+    return true;
 }
 
 /* -- requests ---------------------------------------------------------------------------------------------------------- */

@@ -86,7 +86,7 @@ struct telephony {
     struct owners owners;
     struct node *nodes;
     struct redis_sub *news;
-    struct leg *lingering; /* given away, and still heard */
+    struct map lingering; /* legs that were given away and are still heard, by their port */
     uv_timer_t beat, tick, soon;
     char dead[8][LEASE_OWNER_MAX]; /* owners the master named, newest last */
     int dead_count;

@@ -393,7 +393,7 @@ bool telephony_is_announced(const struct telephony *t) {
 }
 
 bool telephony_lingers(const struct telephony *t) {
-    return t->lingering != NULL;
+    return t->lingering.count > 0;
 }
 
 void telephony_drain(struct telephony *t, void (*done)(void *arg, int left), void *arg) {
@@ -462,6 +462,7 @@ static void finish(struct telephony *t) {
     void *arg = t->closed_arg;
     owners_deinit(&t->owners);
     lease_book_deinit(&t->book);
+    map_free(&t->lingering);
     free(t);
     if (closed) closed(arg);
 }

@@ -79,13 +79,18 @@ end
 
 -- the record -------------------------------------------------------------------------------------------------------------
 
+-- Whether all of it stands in Redis, as far as is known here.
+function Call:stands(stands)
+  if self.on_stands then self.on_stands(stands and not self.removed) end
+end
+
 --- Writes to the record. While Redis is away the call goes on and is written whole when it is back.
 function Call:keep(fields, drop)
   if self.stale then return nil, { code = "stale", text = "another worker owns the call" } end
   if self.removed then return true end
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
   if ok then
-    self.written = true
+    if not self.unwritten then self:stands(true) end
     return true
   end
   if err.code == "stale" then
@@ -94,6 +99,7 @@ function Call:keep(fields, drop)
   end
   if not self.unwritten then
     self.unwritten = true
+    self:stands(false)
     log.warn("call.record_not_written", { call = self.id, text = err.text })
     task.spawn(function()
       while self.unwritten and not self.removed and not self.stale do
@@ -111,7 +117,8 @@ function Call:keep_all()
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields)
   if ok then
-    self.written, self.unwritten = true, nil
+    self.unwritten = nil
+    self:stands(true)
   elseif err.code == "stale" then
     self:lost()
   end
@@ -462,6 +469,7 @@ end
 function Call:close()
   if self.removed then return end
   self.removed, self.over = true, true
+  self:stands(false)
   fault.point("call.ending")
   local now = clock.wall_us()
   local answered = self.answered_us
@@ -505,6 +513,7 @@ end
 --- The row is closed: what else is kept of the call goes.
 function Call:forget()
   self.removed, self.over = true, true
+  self:stands(false)
   recordings.finish(self)
   fault.point("call.recordings_finished")
   -- Also when Redis is away for a while: a record that is left there is taken up again.

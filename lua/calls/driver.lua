@@ -45,12 +45,12 @@ local by_id = {}        -- call id -> call
 local of_tenant = {}    -- tenant id -> how many
 local total = 0
 local by_channel = {}   -- SIP channel id -> call, or a promise while it is being made
-local slots = {}        -- slot name -> { calls = { [id] = call }, count, boot, ready, node, commands }
+local slots = {}        -- slot name -> { calls = { [id] = call }, count, standing, boot, ready, node, commands }; standing: those whose record stands in Redis
 
 local function slot_of(name)
   local slot = slots[name]
   if not slot then
-    slot = { name = name, calls = {}, count = 0, node = name:match("^(.-)%.") }
+    slot = { name = name, calls = {}, count = 0, standing = {}, node = name:match("^(.-)%.") }
     slots[name] = slot
   end
   return slot
@@ -70,9 +70,12 @@ local function enlist(call)
   by_id[call.id], by_channel[call.channel] = call, call
   slot.calls[call.id] = call
   tell_count(slot, call.tenant, 1)
+  call.on_stands = function(stands)
+    if by_id[call.id] == call then slot.standing[call.id] = stands and call or nil end
+  end
   call.on_removed = function()
     if by_id[call.id] ~= call then return end
-    by_id[call.id] = nil
+    by_id[call.id], slot.standing[call.id] = nil, nil
     if by_channel[call.channel] == call then by_channel[call.channel] = nil end
     slot.calls[call.id] = nil
     tell_count(slot, call.tenant, -1)
@@ -87,14 +90,15 @@ function driver.find(id) return by_id[id] end
 -- Has Redis lost what was written? One call stands for all of its slot: they lie on one server, and whoever empties that
 -- empties it whole; in a cluster other slots may lie on others. Returns the names of those that were lost.
 local function forgotten_slots()
-  local stands, names = {}, {}
-  for _, call in pairs(by_id) do
-    if call.written and not call.unwritten and not call.removed and telephony.slot(call.slot) then stands[call.slot] = call end
+  local stand, names = {}, {}
+  for name, slot in pairs(slots) do
+    local _, call = next(slot.standing)
+    if call and telephony.slot(name) then stand[name] = call end
   end
-  for name, call in pairs(stands) do
-    local there = record.exists(call.slot, call.id)
+  for name, call in pairs(stand) do
+    local there = record.exists(name, call.id)
     -- nil: that slot's part is away; when it is back all are written.
-    if there == false and by_id[call.id] == call and not call.removed then names[name] = true end
+    if there == false and slots[name].standing[call.id] then names[name] = true end
   end
   return names
 end
@@ -105,7 +109,7 @@ local function keep_watch()
   local seen, looking = redis.losses(), false
   timer.every(1000, function()
     if not redis.connected() then return end
-    local losses, forgotten = redis.losses(), {}
+    local losses, forgotten = redis.losses(), slots
     local back = losses ~= seen
     seen = losses
     if not back then
@@ -116,8 +120,8 @@ local function keep_watch()
       if not ok then error(found, 0) end
       forgotten = found
     end
-    for _, call in pairs(by_id) do
-      if back or forgotten[call.slot] then task.spawn(call.keep_all, call) end
+    for name in pairs(forgotten) do
+      for _, call in pairs(slots[name].calls) do task.spawn(call.keep_all, call) end
     end
   end)
 end

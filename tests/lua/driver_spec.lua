@@ -82,16 +82,16 @@ describe("a slot that is taken", function()
     record.write = function(_, _, id) written[id] = (written[id] or 0) + 1 return true end
     record.exists = function(slot) if not away[slot] then return not gone[slot] end end
     local function in_slot(n) return ("n1.%d"):format(n), ("c-n1-%d-z"):format(n), "2." .. n end
-    for n = 1, 6 do
-      local slot, id, sip = in_slot(n)
+    local function take_up(n, slot, id, sip, other)
       record.list = function() return { id } end
       record.read = function()
         return { tenant = { id = 1, slug = "t", db = "t" }, fence = 5, fields = { head = { id = id, channel = sip, direction = "inbound",
           status = "ringing", visit = 1, state = "a", hash = "h", row_id = n } } }
       end
-      handlers.on_ready(slot, true, "", { { id = sip, name = "PJSIP/t-z", state = "Ring" } }, {})
+      handlers.on_ready(slot, true, "", { { id = sip, name = "PJSIP/t-z", state = "Ring" }, other }, {})
       driver.find(id):keep_head()
     end
+    for n = 1, 6 do take_up(n, in_slot(n)) end
     local function after_a_look() written = {} task.sleep(1200) return written end
     assert.same({}, after_a_look())
     losses = losses + 1
@@ -102,7 +102,14 @@ describe("a slot that is taken", function()
     for _, times in pairs(after_a_look()) do assert.is_true(times >= 1) end
     assert.is_truthy(written["c-n1-5-z"])
     assert.is_nil(written["c-n1-4-z"])
-    for n = 1, 6 do driver.find(select(2, in_slot(n))):lost() end
+    -- Whichever of a slot's calls is there stands for it, also when the one that did so has ended.
+    take_up(7, "n1.1", "c-n1-1-second", "2.7", { id = "2.1", name = "PJSIP/t-z", state = "Ring" })
+    away["n1.1"] = nil
+    driver.find("c-n1-1-z"):lost()
+    assert.is_truthy(after_a_look()["c-n1-1-second"])
+    driver.find("c-n1-1-second"):lost()
+    assert.is_nil(after_a_look()["c-n1-1-second"])
+    for n = 2, 6 do driver.find(select(2, in_slot(n))):lost() end
     flow.resume, calls_store.take, record.write, record.exists = own.resume, own.take, own.write, own.exists
     redis.losses, redis.connected = own.losses, own.connected
   end)
