@@ -258,7 +258,7 @@ local function start_inbound(slot_name, channel, try)
     local again = not making.left and try < START_TRIES
     log[again and "warn" or "error"]("call.not_started", { slot = slot_name, channel = channel.id, try = try, text = tostring(err) })
     if making.left then return end
-    if not again then return telephony.request(slot_name, "DELETE", ("/channels/%s?reason_code=41"):format(channel.id)) end
+    if not again then return telephony.request(slot_name, "DELETE", ("/channels/%s?reason_code=%d"):format(channel.id, CAUSE_CONGESTION)) end
     task.sleep(1000)
     if telephony.request(slot_name, "GET", "/channels/" .. channel.id) == 200 then return start_inbound(slot_name, channel, try) end
   end
