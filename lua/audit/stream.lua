@@ -76,7 +76,8 @@ local function catch_up(hub)
     until #rows < PAGE
   end)
   hub.reading = false
-  if not ok then log.warn("stream.cannot_read", { tenant = hub.tenant.slug, error = tostring(err) }) end
+  if not ok and not hub.unread then log.warn("stream.cannot_read", { tenant = hub.tenant.slug, error = tostring(err) }) end
+  hub.unread = not ok
 end
 
 local function on_batch(hub, message)

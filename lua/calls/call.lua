@@ -152,9 +152,11 @@ function Call:write_change(fields, event)
     return true
   end)
   if not ok then
-    log.warn("call.row_not_written", { call = self.id, text = tostring(mine) })
+    if not self.row_unwritten then log.warn("call.row_not_written", { call = self.id, text = tostring(mine) }) end
+    self.row_unwritten = true
     return nil, not (db.is_failure(mine) and mine.code ~= "invalid") and "refused" or nil
   end
+  self.row_unwritten = nil
   if mine == false then
     fences.refused("row", self.slot, self.id, self.fence)
     self:lost()

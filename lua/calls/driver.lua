@@ -256,7 +256,9 @@ local function start_inbound(slot_name, channel, try)
     if by_channel[channel.id] == making then by_channel[channel.id] = nil end
     try = (try or 0) + 1
     local again = not making.left and try < START_TRIES
-    log[again and "warn" or "error"]("call.not_started", { slot = slot_name, channel = channel.id, try = try, text = tostring(err) })
+    if try == 1 or not again then
+      log[again and "warn" or "error"]("call.not_started", { slot = slot_name, channel = channel.id, try = try, text = tostring(err) })
+    end
     if making.left then return end
     if not again then return telephony.request(slot_name, "DELETE", ("/channels/%s?reason_code=%d"):format(channel.id, CAUSE_CONGESTION)) end
     task.sleep(1000)
@@ -537,8 +539,10 @@ local function reconcile(slot_name, first, predecessor, channels, bridges)
   look_for_answers(slot, present)
   local ids, err = record.list(slot_name)
   if not ids then
-    log.warn("slot.records_not_read", { slot = slot_name, text = err.text })
+    if not slot.unread then log.warn("slot.records_not_read", { slot = slot_name, text = err.text }) end
+    slot.unread = true
   else
+    slot.unread = nil
     local written = {}
     for _, id in ipairs(ids) do written[id] = true end
     for id, call in pairs(slot.calls) do

@@ -354,6 +354,10 @@ local function explain(raised)
   return { text = tostring(raised), traceback = debug.traceback("", 2) }
 end
 
+-- While the database is away every request fails: the log has one a second, and how many more there were.
+local AWAY_TOLD_MS = 1000
+local away_told_ms, away_untold = -AWAY_TOLD_MS, 0
+
 local function answer_failure(ctx, raised)
   local path = ctx.request.path
   if problem.is(raised) then return problem.response(raised, path, ctx.trace.id) end
@@ -361,7 +365,13 @@ local function answer_failure(ctx, raised)
   if db.is_failure(raised) then
     text = tostring(raised)
     if raised.code == "closed" or raised.code == "timeout" or raised.code == "limit" or raised.code == "busy" then
-      log.warn("http.database_away", { trace = ctx.trace.id, method = ctx.request.method, path = path, error = text })
+      local now = clock.mono_ms()
+      if now - away_told_ms >= AWAY_TOLD_MS then
+        log.warn("http.database_away", { trace = ctx.trace.id, method = ctx.request.method, path = path, error = text, more = away_untold })
+        away_told_ms, away_untold = now, 0
+      else
+        away_untold = away_untold + 1
+      end
       local p = problem.new(503, "database_away",
         writes[ctx.request.method] and "The database does not answer just now. Whether the change was made is not sure: send it again with an Idempotency-Key, or look first."
           or "The database does not answer just now. Try again in a few seconds.",

@@ -28,7 +28,7 @@ local GONE_S = 86400
 local applied = {}  -- name -> "version status" as this worker has it
 local leaving = {}  -- name -> true
 local known = {}    -- name -> row, as read last
-local asked, reading = false, false
+local asked, reading, unread = false, false, false
 
 local function of_configuration(name)
   for _, node in ipairs(config.telephony and config.telephony.nodes or {}) do
@@ -112,7 +112,8 @@ local function read()
       for _, row in ipairs(rows) do known[row.name] = row end
       for _, row in ipairs(rows) do apply(row) end
     end)
-    if not ok then log.warn("nodes.not_read", { text = tostring(problem) }) end
+    if not ok and not unread then log.warn("nodes.not_read", { text = tostring(problem) }) end
+    unread = not ok
   end
   reading = false
 end

@@ -24,7 +24,7 @@ local LOOK_MS = 1000
 local AT_ONCE = 8  -- jobs a worker runs at a time
 local kinds = {}
 local running = 0
-local looking = false
+local looking, blind = false, false
 local looker
 
 --- @param definition table  run =, every_s =, lease_s = (60), max_attempts = (12; a recurring job never gives up),
@@ -112,9 +112,11 @@ function jobs.look()
   local ok, rows = pcall(store.claim, names, time.now(), time.ahead(lease_s), worker.owner, AT_ONCE - running)
   looking = false
   if not ok then
-    log.warn("jobs.cannot_look", { error = tostring(rows) })
+    if not blind then log.warn("jobs.cannot_look", { error = tostring(rows) }) end
+    blind = true
     return
   end
+  blind = false
   if #rows > 0 then fault.point("job.claimed") end
   for _, row in ipairs(rows) do
     running = running + 1
