@@ -172,21 +172,17 @@ static int bind_phone_parse(lua_State *L) {
 
     if (len > 64 || phone_parse(text, len, region, &p) < 0)
         return bind_fail_text(L, ERR_INVALID, "not a phone number; write it as +<country code><number>");
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 2);
     lua_pushstring(L, p.e164);
     lua_setfield(L, -2, "e164");
-    lua_pushstring(L, p.region);
-    lua_setfield(L, -2, "region");
     lua_pushboolean(L, p.possible);
     lua_setfield(L, -2, "possible");
-    lua_pushboolean(L, p.valid);
-    lua_setfield(L, -2, "valid");
     return 1;
 }
 
 static const struct bind_fn phone_functions[] = {
-    {"parse", bind_phone_parse, BIND_PLAIN,
-     "phone.parse(text [, region]) -> { e164=, region=, possible=, valid= } | nil, err", "libphonenumber."},
+    {"parse", bind_phone_parse, BIND_PLAIN, "phone.parse(text [, region]) -> { e164=, possible= } | nil, err",
+     "libphonenumber."},
     {NULL, NULL, 0, NULL, NULL},
 };
 

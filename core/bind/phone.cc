@@ -9,17 +9,14 @@ using i18n::phonenumbers::PhoneNumberUtil;
 extern "C" int phone_parse(const char *text, size_t len, const char *region, struct phone *out) {
     const PhoneNumberUtil *util = PhoneNumberUtil::GetInstance();
     PhoneNumber number;
-    std::string e164, where;
+    std::string e164;
 
     if (util->Parse(std::string(text, len), region == nullptr ? "ZZ" : region, &number) !=
         PhoneNumberUtil::NO_PARSING_ERROR)
         return -1;
     util->Format(number, PhoneNumberUtil::E164, &e164);
-    util->GetRegionCodeForNumber(number, &where);
-    if (e164.size() >= sizeof out->e164 || where.size() >= sizeof out->region) return -1;
+    if (e164.size() >= sizeof out->e164) return -1;
     memcpy(out->e164, e164.c_str(), e164.size() + 1);
-    memcpy(out->region, where.c_str(), where.size() + 1);
     out->possible = util->IsPossibleNumber(number);
-    out->valid = util->IsValidNumberForRegion(number, where); /* IsValidNumber would look for the region again */
     return 0;
 }

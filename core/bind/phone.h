@@ -8,9 +8,7 @@ extern "C" {
 #endif
 struct phone {
     char e164[32];
-    char region[8]; /* "US"; empty when the number belongs to none */
-    bool possible;  /* its length fits */
-    bool valid;     /* its pattern is in use */
+    bool possible; /* its length fits. Whether its pattern is in use costs as much again to say, and nobody asks */
 };
 /* region: for numbers in national form, or NULL. 0, or -1 when text is no phone number at all. Not thread safe at first use. */
 int phone_parse(const char *text, size_t len, const char *region, struct phone *out);
