@@ -8,6 +8,7 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,30 @@ static void must(bool worked, const char *what) {
     if (worked) return;
     log_error("crypto.failed", "%s failed", what);
     abort();
+}
+
+/* To look an algorithm up takes OpenSSL longer than to use it on a phone number. These stay as long as the process. */
+static EVP_MD *sha256;
+static EVP_CIPHER *aes_256_gcm;
+static EVP_MAC_CTX *hmac_sha256; /* without a key; copied for each use */
+
+static void look_up(void) {
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+                           OSSL_PARAM_construct_end()};
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    must(sha256 != NULL, "SHA-256");
+    aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    must(aes_256_gcm != NULL, "AES-256-GCM");
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    must(hmac != NULL, "HMAC");
+    hmac_sha256 = EVP_MAC_CTX_new(hmac);
+    EVP_MAC_free(hmac); /* the context has its own reference */
+    must(hmac_sha256 != NULL && EVP_MAC_CTX_set_params(hmac_sha256, params) == 1, "HMAC");
+}
+
+static void algorithms(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, look_up);
 }
 
 void crypto_random(void *out, size_t len) {
@@ -29,13 +54,18 @@ void crypto_random(void *out, size_t len) {
 }
 
 void crypto_sha256(const void *data, size_t len, uint8_t out[CRYPTO_SHA256]) {
-    must(EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1, "SHA-256");
+    algorithms();
+    must(EVP_Digest(data, len, out, NULL, sha256, NULL) == 1, "SHA-256");
 }
 
 void crypto_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t out[CRYPTO_SHA256]) {
-    must(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key_len ? key : "", key_len, len ? data : (const void *)"", len,
-                   out, CRYPTO_SHA256, NULL) != NULL,
-         "HMAC");
+    algorithms();
+    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hmac_sha256);
+    must(ctx != NULL, "HMAC");
+    must(EVP_MAC_init(ctx, key_len ? key : (const void *)"", key_len, NULL) == 1, "HMAC");
+    must(EVP_MAC_update(ctx, data, len) == 1, "HMAC");
+    must(EVP_MAC_final(ctx, out, NULL, CRYPTO_SHA256) == 1, "HMAC");
+    EVP_MAC_CTX_free(ctx);
 }
 
 bool crypto_equal(const void *a, const void *b, size_t len) {
@@ -56,19 +86,40 @@ static bool cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *out, const void *data, s
 }
 
 static EVP_CIPHER_CTX *cipher_new(const uint8_t *key, const uint8_t *nonce, int encrypts) {
+    algorithms();
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     must(ctx != NULL, "AES-256-GCM");
-    must(EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, encrypts) == 1, "AES-256-GCM");
+    must(EVP_CipherInit_ex2(ctx, aes_256_gcm, key, nonce, encrypts, NULL) == 1, "AES-256-GCM");
     return ctx;
+}
+
+/* Nonces are no secret, and the generator takes as long for one as for sixty: some are made ahead. A forked process must
+ * make its own, or it would use its parent's a second time. */
+enum { NONCES = 64 };
+static _Thread_local uint8_t nonces[NONCES][CRYPTO_NONCE];
+static _Thread_local int nonces_left;
+
+static void forget_nonces(void) {
+    nonces_left = 0;
+}
+
+static void watch_forks(void) {
+    must(pthread_atfork(NULL, NULL, forget_nonces) == 0, "watching for forks");
+}
+
+static const uint8_t *fresh_nonce(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    if (nonces_left == 0) {
+        crypto_random(nonces, sizeof nonces);
+        nonces_left = NONCES;
+    }
+    return nonces[--nonces_left];
 }
 
 void crypto_seal(const uint8_t key[CRYPTO_KEY], const uint8_t *nonce, const void *text, size_t len, const void *aad,
                  size_t aad_len, struct buf *out) {
-    uint8_t fresh[CRYPTO_NONCE];
-    if (nonce == NULL) {
-        crypto_random(fresh, sizeof fresh);
-        nonce = fresh;
-    }
+    if (nonce == NULL) nonce = fresh_nonce();
     buf_reserve(out, len + CRYPTO_SEAL_EXTRA);
     uint8_t *sealed = (uint8_t *)out->data + out->len;
     memcpy(sealed, nonce, CRYPTO_NONCE);

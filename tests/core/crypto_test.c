@@ -5,6 +5,8 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static uint8_t key[CRYPTO_KEY];
 
@@ -29,6 +31,39 @@ TEST(hmac_matches_rfc_4231) {
     check_hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843", out, sizeof out);
     crypto_hmac_sha256(NULL, 0, NULL, 0, out);
     check_hex("b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad", out, sizeof out);
+}
+
+static void take_nonce(uint8_t out[CRYPTO_NONCE]) {
+    struct buf b = {0};
+    crypto_seal(key, NULL, NULL, 0, NULL, 0, &b);
+    memcpy(out, b.data, CRYPTO_NONCE);
+    buf_free(&b);
+}
+
+TEST(no_two_seals_have_the_same_nonce) {
+    static uint8_t seen[1000][CRYPTO_NONCE];
+    for (int i = 0; i < 1000; i++) {
+        take_nonce(seen[i]);
+        for (int k = 0; k < i; k++) CHECK(memcmp(seen[k], seen[i], CRYPTO_NONCE) != 0);
+    }
+}
+
+TEST(a_forked_process_does_not_use_its_parents_nonces) {
+    uint8_t ours[CRYPTO_NONCE], theirs[CRYPTO_NONCE];
+    int ends[2], status = 0;
+    take_nonce(ours); /* so that others have been made ahead */
+    CHECK(pipe(ends) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        take_nonce(theirs);
+        _exit(write(ends[1], theirs, sizeof theirs) != (ssize_t)sizeof theirs);
+    }
+    CHECK(read(ends[0], theirs, sizeof theirs) == (ssize_t)sizeof theirs);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    take_nonce(ours);
+    CHECK(memcmp(ours, theirs, CRYPTO_NONCE) != 0);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 TEST(a_seal_matches_the_gcm_vectors) {
@@ -182,6 +217,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(sha256_matches_the_standard),
         RUN(hmac_matches_rfc_4231),
+        RUN(no_two_seals_have_the_same_nonce),
+        RUN(a_forked_process_does_not_use_its_parents_nonces),
         RUN(a_seal_matches_the_gcm_vectors),
         RUN(what_was_sealed_opens_again),
         RUN(the_same_text_is_sealed_differently_each_time),
