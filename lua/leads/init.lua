@@ -88,7 +88,6 @@ end
 
 -- Fields of a new lead in the form we keep; raises problems.
 local function prepared(tenant, fields, tx)
-  check_fields(fields)
   local lead = {
     name = fields.name, email = fields.email and fields.email:match("^%s*(.-)%s*$"), notes = fields.notes, data = fields.data,
     score = fields.score or 0, status = fields.status or "new", source = fields.source or "call",
@@ -103,11 +102,11 @@ local function prepared(tenant, fields, tx)
   return lead
 end
 
--- Adds a prepared lead in a transaction: row, existed.
+-- Adds a prepared lead in a transaction: lead, existed. The new one is not opened again: all that it holds is at hand.
 local function add(tenant, tx, lead, options)
   local row = sealed_row(tenant, lead)
   local id = store.insert(tx, row)
-  if not id then return store.by_effect(tx, lead.effect_key), true end
+  if not id then return opened(tenant, store.by_effect(tx, lead.effect_key)), true end
   fault.point("lead.row_inserted")
   store.add_words(tx, id, word_hashes(tenant, lead.name))
   fault.point("lead.words_added")
@@ -117,27 +116,23 @@ local function add(tenant, tx, lead, options)
   fault.point("lead.audited")
   audit.event(tx, { type = "lead.created", subject = public, trace = options.trace, data = {
     score = lead.score, status = lead.status, source = lead.source, campaign = lead.campaign_id and campaigns.public_id(lead.campaign_id),
-    phone_hash = pii.tag(tenant, "phone", lead.phone), call = options.call,
+    phone_hash = pii.tag_of(row.phone_hash), call = options.call,
   } })
-  row.id, row.version, row.created_at, row.updated_at = id, 1, row.at, row.at
-  if row.phone_possible ~= nil then row.phone_possible = row.phone_possible and 1 or 0 end  -- as it reads back
-  return row, false
+  local at = time.rfc3339(row.at)
+  lead.row, lead.id, lead.score, lead.version, lead.created_at, lead.updated_at = id, public, tonumber(row.score), 1, at, at
+  return lead, false
 end
 
 --- Makes a lead from the fields of leads.rules. With effect_key the same key never makes a second one: the first is returned.
---- @param tx table|nil  the caller's transaction (who then owes audit.mark when it is not audit.transaction's); nil: one of its own
---- @param options table  { effect_key =, actor =, trace =, call_id = row of the call, call = its public id }
+--- @param tx table  the caller's transaction (who owes audit.mark when it is not audit.transaction's)
+--- @param options table  { effect_key =, actor =, trace =, call_id = row of the call, call = its public id,
+---   checked = true: the router has held the fields against their declarations }
 --- @return table lead, boolean existed
 function leads.create(tenant, tx, fields, options)
+  if not options.checked then check_fields(fields) end
   local lead = prepared(tenant, fields, tx)
   lead.effect_key, lead.call_id = options.effect_key, options.call_id
-  local row, existed
-  if tx then
-    row, existed = add(tenant, tx, lead, options)
-  else
-    row, existed = audit.transaction(tenant, function(own) return add(tenant, own, lead, options) end)
-  end
-  return opened(tenant, row), existed
+  return add(tenant, tx, lead, options)
 end
 
 --- A lead by public id; nil when there is none.

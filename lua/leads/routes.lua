@@ -45,7 +45,7 @@ local function answer(ctx, status, lead)
 end
 
 local function options(ctx)
-  return { actor = ctx:actor(), trace = ctx.trace.id }
+  return { actor = ctx:actor(), trace = ctx.trace.id, checked = true }
 end
 
 -- Fields of a body under the names of the domain.

@@ -45,8 +45,12 @@ end
 
 --- A hash as events and logs may carry it: enough to match, no way back.
 function pii.tag(tenant, kind, normalised)
-  if normalised == nil then return nil end
-  return crypto.hex(pii.hash(tenant, kind, normalised):sub(1, 8))
+  return pii.tag_of(pii.hash(tenant, kind, normalised))
+end
+
+--- The same of a hash that is at hand; nil stays nil.
+function pii.tag_of(hash)
+  return hash and crypto.hex(hash:sub(1, 8))
 end
 
 function pii.normal_email(text)
