@@ -87,15 +87,14 @@ local function number_batch(tenant)
     if #rows == 0 and #pending == 0 then return false end
     if #rows > 0 then store.move_events(tx, rows, head.seq) end
     fault.point("sequencer.events_moved")
-    local hash = head.audit_hash or rules.GENESIS
+    local hashes = {}
     for i, row in ipairs(pending) do
       row.seq = head.audit_seq + i
-      row.hash = rules.hash(hash, row)
-      hash = row.hash
+      hashes[i] = rules.hash(hashes[i - 1] or head.audit_hash or rules.GENESIS, row)
     end
-    if #pending > 0 then store.move_audit(tx, pending) end
+    if #pending > 0 then store.move_audit(tx, pending, head.audit_seq, hashes) end
     fault.point("sequencer.audit_moved")
-    store.set_numbers(tx, head.seq + #rows, head.audit_seq + #pending, #pending > 0 and hash or head.audit_hash)
+    store.set_numbers(tx, head.seq + #rows, head.audit_seq + #pending, hashes[#pending] or head.audit_hash)
     fault.point("sequencer.numbered")
     return #rows == store.BATCH or #pending == store.BATCH
   end)

@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
+local crypto = require "core.crypto"
 local db = require "lib.db"
 local fault = require "core.fault"
 
@@ -54,29 +55,17 @@ function store.audit_pending(tx)
   return db.run(tx, "SELECT id, `at`, actor, action, subject, fields, trace FROM audit_pending ORDER BY id LIMIT ?", LARGE)
 end
 
-local CHUNK = 16
-local function insert_audit(tx, rows, first, count)
-  local values = {}
-  for i = 0, count - 1 do
-    local row = rows[first + i]
-    local at = i * 8
-    values[at + 1], values[at + 2], values[at + 3], values[at + 4] = row.seq, row.at, row.actor, row.action
-    values[at + 5], values[at + 6], values[at + 7], values[at + 8] = row.subject, row.fields, row.trace, row.hash
-  end
-  local marks = ("(?, ?, ?, ?, ?, ?, ?, ?), "):rep(count):sub(1, -3)
-  db.run(tx, "INSERT INTO audit_log (seq, `at`, actor, action, subject, fields, trace, hash) VALUES " .. marks, unpack(values, 1, count * 8))
-end
-
---- Adds chained rows { seq, hash, ... } and removes them from audit_pending.
-function store.move_audit(tx, rows)
-  local first = 1
-  while first <= #rows do
-    local count = #rows - first + 1 >= CHUNK and CHUNK or 1
-    insert_audit(tx, rows, first, count)
-    first = first + count
-  end
-  fault.point("sequencer.audit_copied")
+--- Adds these rows to the chain, numbered after seq, each with its hash, and removes them from audit_pending.
+function store.move_audit(tx, rows, seq, hashes)
   local size, ids = padded(rows)
+  local parameters = {}
+  for i = 1, size do parameters[i], parameters[size + i] = hashes[i] and crypto.hex(hashes[i]) or "", ids[i] end
+  local text = "INSERT INTO audit_log (seq, `at`, actor, action, subject, fields, trace, hash) "
+    .. "SELECT ? + ROW_NUMBER() OVER (ORDER BY id), `at`, actor, action, subject, fields, trace, UNHEX(ELT(ROW_NUMBER() OVER (ORDER BY id), %s)) "
+    .. "FROM audit_pending WHERE id IN (%s)"
+  local moved = db.run(tx, text:format(db.marks(size), db.marks(size)), seq, unpack(parameters)).affected
+  assert(moved == #rows, "audit rows went while the sequencer held them")
+  fault.point("sequencer.audit_copied")
   db.run(tx, ("DELETE FROM audit_pending WHERE id IN (%s)"):format(db.marks(size)), unpack(ids))
 end
 
