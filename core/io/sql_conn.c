@@ -2,7 +2,7 @@
 /* An operation is a chain of calls of the library: call() names the next one and the function that looks at its result,
  * drive() makes them, one after another, until one has to wait. All else here are those functions, in the order in
  * which they follow each other: open: connected, session_set, isolated; run: prepare, chosen, prepared, executed, fetched,
- * drain; begin and end: said.
+ * drain; begin: begun; end: said.
  *
  * "No schema" is information_schema: a connection cannot go back to none, and a name without a schema must never be
  * looked up in the tenant's that happened to be there before. */
@@ -37,6 +37,10 @@ struct sql_conn {
     bool open;
     struct sql_wire wire;
     char schema[256]; /* selected */
+    bool autocommit;
+    bool leased;  /* between sql_conn_begin() and sql_conn_end() */
+    bool touched; /* in that time: the server has begun a transaction */
+    bool cut;     /* and a statement has ended it */
     struct sql_cache cache;
 
     void (*then)(struct sql_conn *c); /* what looks at the call's result; NULL: there is none */
@@ -86,7 +90,15 @@ static void call(struct sql_conn *c, enum sql_call_kind kind, void (*then)(struc
     c->then = then;
 }
 
+/* The server begins a transaction with the first statement that touches a table. */
+static void look_at_transaction(struct sql_conn *c) {
+    bool in = sql_conn_in_transaction(c);
+    c->cut = c->touched && !in;
+    c->touched = c->touched || in;
+}
+
 static void finish(struct sql_conn *c, int rc) {
+    if (c->leased) look_at_transaction(c);
     c->then = NULL;
     c->busy = false;
     c->rc = rc;
@@ -193,6 +205,7 @@ static void connected(struct sql_conn *c) {
         return;
     }
     snprintf(c->schema, sizeof c->schema, "%s", NO_SCHEMA);
+    c->autocommit = true;
     bool mariadb = strstr(mysql_get_server_info(&c->mysql), "MariaDB") != NULL;
     int limit_ms = c->opts->statement_timeout_ms, lock_s = limit_ms / 3000, n;
     n = snprintf(c->text, sizeof c->text,
@@ -283,7 +296,7 @@ void sql_conn_close(struct sql_conn *c) {
     mysql_close(&c->mysql);
     sql_cache_clear(&c->cache); /* after it, so that nothing is said about each of them */
     sql_wire_close(&c->wire);
-    c->open = false;
+    c->open = c->leased = false;
 }
 
 void sql_conn_check(struct sql_conn *c) {
@@ -313,6 +326,17 @@ static bool choose(struct sql_conn *c, void (*then)(struct sql_conn *c)) {
     c->call.text = c->wanted;
     call(c, SQL_CALL_SELECT_DB, then);
     return false;
+}
+
+/* -- autocommit ----------------------------------------------------------------------------------------------- */
+
+static void autocommit_said(struct sql_conn *c, void (*then)(struct sql_conn *c)) {
+    if (c->call.rc) {
+        finish(c, conn_failed(c));
+        return;
+    }
+    c->autocommit = !c->autocommit;
+    then(c);
 }
 
 /* -- running -------------------------------------------------------------------------------------------------- */
@@ -456,20 +480,40 @@ static void prepare(struct sql_conn *c) {
         prepare_new(c);
 }
 
+static void prepare_alone(struct sql_conn *c) {
+    autocommit_said(c, prepare);
+}
+
 void sql_conn_run(struct sql_conn *c, const struct sql_statement *s, struct sql_rows *rows, struct sql_error *e) {
     operation(c, answer_ms(c), e);
     c->started = c->renewed = false;
     c->statement = s;
     c->rows = rows;
     c->wanted = s->schema ? s->schema : NO_SCHEMA;
-    prepare(c);
+    if (c->autocommit || c->leased)
+        prepare(c);
+    else
+        say(c, "SET autocommit=1", prepare_alone);
     drive(c, 0);
 }
 
 /* -- transactions --------------------------------------------------------------------------------------------- */
 
+static void begun(struct sql_conn *c) {
+    finish(c, 0);
+    c->leased = true;
+    c->touched = c->cut = false;
+}
+
+static void begun_said(struct sql_conn *c) {
+    autocommit_said(c, begun);
+}
+
 static void begin(struct sql_conn *c) {
-    say(c, "START TRANSACTION", said);
+    if (c->autocommit)
+        say(c, "SET autocommit=0", begun_said);
+    else
+        begun(c);
 }
 
 static void begin_chosen(struct sql_conn *c) {
@@ -485,6 +529,7 @@ void sql_conn_begin(struct sql_conn *c, const char *schema, struct sql_error *e)
 
 void sql_conn_end(struct sql_conn *c, bool commit, struct sql_error *e) {
     operation(c, answer_ms(c), e);
+    c->leased = false;
     say(c, commit ? "COMMIT" : "ROLLBACK", said);
     drive(c, 0);
 }
@@ -553,6 +598,13 @@ bool sql_conn_is_open(const struct sql_conn *c) {
 }
 bool sql_conn_in_transaction(const struct sql_conn *c) {
     return c->open && (c->mysql.server_status & SERVER_STATUS_IN_TRANS);
+}
+
+bool sql_conn_transaction_was_cut(const struct sql_conn *c) {
+    return c->cut;
+}
+bool sql_conn_autocommits(const struct sql_conn *c) {
+    return c->autocommit;
 }
 
 struct sql_conn *sql_conn_new(uv_loop_t *loop, const struct sql_opts *o, const struct sql_conn_events *events) {

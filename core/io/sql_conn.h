@@ -35,6 +35,8 @@ void sql_conn_free(struct sql_conn *c, void (*gone)(void *arg), void *arg);
 
 void sql_conn_open(struct sql_conn *c, struct sql_error *e);
 void sql_conn_run(struct sql_conn *c, const struct sql_statement *s, struct sql_rows *rows, struct sql_error *e);
+/* What runs from here to sql_conn_end() is one transaction. A connection that had one last has autocommit off, so the next
+ * begins without a word to the server; one that ran a single statement last has it on. Each side is changed when needed. */
 void sql_conn_begin(struct sql_conn *c, const char *schema, struct sql_error *e);
 void sql_conn_end(struct sql_conn *c, bool commit, struct sql_error *e);
 
@@ -50,6 +52,8 @@ void sql_conn_cancel(struct sql_conn *c, int code, const char *text);
 
 bool sql_conn_is_open(const struct sql_conn *c);
 bool sql_conn_in_transaction(const struct sql_conn *c);
+bool sql_conn_transaction_was_cut(const struct sql_conn *c); /* a statement has ended it by itself, as DDL does */
+bool sql_conn_autocommits(const struct sql_conn *c);
 void sql_conn_close(struct sql_conn *c); /* not while it is busy */
 /* Closes it when the server has hung up while it lay idle, so that no statement finds out. */
 void sql_conn_check(struct sql_conn *c);

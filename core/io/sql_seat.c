@@ -2,7 +2,8 @@
 /* A seat: a connection and what it does for the pool. Like the connection it is a chain: attempt() names what looks at the
  * result, work() goes from one to the next and from job to job until it must wait.
  *
- *     queue ──> the free seat used last (its statements are prepared, its schema is often the right one)
+ *     queue ──> the free seat used last (its statements are prepared, its schema is often the right one), of those whose
+ *           │   autocommit is as the job wants it, if there are any
  *           └─> none is free: one more is opened, one at a time
  *     lease's queue ──> its seat
  *
@@ -118,7 +119,7 @@ static void leased_ran(struct sql_seat *s, int rc) {
         lease_lost(lease);
     else if (rc == ERR_BUSY) /* a deadlock has ended the transaction: the next statement would be on its own */
         lease->broken = s->job->error;
-    else if (rc == 0 && !sql_conn_in_transaction(s->conn))
+    else if (rc == 0 && sql_conn_transaction_was_cut(s->conn))
         err_set(&lease->broken.e, ERR_INVALID, "a statement ended the transaction by itself (as DDL does)");
     job_end(s);
 }
@@ -266,13 +267,20 @@ static void open_one(struct sql_pool *p) {
     }
 }
 
+static bool is_better(const struct sql_seat *s, const struct sql_seat *than, const struct sql_job *j) {
+    bool wants = j->kind != SQL_JOB_BEGIN, fits = sql_conn_autocommits(s->conn) == wants;
+    if (fits != (sql_conn_autocommits(than->conn) == wants)) return fits;
+    return s->used > than->used;
+}
+
+/* For the first job of the queue. */
 static struct sql_seat *free_seat(struct sql_pool *p) {
     struct sql_seat *best = NULL;
     for (int i = 0; i < p->opts.connections; i++) {
         struct sql_seat *s = &p->seats[i];
         if (!sql_conn_is_open(s->conn) || sql_conn_is_busy(s->conn) || s->lease || s->job || s->then) continue;
         if (s->rests) continue;
-        if (best == NULL || s->used > best->used) best = s;
+        if (best == NULL || is_better(s, best, p->queue.head)) best = s;
     }
     return best;
 }

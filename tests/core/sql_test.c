@@ -273,6 +273,22 @@ TEST(a_transaction_is_seen_by_others_when_it_commits_and_never_when_not) {
     close_pool();
 }
 
+TEST(a_statement_between_two_transactions_is_in_neither) {
+    fresh_schema();
+    open_pool(1);
+    must("CREATE TABLE x (i INT)");
+    for (int i = 0; i < 2; i++) {
+        struct sql_lease *lease = begin("t");
+        CHECK_INT(0, in(lease, "SELECT 1").code); /* touches no table, so that nothing has begun at the server */
+        CHECK_INT(0, in(lease, "INSERT INTO x VALUES (1)").code);
+        CHECK_INT(0, end(lease, false).code);
+        must("INSERT INTO x VALUES (2)");
+        CHECK_INT(i + 1, world_mysql_number("SELECT COUNT(*) FROM t.x"));
+    }
+    CHECK_STR("2\n2\n", ask("SELECT i FROM x").text);
+    close_pool();
+}
+
 TEST(a_statement_that_ends_the_transaction_by_itself_is_noticed) {
     fresh_schema();
     open_pool(1);
@@ -391,6 +407,7 @@ int main(void) {
         RUN(a_schema_dropped_and_made_again_is_found_by_the_connection_that_did_it),
         RUN(more_statements_than_the_cache_holds_are_closed_at_the_server),
         RUN(a_transaction_is_seen_by_others_when_it_commits_and_never_when_not),
+        RUN(a_statement_between_two_transactions_is_in_neither),
         RUN(a_statement_that_ends_the_transaction_by_itself_is_noticed),
         RUN(a_hundred_transactions_at_once_lose_no_step),
         RUN(a_deadlock_is_busy_and_nothing_more_runs_in_its_transaction),
