@@ -126,12 +126,15 @@ describe("data", function()
   end)
 
   it("makes a flow's lead once, however often its verb runs", function()
-    local first, existed = leads.create(acme, nil, { name = "F" }, { effect_key = "c-1/1/1", actor = "flow" })
-    local second, existed_again = leads.create(acme, nil, { name = "F" }, { effect_key = "c-1/1/1", actor = "flow" })
+    local function create(name)
+      return audit.transaction(acme, function(tx) return leads.create(acme, tx, { name = name }, { effect_key = "c-1/1/1", actor = "flow" }) end)
+    end
+    local first, existed = create "F"
+    local second, existed_again = create "F"
     assert.equal(first.id, second.id)
     assert.is_false(existed)
     assert.is_true(existed_again)
-    local ok, raised = pcall(leads.create, acme, nil, { name = "\255" }, { actor = "flow" })
+    local ok, raised = pcall(create, "\255")
     assert.is_false(ok)
     assert.is_true(problem.is(raised))
   end)
