@@ -65,6 +65,13 @@ static void date_from_days(int64_t days, int *year, int *month, int *day) {
     *year = (int)(year_of_era + era * 400 + (*month <= 2));
 }
 
+static void put_digits(char *at, int count, int64_t n) {
+    while (count) {
+        at[--count] = (char)('0' + n % 10);
+        n /= 10;
+    }
+}
+
 void clock_rfc3339(int64_t wall_us, char out[28]) {
     int64_t s = wall_us / US, us = wall_us % US;
     if (us < 0) {
@@ -86,10 +93,15 @@ void clock_rfc3339(int64_t wall_us, char out[28]) {
     }
     int year, month, day;
     date_from_days(days, &year, &month, &day);
-    /* Unsigned and bounded, so that the compiler sees that 28 bytes are enough. */
-    snprintf(out, 28, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)year % 10000u, (unsigned)month % 100u,
-             (unsigned)day % 100u, (unsigned)(rest / 3600) % 100u, (unsigned)(rest / 60 % 60) % 100u,
-             (unsigned)(rest % 60) % 100u, (unsigned)us % 1000000u);
+    static const char form[] = "0000-00-00T00:00:00.000000Z";
+    memcpy(out, form, sizeof form);
+    put_digits(out, 4, year);
+    put_digits(out + 5, 2, month);
+    put_digits(out + 8, 2, day);
+    put_digits(out + 11, 2, rest / 3600);
+    put_digits(out + 14, 2, rest / 60 % 60);
+    put_digits(out + 17, 2, rest % 60);
+    put_digits(out + 20, 6, us);
 }
 
 /* Reads exactly n digits at *at. */
