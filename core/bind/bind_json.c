@@ -206,6 +206,7 @@ enum { ENCODE_FLAGS = JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS, MEMBERS_A
 struct member {
     const char *key; /* the table's own string: stays while the table is not changed */
     size_t len;
+    int value; /* its place on the stack; 0: it is looked up */
 };
 
 static int write_value(lua_State *L, int idx, int depth, struct buf *out, struct err *e);
@@ -274,6 +275,19 @@ static int compare_members(const void *a, const void *b) {
     return strcmp(((const struct member *)a)->key, ((const struct member *)b)->key);
 }
 
+static void sort_members(struct member *members, size_t n) {
+    if (n > MEMBERS_AT_HAND) {
+        qsort(members, n, sizeof *members, compare_members);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        struct member m = members[i];
+        size_t at = i;
+        for (; at && compare_members(&members[at - 1], &m) > 0; at--) members[at] = members[at - 1];
+        members[at] = m;
+    }
+}
+
 static bool key_is_plain(lua_State *L, struct member *m) {
     if (lua_type(L, -2) != LUA_TSTRING) return false;
     m->key = lua_tolstring(L, -2, &m->len);
@@ -283,8 +297,9 @@ static bool key_is_plain(lua_State *L, struct member *m) {
 static int write_object(lua_State *L, int idx, int depth, struct buf *out, struct err *e) {
     struct member at_hand[MEMBERS_AT_HAND], *members = at_hand;
     size_t n = 0, cap = MEMBERS_AT_HAND;
-    int rc = 0;
+    int rc = 0, top = lua_gettop(L);
 
+    luaL_checkstack(L, MEMBERS_AT_HAND + 6, "value too deep");
     lua_pushnil(L);
     while (lua_next(L, idx)) {
         if (n == cap) {
@@ -295,23 +310,34 @@ static int write_object(lua_State *L, int idx, int depth, struct buf *out, struc
             cap *= 2;
         }
         if (!key_is_plain(L, &members[n++])) { /* a number, or a mistake that take() has words for */
-            lua_pop(L, 2);
+            lua_settop(L, top);
             rc = write_tree(L, idx, depth, out, e);
             goto done;
         }
-        lua_pop(L, 1);
+        if (n > MEMBERS_AT_HAND) {
+            members[n - 1].value = 0;
+            lua_pop(L, 1);
+        } else { /* under the key that goes on to the next: a look-up of each would make its key's string anew */
+            members[n - 1].value = top + (int)n;
+            lua_insert(L, -2);
+        }
     }
-    qsort(members, n, sizeof *members, compare_members);
+    sort_members(members, n);
     buf_add(out, "{", 1);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         if (i) buf_add(out, ",", 1);
         write_text(members[i].key, members[i].len, out);
         buf_add(out, ":", 1);
+        if (members[i].value) {
+            rc = write_value(L, members[i].value, depth + 1, out, e);
+            continue;
+        }
         lua_pushlstring(L, members[i].key, members[i].len);
         lua_rawget(L, idx);
         rc = write_value(L, lua_gettop(L), depth + 1, out, e);
         lua_pop(L, 1);
     }
+    lua_settop(L, top);
     buf_add(out, "}", 1);
 done:
     if (members != at_hand) free(members);
