@@ -60,6 +60,16 @@ char *arena_printf(struct arena *a, const char *fmt, ...) {
     return text;
 }
 
+void arena_clear(struct arena *a) {
+    struct arena_block *kept = a->block;
+    if (kept && (kept->next || kept->cap > BLOCK_BYTES)) {
+        arena_free(a);
+    } else if (kept) {
+        memset(kept->data, 0, kept->used); /* what an arena gives is zero */
+        kept->used = 0;
+    }
+}
+
 void arena_free(struct arena *a) {
     while (a->block) {
         struct arena_block *block = a->block;

@@ -95,8 +95,9 @@ int sql_pool_waiting(const struct sql_pool *p) {
     return p->queue.len;
 }
 
-static struct sql_job *job_new(enum sql_job_kind kind, struct sql_lease *lease, const char *schema, void *arg) {
-    struct sql_job *j = mem_alloc(sizeof *j);
+static struct sql_job *job_new(struct sql_pool *p, enum sql_job_kind kind, struct sql_lease *lease, const char *schema,
+                               void *arg) {
+    struct sql_job *j = sql_job_new(p);
     j->kind = kind;
     j->lease = lease;
     j->arg = arg;
@@ -125,7 +126,7 @@ static int copy_params(struct sql_job *j, const struct sql_value *params, int co
 void sql_exec(struct sql_pool *p, struct sql_lease *lease, const char *schema, const char *text, size_t len,
               const struct sql_value *params, int count, sql_cb cb, void *arg) {
     if (schema == NULL && lease) schema = lease->schema;
-    struct sql_job *j = job_new(SQL_JOB_RUN, lease, schema, arg);
+    struct sql_job *j = job_new(p, SQL_JOB_RUN, lease, schema, arg);
     j->cb = cb;
     j->statement.text = arena_strndup(&j->copies, text, len);
     j->statement.len = len;
@@ -148,13 +149,13 @@ void sql_begin(struct sql_pool *p, const char *schema,
     lease->schema = mem_strdup(schema);
     lease->next = p->leases;
     p->leases = lease;
-    struct sql_job *j = job_new(SQL_JOB_BEGIN, lease, schema, arg);
+    struct sql_job *j = job_new(p, SQL_JOB_BEGIN, lease, schema, arg);
     j->begun = cb;
     submit(p, j);
 }
 
 void sql_end(struct sql_pool *p, struct sql_lease *lease, bool commit, sql_cb cb, void *arg) {
-    struct sql_job *j = job_new(commit ? SQL_JOB_COMMIT : SQL_JOB_ROLLBACK, lease, NULL, arg);
+    struct sql_job *j = job_new(p, commit ? SQL_JOB_COMMIT : SQL_JOB_ROLLBACK, lease, NULL, arg);
     j->cb = cb;
     submit_leased(p, j);
 }
@@ -169,6 +170,7 @@ static void pool_free(struct sql_pool *p) {
         free(lease->schema);
         free(lease);
     }
+    sql_jobs_free_spare(p);
     free(p->seats);
     free((char *)p->opts.name);
     free((char *)p->opts.socket);

@@ -102,7 +102,7 @@ static void finish(struct sql_conn *c, int rc) {
     c->then = NULL;
     c->busy = false;
     c->rc = rc;
-    arena_free(&c->scratch);
+    arena_clear(&c->scratch);
     if (rc < 0 && c->rows) sql_rows_free(c->rows);
     c->rows = NULL;
 }
@@ -408,6 +408,8 @@ static void executed(struct sql_conn *c) {
         c->slice_end = SLICE;
         if (rc > 0)
             call(c, SQL_CALL_FETCH, fetched);
+        else if (rc == 0 && !mysql_stmt_more_results(c->stmt))
+            finish(c, 0); /* no rows: nothing to be given back */
         else
             drain(c);
         return;
@@ -619,6 +621,7 @@ struct sql_conn *sql_conn_new(uv_loop_t *loop, const struct sql_opts *o, const s
 
 static void on_gone(void *arg) {
     struct sql_conn *c = arg;
+    arena_free(&c->scratch);
     void (*gone)(void *arg) = c->gone;
     void *gone_arg = c->gone_arg;
     free(c);

@@ -1,14 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs that wait and jobs that have ended. Under overload a thousand may end at once. Telling a caller runs its code, so
  * each turn of the loop tells a few, and sockets and timers have their turn in between. */
+#include "base/mem.h"
 #include "io/sql_pool.h"
 #include "metrics/metrics.h"
 #include <stdlib.h>
 
 enum {
-    PORTION = 64,   /* callers told in one go */
+    PORTION = 64, /* callers told in one go */
+    SPARES = 64,
     AWAY_MS = 3000, /* how long a job waits for a server that is away */
 };
+
+struct sql_job *sql_job_new(struct sql_pool *p) {
+    struct sql_job *j = p->spare;
+    if (j == NULL) return mem_alloc(sizeof *j);
+    p->spare = j->next;
+    p->spares--;
+    j->next = NULL;
+    return j;
+}
+
+static void job_free(struct sql_pool *p, struct sql_job *j) {
+    sql_rows_free(&j->rows);
+    if (p->spares == SPARES) {
+        arena_free(&j->copies);
+        free(j);
+        return;
+    }
+    arena_clear(&j->copies);
+    *j = (struct sql_job){.copies = j->copies, .next = p->spare};
+    p->spare = j;
+    p->spares++;
+}
+
+void sql_jobs_free_spare(struct sql_pool *p) {
+    while (p->spare) {
+        struct sql_job *j = sql_job_new(p);
+        arena_free(&j->copies);
+        free(j);
+    }
+}
 
 void sql_jobs_push(struct sql_jobs *l, struct sql_job *j) {
     j->next = NULL;
@@ -60,9 +92,7 @@ static void job_deliver(struct sql_pool *p, struct sql_job *j) {
         if (j->kind != SQL_JOB_RUN) lease_free(p, lease);
         if (j->cb) j->cb(j->arg, e ? NULL : &j->rows.result, e);
     }
-    arena_free(&j->copies);
-    sql_rows_free(&j->rows);
-    free(j);
+    job_free(p, j);
 }
 
 void sql_jobs_deliver(struct sql_pool *p) {

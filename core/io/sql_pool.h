@@ -54,6 +54,8 @@ struct sql_pool {
     uint64_t uses;
     struct sql_lease *leases; /* all that have not ended */
     struct sql_jobs queue, done;
+    struct sql_job *spare; /* jobs that have ended, with their memory for the next */
+    int spares;
     uv_idle_t turn;   /* runs while something is left for the next turn of the loop */
     uv_timer_t sweep; /* runs while something waits */
     uv_timer_t retry; /* runs between two attempts to connect */
@@ -72,6 +74,8 @@ struct sql_pool {
 };
 
 /* -- sql_job.c */
+struct sql_job *sql_job_new(struct sql_pool *p);
+void sql_jobs_free_spare(struct sql_pool *p);
 void sql_jobs_push(struct sql_jobs *l, struct sql_job *j);
 struct sql_job *sql_jobs_pop(struct sql_jobs *l); /* NULL when empty */
 /* A job has ended; its caller is told later. */

@@ -34,6 +34,23 @@ TEST(texts_are_copied_and_formatted) {
     arena_free(&a);
 }
 
+TEST(a_cleared_arena_gives_zeroed_memory_again) {
+    struct arena a = {0};
+    for (int size = 100; size < 10000; size += 4000) { /* one block; one large block; two blocks */
+        char *p = arena_alloc(&a, (size_t)size);
+        for (int i = 0; i < size; i++) CHECK_INT(0, p[i]);
+        memset(p, 'x', (size_t)size);
+        arena_clear(&a);
+    }
+    arena_alloc(&a, 3000);
+    memset(arena_alloc(&a, 3000), 'x', 3000);
+    arena_clear(&a);
+    CHECK_STR("again", arena_printf(&a, "again"));
+    arena_clear(&a);
+    arena_free(&a);
+    arena_clear(&a);
+}
+
 TEST(a_freed_arena_can_be_used_again) {
     struct arena a = {0};
     arena_alloc(&a, 10);
@@ -46,9 +63,8 @@ TEST(a_freed_arena_can_be_used_again) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        RUN(allocations_are_aligned_zeroed_and_apart),
-        RUN(an_allocation_larger_than_a_block_works),
-        RUN(texts_are_copied_and_formatted),
+        RUN(allocations_are_aligned_zeroed_and_apart), RUN(an_allocation_larger_than_a_block_works),
+        RUN(texts_are_copied_and_formatted),           RUN(a_cleared_arena_gives_zeroed_memory_again),
         RUN(a_freed_arena_can_be_used_again),
     };
     return RUN_ALL(tests);
