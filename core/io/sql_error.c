@@ -108,6 +108,7 @@ const char *sql_text_refused(const char *text, size_t len) {
                                         "DEALLOCATE", "EXECUTE", "HANDLER", "/*!",    "/*M",    NULL};
     const char *end = text + len, *word = first_word(text, end);
     for (int i = 0; words[i]; i++) {
+        if (word < end && toupper((unsigned char)*word) != words[i][0]) continue; /* nearly always */
         size_t n = strlen(words[i]);
         if ((size_t)(end - word) < n || strncasecmp(word, words[i], n) != 0) continue;
         if (words[i][0] == '/' || (size_t)(end - word) == n) return words[i];
