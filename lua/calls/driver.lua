@@ -42,7 +42,7 @@ local CAUSE_CONGESTION = 34   -- Q.850: no circuit available; the carrier sees 5
 local CALLER_MAX = 32         -- bytes of a caller's name for itself that is no phone number
 
 local by_id = {}        -- call id -> call
-local of_tenant = {}    -- tenant id -> how many
+local of_tenant = {}    -- tenant id -> how many of them, and of those that are being made
 local total = 0
 local by_channel = {}   -- SIP channel id -> call, or a promise while it is being made
 local slots = {}        -- slot name -> { calls = { [id] = call }, count, standing, boot, ready, node, commands }; standing: those whose record stands in Redis
@@ -56,11 +56,15 @@ local function slot_of(name)
   return slot
 end
 
+local function count_tenant(tenant, change)
+  local now = (of_tenant[tenant.id] or 0) + change
+  of_tenant[tenant.id] = now > 0 and now or nil
+end
+
 -- One more, or one less, of a slot and its tenant.
 local function tell_count(slot, tenant, change)
   slot.count, total = slot.count + change, total + change
-  local now = (of_tenant[tenant.id] or 0) + change
-  of_tenant[tenant.id] = now > 0 and now or nil
+  count_tenant(tenant, change)
   telephony.set_calls(slot.name, slot.count)
   metrics.gauge("calls_active", nil, total, "calls this worker has")
 end
@@ -185,15 +189,21 @@ local function insert_row(call, transaction)
   return inserted
 end
 
--- Why no other call may begin for a tenant now, or nil.
-local function no_room(tenant)
-  if db.crowded(tenant.db) then return "crowded" end
-  if (of_tenant[tenant.id] or 0) >= config.limits.calls_per_tenant then return "tenant_full" end
+--- Room for one more call of a tenant, taken until the function that is returned is called (once it counts by itself, or
+--- comes to nothing); nil, why not.
+local function take_room(tenant)
+  if db.crowded(tenant.db) then return nil, "crowded" end
+  if (of_tenant[tenant.id] or 0) >= config.limits.calls_per_tenant then return nil, "tenant_full" end
+  count_tenant(tenant, 1)
+  return function()
+    if tenant then count_tenant(tenant, -1) end
+    tenant = nil
+  end
 end
 
 local function refuse(slot_name, channel, cause, why, detail)
   log.warn("call.refused", { slot = slot_name, why = why, endpoint = detail.endpoint, number = detail.number })
-  metrics.count("calls_refused_total", { why = why }, 1, "calls that belong to nobody")
+  metrics.count("calls_refused_total", { why = why }, 1, "calls that were not taken")
   telephony.request(slot_name, "DELETE", ("/channels/%s?reason_code=%d"):format(channel, cause))
 end
 
@@ -203,6 +213,7 @@ local function start_inbound(slot_name, channel, try)
   if known then return end  -- StasisStart and the list meet: once is enough
   local making = promise.new()
   by_channel[channel.id] = making
+  local give_room = function() end
   local ok, err = pcall(function()
     local app_data = channel.dialplan and channel.dialplan.app_data or ""
     local endpoint = app_data:match("^[^,]*,([^,]*)")
@@ -213,10 +224,13 @@ local function start_inbound(slot_name, channel, try)
       return refuse(slot_name, channel.id, 1, trunk, { endpoint = endpoint, number = exten })
     end
     local up = channel.state == "Up"  -- answered by a worker that is no more
-    local why_not = not up and no_room(tenant)
-    if why_not then
-      by_channel[channel.id] = nil
-      return refuse(slot_name, channel.id, CAUSE_CONGESTION, why_not, { endpoint = endpoint })
+    if not up then
+      local room, why_not = take_room(tenant)
+      if not room then
+        by_channel[channel.id] = nil
+        return refuse(slot_name, channel.id, CAUSE_CONGESTION, why_not, { endpoint = endpoint })
+      end
+      give_room = room
     end
     local at = telephony.slot(slot_name)
     if not at then by_channel[channel.id] = nil return end
@@ -245,6 +259,7 @@ local function start_inbound(slot_name, channel, try)
       store.take(tenant.db, row.id, call.fence)
     end
     enlist(call)
+    give_room()
     call:keep_head()
     fault.point("call.record_written")
     live.changed(tenant)
@@ -252,6 +267,7 @@ local function start_inbound(slot_name, channel, try)
     if making.left then return call:on_gone(unpack(making.left)) end
     driver.begin(call)
   end)
+  give_room()
   if not ok then
     if by_channel[channel.id] == making then by_channel[channel.id] = nil end
     try = (try or 0) + 1
@@ -282,11 +298,6 @@ end
 --- @param given table  to (text), campaign_id, flow, created_by, trace, transaction(write, id): runs write(tx) in a
 ---   transaction of the tenant, together with what is to be written with the call's row; when it does not run it, no call is placed
 function driver.place(tenant, given)
-  local why_not = no_room(tenant)
-  if why_not then
-    return nil, { code = "limit", text = why_not == "crowded" and "too much is going on to begin another call"
-      or ("this host has %d calls of yours, and takes no more"):format(config.limits.calls_per_tenant) }
-  end
   local slot_name, err = telephony.pick()
   if not slot_name then return nil, err end
   local at = telephony.slot(slot_name)
@@ -299,11 +310,19 @@ function driver.place(tenant, given)
     campaign_id = given.campaign_id, created_by = given.created_by,
   }
   call.other = call.to
-  local inserted = insert_row(call, given.transaction and function(write) given.transaction(write, id) end)
+  local give_room, why_not = take_room(tenant)
+  if not give_room then
+    return nil, { code = "limit", text = why_not == "crowded" and "too much is going on to begin another call"
+      or ("this worker has %d calls of yours, and takes no more"):format(config.limits.calls_per_tenant) }
+  end
+  local ok, inserted = pcall(insert_row, call, given.transaction and function(write) given.transaction(write, id) end)
+  if not ok or not inserted then give_room() end
+  if not ok then error(inserted, 0) end
   if not inserted then return nil, { code = "exists", text = "the call has been placed before" } end
   call.row_id = inserted.id
   fault.point("call.placed")
   enlist(call)
+  give_room()
   call:keep_head()
   fault.point("call.placed_record_written")
   live.changed(tenant)
@@ -412,6 +431,7 @@ end
 
 local function take_up(slot, at, id, channels)
   local read, err = record.read(slot.name, id, function(tenant_id) return tenants.get(tenant_id) end)
+  if by_id[id] then return by_id[id] end  -- the slot was dialled in again meanwhile, and that look was quicker
   if not read then
     if err and err.code ~= "denied" and err.code ~= "not_found" then error(err.text, 0) end  -- Redis: the next look reads it
     if err then

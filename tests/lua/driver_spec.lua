@@ -73,6 +73,30 @@ describe("a slot that is taken", function()
     flow.resume, calls_store.take, record.write = resume, take, write
   end)
 
+  -- The second look ran beside the first and took each call up again: two heard its keys, and it was counted for ever.
+  it("takes a call up once when it is dialled in again meanwhile", function()
+    local flow, calls_store, write = require "flow", require "calls.store", record.write
+    local resume, take, resumed = flow.resume, calls_store.take, 0
+    flow.resume, calls_store.take = function() resumed = resumed + 1 end, function() end
+    record.write = function() return true end
+    record.list = function() return { "c-n1-1-z" } end
+    record.read = function()
+      task.sleep(5)
+      return { tenant = { id = 1, slug = "t", db = "t" }, fence = 5, fields = { head = { id = "c-n1-1-z", channel = "1.3", direction = "inbound",
+        status = "ringing", visit = 1, state = "a", hash = "h", row_id = 1 } } }
+    end
+    local before = driver.count()
+    for _, first in ipairs{ true, false } do
+      task.spawn(handlers.on_ready, "n1.1", first, "", { { id = "1.3", name = "PJSIP/t-3", state = "Ring" } }, {})
+    end
+    task.sleep(50)
+    assert.equal(1, resumed)
+    assert.equal(before + 1, driver.count())
+    driver.find("c-n1-1-z"):lost()
+    assert.equal(before, driver.count())
+    flow.resume, calls_store.take, record.write = resume, take, write
+  end)
+
   -- A look that ended at the first slot that could not be read missed all the others.
   it("writes its records again when Redis may have lost them, each slot by itself", function()
     local flow, calls_store, written, losses, away, gone = require "flow", require "calls.store", {}, redis.losses(), {}, {}
