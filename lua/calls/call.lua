@@ -518,12 +518,7 @@ function Call:forget()
   self:stands(false)
   recordings.finish(self)
   fault.point("call.recordings_finished")
-  -- Also when Redis is away for a while: a record that is left there is taken up again.
-  while not self.stale do
-    local ok, err = record.remove(self.slot, self.id, self.fence)
-    if ok or err.code == "stale" then break end
-    task.sleep(500)
-  end
+  if not self.stale then record.remove_surely(self.slot, self.id, self.fence) end
   fault.point("call.record_removed")
   if self.on_removed then self.on_removed(self) end
 end

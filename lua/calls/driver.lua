@@ -569,7 +569,7 @@ local function reconcile(slot_name, first, predecessor, channels, bridges)
       if not written[id] then task.spawn(call.keep_all, call) end  -- Redis came back empty
     end
     for _, id in ipairs(ids) do
-      if not by_id[id] then
+      if not by_id[id] and not record.is_due(id) then
         local ok, problem = pcall(take_up, slot, at, id, present)
         if not ok then
           log.error("call.not_taken_up", { call = id, text = tostring(problem) })

@@ -11,8 +11,11 @@ local fences = require "calls.fence"
 local json = require "core.json"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
+local task = require "core.task"
 
 local record = {}
+
+local AGAIN_MS = 500
 
 -- KEYS: call, set. ARGV: fence, id, how many fields to delete, names..., then name value pairs.
 local write = redis.script [[
@@ -79,6 +82,41 @@ end
 function record.remove(slot, id, fence)
   return answer(slot, id, fence, remove:call({ call_key(slot, id), set_key(slot) }, fence, id))
 end
+
+-- Records of calls that have ended while Redis was away: id -> { slot, fence }. Of the call itself nothing is kept: an outage may
+-- be long, and calls are many.
+local due, removing = {}, false
+
+local function remove_due()
+  local ids, away = {}, {}
+  for id in pairs(due) do ids[#ids + 1] = id end
+  for _, id in ipairs(ids) do
+    local slot, fence = due[id].slot, due[id].fence
+    if not away[slot] then
+      local ok, err = record.remove(slot, id, fence)
+      if ok or err.code == "stale" then due[id] = nil else away[slot] = true end
+    end
+  end
+end
+
+--- Removes a record, or does so when Redis is back. One that is left there nevertheless is taken up again, and its call found ended.
+function record.remove_surely(slot, id, fence)
+  local ok, err = record.remove(slot, id, fence)
+  if ok or err.code == "stale" then return end
+  due[id] = { slot = slot, fence = fence }
+  if removing then return end
+  removing = true
+  task.spawn(function()
+    while next(due) do
+      task.sleep(AGAIN_MS)
+      remove_due()
+    end
+    removing = false
+  end)
+end
+
+--- Whether a record that is there waits to be removed.
+function record.is_due(id) return due[id] ~= nil end
 
 --- Ids of the calls a slot has records of.
 function record.list(slot)

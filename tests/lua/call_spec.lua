@@ -46,6 +46,33 @@ describe("a call", function()
     assert.is_true(written.removed)
   end)
 
+  -- Each stayed whole in memory, and counted as one that is up, until Redis was back.
+  it("is not kept after its end while Redis is away, and its record goes when that is back", function()
+    audit.transaction = function(_, fn) return fn{ query = function() return { affected = 1, insert_id = 1 } end } end
+    local away, tried = true, {}
+    record.remove = function(slot, id, fence)
+      tried[id] = { slot, fence }
+      if away then return nil, { code = "closed", text = "Redis is away" } end
+      return true
+    end
+    local ended, left = { "c-n1-1-away", "c-n1-1-too" }, 0
+    for _, id in ipairs(ended) do
+      local call = make{ id = id }
+      call.on_removed = function() left = left + 1 end
+      call:close()
+    end
+    assert.equal(2, left)
+    for _, id in ipairs(ended) do assert.is_true(record.is_due(id)) end
+    task.sleep(600)
+    assert.is_true(record.is_due(ended[1]))
+    away = false
+    task.sleep(700)
+    for _, id in ipairs(ended) do
+      assert.same({ "n1.1", 5 }, tried[id])
+      assert.is_false(record.is_due(id))
+    end
+  end)
+
   -- Its end found a call that was over, so nobody closed it.
   it("is closed when its caller goes while a human is being called in", function()
     audit.transaction = function(_, fn) return fn{ query = function() return { affected = 1, insert_id = 1 } end } end
