@@ -33,6 +33,8 @@ Call.__index = Call
 
 local DIGITS_MOST = 128  -- keys that nothing has asked for yet; all are written again with each
 
+local unwritten_told = false  -- that records cannot be written is told of the first call, until one can
+
 --- @param fields table  id, tenant, slot, node, boot (which start of the node), fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
 function Call.new(fields)
   local call = setmetatable(fields, Call)
@@ -90,6 +92,7 @@ function Call:keep(fields, drop)
   if self.removed then return true end
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
   if ok then
+    unwritten_told = false
     if not self.unwritten then self:stands(true) end
     return true
   end
@@ -100,7 +103,8 @@ function Call:keep(fields, drop)
   if not self.unwritten then
     self.unwritten = true
     self:stands(false)
-    log.warn("call.record_not_written", { call = self.id, text = err.text })
+    if not unwritten_told then log.warn("call.record_not_written", { call = self.id, text = err.text }) end
+    unwritten_told = true
     task.spawn(function()
       while self.unwritten and not self.removed and not self.stale do
         task.sleep(500)
@@ -117,7 +121,7 @@ function Call:keep_all()
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields)
   if ok then
-    self.unwritten = nil
+    self.unwritten, unwritten_told = nil, false
     self:stands(true)
   elseif err.code == "stale" then
     self:lost()
