@@ -156,9 +156,10 @@ function Call:write_change(fields, event)
     return true
   end)
   if not ok then
-    if not self.row_unwritten then log.warn("call.row_not_written", { call = self.id, text = tostring(mine) }) end
+    local refused = not (db.is_failure(mine) and mine.code ~= "invalid")
+    if refused or not self.row_unwritten then log.warn("call.row_not_written", { call = self.id, text = tostring(mine) }) end
     self.row_unwritten = true
-    return nil, not (db.is_failure(mine) and mine.code ~= "invalid") and "refused" or nil
+    return nil, refused and "refused" or nil
   end
   self.row_unwritten = nil
   if mine == false then

@@ -272,7 +272,7 @@ local function start_inbound(slot_name, channel, try)
     if by_channel[channel.id] == making then by_channel[channel.id] = nil end
     try = (try or 0) + 1
     local again = not making.left and try < START_TRIES
-    if try == 1 or not again then
+    if try == 1 or not again or not db.is_failure(err) then
       log[again and "warn" or "error"]("call.not_started", { slot = slot_name, channel = channel.id, try = try, text = tostring(err) })
     end
     if making.left then return end

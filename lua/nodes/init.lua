@@ -112,8 +112,9 @@ local function read()
       for _, row in ipairs(rows) do known[row.name] = row end
       for _, row in ipairs(rows) do apply(row) end
     end)
-    if not ok and not unread then log.warn("nodes.not_read", { text = tostring(problem) }) end
-    unread = not ok
+    local why = not ok and tostring(problem)
+    if why and unread ~= why then log.warn("nodes.not_read", { text = why }) end
+    unread = why
   end
   reading = false
 end

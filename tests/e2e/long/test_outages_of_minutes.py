@@ -435,6 +435,13 @@ def check_log(night, wrong):
     if loud:
         examples = Counter(line["event"] for line in lines if loud[0][0] in (line.get("call"), line.get("channel"), line.get("trace")))
         wrong.append(f"many lines about one: {loud}, such as {dict(examples)}")
+    told = Counter(line["channel"] for line in lines if line["event"] == "call.not_started")
+    if any(count > 2 for count in told.values()):
+        wrong.append(f"the start of a call was told again and again: {told.most_common(3)}")
+    refused = [line for line in lines if line["event"] == "http.database_away"]
+    a_second = Counter((line["pid"], line["time"][:19]) for line in refused)
+    if any(count > 2 for count in a_second.values()):  # a second of the clock may hold the ends of two
+        wrong.append(f"refused requests have more than a line a second: {a_second.most_common(3)}")
     errors = Counter(line["event"] for line in lines if line["level"] == "error")
     allowed = {"mariadb": {"call.not_started", "lead.not_created"}}.get(night.part, set())
     if set(errors) - allowed:
