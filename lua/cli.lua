@@ -320,4 +320,6 @@ if not options then return fail(rest, 2) end
 if #rest > (name == "bundle push" and 1 or 0) then
   return fail(("parley %s takes no '%s'; see parley help"):format(name, rest[#rest]), 2)
 end
-return command(options, rest, many)
+local status = command(options, rest, many)
+if package.loaded["audit.sequencer"] then require("audit.sequencer").settle() end  -- this process has committed something itself
+return status

@@ -7,6 +7,7 @@
 ---
 --- Nothing depends on the mark: who dies between commit and mark, or loses all of Redis, is caught up with by the job
 --- "sequence", one per tenant, and by every worker's look at marks that have grown old.
+local clock = require "core.clock"
 local fault = require "core.fault"
 local json = require "core.json"
 local db = require "lib.db"
@@ -179,6 +180,12 @@ function sequencer.kick(tenant, unmarked)
     -- The mark stands, or the job comes: both try again.
     log.warn("sequencer.failed", { tenant = tenant.slug, error = tostring(err) })
   end
+end
+
+--- Waits until nothing runs here, 2 s at most. A program that ends sooner leaves its lease behind, and all wait for its end.
+function sequencer.settle()
+  local until_ms = clock.mono_ms() + LEASE_MS
+  repeat task.sleep(5) until not next(states) or clock.mono_ms() > until_ms
 end
 
 --- The job's turn: looks whether anything was left behind.
