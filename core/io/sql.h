@@ -3,8 +3,9 @@
  *
  * Parameters are always bound (binary protocol prepared statements, cached per connection by (schema, text), LRU 64).
  * A connection remembers its schema and changes it only when needed. utf8mb4, UTC, READ COMMITTED, strict mode,
- * no multi-statements. A connection that is lost is opened again: a plain statement that did not start is retried once,
- * inside a transaction the statement fails with ERR_CLOSED.
+ * no multi-statements. A connection that is lost is opened again: a plain statement that did not start is retried once;
+ * so is a transaction's first one, even if it did start when it is SELECT, INSERT, UPDATE, DELETE or REPLACE, which
+ * commit nothing by themselves. A later statement of a transaction fails with ERR_CLOSED.
  * Threads    Loop thread only; callbacks come on the loop, in any order between connections.
  */
 #pragma once

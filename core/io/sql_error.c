@@ -102,6 +102,20 @@ static const char *first_word(const char *at, const char *end) {
     }
 }
 
+static bool is_word(const char *at, const char *end, const char *word) {
+    size_t n = strlen(word);
+    if ((size_t)(end - at) < n || strncasecmp(at, word, n) != 0) return false;
+    return (size_t)(end - at) == n || !(isalnum((unsigned char)at[n]) || at[n] == '_');
+}
+
+bool sql_text_is_dml(const char *text, size_t len) {
+    static const char *const words[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", NULL};
+    const char *end = text + len, *word = first_word(text, end);
+    for (int i = 0; words[i]; i++)
+        if (is_word(word, end, words[i])) return true;
+    return false;
+}
+
 const char *sql_text_refused(const char *text, size_t len) {
     static const char *const words[] = {"USE",        "SET",     "BEGIN",   "START",  "COMMIT", "ROLLBACK",
                                         "SAVEPOINT",  "RELEASE", "LOCK",    "UNLOCK", "XA",     "PREPARE",
@@ -109,10 +123,8 @@ const char *sql_text_refused(const char *text, size_t len) {
     const char *end = text + len, *word = first_word(text, end);
     for (int i = 0; words[i]; i++) {
         if (word < end && toupper((unsigned char)*word) != words[i][0]) continue; /* nearly always */
-        size_t n = strlen(words[i]);
-        if ((size_t)(end - word) < n || strncasecmp(word, words[i], n) != 0) continue;
-        if (words[i][0] == '/' || (size_t)(end - word) == n) return words[i];
-        if (!isalnum((unsigned char)word[n]) && word[n] != '_') return words[i];
+        bool comment = words[i][0] == '/' && end - word >= 3 && strncasecmp(word, words[i], 3) == 0;
+        if (comment || is_word(word, end, words[i])) return words[i];
     }
     return NULL;
 }

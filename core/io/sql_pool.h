@@ -32,6 +32,7 @@ struct sql_lease {
     char *schema;
     struct sql_seat *seat; /* NULL before it begins and once the pool closes */
     struct sql_jobs jobs;
+    bool answered;           /* a statement of it; before that a lost connection has taken nothing with it */
     struct sql_error broken; /* why nothing but an end is possible; e.code 0: sound */
 };
 

@@ -10,6 +10,7 @@
  * A seat is given a job when it has a connection, so while the server is away jobs wait in the queue.
  */
 #include "base/log.h"
+#include "io/sql_error.h"
 #include "io/sql_pool.h"
 #include "metrics/metrics.h"
 #include <strings.h>
@@ -113,8 +114,57 @@ static void lease_lost(struct sql_lease *lease) {
     if (lease->broken.e.code == 0) err_set(&lease->broken.e, ERR_CLOSED, "the transaction's connection was lost");
 }
 
+static void leased_ran(struct sql_seat *s, int rc);
+static void lease_reopened(struct sql_seat *s, int rc);
+static void lease_begun_again(struct sql_seat *s, int rc);
+
+static void run_leased(struct sql_seat *s) {
+    s->then = leased_ran;
+    sql_conn_run(s->conn, &s->job->statement, &s->job->rows, &s->job->error);
+}
+
+static void reopen_lease(struct sql_seat *s) {
+    s->again = true;
+    s->then = lease_reopened;
+    sql_conn_open(s->conn, &s->job->error);
+}
+
+static void lease_not_begun(struct sql_seat *s) {
+    s->lease->broken = s->job->error;
+    job_end(s);
+}
+
+static void lease_reopened(struct sql_seat *s, int rc) {
+    if (rc < 0) {
+        lease_not_begun(s);
+        return;
+    }
+    s->then = lease_begun_again;
+    sql_conn_begin(s->conn, s->lease->schema, &s->job->error);
+}
+
+static void lease_begun_again(struct sql_seat *s, int rc) {
+    if (rc < 0)
+        lease_not_begun(s);
+    else
+        run_leased(s);
+}
+
+/* To begin says nothing to the server, so the first statement is what finds out that a firewall or a restart has taken
+ * the idle connection. Whatever it did there was not committed. */
+static bool may_begin_again(struct sql_seat *s, int rc) {
+    const struct sql_statement *first = &s->job->statement;
+    if (s->lease->answered || (sql_conn_started(s->conn) && !sql_text_is_dml(first->text, first->len))) return false;
+    return may_repeat(s, rc);
+}
+
 static void leased_ran(struct sql_seat *s, int rc) {
     struct sql_lease *lease = s->lease;
+    if (may_begin_again(s, rc)) {
+        reopen_lease(s);
+        return;
+    }
+    lease->answered = true;
     if (!sql_conn_is_open(s->conn))
         lease_lost(lease);
     else if (rc == ERR_BUSY) /* a deadlock has ended the transaction: the next statement would be on its own */
@@ -130,8 +180,10 @@ static void run_in_lease(struct sql_seat *s) {
         job_end(s);
         return;
     }
-    s->then = leased_ran;
-    sql_conn_run(s->conn, &s->job->statement, &s->job->rows, &s->job->error);
+    if (sql_conn_is_open(s->conn))
+        run_leased(s);
+    else
+        reopen_lease(s); /* lost since it began, or the lease would be broken */
 }
 
 static void lease_ended(struct sql_seat *s, int rc) {
@@ -140,8 +192,8 @@ static void lease_ended(struct sql_seat *s, int rc) {
 
     if (rc < 0) {
         bool lost = !sql_conn_is_open(s->conn);
-        sql_conn_close(s->conn); /* whatever is left of it ends there */
-        if (!wanted || broken)
+        sql_conn_close(s->conn);                      /* whatever is left of it ends there */
+        if (!wanted || broken || !s->lease->answered) /* nothing was to be committed */
             j->error = (struct sql_error){0};
         else if (lost)
             err_set(&j->error.e, ERR_CLOSED, "the connection was lost in the commit, which may have happened");
@@ -297,7 +349,7 @@ void sql_seats_feed(struct sql_pool *p) {
 /* After whatever happened to a seat's connection outside of what a caller called. */
 static void settle(struct sql_seat *s) {
     struct sql_pool *p = s->pool;
-    if (s->lease && s->job == NULL && !sql_conn_is_open(s->conn)) lease_lost(s->lease);
+    if (s->lease && s->lease->answered && s->job == NULL && !sql_conn_is_open(s->conn)) lease_lost(s->lease);
     sql_seat_work(s);
     sql_seats_feed(p);
     sql_jobs_deliver(p);

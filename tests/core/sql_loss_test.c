@@ -4,6 +4,7 @@
 #include "world_sql.h"
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/un.h>
 
 /* -- losses --------------------------------------------------------------------------------------------------- */
@@ -25,7 +26,15 @@ TEST(a_connection_killed_while_idle_is_not_noticed_by_a_statement) {
         CHECK_STR("", a.error);
         CHECK(strcmp(a.text, id.text) != 0);
         kill_connection(a.text);
-        CHECK_INT(0, end(begin(NULL), true).code); /* nor by a transaction that begins */
+        CHECK_INT(0, end(begin(NULL), true).code);            /* nor by a transaction that begins */
+        for (int ask_first = 0; ask_first < 2; ask_first++) { /* nor by one that has begun and asked for nothing yet */
+            id = ask_with(NULL, NULL, "SELECT CONNECTION_ID()", NULL, 0);
+            struct sql_lease *lease = begin(NULL);
+            kill_connection(id.text);
+            world_turn_for(&loop, 10);
+            if (ask_first) CHECK_INT(0, in(lease, "SELECT 1").code);
+            CHECK_INT(0, end(lease, true).code);
+        }
     }
     close_pool();
 }
@@ -257,7 +266,16 @@ TEST(closing_does_not_wait_for_a_mute_server) {
     CHECK_INT(ERR_CANCELLED, first.code);
 }
 
-/* -- a server by its name ------------------------------------------------------------------------------------- */
+/* -- a server over TCP ---------------------------------------------------------------------------------------- */
+
+static atomic_bool forgotten; /* the connection: the next packet from the client is answered with a reset */
+
+static bool is_forgotten(int from) {
+    const struct linger reset = {.l_onoff = 1};
+    if (!atomic_exchange(&forgotten, false)) return false;
+    setsockopt(from, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return true;
+}
 
 /* One connection of TCP, carried on to the server's unix socket. */
 static void *carry(void *arg) {
@@ -271,6 +289,10 @@ static void *carry(void *arg) {
     while (up && poll(ends, 2, -1) > 0)
         for (int i = 0; up && i < 2; i++) {
             if (ends[i].revents == 0) continue;
+            if (i == 0 && is_forgotten(from)) {
+                up = false;
+                continue;
+            }
             ssize_t n = read(ends[i].fd, bytes, sizeof bytes);
             up = n > 0 && write(ends[!i].fd, bytes, (size_t)n) == n;
         }
@@ -293,18 +315,70 @@ static void open_pool_at(const char *host, int port) {
     CHECK_INT(0, sql_pool_open(&pool, &loop, &opts, NULL, &e));
 }
 
-TEST(a_server_is_found_by_name_and_by_address_and_one_that_is_not_says_so) {
-    static const char *const hosts[] = {"localhost", "127.0.0.1"}; /* localhost may be ::1 first: the next is tried */
+static int listen_for_tcp(int *port) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK_INT(0, bind(listener, (struct sockaddr *)&at, len));
     CHECK_INT(0, getsockname(listener, (struct sockaddr *)&at, &len));
     CHECK_INT(0, listen(listener, 4));
+    *port = ntohs(at.sin_port);
+    return listener;
+}
+
+/* A transaction whose connection was forgotten while it lay idle, autocommit off, and that begins with text. */
+static struct answer begin_on_forgotten(const char *text, const char *then, int *committed) {
+    struct answer a, second = {0};
+    CHECK_INT(0, end(begin("t"), false).code);
+    struct sql_lease *lease = begin("t");
+    atomic_store(&forgotten, true);
+    a = in(lease, text);
+    CHECK(!atomic_load(&forgotten));
+    if (then) second = in(lease, then);
+    *committed = end(lease, true).code;
+    CHECK_INT(a.code, second.code);
+    return a;
+}
+
+TEST(a_connection_forgotten_while_idle_is_not_noticed_by_a_transactions_first_statement) {
+    static const char insert[] = "INSERT INTO x VALUES (1)";
+    pthread_t carriers[4];
+    int port, committed, listener = listen_for_tcp(&port);
+    fresh_schema();
+    world_mysql_do("CREATE TABLE t.x (i INT)");
+    world_mysql_do("CREATE PROCEDURE t.p() INSERT INTO t.x VALUES (3)");
+    for (int i = 0; i < 4; i++) CHECK_INT(0, pthread_create(&carriers[i], NULL, carry, &listener));
+    open_pool_at("127.0.0.1", port);
+
+    CHECK_STR("", begin_on_forgotten(insert, NULL, &committed).error); /* lost while it is prepared */
+    CHECK_INT(0, committed);
+    CHECK_STR("", begin_on_forgotten(insert, "INSERT INTO x VALUES (2)", &committed).error); /* while it is executed */
+    CHECK_INT(0, committed);
+    CHECK_STR("1\n1\n2\n", ask("SELECT i FROM x ORDER BY i").text);
+
+    must("CALL p()"); /* prepared: a procedure that may have run, and committed, is not run again */
+    CHECK_INT(ERR_CLOSED, begin_on_forgotten("CALL p()", insert, &committed).code);
+    CHECK_INT(ERR_CLOSED, committed);
+
+    struct sql_lease *lease = begin("t"); /* nor is a transaction that has done something */
+    CHECK_INT(0, in(lease, insert).code);
+    atomic_store(&forgotten, true);
+    CHECK_INT(ERR_CLOSED, in(lease, insert).code);
+    CHECK_INT(ERR_CLOSED, end(lease, true).code);
+    CHECK_INT(4, world_mysql_number("SELECT COUNT(*) FROM t.x"));
+    close_pool();
+    shutdown(listener, SHUT_RDWR); /* for those that had nothing to carry */
+    for (int i = 0; i < 4; i++) pthread_join(carriers[i], NULL);
+    close(listener);
+}
+
+TEST(a_server_is_found_by_name_and_by_address_and_one_that_is_not_says_so) {
+    static const char *const hosts[] = {"localhost", "127.0.0.1"}; /* localhost may be ::1 first: the next is tried */
+    int port, listener = listen_for_tcp(&port);
     for (int i = 0; i < 2; i++) {
         pthread_t carrier;
         CHECK_INT(0, pthread_create(&carrier, NULL, carry, &listener));
-        open_pool_at(hosts[i], ntohs(at.sin_port));
+        open_pool_at(hosts[i], port);
         struct answer a = ask_with(NULL, NULL, "SELECT 1", NULL, 0);
         CHECK_STR("", a.error);
         close_pool();
@@ -315,7 +389,7 @@ TEST(a_server_is_found_by_name_and_by_address_and_one_that_is_not_says_so) {
     struct answer a = ask_with(NULL, NULL, "SELECT 1", NULL, 0);
     CHECK_INT(ERR_CLOSED, a.code);
     close_pool();
-    open_pool_at("127.0.0.1", ntohs(at.sin_port));
+    open_pool_at("127.0.0.1", port);
     CHECK_INT(ERR_CLOSED, ask_with(NULL, NULL, "SELECT 1", NULL, 0).code);
     close_pool();
 }
@@ -333,6 +407,7 @@ int main(void) {
         RUN(a_mute_server_is_given_up_and_the_next_connection_works),
         RUN(a_commit_without_an_answer_may_have_happened),
         RUN(closing_does_not_wait_for_a_mute_server),
+        RUN(a_connection_forgotten_while_idle_is_not_noticed_by_a_transactions_first_statement),
         RUN(a_server_is_found_by_name_and_by_address_and_one_that_is_not_says_so),
     };
     return cmocka_run_group_tests(tests, sql_world_start, sql_world_end);

@@ -171,6 +171,21 @@ TEST(what_would_change_the_connection_for_the_next_is_refused) {
     close_pool();
 }
 
+TEST(what_leaves_its_transaction_alone_is_known_by_its_first_word) {
+    static const char *const dml[] = {"SELECT 1",           "(select 1)", "/* x */ Insert INTO k VALUES (1)",
+                                      "UPDATE k SET a = 1", "DELETE\n",   "replace(k) VALUES (1)"};
+    static const char *const other[] = {"CALL p()",
+                                        "CREATE TABLE k (i INT)",
+                                        "WITH a AS (SELECT 1) SELECT 1",
+                                        "UPDATES",
+                                        "SELECT_1",
+                                        "/*!SELECT 1*/",
+                                        "SELEC",
+                                        ""};
+    for (size_t i = 0; i < sizeof dml / sizeof *dml; i++) assert_true(sql_text_is_dml(dml[i], strlen(dml[i])));
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) assert_false(sql_text_is_dml(other[i], strlen(other[i])));
+}
+
 TEST(a_procedure_that_fails_after_its_first_result_has_failed) {
     fresh_schema();
     open_pool(1);
@@ -401,6 +416,7 @@ int main(void) {
         RUN(a_parameter_is_never_sql_whatever_it_holds),
         RUN(errors_say_what_a_program_can_do),
         RUN(what_would_change_the_connection_for_the_next_is_refused),
+        RUN(what_leaves_its_transaction_alone_is_known_by_its_first_word),
         RUN(a_procedure_that_fails_after_its_first_result_has_failed),
         RUN(a_statement_without_schema_does_not_see_the_tenant_before_it),
         RUN(a_cached_statement_follows_its_table),
