@@ -31,8 +31,9 @@ struct sql_result {
     uint64_t affected;
     uint64_t insert_id;
 };
-struct sql_error { /* e.code: ERR_EXISTS duplicate key (1062), ERR_BUSY deadlock or lock wait (1213, 1205), ERR_INVALID
-                              syntax and data errors, ERR_CLOSED connection lost, ERR_LIMIT queue full, ERR_TIMEOUT */
+/* e.code: ERR_EXISTS duplicate key (1062), ERR_BUSY deadlock, lock wait, lock table full (1213, 1205, 1206), ERR_INVALID
+ * syntax and data errors, ERR_CLOSED connection lost, ERR_LIMIT queue full, ERR_TIMEOUT */
+struct sql_error {
     struct err e;
     unsigned number; /* MySQL's errno, 0 when not from the server */
 };

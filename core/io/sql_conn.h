@@ -52,7 +52,12 @@ void sql_conn_cancel(struct sql_conn *c, int code, const char *text);
 
 bool sql_conn_is_open(const struct sql_conn *c);
 bool sql_conn_in_transaction(const struct sql_conn *c);
-bool sql_conn_transaction_was_cut(const struct sql_conn *c); /* a statement has ended it by itself, as DDL does */
+/* A statement has ended the transaction by itself. This is what the server's flag tells after a statement that worked: we
+ * were in a transaction, now we are not, as after DDL behind a statement that touched a table.
+ * Not noticed: DDL as the first statement (there is no transaction yet; what it did stays whatever the end is), and a
+ * procedure that commits and then touches a table again (there is one, but another: what was before the CALL stays).
+ * An error packet has no such flag, so of a statement that failed nothing is known but by its error and its kind. */
+bool sql_conn_transaction_was_cut(const struct sql_conn *c);
 bool sql_conn_autocommits(const struct sql_conn *c);
 void sql_conn_close(struct sql_conn *c); /* not while it is busy */
 /* Closes it when the server has hung up while it lay idle, so that no statement finds out. */

@@ -16,6 +16,7 @@ static int code_of(unsigned number) {
     case 1061: /* key name exists */
         return ERR_EXISTS;
     case 1205: /* lock wait */
+    case 1206: /* the lock table is full: InnoDB has rolled back the whole transaction, as in a deadlock */
     case 1213: /* deadlock */
     case 3572: /* NOWAIT, and it would have to */
     case 1020: /* row changed since it was read */

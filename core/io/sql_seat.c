@@ -158,6 +158,12 @@ static bool may_begin_again(struct sql_seat *s, int rc) {
     return may_repeat(s, rc);
 }
 
+/* A deadlock has: the next statement would be on its own. What is not DML may have, before it failed, and an error says
+ * nothing of it. */
+static bool may_have_ended(const struct sql_statement *failed, int rc) {
+    return rc == ERR_BUSY || !sql_text_is_dml(failed->text, failed->len);
+}
+
 static void leased_ran(struct sql_seat *s, int rc) {
     struct sql_lease *lease = s->lease;
     if (may_begin_again(s, rc)) {
@@ -167,7 +173,7 @@ static void leased_ran(struct sql_seat *s, int rc) {
     lease->answered = true;
     if (!sql_conn_is_open(s->conn))
         lease_lost(lease);
-    else if (rc == ERR_BUSY) /* a deadlock has ended the transaction: the next statement would be on its own */
+    else if (rc < 0 && may_have_ended(&s->job->statement, rc))
         lease->broken = s->job->error;
     else if (rc == 0 && sql_conn_transaction_was_cut(s->conn))
         err_set(&lease->broken.e, ERR_INVALID, "a statement ended the transaction by itself (as DDL does)");

@@ -318,6 +318,25 @@ TEST(a_statement_that_ends_the_transaction_by_itself_is_noticed) {
     close_pool();
 }
 
+TEST(a_statement_that_may_have_ended_the_transaction_before_it_failed_ends_the_lease) {
+    fresh_schema();
+    open_pool(1);
+    must("CREATE TABLE x (i INT PRIMARY KEY)");
+    must("CREATE PROCEDURE p() BEGIN COMMIT; INSERT INTO x VALUES (2); SIGNAL SQLSTATE '45000'; END");
+    struct sql_lease *lease = begin("t");
+    CHECK_INT(0, in(lease, "INSERT INTO x VALUES (1)").code);
+    CHECK_INT(ERR_EXISTS, in(lease, "INSERT INTO x VALUES (1)").code); /* this one has not, and is forgiven */
+    struct answer failed = in(lease, "CALL p()"), after = in(lease, "INSERT INTO x VALUES (3)");
+    CHECK_INT(1644, failed.number);
+    CHECK_INT(failed.code, after.code);
+    CHECK_STR(failed.error, after.error);
+    CHECK_INT(failed.code, end(lease, true).code);
+    CHECK_STR("1\n", ask("SELECT i FROM x").text);
+    close_pool();
+    struct sql_error full; /* every row lock of the server is taken, which no test can bring about */
+    CHECK_INT(ERR_BUSY, sql_error_set(&full, 1206, "The total number of locks exceeds the lock table size"));
+}
+
 struct climber {
     int *done, *failed;
     struct sql_lease *lease;
@@ -425,6 +444,7 @@ int main(void) {
         RUN(a_transaction_is_seen_by_others_when_it_commits_and_never_when_not),
         RUN(a_statement_between_two_transactions_is_in_neither),
         RUN(a_statement_that_ends_the_transaction_by_itself_is_noticed),
+        RUN(a_statement_that_may_have_ended_the_transaction_before_it_failed_ends_the_lease),
         RUN(a_hundred_transactions_at_once_lose_no_step),
         RUN(a_deadlock_is_busy_and_nothing_more_runs_in_its_transaction),
         RUN(waiting_too_long_for_a_lock_is_busy),
