@@ -9,6 +9,8 @@
 enum {
     PORTION = 64, /* callers told in one go */
     SPARES = 64,
+    LOOK = 8,       /* jobs looked at for one of a kind */
+    PASSED = 8,     /* by so many at most */
     AWAY_MS = 3000, /* how long a job waits for a server that is away */
 };
 
@@ -56,6 +58,22 @@ struct sql_job *sql_jobs_pop(struct sql_jobs *l) {
     struct sql_job *j = l->head;
     if (j == NULL) return NULL;
     l->head = j->next;
+    l->len--;
+    return j;
+}
+
+struct sql_job *sql_jobs_pop_kind(struct sql_jobs *l, enum sql_job_kind kind) {
+    struct sql_job *before = NULL, *j = l->head;
+
+    if (j == NULL || j->passed == PASSED) return sql_jobs_pop(l); /* no other was passed over more often */
+    for (int i = 0; i < LOOK && j && j->kind != kind; i++) {
+        before = j;
+        j = j->next;
+    }
+    if (before == NULL || j == NULL || j->kind != kind) return sql_jobs_pop(l);
+    for (struct sql_job *over = l->head; over != j; over = over->next) over->passed++;
+    before->next = j->next;
+    if (l->tail == j) l->tail = before;
     l->len--;
     return j;
 }

@@ -12,6 +12,7 @@ enum sql_job_kind { SQL_JOB_RUN = 0, SQL_JOB_BEGIN, SQL_JOB_COMMIT, SQL_JOB_ROLL
 struct sql_job {
     struct sql_job *next;
     enum sql_job_kind kind;
+    int passed;          /* how many behind it were taken first */
     struct arena copies; /* of the statement */
     struct sql_statement statement;
     struct sql_lease *lease; /* NULL: any connection */
@@ -79,6 +80,8 @@ struct sql_job *sql_job_new(struct sql_pool *p);
 void sql_jobs_free_spare(struct sql_pool *p);
 void sql_jobs_push(struct sql_jobs *l, struct sql_job *j);
 struct sql_job *sql_jobs_pop(struct sql_jobs *l); /* NULL when empty */
+/* The first of this kind among the first few, or else the first. One that was passed over some times goes first. */
+struct sql_job *sql_jobs_pop_kind(struct sql_jobs *l, enum sql_job_kind kind);
 /* A job has ended; its caller is told later. */
 void sql_job_done(struct sql_pool *p, struct sql_job *j);
 void sql_job_fail(struct sql_pool *p, struct sql_job *j, int code, const char *text);

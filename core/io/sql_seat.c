@@ -2,7 +2,8 @@
 /* A seat: a connection and what it does for the pool. Like the connection it is a chain: attempt() names what looks at the
  * result, work() goes from one to the next and from job to job until it must wait.
  *
- *     queue ──> the free seat used last (its statements are prepared, its schema is often the right one), of those whose
+ *     queue ──> a seat that has just done a job takes the first of the kind its autocommit is for, of the first few
+ *           ├─> the free seat used last (its statements are prepared, its schema is often the right one), of those whose
  *           │   autocommit is as the job wants it, if there are any
  *           └─> none is free: one more is opened, one at a time
  *     lease's queue ──> its seat
@@ -257,7 +258,9 @@ static struct sql_job *next_job(struct sql_seat *s) {
     if (s->lease) return sql_jobs_pop(&s->lease->jobs);
     if (p->queue.head == NULL || !sql_conn_is_open(s->conn)) return NULL;
     sql_conn_check(s->conn);
-    return sql_conn_is_open(s->conn) ? sql_jobs_pop(&p->queue) : NULL;
+    if (!sql_conn_is_open(s->conn)) return NULL;
+    /* To change autocommit is a round trip, so under load each seat goes on with its own kind, while there is some. */
+    return sql_jobs_pop_kind(&p->queue, sql_conn_autocommits(s->conn) ? SQL_JOB_RUN : SQL_JOB_BEGIN);
 }
 
 void sql_seat_work(struct sql_seat *s) {

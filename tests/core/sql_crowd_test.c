@@ -206,6 +206,47 @@ TEST(connections_are_opened_as_they_are_needed_and_the_same_one_stays_in_use) {
     close_pool();
 }
 
+struct ender {
+    struct tally *ended;
+    const struct tally *alone;
+    int alone_before; /* single statements that had ended when the transaction began */
+};
+static void end_at_once(void *arg, struct sql_lease *lease, const struct sql_error *e) {
+    struct ender *t = arg;
+    assert_null(e);
+    t->alone_before = t->alone->done;
+    sql_end(pool, lease, true, count_up, t->ended);
+}
+
+TEST(a_busy_connection_goes_on_with_its_own_kind_and_lets_nobody_wait_for_long) {
+    static const char sets[] = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
+                               "WHERE VARIABLE_NAME = 'COM_SET_OPTION'";
+    struct tally alone = {0}, ended = {0};
+    struct ender enders[40];
+    open_pool(1);
+    ask_with(NULL, NULL, "SELECT 1", NULL, 0);
+    long before = world_mysql_number(sets);
+    for (int i = 0; i < 40; i++) {
+        enders[i] = (struct ender){.ended = &ended, .alone = &alone};
+        sql_exec(pool, NULL, NULL, "SELECT 1", 8, NULL, 0, count_up, &alone);
+        sql_begin(pool, NULL, end_at_once, &enders[i]);
+    }
+    CHECK(world_turn(&loop, &ended.done, 40, 8000));
+    CHECK_INT(40, alone.ok);
+    CHECK_INT(40, ended.ok);
+    CHECK(world_mysql_number(sets) - before < 40); /* 79 when each takes what is first */
+
+    alone = ended = (struct tally){0};
+    sql_exec(pool, NULL, NULL, "SELECT SLEEP(0.05)", 18, NULL, 0, count_up, &alone);
+    sql_begin(pool, NULL, end_at_once, enders);
+    for (int i = 0; i < 60; i++) sql_exec(pool, NULL, NULL, "SELECT 1", 8, NULL, 0, count_up, &alone);
+    CHECK(world_turn(&loop, &ended.done, 1, 8000));
+    CHECK(world_turn(&loop, &alone.done, 61, 8000));
+    CHECK(enders[0].alone_before <= 1 + 8);
+    CHECK_INT(0, sql_pool_waiting(pool));
+    close_pool();
+}
+
 static void make_digits(void) {
     must("CREATE TABLE digit (d INT)");
     must("INSERT INTO digit VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)");
@@ -275,6 +316,7 @@ int main(void) {
         RUN(a_thousand_that_waited_too_long_are_told_a_few_at_a_time),
         RUN(a_thousand_that_are_refused_or_fail_at_once_are_told_a_few_at_a_time),
         RUN(connections_are_opened_as_they_are_needed_and_the_same_one_stays_in_use),
+        RUN(a_busy_connection_goes_on_with_its_own_kind_and_lets_nobody_wait_for_long),
         RUN(a_long_result_leaves_the_loop_its_turns),
         RUN(rows_without_end_are_given_up_and_the_next_statement_is_answered),
         RUN(a_pool_can_be_closed_from_a_callback_while_rows_arrive),
