@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The platform VM of a worker: trusted Lua (lua/, plugins/), JIT on, and what C offers to it as modules core.*.
+/* The platform VM of a worker: trusted Lua (lua/, plugins/), interpreted (vm.c says why), and what C offers to it as modules core.*.
  *
  * Each request, call event or job runs as a task: a coroutine that the loop resumes. A function marked BIND_YIELDS
  * waits by yielding its task; bind_wait is how. Outside of a task such a function raises.

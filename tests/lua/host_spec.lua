@@ -6,6 +6,9 @@ local task = require "core.task"
 local timer = require "core.timer"
 
 describe("core.json.encode", function()
+  -- Compiled loops over pairs() ended early, and said nothing: an UPDATE of a call's row went out without its columns.
+  it("is interpreted", function() assert.is_false((require("jit").status())) end)
+
   it("writes keys in order, numbers exactly and text as it is", function()
     assert.equal('{"a":1,"b":[true,false,null],"c":{"d":"ä/\\"\\\\"}}', json.encode{ c = { d = 'ä/"\\' }, a = 1, b = { true, false, json.null } })
     assert.equal('"\\b\\f\\n\\r\\t\\u0001\\u001F\127"', json.encode("\b\f\n\r\t\1\31\127"))
