@@ -130,9 +130,9 @@ class World:
             raise RuntimeError(f"parley {' '.join(words)}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def callgen_start(self, *words, pin=None):
+    def callgen_start(self, *words, pin=None, port=None, nodes=None):
         self.report = self.dir / f"report-{time.monotonic_ns()}.json"
-        args = [*(["taskset", "-c", pin] if pin else []), str(BIN / "callgen"), "--port", str(self.port), "--nodes", str(self.nodes), "--report", str(self.report), *words]
+        args = [*(["taskset", "-c", pin] if pin else []), str(BIN / "callgen"), "--port", str(port or self.port), "--nodes", str(nodes or self.nodes), "--report", str(self.report), *words]
         return subprocess.Popen(args, env={**self.env, "PARLEY_ARI_PASSWORD": "secret-of-callgen"}, stdout=subprocess.DEVNULL)
 
     def callgen(self, *words, pin=None, timeout=900):

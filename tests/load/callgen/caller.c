@@ -9,6 +9,7 @@ enum call_state { CALL_WAITING, CALL_DIALLING, CALL_UP, CALL_OVER };
 struct call {
     struct node *node;
     struct channel *channel; /* NULL when it is over */
+    const struct target *to; /* of those that come in */
     enum call_state state;
     bool outbound;
     int step, key;
@@ -136,12 +137,12 @@ static void follow(uv_timer_t *timer) {
 
 static void dial(uv_timer_t *timer) {
     struct call *c = timer->data;
-    const char *endpoint = options.endpoint ? options.endpoint : node_endpoint(c->node);
+    const char *endpoint = c->to->endpoint ? c->to->endpoint : node_endpoint(c->node);
     char text[128];
     if (c->state != CALL_WAITING) return;
     if (endpoint == NULL) endpoint = "none";
-    json_t *args = json_pack("[s, s]", endpoint, options.exten);
-    snprintf(text, sizeof text, "%s,%s", endpoint, options.exten);
+    json_t *args = json_pack("[s, s]", endpoint, c->to->exten);
+    snprintf(text, sizeof text, "%s,%s", endpoint, c->to->exten);
     if (node_offer(c->node, c->channel, text, args))
         c->state = CALL_DIALLING;
     else if (clock_mono_us() - c->began_us > 30000000)
@@ -155,8 +156,10 @@ static struct call *begin(void) {
     struct node *n = all.nodes[all.started % options.nodes];
     struct call *c = call_new(n);
     char id[64];
+    c->to = &options.targets[options.target_count ? all.started % options.target_count : 0];
     snprintf(id, sizeof id, "%ld.%d", (long)(clock_wall_us() / 1000000), ++all.started);
     c->channel = node_channel(n, id, c);
+    c->channel->exten = c->to->exten;
     uv_timer_start(&c->limit, on_limit, (uint64_t)(options.limit_s * 1000), 0);
     return c;
 }

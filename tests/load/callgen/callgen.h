@@ -20,7 +20,7 @@
 #include <string.h>
 #include <uv.h>
 
-enum { SLOTS = 16, PLAN_STEPS = 64 };
+enum { SLOTS = 16, PLAN_STEPS = 64, TARGETS_MAX = 64 };
 
 enum step_kind { STEP_WAIT, STEP_KEYS, STEP_SAY, STEP_HANG_UP };
 struct step {
@@ -29,13 +29,21 @@ struct step {
     char keys[32];
 };
 
+/* Whom a call is for: the trunk it comes in on and the number it dials. */
+struct target {
+    const char *endpoint; /* NULL: the first trunk that is made here */
+    const char *exten;
+};
+
 struct options {
     int port, nodes, calls, sound_nodes;
     const char *address;
     double rate, limit_s; /* calls a second; a call that is not over by then is hung up and has failed */
     bool commands;        /* calls begin by lines of standard input */
     bool sound;           /* RTP both ways; else signalling only */
-    const char *user, *password, *exten, *endpoint, *report;
+    const char *user, *password, *report;
+    struct target targets[TARGETS_MAX]; /* calls take them in turn */
+    int target_count;
     double answer_s; /* what is dialled out rings so long */
     struct step plan[PLAN_STEPS];
     int steps;
@@ -72,6 +80,7 @@ struct channel {
     struct node *node;
     struct call *call;     /* NULL: a media channel that is in no bridge with a caller yet */
     struct bridge *bridge; /* NULL: in none */
+    const char *exten;
     struct stream *stream; /* media channels, with sound */
     char app[16], app_data[160], own[16];
     int own_port;

@@ -16,7 +16,7 @@ struct options options = {.port = 28088,
                           .rate = 5,
                           .limit_s = 120,
                           .user = "parley",
-                          .exten = "+15550100",
+                          .targets = {{.exten = "+15550100"}},
                           .answer_s = 1,
                           .sound_nodes = 1 << 20};
 
@@ -29,8 +29,8 @@ static const char help[] =
     "  --password TEXT    ARI's password, or the environment's PARLEY_ARI_PASSWORD\n"
     "  --calls N          calls in all; 0: only what the platform dials, until SIGINT  (10)\n"
     "  --rate N           new calls a second                                           (5)\n"
-    "  --exten NUMBER     what they dial                                               (+15550100)\n"
-    "  --endpoint NAME    the trunk they come from; else the first that is made here\n"
+    "  --to NUMBER        what they dial, on the first trunk that is made here         (+15550100)\n"
+    "  --to TRUNK,NUMBER  on that trunk; more than one: calls take them in turn\n"
     "  --plan \"...\"       what a caller does from the answer on: wait S; keys 94107; say S; hangup\n"
     "                     at its end he waits until the platform hangs up\n"
     "  --limit S          a call that is not over by then has failed                   (120)\n"
@@ -196,13 +196,33 @@ static double number(const char *name, const char *text, double least) {
     return value;
 }
 
+static bool add_target(char *text) {
+    char *comma = strchr(text, ',');
+    if (options.target_count == TARGETS_MAX || *text == '\0') return false;
+    if (comma) *comma = '\0';
+    options.targets[options.target_count++] =
+        (struct target){.endpoint = comma ? text : NULL, .exten = comma ? comma + 1 : text};
+    return true;
+}
+
 int main(int argc, char **argv) {
-    static const struct option names[] = {{"port", 1, 0, 'p'},     {"address", 1, 0, 'A'},     {"nodes", 1, 0, 'n'},
-                                          {"user", 1, 0, 'u'},     {"password", 1, 0, 'w'},    {"calls", 1, 0, 'c'},
-                                          {"rate", 1, 0, 'r'},     {"exten", 1, 0, 'x'},       {"endpoint", 1, 0, 'e'},
-                                          {"plan", 1, 0, 'P'},     {"limit", 1, 0, 'l'},       {"answer", 1, 0, 'a'},
-                                          {"sound", 0, 0, 's'},    {"sound-nodes", 1, 0, 'S'}, {"report", 1, 0, 'R'},
-                                          {"commands", 0, 0, 'C'}, {"help", 0, 0, 'h'},        {0, 0, 0, 0}};
+    static const struct option names[] = {{"port", 1, 0, 'p'},
+                                          {"address", 1, 0, 'A'},
+                                          {"nodes", 1, 0, 'n'},
+                                          {"user", 1, 0, 'u'},
+                                          {"password", 1, 0, 'w'},
+                                          {"calls", 1, 0, 'c'},
+                                          {"rate", 1, 0, 'r'},
+                                          {"to", 1, 0, 't'},
+                                          {"plan", 1, 0, 'P'},
+                                          {"limit", 1, 0, 'l'},
+                                          {"answer", 1, 0, 'a'},
+                                          {"sound", 0, 0, 's'},
+                                          {"sound-nodes", 1, 0, 'S'},
+                                          {"report", 1, 0, 'R'},
+                                          {"commands", 0, 0, 'C'},
+                                          {"help", 0, 0, 'h'},
+                                          {0, 0, 0, 0}};
     struct err e;
     int c, at = 0;
     static uv_signal_t interrupt;
@@ -231,12 +251,10 @@ int main(int argc, char **argv) {
         case 'r':
             options.rate = number(name, optarg, 0.01);
             break;
-        case 'x':
-            options.exten = optarg;
-            break;
-        case 'e':
-            options.endpoint = optarg;
-            break;
+        case 't':
+            if (add_target(strdup(optarg))) break;
+            fprintf(stderr, "callgen: --to %s: [TRUNK,]NUMBER, at most %d of them\n", optarg, TARGETS_MAX);
+            return 2;
         case 'l':
             options.limit_s = number(name, optarg, 1);
             break;

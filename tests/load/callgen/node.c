@@ -95,7 +95,7 @@ static json_t *channel_json(const struct channel *c) {
         "{s:s, s:s, s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s}, s:s, s:{s:s, s:s, s:i, s:s, s:s}, s:s, s:s}", "id", c->id,
         "name", name, "state", c->up ? "Up" : "Ring", "protocol_id", c->id, "caller", "name", "", "number",
         c->media ? "" : "+12025550100", "connected", "name", "", "number", "", "accountcode", "", "dialplan", "context",
-        c->media ? "default" : "parley-in", "exten", c->media ? "s" : options.exten, "priority", 1, "app_name",
+        c->media ? "default" : "parley-in", "exten", c->exten ? c->exten : "s", "priority", 1, "app_name",
         c->in_stasis ? "Stasis" : "", "app_data", c->app_data, "creationtime", c->node->boot, "language", "en");
     if (c->media) {
         char port[8];
