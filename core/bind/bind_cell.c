@@ -515,6 +515,20 @@ static const struct bind_fn functions[] = {
     {NULL, NULL, 0, NULL, NULL},
 };
 
+/* cell.limits: what a message between script and platform can hold, for the reference. */
+static void push_limits(lua_State *L) {
+    static const struct {
+        const char *name;
+        int value;
+    } limits[] = {{"message_bytes", MESSAGE_MAX}, {"depth", VALUE_DEPTH}, {"number_keys", VALUE_SPARSE}};
+
+    lua_createtable(L, 0, sizeof limits / sizeof *limits);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        lua_pushinteger(L, limits[i].value);
+        lua_setfield(L, -2, limits[i].name);
+    }
+}
+
 int bind_open_cell(lua_State *L) {
     static const luaL_Reg methods[] = {{"send", cell_lua_send}, {"load", cell_lua_load},   {"kill", cell_lua_kill},
                                        {"page", cell_lua_page}, {"usage", cell_lua_usage}, {NULL, NULL}};
@@ -530,5 +544,7 @@ int bind_open_cell(lua_State *L) {
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
     bind_module(L, functions);
+    push_limits(L);
+    lua_setfield(L, -2, "limits");
     return 1;
 }

@@ -55,7 +55,8 @@ end
 --- What a successor needs, as JSON.
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file" }
+  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file",
+  "permissions" }
 
 function Call:head()
   local head = {}

@@ -149,6 +149,7 @@ local function choose(call)
   local report = hash and scripts.report(call.tenant, hash)
   local number = call.direction == "inbound" and call.to or call.from or call.to
   call.hash, call.file = hash, call.flow_file or (report and rules.flow_for(report.bundle, number))
+  call.permissions = report and report.bundle.permissions
   local declared = report and call.file and report.flows[call.file]
   if declared then return declared end
   return nil, hash and call.flow_file and ("the live bundle has no flow '%s'"):format(call.flow_file)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The fallback of a call whose flow cannot go on: data from its bundle, else the operator's.
 local config = require "core.config"
+local gate = require "scripts.gate"
 local rules = require "scripts.rules"
 local scripts = require "scripts"
 local verbs = require "calls.verbs"
@@ -28,14 +29,15 @@ end
 --- party already (call.dial), it goes on with that.
 function fallback.run(call, data)
   local act = verbs.table
-  if data.say and not call.dial then
-    local _, err = act.say(call, { data.say, {} }, {})
+  local words, number = gate.check("say", { data.say }), gate.check("transfer", { data.transfer })
+  if words and not call.dial then
+    local _, err = act.say(call, words, {})
     if err and (err.code == "gone" or err.code == "frozen" or err.code == "cut") then return end
   end
   if data.voicemail then
-    act.record(call, { { seconds = 120, silence = 4, finish = "#", beep = true } }, { key = call.id .. ":fallback" })
-  elseif data.transfer then
-    act.transfer(call, { data.transfer, { timeout = 30, record = true } }, { key = call.id .. ":fallback", resumed = call.dial ~= nil })
+    act.record(call, assert(gate.check("record", {})), { key = call.id .. ":fallback" })
+  elseif number then
+    act.transfer(call, number, { key = call.id .. ":fallback", resumed = call.dial ~= nil })
   end
 end
 

@@ -127,7 +127,7 @@ local function talk(call, dial, options, key)
   ok, err = call.leg:join(leg)
   if not ok then return nil, err end
   local recording
-  if options.record ~= false then
+  if options.record then
     local problem
     recording, problem = recordings.open(call, { kind = "call", key = key .. ":recording", left = call.leg, right = leg })
     if not recording then log.warn("transfer.not_recorded", { call = call.id, text = problem.text }) end
@@ -163,12 +163,12 @@ function transfer.run(call, to, options, key, entry)
       dial.ended = true
       result, err = nil, { code = "no_answer", text = "nobody answered" }  -- it had rung and ended meanwhile: nobody is rung twice
     else
-      result, err = dial_channel(call, dial, to, options.timeout or 30)
+      result, err = dial_channel(call, dial, to, options.timeout)
     end
   else
     call.dial = { leg_id = leg_id, answered = false }
     call:keep_head()
-    result, err = dial_channel(call, dial, to, options.timeout or 30)
+    result, err = dial_channel(call, dial, to, options.timeout)
   end
   if result and not (call.dial and call.dial.placed) then
     call.dial = { leg_id = leg_id, answered = false, placed = true }
@@ -182,7 +182,7 @@ function transfer.run(call, to, options, key, entry)
       ring = call.next_play
       if call.leg then call.leg:play(ring, speech.ringing(), true) end
     end
-    result, err = wait_for_answer(call, dial, options.timeout or 30)
+    result, err = wait_for_answer(call, dial, options.timeout)
     if ring and call.leg then call.leg:stop(ring) end
     if result then
       call.dial = { leg_id = leg_id, answered = true }

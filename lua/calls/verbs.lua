@@ -49,11 +49,18 @@ local function play(call, audio, interrupt)
   end
 end
 
+-- What a synthesiser says of itself is no answer to the verb: its "timeout" is not that of a caller who presses no key.
+local function rendered(call, text, voice)
+  local audio, err = speech.audio(call.tenant, text, voice)
+  if not audio then return nil, { code = "failed", text = err.text } end
+  return audio
+end
+
 --- Says text when there is any. Returns "played", "digit", or nil, err.
 local function prompt(call, text, interrupt, voice)
   if not text then return #call.digits > 0 and "digit" or "played" end
   if interrupt and #call.digits > 0 then return "digit" end
-  local audio, err = speech.audio(call.tenant, text, voice)
+  local audio, err = rendered(call, text, voice)
   if not audio then return nil, err end
   return play(call, audio, interrupt)
 end
@@ -63,14 +70,14 @@ function act.answer(call)
 end
 
 function act.say(call, args)
-  local text, options = args[1], args[2] or {}
+  local text, options = args[1], args[2]
   if options.interrupt and #call.digits > 0 then  -- stopped before it began: nothing to render
     local up, why = call:sound(options.early)
     if not up then return nil, why end
     return false
   end
   -- Rendered while the call is being answered: no silence at the beginning.
-  local audio, err = speech.audio(call.tenant, text, options.voice)
+  local audio, err = rendered(call, text, options.voice)
   if not audio then return nil, err end
   local leg
   leg, err = call:sound(options.early)
@@ -82,7 +89,7 @@ function act.say(call, args)
 end
 
 function act.play(call, args)
-  local path, options = args[1], args[2] or {}
+  local path, options = args[1], args[2]
   local audio, err = sounds.audio(call.tenant, call.hash, path)
   if not audio then return nil, err end
   local leg
@@ -116,7 +123,7 @@ local function collect(call, options, wanted)
   while true do
     local used, text, complete = read_keys(call.digits, wanted, options.finish or "")
     if complete then return used, text end
-    if #text > 0 then wait_s = options.between or 3 end
+    if #text > 0 then wait_s = options.between end
     local kind = call:await({ digit = true }, wait_s * 1000)
     if is_left(kind) then return left(kind) end
     if kind == "timeout" then return used, text end
@@ -190,7 +197,7 @@ local function ended_by_key(call, finish)
 end
 
 function act.record(call, args, entry, n)
-  local options = args[1] or {}
+  local options = args[1]
   local leg, err = call:sound()
   if not leg then return nil, err end
   if not entry.resumed then
@@ -244,7 +251,7 @@ function act.record(call, args, entry, n)
 end
 
 function act.transfer(call, args, entry, n)
-  local to, options = args[1], args[2] or {}
+  local to, options = args[1], args[2]
   local leg, err = call:sound()
   if not leg then return nil, err end
   if not entry.resumed then
@@ -258,7 +265,7 @@ end
 local causes = { normal = 16, busy = 17, rejected = 21 }
 
 function act.hangup(call, args)
-  call:hangup(causes[(args[1] or {}).cause or "normal"], "flow")
+  call:hangup(causes[args[1].cause], "flow")
   call.outcome = call.outcome or "hangup"
   local kind = call:await({}, 5000)
   if kind == "timeout" then call:on_gone("no word from Asterisk") end
@@ -266,7 +273,7 @@ function act.hangup(call, args)
 end
 
 function act.create_lead(call, args, entry, n)
-  local given = args[1] or {}
+  local given = args[1]
   local ok, lead = db.patiently(function()
     return audit.transaction(call.tenant, function(tx)
       -- An owner that was cut off may have come to another verb than its successor: the key alone would not stop it.
@@ -296,7 +303,7 @@ end
 
 function act.log(call, args)
   local text = args[1]
-  if args[2] and next(args[2]) then text = text .. " " .. require("core.json").encode(args[2]) end
+  if next(args[2]) then text = text .. " " .. require("core.json").encode(args[2]) end
   scripts.log(call.tenant, { level = "info", call_id = call.row_id, state = call.state, bundle_hash = call.hash, text = text })
   return true
 end

@@ -5,6 +5,7 @@
 ---   id, tenant, hash, file      whose flow, which version, which file of it
 ---   state, visit, data          where it stands (kept in its head)
 ---   journal                     of this visit (flow.journal)
+---   permissions                 of its bundle.lua: what is false in it is refused; or nil
 ---   verbs                       name -> function(instance, args, entry) -> value | nil, err; may wait
 ---   info()                      what the cell is told of it
 ---   keep(fields, drop)          writes to the record: true | nil, err
@@ -25,11 +26,12 @@ local metrics = require "core.metrics"
 local scripts = require "scripts"
 local task = require "core.task"
 local text_of = require "lib.text"
+local timer = require "core.timer"
 
 local flow = {}
 
-local STRIKES = 2
-local DATA_MAX = 16 * 1024
+flow.STRIKES = 2             -- so many deaths of its process while a call ran, and it goes to its fallback
+flow.DATA_MAX = 16 * 1024    -- of call.data, as JSON
 local FAST_VISITS, FAST_VERBS, SLOW_MS = 60, 60, 100  -- so many within a second, then each waits
 local START_TRIES = { closed = 3, away = 40 }  -- of a run: its cell died meanwhile; the database is away (some 20 s)
 local FAILURES = { error = true, cpu = true, memory = true, form = true }  -- what a cell may say of a run
@@ -85,8 +87,14 @@ local function finish(instance, visit, n, entry, ok, value)
 end
 
 local function act(instance, n, name, args, entry, acting)
-  local visit = instance.visit
+  local visit, seconds = instance.visit, gate.verb(name).timeout
+  -- Whatever hangs, nobody is kept on a line with nothing on it.
+  local limit = timer.after(seconds * 1000, function()
+    if instance.acting ~= acting or instance.visit ~= visit then return end
+    fail(instance, "timeout", ("%s took longer than %d s"):format(name, seconds))
+  end)
   local ok, value, err = pcall(instance.verbs[name], instance, args, entry, n)
+  limit:cancel()
   if instance.acting == acting then instance.acting = nil end
   if not ok then
     log.error("verb.failed", { call = instance.id, tenant = instance.tenant.slug, verb = name, text = tostring(value) })
@@ -97,7 +105,7 @@ local function act(instance, n, name, args, entry, acting)
   if err and (err.code == "frozen" or err.code == "cut" or err.code == "gone" and not instance.ending) then return end
   if value == nil and err then
     log.info("verb.refused", { call = instance.id, verb = name, code = err.code })  -- the text may name a number
-    finish(instance, visit, n, entry, false, { code = err.code, text = err.text })
+    finish(instance, visit, n, entry, false, { code = gate.code(name, err.code), text = err.text })
   else
     finish(instance, visit, n, entry, true, value)
   end
@@ -114,7 +122,7 @@ end
 
 local function on_verb(instance, visit, n, name, args)
   if instance.over or visit ~= instance.visit or type(n) ~= "number" or type(args) ~= "table" then return end
-  local checked, problem = gate.check(name, args)
+  local checked, problem = gate.check(name, args, instance.permissions)
   if not checked then
     return answer(instance, n, false, { code = "invalid", text = problem, raise = true })
   end
@@ -177,7 +185,7 @@ local function data_problem(data)
   local ok, text = pcall(json.encode, data)
   if not ok then return "call.data cannot be kept: " .. tostring(text):gsub("^.-:%d+: ", "") end
   if not comes_back(data) then return "call.data can keep lists and tables whose keys are text; a table in it has other keys" end
-  if #text > DATA_MAX then return "call.data holds more than 16 KiB" end
+  if #text > flow.DATA_MAX then return ("call.data holds more than %d KiB"):format(flow.DATA_MAX / 1024) end
 end
 
 -- A run that ends while a verb is under way is not the one that asked for it: it was run again and went another way.
@@ -244,7 +252,7 @@ local function on_lost(instance, mine, page, why)
     instance:keep{ head = instance:head() }
     scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
       file = page.file, line = page.line, text = ("the script's process %s while this call ran at %s:%s"):format(why, page.file or "?", tostring(page.line or "?")) })
-    if instance.strikes >= STRIKES then
+    if instance.strikes >= flow.STRIKES then
       return fail(instance, "strikes", "the script's process died twice while this call ran", page.file, page.line)
     end
   end

@@ -1,147 +1,452 @@
 -- SPDX-License-Identifier: Apache-2.0
---- The gate: all that tenant code may call, declared once. From this table come the cell's stubs, the checks of
---- arguments, the time-outs, the resume rules and the script reference.
----
---- resume says what happens to a verb that was begun and not finished when its worker died:
----   repeat    it is done again from its beginning (nobody is harmed by hearing a prompt twice)
----   continue  it goes on with what the journal and the record kept (digits, segments)
----   once      it carries its key to where it acts, so doing it again gives the first result
+--- The gate: all that tenant code may call, declared once. From this table come the cell's stubs, the checks of arguments, the
+--- defaults, the time-outs, the permissions, what a verb takes of the quota, the resume rules, the script reference and the
+--- annotations for editors.
+local arguments = require "scripts.arguments"
+local names = require "lib.names"
+
 local gate = {}
+
+--- What a column means. A declaration has no others.
+gate.columns = {
+  verb = {
+    name = "what a script writes behind call:",
+    group = "where the reference shows it: the id of one of gate.groups",
+    params = "list of params, in the order they are given",
+    result = "what it returns when it went well: type, doc; of a table fields, of a text perhaps enum; never: it does not return",
+    errors = "list of { code, doc, remedy }: what else it returns, as nil, err. gate.errors come to these",
+    doc = "one or two sentences on what it does",
+    example = "a whole flow file that uses it",
+    resume = "what happens to one that was begun and not finished when its worker died: an id of gate.resumes",
+    sound = "true: it needs the caller's line, so it answers a ringing call first (unless early is given, where it has that)",
+    cost = "what it takes from the tenant's quota of verbs",
+    permission = "the permission it needs, one of gate.permissions; absent: none",
+    timeout = "seconds it may take at most; then its call goes to the fallback",
+  },
+  param = {
+    name = "what the reference and errors call it",
+    type = "string, number, integer, boolean or table",
+    doc = "what it is",
+    optional = "true: may be left out; a table is then taken as empty",
+    min = "least number", max = "greatest number; of a text the most bytes", unit = "of a number: seconds, unless it only counts",
+    fields = "of a table: name -> field",
+    open = "of a table: true: it may have other fields too",
+    key_form = "of an open table: the Lua pattern of its other fields' names", keys = "of an open table: what its other fields are",
+  },
+  field = {
+    type = "string, number, integer or boolean", doc = "what it is", default = "what stands for it when it is left out",
+    min = "least number", max = "greatest number; of a text the most bytes", unit = "of a number: seconds, unless it only counts",
+    enum = "list of the texts it may be", permission = "of a boolean: the permission that true needs",
+  },
+}
+
+gate.groups = {
+  { id = "sound", title = "Speaking and recording", doc = "What the caller hears, and what is kept of what the caller says." },
+  { id = "keys", title = "Keys", doc = "What the caller presses." },
+  { id = "line", title = "The call", doc = "Answering, waiting, putting through and hanging up." },
+  { id = "data", title = "Data and time", doc = "Leads, the script log and the clock." },
+}
+
+gate.resumes = {
+  ["repeat"] = "It is done again from its beginning: nobody is harmed by hearing a prompt twice.",
+  continue = "It goes on with what was kept: keys that were pressed, what was recorded so far.",
+  once = "It carries its key to where it acts, so it acts once and gives the first result.",
+}
+
+--- What a bundle may refuse its own scripts, by permissions in bundle.lua. All is granted that is not refused.
+gate.permissions = {
+  dial = "call other numbers, which costs money",
+  record = "keep the voice of callers and of those they talk to",
+  personal_data = "write down who somebody is",
+}
+
+--- Failures of every verb.
+gate.errors = {
+  { code = "failed", doc = "The platform or a service behind it could not do it; err.text says what.",
+    remedy = "Go another way: another state, a message, flow.done. It is not tried again by itself." },
+  { code = "internal", doc = "Something went wrong on our side. It has been logged for the operator.",
+    remedy = "As with failed." },
+}
+
+--- Fields of the call object that are no verbs.
+gate.properties = {
+  { name = "id", type = "string", doc = "the call's id, as the API has it" },
+  { name = "from", type = "string", optional = true, doc = "the caller's number, such as +12025550123; nil when it is withheld" },
+  { name = "to", type = "string", doc = "the number that was called" },
+  { name = "direction", type = "string", enum = { "inbound", "outbound" }, doc = "who called" },
+  { name = "started", type = "number", unit = "seconds", doc = "when it began, since 1970" },
+  { name = "data", type = "table", doc = "yours: what the next states, and the same state after a crash, are to know" },
+}
+
+local PROMPT_S = 600  -- the longest text, slowly
 
 local option = {
   prompt = { type = "string", max = 4000, doc = "said first; a key stops it" },
-  timeout = { type = "number", min = 1, max = 60, default = 5, doc = "seconds to wait for the first key" },
+  timeout = { type = "number", min = 1, max = 60, default = 5, unit = "seconds", doc = "how long to wait for the first key" },
+  interrupt = { type = "boolean", default = false, doc = "a key stops it; the key is kept for the next gather or menu" },
+  finish = { type = "string", max = 1, default = "#", doc = "the key that ends it; \"\" for none" },
 }
+
+local heard = { type = "boolean", doc = "true when it was heard to its end, false when a key stopped it" }
+local done = { type = "boolean", doc = "always true" }
 
 gate.verbs = {
   {
-    name = "answer", params = {}, resume = "once",
-    doc = "Answers the call. Verbs with sound do it by themselves.",
-    example = [[call:answer()]],
+    name = "answer", group = "line", params = {}, resume = "once", cost = 1, timeout = 60,
+    result = { type = "boolean", doc = "true: the caller hears you now" },
+    errors = {},
+    doc = "Answers the call. Verbs with sound do it by themselves, so it is needed only to answer at another moment.",
+    example = [[
+-- Lets it ring for two seconds, as people expect, and answers then.
+local flow = require "flow"
+
+return flow.define {
+  start = "ringing",
+
+  ringing = function(call)
+    call:wait(2)
+    call:answer()
+    return "greeting"
+  end,
+
+  greeting = function(call)
+    call:say "Good morning, this is Acme Solar."
+  end,
+}
+]],
   },
   {
-    name = "say",
+    name = "wait", group = "line",
+    params = { { name = "seconds", type = "number", min = 0, max = 300, unit = "seconds", doc = "how long" } },
+    resume = "repeat", cost = 1, timeout = 330, result = done, errors = {},
+    doc = "Waits. The caller hears silence, or ringing before the call is answered. Keys that are pressed meanwhile are kept.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "hold",
+
+  hold = function(call)
+    call:say "One moment please."
+    call:wait(1.5)
+    call:say "Thank you for waiting."
+  end,
+}
+]],
+  },
+  {
+    name = "transfer", group = "line",
+    params = {
+      { name = "to", type = "string", max = 64, doc = "a phone number, best with + and country code" },
+      { name = "options", type = "table", optional = true, doc = "how", fields = {
+        timeout = { type = "number", min = 5, max = 120, default = 30, unit = "seconds", doc = "how long to let it ring" },
+        prompt = { type = "string", max = 4000, doc = "said to the caller first" },
+        record = { type = "boolean", default = true, permission = "record", doc = "record both parties on two channels" },
+      } },
+    },
+    resume = "once", sound = true, cost = 10, permission = "dial", timeout = 12 * 3600,
+    result = { type = "string", enum = { "answered" }, doc = "they talked, and the other side has hung up" },
+    errors = {
+      { code = "busy", doc = "The other side is busy.", remedy = "Try again later, or take a message." },
+      { code = "no_answer", doc = "Nobody answered in time.", remedy = "Try another number, or take a message." },
+      { code = "rejected", doc = "The other side does not want the call.", remedy = "Take a message; do not call again at once." },
+      { code = "limit", doc = "The carrier has no line free.", remedy = "Wait a moment and try again, or take a message." },
+    },
+    doc = "Calls a number over the tenant's trunk and joins both parties until one hangs up. The caller hears ringing meanwhile.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "support",
+
+  support = function(call)
+    local outcome, err = call:transfer("+12025550142", { timeout = 20, prompt = "We are connecting you." })
+    if outcome == "answered" then return flow.done end
+    call:log("support was not reached: " .. err.code)
+    return "message"
+  end,
+
+  message = function(call)
+    call:record { prompt = "Nobody is free right now. Please leave a message after the tone." }
+  end,
+}
+]],
+  },
+  {
+    name = "hangup", group = "line",
+    params = { { name = "options", type = "table", optional = true, doc = "how", fields = {
+      cause = { type = "string", enum = { "normal", "busy", "rejected" }, default = "normal", doc = "what the caller's side is told" },
+    } } },
+    resume = "once", cost = 1, timeout = 60,
+    result = { type = "never", doc = "the state ends here; ended runs next" },
+    errors = {},
+    doc = "Ends the call. A flow that is done hangs up by itself; a call that was not answered can be turned away with a cause.",
+    example = [[
+-- Turns a number away before it costs anything.
+local flow = require "flow"
+
+return flow.define {
+  start = "door",
+
+  door = function(call)
+    if call.from == "+12025550166" then call:hangup { cause = "busy" } end
+    return "greeting"
+  end,
+
+  greeting = function(call)
+    call:say "Welcome."
+    call:hangup()
+  end,
+}
+]],
+  },
+  {
+    name = "say", group = "sound",
     params = {
       { name = "text", type = "string", max = 4000, doc = "what is said" },
-      { name = "options", type = "table", optional = true, fields = {
+      { name = "options", type = "table", optional = true, doc = "how", fields = {
         early = { type = "boolean", default = false, doc = "speak to a ringing call without answering it" },
-        voice = { type = "string", max = 64, doc = "the synthesiser's name of a voice" },
-        interrupt = { type = "boolean", default = false, doc = "a key stops it; the key is kept for the next gather" },
+        voice = { type = "string", max = 64, doc = "the synthesiser's name of a voice; the platform's unless given" },
+        interrupt = option.interrupt,
       } },
     },
-    resume = "repeat", sound = true, result = "true when it was heard to its end",
-    doc = "Speaks a text with the tenant's voice and returns when it was said.",
-    example = [[call:say "Thanks for calling Acme Solar."]],
+    resume = "repeat", sound = true, cost = 1, timeout = PROMPT_S, result = heard, errors = {},
+    doc = "Speaks a text and returns when it was said.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "greeting",
+
+  greeting = function(call)
+    call:say "Thanks for calling Acme Solar."
+    call:say("You can press a key at any time.", { interrupt = true })
+  end,
+}
+]],
   },
   {
-    name = "play",
+    name = "play", group = "sound",
     params = {
       { name = "file", type = "string", max = 128, doc = "a WAV file of the bundle, such as sounds/welcome.wav" },
-      { name = "options", type = "table", optional = true, fields = {
+      { name = "options", type = "table", optional = true, doc = "how", fields = {
         early = { type = "boolean", default = false, doc = "play to a ringing call without answering it" },
-        interrupt = { type = "boolean", default = false, doc = "a key stops it; the key is kept for the next gather" },
+        interrupt = option.interrupt,
       } },
     },
-    resume = "repeat", sound = true, result = "true when it was heard to its end",
-    doc = "Plays a sound file of the bundle (WAV, 16 bit, 8 to 48 kHz).",
-    example = [[call:play "sounds/welcome.wav"]],
+    resume = "repeat", sound = true, cost = 1, timeout = 120, result = heard,
+    errors = {
+      { code = "not_found", doc = "The bundle has no such file.", remedy = "Upload it with the bundle; mind the spelling of its path." },
+      { code = "invalid", doc = "The file is no WAV that can be played; err.text says why.", remedy = "Store it as WAV, 16 bit, 8 to 48 kHz." },
+    },
+    doc = "Plays a sound file of the bundle (WAV, 16 bit, 8 to 48 kHz) and returns when it was heard.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "greeting",
+
+  greeting = function(call)
+    local heard, err = call:play "sounds/welcome.wav"
+    if err then
+      call:log("no welcome: " .. err.text)
+      call:say "Welcome."
+    end
+  end,
+}
+]],
   },
   {
-    name = "gather",
-    params = { { name = "options", type = "table", fields = {
-      prompt = option.prompt, timeout = option.timeout,
-      digits = { type = "integer", min = 1, max = 64, default = 1, doc = "how many keys at most" },
-      finish = { type = "string", max = 1, default = "#", doc = "the key that ends the input; not part of the result" },
-      between = { type = "number", min = 1, max = 30, default = 3, doc = "seconds to wait for each further key" },
-      secret = { type = "boolean", default = false, doc = "never written anywhere: the journal says only 'done'" },
+    name = "record", group = "sound",
+    params = { { name = "options", type = "table", optional = true, doc = "how", fields = {
+      prompt = { type = "string", max = 4000, doc = "said first" },
+      seconds = { type = "number", min = 1, max = 600, default = 120, unit = "seconds", doc = "how long it may become" },
+      silence = { type = "number", min = 1, max = 30, default = 4, unit = "seconds", doc = "how much silence ends it" },
+      finish = option.finish,
+      beep = { type = "boolean", default = true, doc = "a tone before it begins" },
     } } },
-    resume = "continue", sound = true, result = "the keys as text; nil, err with code 'timeout' when none was pressed",
-    doc = "Reads keys. Keys pressed before it began count.",
-    example = [[local pin = call:gather{ prompt = "Please enter your number.", digits = 4 }]],
+    resume = "continue", sound = true, cost = 5, permission = "record", timeout = 1300,
+    result = { type = "table", doc = "the recording; the API has its sound", fields = {
+      id = { type = "string", doc = "its id, as the API has it" },
+      seconds = { type = "number", unit = "seconds", doc = "its length" },
+      reason = { type = "string", enum = { "silence", "key", "limit" }, doc = "what ended it" },
+    } },
+    errors = {},
+    doc = "Records a message of the caller, encrypted with the tenant's key. What was said when the caller hangs up is kept.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "message",
+
+  message = function(call)
+    local message, err = call:record { prompt = "Please leave a message after the tone, then press hash.", seconds = 60 }
+    if not message then
+      call:log("no message: " .. err.code)
+      return flow.done
+    end
+    call.data.message = message.id
+    return "thanks"
+  end,
+
+  thanks = function(call)
+    call:say "Thank you. We will call you back."
+  end,
+}
+]],
   },
   {
-    name = "menu",
-    params = { { name = "options", type = "table", open = true, fields = {
+    name = "gather", group = "keys",
+    params = { { name = "options", type = "table", doc = "what to read", fields = {
+      prompt = option.prompt, timeout = option.timeout, finish = option.finish,
+      digits = { type = "integer", min = 1, max = 64, default = 1, doc = "how many keys at most" },
+      between = { type = "number", min = 1, max = 30, default = 3, unit = "seconds", doc = "how long to wait for each further key" },
+      secret = { type = "boolean", default = false, doc = "never written anywhere: the journal has only that it was done" },
+    } } },
+    resume = "continue", sound = true, cost = 1, timeout = 2700,
+    result = { type = "string", doc = "the keys, without the one that ended the input" },
+    errors = {
+      { code = "timeout", doc = "No key was pressed.", remedy = "Ask again, or go on without it." },
+    },
+    doc = "Reads keys. Keys that were pressed before it began count.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "zip",
+
+  zip = function(call)
+    local zip = call:gather { prompt = "Please enter your five digit zip code.", digits = 5 }
+    if not zip then return "without_zip" end
+    call.data.zip = zip
+    call:say("Thank you. You have entered " .. zip:gsub("%d", "%0 "))
+  end,
+
+  without_zip = function(call)
+    call:say "We have not heard a zip code."
+  end,
+}
+]],
+  },
+  {
+    name = "menu", group = "keys",
+    params = { { name = "options", type = "table", open = true, doc = "the question and its answers", fields = {
       prompt = option.prompt, timeout = option.timeout,
       repeats = { type = "integer", min = 0, max = 5, default = 2, doc = "how often it asks again on silence or a wrong key" },
       otherwise = { type = "string", max = 64, doc = "the answer when no right key came" },
-    }, key_form = "^[0-9*#]$", keys = "A key (0-9 * #) as field name, in quotes, the answer as its value." } },
-    resume = "continue", sound = true, result = "the value of the pressed key, else otherwise (nil unless given)",
-    doc = "Says the prompt, waits for one key and returns what stands for it.",
-    example = [[return call:menu{ prompt = "Press 1 for sales, 2 for support.", ["1"] = "sales", ["2"] = "support", otherwise = "human" }]],
+    }, key_form = "^[0-9*#]$", keys = "A key (0 to 9, * or #) as field name, in quotes, and the answer as its value: [\"1\"] = \"sales\"." } },
+    resume = "continue", sound = true, cost = 1, timeout = 4000,
+    result = { type = "any", doc = "the value of the pressed key; otherwise when no right key came, which is nil unless given" },
+    errors = {},
+    doc = "Says the prompt, waits for one key and returns what stands for it: most often the name of the next state.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "greeting",
+
+  greeting = function(call)
+    return call:menu {
+      prompt = "Press 1 for sales, 2 for support.",
+      ["1"] = "sales", ["2"] = "support", otherwise = "support",
+    }
+  end,
+
+  sales = function(call)
+    call:say "Sales will be with you in a moment."
+  end,
+
+  support = function(call)
+    call:say "Support will be with you in a moment."
+  end,
+}
+]],
   },
   {
-    name = "record",
-    params = { { name = "options", type = "table", optional = true, fields = {
-      prompt = option.prompt,
-      seconds = { type = "number", min = 1, max = 600, default = 120, doc = "at most" },
-      silence = { type = "number", min = 1, max = 30, default = 4, doc = "seconds of silence that end it" },
-      finish = { type = "string", max = 1, default = "#", doc = "the key that ends it" },
-      beep = { type = "boolean", default = true, doc = "a tone before it begins" },
-    } } },
-    resume = "continue", sound = true, result = "{ id, seconds, reason }: reason is silence, key, limit or hangup",
-    doc = "Records a message of the caller, encrypted with the tenant's key.",
-    example = [[local message = call:record{ prompt = "Please leave a message after the tone.", seconds = 60 }]],
-  },
-  {
-    name = "transfer",
-    params = {
-      { name = "to", type = "string", max = 64, doc = "a phone number" },
-      { name = "options", type = "table", optional = true, fields = {
-        timeout = { type = "number", min = 5, max = 120, default = 30, doc = "seconds to let it ring" },
-        prompt = { type = "string", max = 4000, doc = "said to the caller first" },
-        record = { type = "boolean", default = true, doc = "record both parties on two channels" },
-      } },
-    },
-    resume = "once", sound = true,
-    result = "'answered' when they talked and the other side has hung up; else nil, err with code busy, no_answer, rejected, limit or failed",
-    doc = "Calls a number over the tenant's trunk and joins both parties until one hangs up.",
-    example = [[local outcome = call:transfer("+15550142", { timeout = 20 })]],
-  },
-  {
-    name = "hangup",
-    params = { { name = "options", type = "table", optional = true, fields = {
-      cause = { type = "string", enum = { "normal", "busy", "rejected" }, default = "normal", doc = "what the caller's side is told" },
-    } } },
-    resume = "once", result = "does not matter: the state ends",
-    doc = "Ends the call.",
-    example = [[call:hangup()]],
-  },
-  {
-    name = "wait",
-    params = { { name = "seconds", type = "number", min = 0, max = 300, doc = "how long" } },
-    resume = "repeat", result = "true",
-    doc = "Waits. The caller hears silence, or ringing before the call is answered.",
-    example = [[call:wait(1)]],
-  },
-  {
-    name = "create_lead",
-    params = { { name = "lead", type = "table", optional = true, fields = {
+    name = "create_lead", group = "data",
+    params = { { name = "lead", type = "table", optional = true, doc = "what is known of the person", fields = {
       name = { type = "string", max = 255, doc = "of the person" },
       phone = { type = "string", max = 32, doc = "the caller's number unless given" },
       email = { type = "string", max = 255, doc = "e-mail address" },
-      score = { type = "number", min = 0, max = 100, doc = "0 to 100" },
+      score = { type = "number", min = 0, max = 100, doc = "how promising, 0 to 100" },
       notes = { type = "string", max = 8000, doc = "free text" },
       status = { type = "string", enum = { "new", "qualified", "contacted" }, default = "new", doc = "where it stands" },
     } } },
-    resume = "once", result = "{ id, score, status }",
+    resume = "once", cost = 5, permission = "personal_data", timeout = 60,
+    result = { type = "table", doc = "the lead as it was stored", fields = {
+      id = { type = "string", doc = "its id, as the API has it" },
+      score = { type = "number", doc = "its score, if it has one" },
+      status = { type = "string", doc = "where it stands" },
+    } },
+    errors = {
+      { code = "invalid", doc = "A value cannot be stored; err.text says which and why.", remedy = "Correct the value. A phone number needs its country code." },
+    },
     doc = "Makes a lead out of the call, once, however often the state is run.",
-    example = [[call.data.lead = call:create_lead{ name = "Ada", score = 40 }]],
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "sales",
+
+  sales = function(call)
+    local lead, err = call:create_lead { score = 60, notes = "asked for a roof" }
+    if lead then call.data.lead = lead.id else call:log("no lead: " .. err.text) end
+    call:say "Thank you. We will call you back today."
+  end,
+}
+]],
   },
   {
-    name = "log",
+    name = "log", group = "data",
     params = {
       { name = "text", type = "string", max = 2000, doc = "for the tenant's own eyes" },
-      { name = "fields", type = "table", optional = true, open = true, fields = {}, doc = "anything more" },
+      { name = "fields", type = "table", optional = true, open = true, fields = {}, doc = "anything more",
+        keys = "Names of your own, with texts, numbers, booleans, lists and tables of such as values." },
     },
-    resume = "repeat", result = "true",
-    doc = "Writes a line to the script log.",
-    example = [[call:log("chose sales")]],
+    resume = "repeat", cost = 1, timeout = 60, result = done, errors = {},
+    doc = "Writes a line to the script log, which GET /scripts/log and parley logs show.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "greeting",
+
+  greeting = function(call)
+    call:log("a new call", { direction = call.direction })
+    call:say "Welcome."
+  end,
+
+  ended = function(call, why)
+    call:log("the call ended", { why = why })
+  end,
+}
+]],
   },
   {
-    name = "now", params = {}, resume = "repeat", result = "seconds since 1970, as it was when first asked",
-    doc = "The time. It comes from the journal, so a state that is run again sees the same time.",
-    example = [[local t = call:now()]],
+    name = "now", group = "data", params = {}, resume = "repeat", cost = 1, timeout = 60,
+    result = { type = "integer", unit = "seconds", doc = "since 1970, as it was when first asked" }, errors = {},
+    doc = "The time. It comes from the journal, so a state that is run again sees the same time. os.time() gives the same.",
+    example = [[
+-- Open from 14:00 to 22:00 UTC.
+local flow = require "flow"
+
+return flow.define {
+  start = "door",
+
+  door = function(call)
+    local hour = math.floor(call:now() / 3600) % 24
+    return hour >= 14 and hour < 22 and "open" or "closed"
+  end,
+
+  open = function(call)
+    call:say "Good day, this is Acme Solar."
+  end,
+
+  closed = function(call)
+    call:say "We are closed. Please call again tomorrow."
+  end,
+}
+]],
   },
 }
 
@@ -150,6 +455,19 @@ for _, verb in ipairs(gate.verbs) do by_name[verb.name] = verb end
 
 function gate.verb(name)
   return by_name[name]
+end
+
+local codes = {}
+for _, verb in ipairs(gate.verbs) do
+  codes[verb.name] = {}
+  for _, list in ipairs{ verb.errors, gate.errors } do
+    for _, err in ipairs(list) do codes[verb.name][err.code] = true end
+  end
+end
+
+--- The code a script hears for what went wrong: one that the verb declares, else "failed".
+function gate.code(name, code)
+  return codes[name][code] and code or "failed"
 end
 
 --- What the cell needs for its stubs.
@@ -163,87 +481,27 @@ function gate.stubs()
   return list
 end
 
-local function kind_of(value)
-  local kind = type(value)
-  if kind == "number" and value == math.floor(value) then return "integer" end
-  return kind
-end
-
-local check_value
-
-local function check_fields(where, declaration, value)
-  local result = {}
-  for name, field in pairs(declaration.fields) do
-    local given = value[name]
-    if given == nil then
-      result[name] = field.default
-    else
-      local checked, problem = check_value(where .. "." .. name, field, given)
-      if problem then return nil, problem end
-      result[name] = checked
-    end
-  end
-  for name, given in pairs(value) do
-    if declaration.fields[name] == nil then
-      local form = declaration.key_form
-      if not declaration.open or form and (type(name) ~= "string" or not name:match(form)) then
-        local names = {}
-        for known in pairs(declaration.fields) do names[#names + 1] = known end
-        table.sort(names)
-        local also = form and (", and keys as text, such as [\"%s\"]"):format(tostring(name):match("^%d$") or "1") or ""
-        return nil, ("%s has no field %s; it takes %s%s"):format(where, type(name) == "string" and "'" .. name .. "'" or tostring(name),
-          table.concat(names, ", "), also)
-      end
-      result[name] = given
-    end
-  end
-  return result
-end
-
-function check_value(where, declaration, value)
-  local wanted, kind = declaration.type, kind_of(value)
-  if kind ~= wanted and not (wanted == "number" and kind == "integer") then
-    local article = wanted == "integer" and "an integer" or "a " .. wanted
-    return nil, ("%s must be %s, not %s"):format(where, article, kind == "nil" and "nothing" or "a " .. type(value))
-  end
-  if wanted == "string" and declaration.max and #value > declaration.max then
-    return nil, ("%s may have at most %d bytes, it has %d"):format(where, declaration.max, #value)
-  end
-  if (wanted == "number" or wanted == "integer") and (value ~= value
-      or (declaration.min and value < declaration.min) or (declaration.max and value > declaration.max)) then
-    return nil, ("%s must be between %s and %s, it is %s"):format(where, tostring(declaration.min), tostring(declaration.max), tostring(value))
-  end
-  if declaration.enum then
-    local found = false
-    for _, allowed in ipairs(declaration.enum) do found = found or allowed == value end
-    if not found then return nil, ("%s must be one of %s"):format(where, table.concat(declaration.enum, ", ")) end
-  end
-  if wanted == "table" then return check_fields(where, declaration, value) end
-  return value
-end
-
 --- Checks the arguments a script gave. Returns the list with defaults filled in, or nil and one line for the script's author.
-function gate.check(name, args)
+--- @param permissions table|nil  of bundle.lua: what is false in it is refused
+function gate.check(name, args, permissions)
   local verb = by_name[name]
   if not verb then return nil, ("there is no verb '%s'"):format(tostring(name)) end
-  local checked = {}
-  for i, param in ipairs(verb.params) do
-    local given = args[i]
-    if given == nil and param.optional then
-      given = param.type == "table" and {} or nil
-    end
-    if given ~= nil or not param.optional then
-      local value, problem = check_value(name .. ": " .. param.name, param, given)
-      if problem then return nil, problem end
-      checked[i] = value
-    end
-  end
-  for i in pairs(args) do
-    if type(i) ~= "number" or i > #verb.params then
-      return nil, ("%s takes %d argument%s"):format(name, #verb.params, #verb.params == 1 and "" or "s")
-    end
-  end
+  local checked, problem = arguments.check(verb, args)
+  if not checked then return nil, problem end
+  problem = permissions and arguments.refused(verb, checked, permissions)
+  if problem then return nil, problem end
   return checked
+end
+
+--- What is wrong with permissions of bundle.lua: one line, or nil.
+function gate.permissions_problem(permissions)
+  if type(permissions) ~= "table" then return "permissions must be a table such as { dial = false }" end
+  for name, granted in pairs(permissions) do
+    if not gate.permissions[name] then
+      return ("permissions has no '%s'; it takes %s"):format(tostring(name), table.concat(names(gate.permissions), ", "))
+    end
+    if type(granted) ~= "boolean" then return ("permissions.%s must be true or false"):format(name) end
+  end
 end
 
 return gate

@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Upload, publish, roll back and read bundles; the script log; the script reference.
+local annotations = require "scripts.annotations"
 local cursor = require "lib.cursor"
 local crypto = require "core.crypto"
-local gate_reference = require "scripts.reference"
 local ids = require "lib.ids"
 local json = require "core.json"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
+local reference = require "scripts.reference"
 local router = require "lib.router"
 local rules = require "scripts.rules"
 local scripts = require "scripts"
@@ -169,8 +170,18 @@ function routes.register()
   }
 
   router.add{
-    method = "GET", path = "/scripts/reference", summary = "The script reference, as Markdown", public = true, tenant = false,
-    handler = function() return 200, gate_reference.markdown(), { ["Content-Type"] = "text/markdown; charset=utf-8" } end,
+    method = "GET", path = "/scripts/reference", summary = "The script reference, as Markdown or JSON", public = true, tenant = false,
+    query = { format = { type = "string", enum = { "markdown", "json" }, default = "markdown", description = "json: the table that the page shows" } },
+    handler = function(ctx)
+      if ctx.query.format == "json" then return 200, reference.table() end
+      return 200, reference.markdown(), { ["Content-Type"] = "text/markdown; charset=utf-8" }
+    end,
+  }
+
+  router.add{
+    method = "GET", path = "/scripts/annotations.lua", summary = "The script reference for editors: a library of the Lua language server",
+    public = true, tenant = false,
+    handler = function() return 200, annotations.text(), { ["Content-Type"] = "text/plain; charset=utf-8" } end,
   }
 end
 

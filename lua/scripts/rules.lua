@@ -1,16 +1,19 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a bundle must be, decided without I/O. Problems are { file=, line=, text= }, for the script's author.
+local gate = require "scripts.gate"
+
 local rules = {}
 
 rules.MAX_BYTES = 4 * 1024 * 1024
 rules.MAX_FILES = 256
 rules.MAX_LUA = 64 * 1024
 rules.MAX_FILE = 256 * 1024
+rules.MAX_PATH = 128
 rules.MAX_FLOW_PATH = 64  -- as a call's row keeps it
 
 local function path_problem(path)
   if type(path) ~= "string" or path == "" then return "a file has no path" end
-  if #path > 128 then return "the path is longer than 128 characters" end
+  if #path > rules.MAX_PATH then return ("the path is longer than %d characters"):format(rules.MAX_PATH) end
   if path:sub(1, 1) == "/" then return "the path is absolute; it must be relative to the bundle" end
   if path:find("[^%w%._/-]") then return "the path may only have letters, digits, and . _ / -" end
   for part in (path .. "/"):gmatch("(.-)/") do
@@ -95,6 +98,10 @@ function rules.report(result, files)
   end
   if bundle.fallback ~= nil then
     local problem = rules.fallback_problem(bundle.fallback)
+    if problem then add(problem) end
+  end
+  if bundle.permissions ~= nil then
+    local problem = gate.permissions_problem(bundle.permissions)
     if problem then add(problem) end
   end
   return problems

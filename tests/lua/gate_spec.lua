@@ -49,17 +49,117 @@ describe("the gate's table", function()
     assert.equal("b", args[1]["#"])
   end)
 
-  it("has documentation, an example and a resume rule for each verb", function()
+  it("has one that does each verb, and declares each that is done", function()
+    local verbs = require "calls.verbs"
+    for _, verb in ipairs(gate.verbs) do assert.is_function(verbs.table[verb.name], verb.name) end
+    for name in pairs(verbs.table) do assert.truthy(gate.verb(name), name .. " is done and not declared") end
+  end)
+
+  it("gives a script no code that its verb does not declare", function()
+    assert.equal("busy", gate.code("transfer", "busy"))
+    assert.equal("failed", gate.code("say", "busy"))
+    assert.equal("internal", gate.code("say", "internal"))
+  end)
+end)
+
+describe("a column of the gate's table", function()
+  local required = {
+    verb = { "name", "group", "params", "result", "errors", "doc", "example", "resume", "cost", "timeout" },
+    param = { "name", "type", "doc" }, field = { "type", "doc" },
+  }
+
+  local function known(kind, declared, where)
+    for name in pairs(declared) do assert.truthy(gate.columns[kind][name], ("%s: nothing says what %s means"):format(where, name)) end
+    for _, name in ipairs(required[kind]) do assert.is_not_nil(declared[name], ("%s lacks %s"):format(where, name)) end
+  end
+
+  local function each(deal)
     for _, verb in ipairs(gate.verbs) do
-      assert.truthy(verb.doc, verb.name)
-      assert.truthy(verb.example, verb.name)
-      assert.truthy(({ ["repeat"] = true, continue = true, once = true })[verb.resume], verb.name)
-      assert.truthy(loadstring("local call = ... " .. verb.example) or loadstring(verb.example), verb.name .. ": the example is not Lua")
+      for i, param in ipairs(verb.params) do
+        deal("param", param, verb.name .. ": " .. param.name, verb, i)
+        for name, field in pairs(param.fields or {}) do deal("field", field, verb.name .. ": " .. name, verb, i, name) end
+      end
+    end
+  end
+
+  it("has a meaning, and is there where it is needed", function()
+    for _, verb in ipairs(gate.verbs) do known("verb", verb, verb.name) end
+    each(known)
+    for kind, columns in pairs(gate.columns) do
+      for name, meaning in pairs(columns) do assert.truthy(#meaning > 8, kind .. "." .. name) end
     end
   end)
 
-  it("has something that does each verb", function()
-    local verbs = require "calls.verbs"
-    for _, verb in ipairs(gate.verbs) do assert.is_function(verbs.table[verb.name], verb.name) end
+  it("holds what it may", function()
+    local groups = {}
+    for _, group in ipairs(gate.groups) do groups[group.id] = true end
+    for _, verb in ipairs(gate.verbs) do
+      assert.truthy(groups[verb.group], verb.name)
+      assert.truthy(gate.resumes[verb.resume], verb.name)
+      assert.truthy(#verb.doc > 8 and #verb.result.doc > 8 and verb.result.type, verb.name)
+      assert.truthy(verb.cost >= 1 and verb.cost % 1 == 0, verb.name)
+      assert.truthy(verb.permission == nil or gate.permissions[verb.permission], verb.name)
+      for _, err in ipairs(verb.errors) do assert.truthy(#err.code > 0 and #err.doc > 8 and #err.remedy > 8, verb.name) end
+    end
+    each(function(_, declared, where)
+      if declared.type == "number" or declared.type == "integer" then assert.truthy(declared.min < declared.max, where) end
+      if declared.type == "string" then assert.truthy(declared.max or declared.enum, where .. ": a text without a bound") end
+      if declared.permission then assert.truthy(declared.type == "boolean" and gate.permissions[declared.permission], where) end
+    end)
+  end)
+
+  -- A default out of its own range would be refused only when a script writes it down.
+  it("has defaults that may also be given", function()
+    each(function(kind, field, where, verb, i, name)
+      if kind ~= "field" or field.default == nil then return end
+      local args = {}
+      for k, param in ipairs(verb.params) do args[k] = param.type == "table" and {} or param.type == "number" and param.min or "1" end
+      args[i][name] = field.default
+      local checked, problem = gate.check(verb.name, args)
+      assert.is_nil(problem, where)
+      assert.equal(field.default, checked[i][name])
+    end)
+  end)
+
+  it("leaves a verb the time that its own arguments ask for", function()
+    for _, verb in ipairs(gate.verbs) do
+      local seconds = 0
+      for _, param in ipairs(verb.params) do
+        if param.unit == "seconds" then seconds = seconds + param.max end
+        for _, field in pairs(param.fields or {}) do
+          if field.unit == "seconds" then seconds = seconds + field.max end
+        end
+      end
+      assert.truthy(verb.timeout > seconds, verb.name)
+    end
+  end)
+end)
+
+describe("a permission of bundle.lua", function()
+  it("refuses the verb that needs it", function()
+    assert.truthy(gate.check("transfer", { "+12025550142" }, { record = true }))
+    local checked, text = gate.check("transfer", { "+12025550142" }, { dial = false })
+    assert.is_nil(checked)
+    assert.equal("transfer needs the permission dial, which bundle.lua refuses (permissions.dial = false)", text)
+  end)
+
+  it("refuses a field that would go around it", function()
+    local _, text = gate.check("transfer", { "+12025550142" }, { record = false })
+    assert.equal("transfer: options.record needs the permission record, which bundle.lua refuses; write record = false", text)
+    assert.truthy(gate.check("transfer", { "+12025550142", { record = false } }, { record = false }))
+  end)
+
+  it("refuses nothing that it does not name", function()
+    for _, name in ipairs{ "answer", "say", "menu", "create_lead", "record" } do
+      local args = name == "say" and { "x" } or name == "menu" and { {} } or {}
+      assert.truthy(gate.check(name, args, { dial = false }), name)
+    end
+  end)
+
+  it("is refused itself when it is none", function()
+    assert.is_nil(gate.permissions_problem{ dial = false, record = true })
+    assert.equal("permissions has no 'dail'; it takes dial, personal_data, record", gate.permissions_problem{ dail = false })
+    assert.equal("permissions.dial must be true or false", gate.permissions_problem{ dial = "no" })
+    assert.truthy(gate.permissions_problem("none"))
   end)
 end)

@@ -1,0 +1,102 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Checks what a script gave to a verb against its declaration in the gate's table, and says in a line what is wrong.
+local names = require "lib.names"
+
+local arguments = {}
+
+local function kind_of(value)
+  local kind = type(value)
+  if kind == "number" and value == math.floor(value) then return "integer" end
+  return kind
+end
+
+local check_value
+
+local function check_fields(where, declaration, value)
+  local result = {}
+  for name, field in pairs(declaration.fields) do
+    local given = value[name]
+    if given == nil then
+      result[name] = field.default
+    else
+      local checked, problem = check_value(where .. "." .. name, field, given)
+      if problem then return nil, problem end
+      result[name] = checked
+    end
+  end
+  for name, given in pairs(value) do
+    if declaration.fields[name] == nil then
+      local form = declaration.key_form
+      if not declaration.open or form and (type(name) ~= "string" or not name:match(form)) then
+        local also = form and (", and keys as text, such as [\"%s\"]"):format(tostring(name):match("^%d$") or "1") or ""
+        return nil, ("%s has no field %s; it takes %s%s"):format(where, type(name) == "string" and "'" .. name .. "'" or tostring(name),
+          table.concat(names(declaration.fields), ", "), also)
+      end
+      result[name] = given
+    end
+  end
+  return result
+end
+
+function check_value(where, declaration, value)
+  local wanted, kind = declaration.type, kind_of(value)
+  if kind ~= wanted and not (wanted == "number" and kind == "integer") then
+    local article = wanted == "integer" and "an integer" or "a " .. wanted
+    return nil, ("%s must be %s, not %s"):format(where, article, kind == "nil" and "nothing" or "a " .. type(value))
+  end
+  if wanted == "string" and declaration.max and #value > declaration.max then
+    return nil, ("%s may have at most %d bytes, it has %d"):format(where, declaration.max, #value)
+  end
+  if (wanted == "number" or wanted == "integer") and (value ~= value
+      or (declaration.min and value < declaration.min) or (declaration.max and value > declaration.max)) then
+    return nil, ("%s must be between %s and %s, it is %s"):format(where, tostring(declaration.min), tostring(declaration.max), tostring(value))
+  end
+  if declaration.enum then
+    local found = false
+    for _, allowed in ipairs(declaration.enum) do found = found or allowed == value end
+    if not found then return nil, ("%s must be one of %s"):format(where, table.concat(declaration.enum, ", ")) end
+  end
+  if wanted == "table" then return check_fields(where, declaration, value) end
+  return value
+end
+
+--- @param verb table  a row of gate.verbs
+--- @return table|nil  the arguments with defaults filled in; or nil and one line for the script's author
+function arguments.check(verb, args)
+  local checked = {}
+  for i, param in ipairs(verb.params) do
+    local given = args[i]
+    if given == nil and param.optional then
+      given = param.type == "table" and {} or nil
+    end
+    if given ~= nil or not param.optional then
+      local value, problem = check_value(verb.name .. ": " .. param.name, param, given)
+      if problem then return nil, problem end
+      checked[i] = value
+    end
+  end
+  for i in pairs(args) do
+    if type(i) ~= "number" or i > #verb.params then
+      return nil, ("%s takes %d argument%s"):format(verb.name, #verb.params, #verb.params == 1 and "" or "s")
+    end
+  end
+  return checked
+end
+
+--- Does the bundle refuse this to its own scripts? One line for the script's author, or nil.
+--- @param checked table  arguments with their defaults
+function arguments.refused(verb, checked, permissions)
+  if permissions[verb.permission] == false then
+    return ("%s needs the permission %s, which bundle.lua refuses (permissions.%s = false)"):format(verb.name, verb.permission, verb.permission)
+  end
+  for i, param in ipairs(verb.params) do
+    for name, field in pairs(param.fields or {}) do
+      if permissions[field.permission] == false and checked[i][name] == true then
+        return ("%s: %s.%s needs the permission %s, which bundle.lua refuses; write %s = false"):format(verb.name, param.name, name,
+          field.permission, name)
+      end
+    end
+  end
+end
+
+return arguments
