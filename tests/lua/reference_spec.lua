@@ -81,7 +81,7 @@ describe("an example of the script reference", function()
   -- Runs a flow in a cell until it has ended. fails: each verb comes to its first error.
   local function run(code, fails)
     local bytes = assert(bundle.pack(files_with("flows/main.lua", code)))
-    local asked, ended, instance = {}, false, nil
+    local asked, ended = {}, false
     store.bundle_bytes = function() return bytes end
     local verbs = {}
     for _, verb in ipairs(gate.verbs) do
@@ -97,7 +97,7 @@ describe("an example of the script reference", function()
         return result_of(verb, args)
       end
     end
-    instance = {
+    local instance = {
       id = "c-example", tenant = { id = -77, slug = "example", db = "none" }, hash = crypto.hex(crypto.sha256(bytes)), file = "flows/main.lua",
       visit = 0, data = {}, journal = journal.new(), verbs = verbs,
       info = function(self)
@@ -213,12 +213,11 @@ describe("the annotations for editors", function()
 
   it("have each verb as a method, with each parameter, field and error code", function()
     for _, verb in ipairs(gate.verbs) do
-      local names, before = {}, nil
+      local names = {}
       for i, param in ipairs(verb.params) do names[i] = param.name end
       local method = ("function Call:%s(%s) end"):format(verb.name, table.concat(names, ", "))
       local at = text:find(method, 1, true)
       assert.truthy(at, method)
-      before = text:sub(1, at):match("\n\n([^\n]*\n?.-)$")
       local own = text:sub(1, at):match(".*\n\n(.-)$")
       for _, param in ipairs(verb.params) do
         assert.truthy(own:find(("---@param %s%s "):format(param.name, param.optional and "?" or ""), 1, true), method)
@@ -227,7 +226,7 @@ describe("the annotations for editors", function()
         end
       end
       assert.equal(verb.result.type ~= "never", own:find("---@return", 1, true) ~= nil, method)
-      assert.truthy(before:find("--- " .. verb.example:match("^[^\n]+"), 1, true), method)
+      assert.truthy(own:find("--- " .. verb.example:match("^[^\n]+"), 1, true), method)
       for _, err in ipairs(verb.errors) do assert.truthy(text:find(('---| "%s" # %s'):format(err.code, err.doc), 1, true), err.code) end
     end
   end)
