@@ -91,7 +91,7 @@ local function act(instance, n, name, args, entry, acting)
   -- Whatever hangs, nobody is kept on a line with nothing on it.
   local limit = timer.after(seconds * 1000, function()
     if instance.acting ~= acting or instance.visit ~= visit then return end
-    fail(instance, "timeout", ("%s took longer than %d s"):format(name, seconds))
+    fail(instance, "timeout", ("%s took longer than %g s"):format(name, seconds))
   end)
   local ok, value, err = pcall(instance.verbs[name], instance, args, entry, n)
   limit:cancel()
@@ -101,6 +101,7 @@ local function act(instance, n, name, args, entry, acting)
     value, err = nil, { code = "internal", text = "something went wrong on our side" }
   end
   if instance.visit ~= visit then return end
+  if not ok and gate.verb(name).always then return fail(instance, "internal", err.text) end  -- a script does not look for its failure
   -- The caller went away, the call moved to another worker, or a human was asked for: nobody is there to be answered.
   if err and (err.code == "frozen" or err.code == "cut" or err.code == "gone" and not instance.ending) then return end
   if value == nil and err then

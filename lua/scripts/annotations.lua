@@ -86,8 +86,12 @@ local function method(line, verb)
   end
   if verb.result.type ~= "never" then
     local kind = type_of(verb, verb.result, "result")
-    line(("---@return %s|nil result %s; nil when it failed"):format(kind, doc_of(verb.result)))
-    line(("---@return %s|nil err"):format(error_name(verb)))
+    if verb.always then
+      line(("---@return %s result %s"):format(kind, doc_of(verb.result)))
+    else
+      line(("---@return %s|nil result %s; nil when it failed"):format(kind, doc_of(verb.result)))
+      line(("---@return %s|nil err"):format(error_name(verb)))
+    end
   end
   line(("function Call:%s(%s) end"):format(verb.name, table.concat(given, ", ")))
 end

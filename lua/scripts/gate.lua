@@ -15,6 +15,7 @@ gate.columns = {
     params = "list of params, in the order they are given",
     result = "what it returns when it went well: type, doc; of a table fields, of a text perhaps enum; never: it does not return",
     errors = "list of { code, doc, remedy }: what else it returns, as nil, err. gate.errors come to these",
+    always = "true: it always returns its result, and no nil, err",
     doc = "one or two sentences on what it does",
     example = "a whole flow file that uses it",
     resume = "what happens to one that was begun and not finished when its worker died: an id of gate.resumes",
@@ -60,7 +61,7 @@ gate.permissions = {
   personal_data = "write down who somebody is",
 }
 
---- Failures of every verb.
+--- Failures of every verb that can fail.
 gate.errors = {
   { code = "failed", doc = "The platform or a service behind it could not do it; err.text says what.",
     remedy = "Go another way: another state, a message, flow.done. It is not tried again by itself." },
@@ -118,7 +119,7 @@ return flow.define {
   {
     name = "wait", group = "line",
     params = { { name = "seconds", type = "number", min = 0, max = 300, unit = "seconds", doc = "how long" } },
-    resume = "repeat", cost = 1, timeout = 330, result = done, errors = {},
+    resume = "repeat", cost = 1, timeout = 330, result = done, errors = {}, always = true,
     doc = "Waits. The caller hears silence, or ringing before the call is answered. Keys that are pressed meanwhile are kept.",
     example = [[
 local flow = require "flow"
@@ -403,7 +404,7 @@ return flow.define {
       { name = "fields", type = "table", optional = true, open = true, fields = {}, doc = "anything more",
         keys = "Names of your own, with texts, numbers, booleans, lists and tables of such as values." },
     },
-    resume = "repeat", cost = 1, timeout = 60, result = done, errors = {},
+    resume = "repeat", cost = 1, timeout = 60, result = done, errors = {}, always = true,
     doc = "Writes a line to the script log, which GET /scripts/log and parley logs show.",
     example = [[
 local flow = require "flow"
@@ -424,7 +425,7 @@ return flow.define {
   },
   {
     name = "now", group = "data", params = {}, resume = "repeat", cost = 1, timeout = 60,
-    result = { type = "integer", unit = "seconds", doc = "since 1970, as it was when first asked" }, errors = {},
+    result = { type = "integer", unit = "seconds", doc = "since 1970, as it was when first asked" }, errors = {}, always = true,
     doc = "The time. It comes from the journal, so a state that is run again sees the same time. os.time() gives the same.",
     example = [[
 -- Open from 14:00 to 22:00 UTC.

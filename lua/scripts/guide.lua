@@ -157,7 +157,7 @@ local function errors_section()
     id = "errors", title = "Errors", blocks = {
       { text = "A mistake of the script raises: a wrong argument, a field that does not exist, a permission that is refused. It is an error with file and line, "
         .. "`failed` gets it, `GET /scripts/log` and `parley logs` show it. "
-        .. "The world's failure returns `nil, err`, with `err.code` for the script and `err.text` for people; the codes stand beside each verb. These can come from every verb:" },
+        .. "The world's failure returns `nil, err`, with `err.code` for the script and `err.text` for people; the codes stand beside each verb. These can come from every verb that can fail:" },
       { head = { "code", "meaning", "what to do" }, rows = rows },
       { file = "flows/main.lua", code = [[
 local flow = require "flow"

@@ -38,7 +38,7 @@ local function verb_view(verb)
     name = verb.name, group = verb.group, signature = ("call:%s(%s)"):format(verb.name, table.concat(given, ", ")), doc = verb.doc,
     params = params, errors = errors, example = verb.example, resume = verb.resume, resume_doc = gate.resumes[verb.resume],
     result = { type = verb.result.type, form = form(verb.result), doc = verb.result.doc, fields = verb.result.fields and fields(verb.result.fields) or nil },
-    cost = verb.cost, permission = verb.permission, timeout = verb.timeout, sound = verb.sound or false,
+    cost = verb.cost, permission = verb.permission, timeout = verb.timeout, sound = verb.sound or false, always = verb.always or false,
   }
 end
 
@@ -128,8 +128,10 @@ local function verb_lines(line, verb)
   line("")
   line(verb.result.type == "never" and ("Does not return: %s."):format(verb.result.doc) or ("Returns %s: %s."):format(verb.result.form, verb.result.doc))
   if verb.result.fields then table_lines(line, { "field", "form", "meaning" }, field_rows(verb.result.fields)) end
-  line("")
-  line(("Or `nil, err`%s."):format(#verb.errors > 0 and ", with these codes and those of every verb (see Errors)" or ", with the codes of every verb (see Errors)"))
+  if not verb.always then
+    line("")
+    line(("Or `nil, err`%s."):format(#verb.errors > 0 and ", with these codes and those of every verb (see Errors)" or ", with the codes of every verb (see Errors)"))
+  end
   if #verb.errors > 0 then table_lines(line, { "err.code", "meaning", "what to do" }, error_rows(verb.errors)) end
   line("")
   line(("Takes %d of the quota and at most %d s. %sAfter a crash (%s): %s%s"):format(verb.cost, verb.timeout,

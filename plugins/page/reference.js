@@ -98,7 +98,7 @@ function article(verb) {
     el("h4", null, "Result"),
     el("p", null, verb.result.type === "never" ? `Does not return: ${verb.result.doc}.` : `${upper(verb.result.form)}: ${verb.result.doc}.`),
     verb.result.fields ? fieldTable(verb.result.fields, false) : null,
-    el("p", null, "Or ", el("code", null, "nil, err"), verb.errors.length ? " with one of these codes, or of " : " with one of ", el("a", { href: "#section-errors" }, "those of every verb"), "."),
+    verb.always ? null : el("p", null, "Or ", el("code", null, "nil, err"), verb.errors.length ? " with one of these codes, or of " : " with one of ", el("a", { href: "#section-errors" }, "those of every verb"), "."),
     verb.errors.length ? table(["err.code", "meaning", "what to do"], verb.errors.map((e) => [tick(e.code), e.doc, e.remedy])) : null,
     el("dl", { class: "facts" }, facts.map(([dt, dd]) => el("div", null, el("dt", null, dt), el("dd", null, dd)))));
 }

@@ -571,8 +571,6 @@ def test_openapi_document():
                 assert re.fullmatch(r"default|[1-5]\d\d", status) and response["description"], where
             for requirement in operation.get("security", []):
                 assert set(requirement) <= set(document["components"]["securitySchemes"]), where
-    answer = call("GET", "/scripts/reference")
-    assert answer.headers["content-type"].startswith("text/markdown") and b"call:create_lead" in answer.body
 
 
 # -- WebSockets ------------------------------------------------------------------------------------------------------------

@@ -145,9 +145,15 @@ describe("a transfer that is taken up", function()
       if not status then return nil, { code = "closed", text = "the slot is not connected" } end
       return status, { state = "Ring" }
     end
-    local _, err = transfer.run(call(), "+15550142", {}, "k", { resumed = true })
+    local _, err = transfer.run(call(), "+15550142", { timeout = 30, record = true }, "k", { resumed = true })
     assert.equal("frozen", err.code)
     assert.same({ "GET", "GET", "GET" }, asked)
+  end)
+
+  it("ends quietly where a fallback's number is no number", function()
+    local fallback = require "calls.fallback"
+    fallback.run(call(), { transfer = "+" .. ("1"):rep(100) })
+    assert.same({}, asked)
   end)
 
   it("goes on with the second party that a predecessor's fallback had dialled", function()
@@ -161,6 +167,21 @@ describe("a transfer that is taken up", function()
     act.say, act.transfer = say, run
     assert.is_true(given.resumed)
     assert.same({}, asked)
+  end)
+end)
+
+describe("a verb that reads keys", function()
+  -- It was told as one: the script asked on as if the caller had been silent.
+  it("does not take a synthesiser's time-out for a caller who presses no key", function()
+    local speech = require "calls.speech"
+    local audio = speech.audio
+    speech.audio = function() return nil, { code = "timeout", text = "the program took longer than 15 s" } end
+    local call = Call.new{ id = "c-n1-1-z", tenant = {}, slot = "n1.1", channel = "1.3", up = true }
+    call.leg = {}
+    local keys, err = require("calls.verbs").table.gather(call, { { prompt = "Your number?", timeout = 5, digits = 4, finish = "#", between = 3 } }, {})
+    speech.audio = audio
+    assert.is_nil(keys)
+    assert.same({ code = "failed", text = "the program took longer than 15 s" }, err)
   end)
 end)
 

@@ -2,6 +2,7 @@
 --- The flow engine against a cell that is played here: what it asks, in which order, and what comes back.
 local cells = require "scripts.cells"
 local flow = require "flow"
+local gate = require "scripts.gate"
 local journal = require "flow.journal"
 local json = require "core.json"
 local scripts = require "scripts"
@@ -86,6 +87,69 @@ describe("a flow", function()
     asked[1].run.verb(1, 1, "say", { 5 })
     assert.same({ code = "invalid", text = "say: text must be a string, not a number", raise = true }, answered[1][4])
     assert.is_nil(instance.kept["j1.1"])
+  end)
+
+  -- A synthesiser that never ended kept its caller on a silent line.
+  it("goes to the fallback when a verb takes longer than its time-out", function()
+    local say = gate.verb("say")
+    local seconds, go = say.timeout, nil
+    say.timeout = 0.02
+    instance.verbs.say = function()
+      task.wait(function(resume) go = resume end)
+      return true
+    end
+    flow.enter(instance, "greeting")
+    task.spawn(asked[1].run.verb, 1, 1, "say", { "hello" })
+    for _ = 1, 200 do
+      if instance.is_failed then break end
+      task.sleep(5)
+    end
+    say.timeout = seconds
+    assert.same({ "timeout", "say took longer than 0.02 s" }, instance.is_failed)
+    go()
+    assert.same({}, answered)
+  end)
+
+  it("does not end what was answered in time", function()
+    local say = gate.verb("say")
+    local seconds = say.timeout
+    say.timeout = 0.02
+    instance.verbs.say = function() return true end
+    flow.enter(instance, "greeting")
+    asked[1].run.verb(1, 1, "say", { "hello" })
+    task.sleep(60)
+    say.timeout = seconds
+    assert.is_nil(instance.is_failed)
+  end)
+
+  it("raises in the script what its bundle refuses", function()
+    instance.permissions = { dial = false }
+    instance.verbs.transfer = function() error("it was done all the same") end
+    flow.enter(instance, "support")
+    asked[1].run.verb(1, 1, "transfer", { "+12025550142" })
+    assert.is_true(answered[1][4].raise)
+    assert.matches("needs the permission dial", answered[1][4].text)
+    assert.is_nil(instance.kept["j1.1"])
+  end)
+
+  it("gives a script the codes that the verb declares, and failed for all others", function()
+    instance.verbs.say = function() return nil, { code = "protocol", text = "what the synthesiser said makes no sense" } end
+    flow.enter(instance, "greeting")
+    asked[1].run.verb(1, 1, "say", { "hello" })
+    assert.same({ code = "failed", text = "what the synthesiser said makes no sense" }, answered[1][4])
+  end)
+
+  -- Its nil was calculated with.
+  it("goes to the fallback when a verb that always has a result breaks", function()
+    local log = require "core.log"
+    local error_of = log.error
+    log.error = function() end
+    instance.verbs.now = function() error("broken") end
+    flow.enter(instance, "greeting")
+    asked[1].run.verb(1, 1, "now", {})
+    log.error = error_of
+    assert.equal("internal", instance.is_failed[1])
+    assert.same({}, answered)
   end)
 
   it("goes to the fallback when a state asks for another verb than before", function()

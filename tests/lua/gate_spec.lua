@@ -99,6 +99,7 @@ describe("a column of the gate's table", function()
       assert.truthy(#verb.doc > 8 and #verb.result.doc > 8 and verb.result.type, verb.name)
       assert.truthy(verb.cost >= 1 and verb.cost % 1 == 0, verb.name)
       assert.truthy(verb.permission == nil or gate.permissions[verb.permission], verb.name)
+      assert.truthy(not verb.always or #verb.errors == 0, verb.name)
       for _, err in ipairs(verb.errors) do assert.truthy(#err.code > 0 and #err.doc > 8 and #err.remedy > 8, verb.name) end
     end
     each(function(_, declared, where)
