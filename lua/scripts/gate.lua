@@ -139,7 +139,7 @@ return flow.define {
     name = "transfer", group = "line",
     params = {
       { name = "to", type = "string", max = 64, doc = "a phone number, best with + and country code" },
-      { name = "options", type = "table", optional = true, doc = "how", fields = {
+      { name = "options", type = "table", optional = true, doc = "how it is put through", fields = {
         timeout = { type = "number", min = 5, max = 120, default = 30, unit = "seconds", doc = "how long to let it ring" },
         prompt = { type = "string", max = 4000, doc = "said to the caller first" },
         record = { type = "boolean", default = true, permission = "record", doc = "record both parties on two channels" },
@@ -161,7 +161,8 @@ return flow.define {
   start = "support",
 
   support = function(call)
-    local outcome, err = call:transfer("+12025550142", { timeout = 20, prompt = "We are connecting you." })
+    call:say "We are connecting you."
+    local outcome, err = call:transfer("+12025550142", { timeout = 20 })
     if outcome == "answered" then return flow.done end
     call:log("support was not reached: " .. err.code)
     return "message"
@@ -175,7 +176,7 @@ return flow.define {
   },
   {
     name = "hangup", group = "line",
-    params = { { name = "options", type = "table", optional = true, doc = "how", fields = {
+    params = { { name = "options", type = "table", optional = true, doc = "why the call ends", fields = {
       cause = { type = "string", enum = { "normal", "busy", "rejected" }, default = "normal", doc = "what the caller's side is told" },
     } } },
     resume = "once", cost = 1, timeout = 60,
@@ -205,7 +206,7 @@ return flow.define {
     name = "say", group = "sound",
     params = {
       { name = "text", type = "string", max = 4000, doc = "what is said" },
-      { name = "options", type = "table", optional = true, doc = "how", fields = {
+      { name = "options", type = "table", optional = true, doc = "how it is said", fields = {
         early = { type = "boolean", default = false, doc = "speak to a ringing call without answering it" },
         voice = { type = "string", max = 64, doc = "the synthesiser's name of a voice; the platform's unless given" },
         interrupt = option.interrupt,
@@ -230,7 +231,7 @@ return flow.define {
     name = "play", group = "sound",
     params = {
       { name = "file", type = "string", max = 128, doc = "a WAV file of the bundle, such as sounds/welcome.wav" },
-      { name = "options", type = "table", optional = true, doc = "how", fields = {
+      { name = "options", type = "table", optional = true, doc = "how it is played", fields = {
         early = { type = "boolean", default = false, doc = "play to a ringing call without answering it" },
         interrupt = option.interrupt,
       } },
@@ -259,7 +260,7 @@ return flow.define {
   },
   {
     name = "record", group = "sound",
-    params = { { name = "options", type = "table", optional = true, doc = "how", fields = {
+    params = { { name = "options", type = "table", optional = true, doc = "what is said first, and what ends it", fields = {
       prompt = { type = "string", max = 4000, doc = "said first" },
       seconds = { type = "number", min = 1, max = 600, default = 120, unit = "seconds", doc = "how long it may become" },
       silence = { type = "number", min = 1, max = 30, default = 4, unit = "seconds", doc = "how much silence ends it" },
@@ -281,7 +282,9 @@ return flow.define {
   start = "message",
 
   message = function(call)
-    local message, err = call:record { prompt = "Please leave a message after the tone, then press hash.", seconds = 60 }
+    local message, err = call:record {
+      prompt = "Please leave a message after the tone, then press hash.", seconds = 60,
+    }
     if not message then
       call:log("no message: " .. err.code)
       return flow.done
@@ -298,7 +301,7 @@ return flow.define {
   },
   {
     name = "gather", group = "keys",
-    params = { { name = "options", type = "table", doc = "what to read", fields = {
+    params = { { name = "options", type = "table", doc = "what is asked and read", fields = {
       prompt = option.prompt, timeout = option.timeout, finish = option.finish,
       digits = { type = "integer", min = 1, max = 64, default = 1, doc = "how many keys at most" },
       between = { type = "number", min = 1, max = 30, default = 3, unit = "seconds", doc = "how long to wait for each further key" },

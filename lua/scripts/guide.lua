@@ -58,7 +58,7 @@ return flow.define {
 
   message = function(call)
     call:record { prompt = "Please leave a message after the tone.", seconds = 60 }
-    call:create_lead { score = call.data.zip and 60 or 30, notes = "zip " .. (call.data.zip or "not given") }
+    call:create_lead { score = call.data.zip and 60 or 30, notes = "zip " .. tostring(call.data.zip) }
     return "goodbye"
   end,
 
@@ -192,8 +192,8 @@ local function limits_section()
       { "`call.data`", kib(flow.DATA_MAX) },
       { "the arguments of a verb", ("%s, %d tables deep, %d number keys outside lists"):format(kib(cell.limits.message_bytes), cell.limits.depth, cell.limits.number_keys) },
       { "verbs of a visit to a state", ("%d, with results of %s; returning a state's name begins anew"):format(journal.MAX_ENTRIES, kib(journal.MAX_BYTES)) },
-      { "processor time of a visit to a state", ("%d ms"):format(cells.invocation_ms) },
-      { "processor time of all scripts of a call", ("%d ms"):format(cells.call_ms) },
+      { "processor time of a visit to a state", ("%g s"):format(cells.invocation_ms / 1000) },
+      { "processor time of all scripts of a call", ("%g s"):format(cells.call_ms / 1000) },
       { "memory of all scripts of a tenant on a worker", ("%d MiB; the one that asks for more than %d MiB is stopped"):format(cells.hard_mb, cells.soft_mb) },
       { "a core's time of a tenant on a worker", ("%d %% before it is slowed down"):format(cells.share_percent) },
     } } },
