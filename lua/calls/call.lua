@@ -53,10 +53,9 @@ function Call.new(fields)
 end
 
 --- What a successor needs, as JSON.
-local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file",
+local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file",
-  "permissions" }
+  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file" }
 
 function Call:head()
   local head = {}

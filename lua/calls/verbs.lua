@@ -273,7 +273,7 @@ function act.hangup(call, args)
 end
 
 function act.create_lead(call, args, entry, n)
-  local given = args[1]
+  local given = args[1] or {}
   local ok, lead = db.patiently(function()
     return audit.transaction(call.tenant, function(tx)
       -- An owner that was cut off may have come to another verb than its successor: the key alone would not stop it.
@@ -303,7 +303,7 @@ end
 
 function act.log(call, args)
   local text = args[1]
-  if next(args[2]) then text = text .. " " .. require("core.json").encode(args[2]) end
+  if args[2] and next(args[2]) then text = text .. " " .. require("core.json").encode(args[2]) end
   scripts.log(call.tenant, { level = "info", call_id = call.row_id, state = call.state, bundle_hash = call.hash, text = text })
   return true
 end
