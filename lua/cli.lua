@@ -23,6 +23,8 @@ For tenants (need PARLEY_URL and PARLEY_TOKEN, or PARLEY_ADMIN_EMAIL and PARLEY_
   parley bundle rollback [--tenant S]              go back to the version before the live one
   parley bundle list [--tenant S]                  versions, newest first
   parley logs [--tenant S]                         what scripts logged and how they failed
+  parley call show ID [--tenant S]                 what a call's states asked for and were answered
+  parley call replay ID [--version V] [--tenant S] run its flow again from its journal, by another version: what goes another way?
 
   parley run FILE ...                              run a Lua file inside the host
   parley help
@@ -33,8 +35,10 @@ local known = {
   ["migrate"] = "", ["operator set"] = "email password", ["tenant create"] = "slug name region admin-email admin-password",
   ["node add"] = "name ari-url user password sip", ["node remove"] = "name", ["node list"] = "",
   ["trunk set"] = "tenant name match host port number", ["bundle push"] = "tenant publish!", ["bundle rollback"] = "tenant",
-  ["bundle list"] = "tenant", ["logs"] = "tenant",
+  ["bundle list"] = "tenant", ["logs"] = "tenant", ["call show"] = "tenant", ["call replay"] = "version tenant",
 }
+-- Commands that take a word beside their options.
+local with_word = { ["bundle push"] = true, ["call show"] = true, ["call replay"] = true }
 
 --- "--name value" pairs and the rest. Repeated options become lists in `many`.
 local function parse(args, command)
@@ -65,7 +69,7 @@ local function parse(args, command)
 end
 
 local commands = {}
-for _, file in ipairs{ "cli.operator", "cli.bundle" } do
+for _, file in ipairs{ "cli.operator", "cli.bundle", "cli.call" } do
   for name, command in pairs(require(file)) do commands[name] = command end
 end
 
@@ -81,7 +85,7 @@ if not command then return fail(("there is no command '%s'; see parley help"):fo
 for _ = 1, count do table.remove(args, 1) end
 local options, rest, many = parse(args, name)
 if not options then return fail(rest, 2) end
-if #rest > (name == "bundle push" and 1 or 0) then
+if #rest > (with_word[name] and 1 or 0) then
   return fail(("parley %s takes no '%s'; see parley help"):format(name, rest[#rest]), 2)
 end
 local status = command(options, rest, many)

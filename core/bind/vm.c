@@ -260,7 +260,7 @@ static const struct {
     {"core.redis", bind_open_redis},         {"core.http", bind_open_http},
     {"core.telephony", bind_open_telephony}, {"core.media", bind_open_media},
     {"core.cell", bind_open_cell},           {"core.bundle", bind_open_bundle},
-    {"core.fault", bind_open_fault},
+    {"core.fault", bind_open_fault},         {"core.deflate", bind_open_deflate},
 };
 
 static int on_panic(lua_State *L) {

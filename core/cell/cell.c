@@ -67,6 +67,11 @@ static void put_text(const char *text) {
     message_str(&cell.out, text, strlen(text));
 }
 
+static void put_place(const struct place *where) {
+    put_text(where->file);
+    message_int(&cell.out, where->line);
+}
+
 static void send_loaded(const char *version, bool ok, const char *text) {
     message_begin(&cell.out, MESSAGE_LOADED);
     put_text(version);
@@ -82,8 +87,7 @@ static void send_failed(const char *call, int64_t visit, const char *kind, const
     message_int(&cell.out, visit);
     put_text(kind);
     put_text(text);
-    put_text(where->file);
-    message_int(&cell.out, where->line);
+    put_place(where);
     send_out();
 }
 
@@ -203,6 +207,7 @@ static void take_result(struct task *t) {
             message_nil(&cell.out);
         }
         if (value_pack(L, 3, &cell.out, MESSAGE_DATA_MAX, &e) == 0) {
+            put_place(&t->run->function);
             send_out();
             end_run(t);
             return;
@@ -251,11 +256,13 @@ static void take_end(struct task *t, enum run_end end) {
             return;
         }
         t->waits = true;
+        if (!place_of_stack(t->run->L, &t->run->stood)) t->run->stood = t->run->function; /* return call:verb() */
         message_begin(&cell.out, MESSAGE_VERB);
         put_text(t->call);
         message_int(&cell.out, t->visit);
         message_int(&cell.out, ++t->n);
         buf_add(&cell.out, t->run->asks.data, t->run->asks.len);
+        put_place(&t->run->stood);
         send_out();
         return;
     case RUN_ERROR:

@@ -16,8 +16,9 @@
  *   LOADED   version, ok, text                  LOAD is done, or why not
  *   CHECKED  version, ok, result                result: { flows = { ["flows/main.lua"] = { start=, states={names} } }, bundle = <bundle.lua's table>,
  *                                               problems = { { file=, line=, text= } } }
- *   VERB     call, visit, n, name, args         the flow waits for ANSWER; args: list
- *   NEXT     call, visit, next, data            the state's function returned; next: a state's name, or nil: done
+ *   VERB     call, visit, n, name, args, file, line  the flow waits for ANSWER; args: list; file, line: where it stands
+ *   NEXT     call, visit, next, data, file, line     the state's function returned; next: a state's name, or nil: done;
+ *                                               file, line: where the function begins, "" and 0 when there is none
  *   FAILED   call, visit, kind, text, file, line kind: "error" uncaught, "cpu" over its budget, "memory", "form" (bad return value)
  *   PONG     token
  * An error in ANSWER that has raise = true is raised in the script; others come back as nil, error.

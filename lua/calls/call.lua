@@ -10,7 +10,9 @@ local db = require "lib.db"
 local fault = require "core.fault"
 local fences = require "calls.fence"
 local flow = require "flow"
+local history = require "calls.history"
 local journal = require "flow.journal"
+local journals = require "calls.journals"
 local json = require "core.json"
 local live = require "calls.live"
 local log = require "core.log"
@@ -43,6 +45,7 @@ function Call.new(fields)
   call.visit = call.visit or 0
   call.data = call.data or {}
   call.journal = call.journal or journal.new()
+  call.history = call.history or history.new()
   call.digits = call.digits or {}
   call.verbs = verbs.table
   call.seed = call.seed or math.random(1, 2 ^ 31)
@@ -74,6 +77,8 @@ function Call.restore(slot, fence, read)
     if visit and tonumber(visit) == fields.visit then entries[tonumber(n)] = entry end
   end
   fields.journal = journal.new(entries)
+  fields.history = history.new(read.fields)
+  fields.visiting = fields.visit > 0 and not fields.fallen and not fields.history:has(fields.visit)
   fields.digits = {}
   for digit in (read.fields.digits or ""):gmatch(".") do table.insert(fields.digits, digit) end
   return Call.new(fields)
@@ -86,10 +91,11 @@ function Call:stands(stands)
   if self.on_stands then self.on_stands(stands and not self.removed) end
 end
 
---- Writes to the record. While Redis is away the call goes on and is written whole when it is back.
+--- Writes to the record, and what its history has new. While Redis is away the call goes on and is written whole when it is back.
 function Call:keep(fields, drop)
   if self.stale then return nil, { code = "stale", text = "another worker owns the call" } end
   if self.removed then return true end
+  fields, drop = self.history:unwritten(fields, drop)
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
   if ok then
     unwritten_told = false
@@ -119,6 +125,7 @@ function Call:keep_all()
   if self.removed or self.stale then return end
   local fields = { head = self:head(), digits = self:digits_kept() }
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
+  self.history:all(fields)
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields)
   if ok then
     self.unwritten, unwritten_told = nil, false
@@ -334,13 +341,22 @@ end
 
 function Call:info()
   local info = { id = self.id, from = self.from, to = self.to, direction = self.direction, started_us = self.started_us,
-                 seed = (self.seed + self.visit * 7919) % 2 ^ 31 }
+                 seed = journal.seed(self.seed, self.visit) }
   if self.state == "ended" then info.why = self.why end
   if self.state == "failed" then info.error = self.error_text end
   return info
 end
 
+--- The visit has ended: once, whoever finds it first.
+function Call:visited(how)
+  if not self.visiting then return end
+  self.visiting = nil
+  self.history:add(self.visit, history.visit(self, how))
+  fault.point("call.visit_ended")
+end
+
 function Call:moved()
+  self.visiting = true
   if #self.states < 200 then self.states[#self.states + 1] = { state = self.state, at = clock.rfc3339(clock.wall_us()) } end
   audit.live(self.tenant, { name = "call.state", call = self.id, state = self.state })
   local state, visit = self.state, self.visit
@@ -422,6 +438,7 @@ function Call:escalate()
   if self.direction == "outbound" and not self.up then
     return nil, { code = "exists", text = "the call has not been answered yet; POST /calls/{id}/hangup ends it" }
   end
+  self:visited{ left = "escalated" }
   flow.leave(self)
   self.visit = self.visit + 1  -- what was asked for by the state that is left is not begun any more
   task.spawn(function()
@@ -487,11 +504,13 @@ function Call:close()
   end
   local outcome = self.outcome or (answered and "hangup" or "unanswered")
   self.status = status
+  self:visited{ left = self.hangup_by or "ended" }
   local fields = {
     status = status, end_time = time.sql(now), duration_seconds = self:seconds_up(now), state = self.state,
     answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
     outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self:sealed_failure(),
     timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states) }),
+    journal = history.pack(self), journal_at = time.sql(now),
   }
   local function attempt()
     return self:change(fields, { type = "call.ended", data = { status = status, outcome = outcome, by = self.hangup_by,
@@ -506,6 +525,7 @@ function Call:close()
       -- Something in it does not fit its column. That would not change, so the row is closed without what scripts can shape.
       log.error("call.not_written_whole", { call = self.id, tenant = self.tenant.slug })
       fields.state, fields.flow, fields.bundle_hash, fields.failure, fields.timeline = nil, nil, nil, nil, nil
+      fields.journal, fields.journal_at = nil, nil
     else
       task.sleep(wait)
       wait = math.min(wait * 2, 5000)
@@ -513,6 +533,7 @@ function Call:close()
     if self.stale then return end
   end
   fault.point("call.row_closed")
+  if fields.journal then journals.expect(self.tenant) end
   metrics.count("calls_ended_total", { status = status, direction = self.direction }, 1, "calls that ended")
   self:forget()
 end

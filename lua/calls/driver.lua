@@ -8,6 +8,7 @@ local crypto = require "core.crypto"
 local db = require "lib.db"
 local fault = require "core.fault"
 local flow = require "flow"
+local journals = require "calls.journals"
 local json = require "core.json"
 local live = require "calls.live"
 local log = require "core.log"
@@ -726,6 +727,7 @@ end
 function driver.start()
   keep_watch()
   lost.start(driver.find)
+  journals.start()
   telephony.serve{ on_ready = on_ready, on_lost = on_lost, on_giving = on_giving, on_event = on_event }
   trunks.listen(function()
     local found = {}

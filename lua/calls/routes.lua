@@ -5,14 +5,17 @@ local calls = require "calls"
 local campaigns = require "campaigns"
 local cursor = require "lib.cursor"
 local db = require "lib.db"
+local journals = require "calls.journals"
 local json = require "core.json"
 local live = require "calls.live"
 local nodes = require "nodes"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
 local recordings = require "calls.recordings"
+local replay = require "flow.replay"
 local router = require "lib.router"
 local schema = require "lib.schema"
+local scripts = require "scripts"
 local store = require "calls.store"
 local stream = require "audit.stream"
 local tenants = require "tenants"
@@ -94,6 +97,65 @@ local function act(what, action)
   end
 end
 
+local function journal_of(ctx)
+  local row = store.by_public_id(ctx.tenant.db, ctx.params.callId)
+  if not row then problem.raise(404, "call_not_found", "There is no such call. GET /calls lists them.") end
+  local recorded = journals.read(ctx.tenant, row.id)
+  if not recorded then
+    problem.raise(409, "no_journal", row.end_time and "This call has no journal: its flow never ran, or it is not kept any longer (GET /calls/journals)."
+      or "The call is up. Its journal can be read when it has ended.")
+  end
+  return row, recorded
+end
+
+-- Whoever reads a journal reads what the caller said.
+local function note_reading(ctx, action, row, fields)
+  audit.transaction(ctx.tenant, function(tx)
+    audit.record(tx, { actor = ctx:actor(), action = action, subject = row.public_id, fields = fields, trace = ctx.trace.id })
+    return true
+  end)
+end
+
+local function read_journal(ctx)
+  local row, recorded = journal_of(ctx)
+  note_reading(ctx, "call.journal_read", row)
+  local list = replay.list(recorded)
+  list.id = row.public_id
+  return 200, list
+end
+
+local function run_again(ctx)
+  local row, recorded = journal_of(ctx)
+  local version, err
+  if ctx.body.version then
+    version, err = scripts.named(ctx.tenant, ctx.body.version)
+    if not version then return problem.new(404, "version_not_found", "The call cannot be run again: " .. err.text .. ".") end
+    if not scripts.report(ctx.tenant, version).flows[recorded.file] then
+      return problem.new(409, "no_such_flow", ("Version %s has no flow %s, which this call ran."):format(version:sub(1, 12), recorded.file))
+    end
+  end
+  note_reading(ctx, "call.replayed", row, { version = version or recorded.hash })
+  local result
+  result, err = replay.run(ctx.tenant, recorded, version)
+  if not result then
+    return problem.new(503, "cells_unavailable", "The call could not be run again right now (" .. err.text .. "). Try again in a moment.")
+  end
+  result.id = row.public_id
+  return 200, result
+end
+
+local function journal_days(ctx) return 200, { days = journals.days(ctx.tenant) } end
+
+local function set_journal_days(ctx)
+  local status, answer, headers = ctx:transaction(function(tx)
+    journals.set_days(tx, ctx.body.days)
+    audit.record(tx, { actor = ctx:actor(), action = "call.journals", fields = { days = ctx.body.days }, trace = ctx.trace.id })
+    return 200, { days = ctx.body.days }
+  end)
+  journals.moved(ctx.tenant)
+  return status, answer, headers
+end
+
 local function download(ctx)
   local row = store.recording(ctx.tenant.db, ctx.params.recordingId)
   if not row then return problem.new(404, "recording_not_found", "There is no such recording.") end
@@ -144,6 +206,18 @@ local function register_calls()
     roles = everyone, handler = act("escalate", calls.escalate) }
   router.add{ method = "POST", path = "/calls/{callId}/hangup", summary = "Hang up", status = 202, roles = { "admin", "supervisor", "platform" },
     handler = act("hangup", calls.hangup) }
+  local readers = { "admin", "supervisor" }
+  local days = schema.object({ days = { type = "integer", minimum = 0, maximum = journals.MAX_DAYS, description = "0: they are not kept" } }, { "days" })
+  router.add{ method = "GET", path = "/calls/journals", summary = "For how long the journals of calls are kept", roles = readers, response = days,
+    handler = journal_days }
+  router.add{ method = "PUT", path = "/calls/journals", summary = "Set for how many days the journals of calls are kept", roles = { "admin" },
+    body = days, response = days, handler = set_journal_days }
+  router.add{ method = "GET", path = "/calls/{callId}/journal", summary = "What a call's states asked for and were answered", roles = readers,
+    response = call_schema, handler = read_journal }
+  router.add{ method = "POST", path = "/calls/{callId}/replay", summary = "Run a call's flow again from its journal: does it decide the same?",
+    roles = readers, limit = "heavy", scope = "calls:read", body_optional = true, response = call_schema, handler = run_again,
+    body = schema.object{ version = { type = "string", maxLength = 64, description = "hash of a version, its beginning, or live; the one that ran unless given" },
+      tenantId = tenant_id } }
   router.add{ method = "GET", path = "/recordings/{recordingId}", summary = "A recording as WAV: left is the caller", roles = { "admin", "supervisor" },
     handler = download }
   router.add{ method = "GET", path = "/numbers", summary = "The tenant's numbers", roles = everyone, handler = numbers }

@@ -27,11 +27,15 @@ function store.by_public_id(db_name, public_id)
   return db.query(db_name, "SELECT " .. columns .. " FROM `call` WHERE public_id = ?", public_id)[1]
 end
 
+-- A journal is kept where the tenant keeps them at that moment.
+local if_kept = "(SELECT CASE WHEN journal_days > 0 THEN ? END FROM tenant WHERE id = 1)"
+local values_of = { journal = if_kept, journal_at = if_kept }
+
 --- Sets columns of a call. Returns whether the fence let it through (also when they were so already).
 function store.update(tx, id, fence, fields)
   local names, values = {}, {}
   for name, value in pairs(fields) do
-    names[#names + 1] = "`" .. name .. "` = ?"
+    names[#names + 1] = "`" .. name .. "` = " .. (values_of[name] or "?")
     values[#values + 1] = value
   end
   local n = #values
@@ -98,6 +102,28 @@ function store.list(db_name, filter, before, limit)
   if before then add("id < ?", before) end
   return db.query(db_name, "SELECT " .. columns .. " FROM `call` WHERE " .. table.concat(where, " AND ") .. " ORDER BY id DESC LIMIT "
     .. tonumber(limit), unpack(values))
+end
+
+-- journals ------------------------------------------------------------------------------------------------------------
+
+--- bundle_hash, journal (sealed) of a call.
+function store.journal(db_name, id)
+  return db.query(db_name, "SELECT bundle_hash, flow, journal FROM `call` WHERE id = ?", id)[1]
+end
+
+--- For how many days journals are kept.
+function store.journal_days(db_name)
+  return db.query(db_name, "SELECT journal_days FROM tenant WHERE id = 1")[1].journal_days
+end
+
+function store.set_journal_days(tx, days)
+  db.run(tx, "UPDATE tenant SET journal_days = ? WHERE id = 1", days)
+end
+
+--- Removes journals that were written before a time, at most so many. Returns how many.
+function store.remove_journals(db_name, before, limit)
+  return db.query(db_name, "UPDATE `call` SET journal = NULL, journal_at = NULL WHERE journal_at < ? ORDER BY journal_at LIMIT " .. tonumber(limit),
+    before).affected
 end
 
 -- recordings -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@
 ---   verbs                       name -> function(instance, args, entry) -> value | nil, err; may wait
 ---   info()                      what the cell is told of it
 ---   keep(fields, drop)          writes to the record: true | nil, err
+---   visited(how)                its visit has ended: { next = state } | { done = true, data = } | { failed = kind, text =, file =,
+---                               line = } | { left = why }; data and journal are still those of the visit
 ---   head()                      the head as it is kept
 ---   moved()                     a new state was entered
 ---   finished()                  the flow has ended by itself
@@ -16,7 +18,6 @@
 --- An instance that is `over` (its call ended, or is another worker's) is not touched any more.
 local cells = require "scripts.cells"
 local clock = require "core.clock"
-local crypto = require "core.crypto"
 local fault = require "core.fault"
 local gate = require "scripts.gate"
 local journal = require "flow.journal"
@@ -40,6 +41,7 @@ local function entry_name(instance, n) return ("j%d.%d"):format(instance.visit, 
 
 local function fail(instance, kind, text, file, line)
   if instance.over then return end
+  instance:visited(FAILURES[kind] and { failed = kind, text = text, file = file, line = line } or { left = kind })
   cells.drop(instance.id, instance.run)
   instance.run = nil
   metrics.count("flow_failures_total", { kind = kind }, 1, "flows that could not go on")
@@ -121,18 +123,15 @@ local function forgettable(entries, n)
   return true
 end
 
-local function on_verb(instance, visit, n, name, args)
+local function on_verb(instance, visit, n, name, args, file, line)
   if instance.over or visit ~= instance.visit or type(n) ~= "number" or type(args) ~= "table" then return end
   local checked, problem = gate.check(name, args, instance.permissions)
   if not checked then
     return answer(instance, n, false, { code = "invalid", text = problem, raise = true })
   end
-  local ok, text = pcall(json.encode, args)
-  if not ok then
-    return answer(instance, n, false, { code = "invalid", text = name .. ": " .. tostring(text):gsub("^.-:%d+: ", ""), raise = true })
-  end
-  local arguments = crypto.hex(crypto.sha256(text)):sub(1, 24)
-  local what, entry = instance.journal:ask(n, name, arguments)
+  local arguments, given = journal.arguments(args)
+  if not arguments then return answer(instance, n, false, { code = "invalid", text = name .. ": " .. given, raise = true }) end
+  local what, entry = instance.journal:ask(n, name, arguments, given)
   if what == "replay" and entry.secret and entry.value == journal.SECRET then
     -- Only that it was done is known to whoever takes the call up: it is asked again, what follows is replayed.
     what, entry.done, instance.asked_again = "resume", false, visit
@@ -142,13 +141,13 @@ local function on_verb(instance, visit, n, name, args)
     -- The answer was another one this time, so the state goes another way from here.
     forgotten = instance.journal:forget_from(n)
     for i, k in ipairs(forgotten) do forgotten[i] = entry_name(instance, k) end
-    what, entry = instance.journal:ask(n, name, arguments)
+    what, entry = instance.journal:ask(n, name, arguments, given)
   end
   if what == "replay" then
     return answer(instance, n, entry.ok, entry.value)
   elseif what == "diverged" then
     return fail(instance, "diverged", ("the state asked for %s where it had asked for %s before; "
-      .. "a state that is run again must do the same, so take time and chance only from call:now and math.random"):format(name, tostring(entry.name)))
+      .. "a state that is run again must do the same, so take time and chance only from call:now and math.random"):format(name, tostring(entry.name)), flow.place(file, line))
   elseif what == "full" then
     return fail(instance, "journal", ("a state may use at most %d verbs; return the name of a state to begin anew"):format(journal.MAX_ENTRIES))
   elseif what == "resume" then
@@ -189,6 +188,22 @@ local function data_problem(data)
   if #text > flow.DATA_MAX then return ("call.data holds more than %d KiB"):format(flow.DATA_MAX / 1024) end
 end
 
+--- Where a cell says that something stands: file, line; each nil when that is nothing.
+function flow.place(file, line)
+  file, line = file and file ~= "" and text_of.clean(tostring(file), 128) or nil, tonumber(line)
+  if line and not (line > 0 and line < 2 ^ 31) then line = nil end
+  return file, line
+end
+
+--- Why a state cannot have ended as it did, for the script's author, or nil.
+function flow.next_problem(state, data)
+  local problem = data_problem(data)
+  if problem then return problem end
+  if type(state) == "string" and (#state > 64 or not state:match("^[%a_][%w_]*$")) then
+    return "a state's name is a word of at most 64 letters, digits and _"
+  end
+end
+
 -- A run that ends while a verb is under way is not the one that asked for it: it was run again and went another way.
 local function acts_still(instance)
   if not instance.acting then return false end
@@ -200,11 +215,9 @@ end
 local function on_next(instance, visit, state, data)
   if instance.over or visit ~= instance.visit or acts_still(instance) then return end
   if type(data) ~= "table" then data = {} end
-  local problem = data_problem(data)
+  local problem = flow.next_problem(state, data)
   if problem then return fail(instance, "form", problem) end
-  if type(state) == "string" and (#state > 64 or not state:match("^[%a_][%w_]*$")) then
-    return fail(instance, "form", "a state's name is a word of at most 64 letters, digits and _")
-  end
+  instance:visited(type(state) == "string" and not instance.ending and { next = state } or { done = true, data = data })
   instance.data = data
   if instance.ending then
     instance.over = true
@@ -227,8 +240,8 @@ end
 local function on_failed(instance, visit, kind, text, file, line)
   if instance.over or visit ~= instance.visit or acts_still(instance) then return end
   kind, text = FAILURES[kind] and kind or "form", text_of.clean(tostring(text), 2000)
-  file, line = file and text_of.clean(tostring(file), 128), tonumber(line)
-  if line and not (line >= 0 and line < 2 ^ 31) then line = nil end
+  file, line = flow.place(file, line)
+  instance:visited{ failed = kind, text = text, file = file, line = line }
   -- A flow without a state `failed` gives the same error back: it has been logged once.
   if not (instance.state == "failed" and text == instance.error_text) then
     scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
@@ -318,6 +331,7 @@ end
 --- The caller is gone: the running state is not resumed, the state `ended` runs once.
 function flow.ended(instance, why)
   if instance.over or instance.ending then return end
+  instance:visited{ left = why or "gone" }
   if instance.run then cells.drop(instance.id, instance.run) end
   instance.ending = true
   instance.why = why

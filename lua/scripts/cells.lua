@@ -51,6 +51,7 @@ local function entry_ended(entry, why, page)
     count = count + 1
     task.spawn(run.lost, page.running and page.call == call, page, why)
   end
+  if entry.private then return end
   metrics.count("cells_ended_total", { why = why == "idle" and "idle" or "died" }, 1, "cells that ended")
   if why ~= "idle" then
     log.warn("cell.ended", { tenant = entry.tenant.slug, why = why, calls = count, call = page.call, file = page.file, line = page.line })
@@ -197,13 +198,33 @@ local function with_version(entry, tenant, hash)
   return loaded, err
 end
 
+--- A cell of one's own to run flows in (cells.run_in): no call of anybody is in it, and nobody is told of its end but its runs.
+--- Whoever asks for it ends it with cells.close. Returns an entry, or nil, err.
+function cells.private(tenant)
+  local entry, err = start(tenant)
+  if entry then entry.private = true end
+  return entry, err
+end
+
+--- Ends a private cell; its runs hear nothing.
+function cells.close(entry)
+  if entry.ended then return end
+  entry.runs = {}
+  entry_ended(entry, "idle", {})
+  entry.cell:kill("idle")
+end
+
 --- Starts (or starts again) a state of a call's flow. Returns true, or nil, err; then the handler hears nothing.
 --- @param run table  handler
 function cells.run(tenant, hash, call, run, file, state, visit, data, info)
   local entry, err = open(tenant)
   if not entry then return nil, err end
-  local ready
-  ready, err = with_version(entry, tenant, hash)
+  return cells.run_in(entry, tenant, hash, call, run, file, state, visit, data, info)
+end
+
+--- The same in a cell that is at hand.
+function cells.run_in(entry, tenant, hash, call, run, file, state, visit, data, info)
+  local ready, err = with_version(entry, tenant, hash)
   if not ready then return nil, err end
   -- The call has left while the cell was made; a newer run of it may be on its way already.
   if run.dropped then return nil, { code = "cancelled", text = "the call has left" } end

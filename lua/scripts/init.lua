@@ -138,6 +138,19 @@ function scripts.live(tenant)
   return pointer.hash
 end
 
+--- The version that somebody names: by its hash, the beginning of one, or "live". Returns its hash, or nil, err.
+function scripts.named(tenant, name)
+  if name == "live" then
+    local hash = scripts.live(tenant)
+    if not hash then return nil, { code = "not_found", text = "no version is live" } end
+    return hash
+  end
+  local found = name:match("^%x+$") and #name >= 6 and store.bundles_named(tenant.db, name:lower()) or {}
+  if #found == 1 then return found[1].hash end
+  return nil, { code = "not_found", text = #found == 0 and ("there is no version %s; GET /scripts/bundles lists them"):format(name)
+    or ("several versions begin with %s; give more of the hash"):format(name) }
+end
+
 --- What the check found when the version was uploaded: bundle (its table), flows. Cached: a version never changes.
 local reports, report_order = {}, {}
 function scripts.report(tenant, hash)

@@ -19,6 +19,11 @@ function store.bundle(db_name, hash)
   return db.query(db_name, "SELECT hash, size, report, created_by, created_at FROM bundle WHERE hash = ?", hash)[1]
 end
 
+--- Hashes that begin so, at most two.
+function store.bundles_named(db_name, beginning)
+  return db.query(db_name, "SELECT hash FROM bundle WHERE hash LIKE ? ORDER BY hash LIMIT 2", beginning .. "%")
+end
+
 function store.bundle_exists(tx, hash)
   return db.run(tx, "SELECT 1 AS found FROM bundle WHERE hash = ?", hash)[1] ~= nil
 end

@@ -50,6 +50,26 @@ TEST(a_state_asks_and_goes_on_with_the_answer) {
     HEARD("next c1 2 nil {key=1}");
 }
 
+TEST(a_verb_and_the_end_of_a_state_say_where_they_stand) {
+    load_flow(FLOW("a = function(call)\n  call:say 'Hello.'\n  local function ask() return call:gather{} end\n  local key = ask()\n"
+                   "  return 'b'\nend,\nb = function(call)\n  return call:menu{}\nend"));
+    run_a(NULL, NULL);
+    HEARD("verb c1 1 1 say {Hello.}");
+    CHECK_STR("flows/main.lua:5", heard_at);
+    answer(&cell, "c1", 1, 1, true, "nil");
+    HEARD("verb c1 1 2 gather {{}}");
+    CHECK_STR("flows/main.lua:7", heard_at); /* the tail call has left no frame but its caller's */
+    answer(&cell, "c1", 1, 2, true, "nil");
+    HEARD("next c1 1 b {}");
+    CHECK_STR("flows/main.lua:4", heard_at);
+    run(&cell, "c1", "v1", "flows/main.lua", "b", 2, NULL, NULL);
+    HEARD("verb c1 2 1 menu {{}}");
+    CHECK_STR("flows/main.lua:10", heard_at);
+    run(&cell, "c1", "v1", "flows/main.lua", "ended", 3, NULL, "{ why = 'caller' }");
+    HEARD("next c1 3 nil {}");
+    CHECK_STR(":0", heard_at); /* there is none */
+}
+
 TEST(the_call_object_tells_whose_call_it_is) {
     load_flow(
         FLOW("a = function(call) call:say(call.id, call.from, call.to, call.direction, call.started, tostring(call))\n"
@@ -429,6 +449,7 @@ static int stop(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CELL(a_state_asks_and_goes_on_with_the_answer),
+        CELL(a_verb_and_the_end_of_a_state_say_where_they_stand),
         CELL(the_call_object_tells_whose_call_it_is),
         CELL(the_worlds_failure_is_nil_and_an_error),
         CELL(the_scripts_mistake_is_raised_where_it_stands),

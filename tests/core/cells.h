@@ -195,7 +195,9 @@ __attribute__((unused)) static const char *shown(struct message *m) {
     return text;
 }
 
-/* The next message as one line: "next c1 1 menu {x=1}". */
+/* The next message as one line: "next c1 1 menu {x=1}". Where a verb or state stands in its file is in heard_at. */
+__attribute__((unused)) static char heard_at[256];
+
 __attribute__((unused)) static const char *heard(struct cell *c) {
     static struct buf line;
     struct message m = hear(c);
@@ -207,8 +209,15 @@ __attribute__((unused)) static const char *heard(struct cell *c) {
                        : m.type == MESSAGE_FAILED  ? "failed"
                        : m.type == MESSAGE_PONG    ? "pong"
                                                    : "?");
-    while (m.at < m.end && !m.bad) buf_printf(&line, " %s", shown(&m));
-    CHECK(!m.bad);
+    int values = m.type == MESSAGE_VERB ? 5 : m.type == MESSAGE_NEXT ? 4 : 16;
+    for (int i = 0; i < values && m.at < m.end && !m.bad; i++) buf_printf(&line, " %s", shown(&m));
+    heard_at[0] = '\0';
+    if (values < 16) {
+        size_t len;
+        const char *file = message_get_str(&m, &len);
+        snprintf(heard_at, sizeof heard_at, "%.*s:%d", (int)len, file ? file : "", (int)message_get_int(&m));
+    }
+    CHECK(!m.bad && m.at == m.end);
     return line.data;
 }
 

@@ -21,6 +21,7 @@ describe("a flow", function()
         for _, name in ipairs(drop or {}) do self.kept[name] = nil end
         return true
       end,
+      visited = function(self, how) table.insert(self.ways, how) end, ways = {},
       moved = function(self) table.insert(self.moves, self.state) end,
       finished = function(self) self.is_finished = true end,
       failed = function(self, kind, text) self.is_failed = { kind, text } end,
