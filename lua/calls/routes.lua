@@ -119,9 +119,9 @@ end
 local function read_journal(ctx)
   local row, recorded = journal_of(ctx)
   note_reading(ctx, "call.journal_read", row)
-  local list = replay.list(recorded)
-  list.id = row.public_id
-  return 200, list
+  local shown = replay.list(recorded)
+  shown.id = row.public_id
+  return 200, shown
 end
 
 local function run_again(ctx)

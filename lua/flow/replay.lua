@@ -185,7 +185,7 @@ end
 function replay.run(tenant, recorded, version)
   local hash = version or recorded.hash
   local result = { same = true, version = hash, recorded = recorded.hash, visits = json.array{}, differences = json.array{} }
-  local ends, left, entry, err = clock.mono_ms() + ALL_MS, CELLS, nil, nil
+  local ends, left, entry = clock.mono_ms() + ALL_MS, CELLS, nil
   for i, visit in ipairs(recorded.visits) do
     if clock.mono_ms() > ends then result.stopped = "it took longer than 30 s" break end
     if visit.gap then
@@ -194,12 +194,12 @@ function replay.run(tenant, recorded, version)
       if not entry or entry.ended then
         if left == 0 then result.stopped = "the script's process died again and again" break end
         left = left - 1
-        entry, err = cells.private(tenant)
-        if not entry then return nil, err end
+        local problem
+        entry, problem = cells.private(tenant)
+        if not entry then return nil, problem end
       end
       local watch = replay.watch(visit, recorded.visits[i + 1])
-      local ran
-      ran, err = run_visit(entry, tenant, hash, recorded, watch)
+      local ran, err = run_visit(entry, tenant, hash, recorded, watch)
       if not ran then
         cells.close(entry)
         return nil, err

@@ -51,7 +51,8 @@ TEST(a_state_asks_and_goes_on_with_the_answer) {
 }
 
 TEST(a_verb_and_the_end_of_a_state_say_where_they_stand) {
-    load_flow(FLOW("a = function(call)\n  call:say 'Hello.'\n  local function ask() return call:gather{} end\n  local key = ask()\n"
+    load_flow(FLOW("a = function(call)\n  call:say 'Hello.'\n  local function ask() return call:gather{} end\n  local "
+                   "key = ask()\n"
                    "  return 'b'\nend,\nb = function(call)\n  return call:menu{}\nend"));
     run_a(NULL, NULL);
     HEARD("verb c1 1 1 say {Hello.}");
