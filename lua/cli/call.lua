@@ -44,7 +44,7 @@ local function verb_line(name, args)
 end
 
 local function answer_of(verb)
-  if not verb.done then return "was not answered" end
+  if not verb.done then return "under way when the state was left" end
   if verb.secret and verb.ok then return "a secret, which is not kept" end
   if verb.ok then return short(written(verb.value)) end
   return "nil, " .. short(type(verb.value) == "table" and tostring(verb.value.text or verb.value.code) or written(verb.value))
@@ -66,7 +66,7 @@ local function print_difference(difference)
   print(("       now       %s%s"):format(how_line(difference.now), place and "   " .. place or ""))
 end
 
-local marks = { same = "  ✓", different = "  ✗", unknown = "  ?  (it may hang on a secret, which is not kept)" }
+local marks = { same = "  ✓", different = "  ✗", unknown = "  ?  what it does hangs on a secret, which is not kept" }
 
 local function print_visit(visit)
   if visit.gap then
@@ -74,9 +74,9 @@ local function print_visit(visit)
     return
   end
   print(("\n%4d   %s%s"):format(visit.visit, visit.state, marks[visit.result] or ""))
-  local difference = visit.difference
+  local difference = visit.result == "different" and visit.difference
   for n, verb in ipairs(visit.verbs) do
-    if difference and n == difference.n and not difference.recorded.data then break end
+    if difference and difference.recorded.verb and n == difference.n then break end
     print(("       %s  ->  %s"):format(verb_line(verb.verb, verb.args), answer_of(verb)))
   end
   if difference then return print_difference(difference) end

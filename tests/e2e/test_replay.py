@@ -48,8 +48,11 @@ def parley(token, *words):
     return subprocess.run([os.environ["PARLEY_BIN"], *words], env=env, capture_output=True, text=True, timeout=60)
 
 
-def audit_of(token, call):
-    return [entry["action"] for entry in api.call("GET", f"/audit?subject={call}", token=token).json["entries"]]
+def is_audited(token, call, action, limit_s=10):
+    until = time.time() + limit_s  # its number comes from the sequencer
+    while action not in [entry["action"] for entry in api.call("GET", f"/audit?subject={call}", token=token).json["entries"]]:
+        assert time.time() < until, f"{action} is not in the audit log"
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +97,13 @@ def test_a_call_does_the_same_by_the_version_that_ran(token, first):
     call, version = first
     done = replay(token, call)
     assert done["same"] is True and done["differences"] == [] and done["version"] == version == done["recorded"], done
-    assert [(visit["state"], visit["result"]) for visit in done["visits"]] == [(s, "same") for s in ("greeting", "pin", "sales", "bye", "ended")]
+    results = [(visit["state"], visit["result"]) for visit in done["visits"]]
+    # What came of the secret's length cannot be known without it.
+    assert results == [("greeting", "same"), ("pin", "unknown"), ("sales", "same"), ("bye", "same"), ("ended", "same")]
+    assert done["visits"][1]["difference"]["recorded"] == {"data": "call.data.long", "value": 2}
     verbs = [[verb["verb"] for verb in visit["verbs"]] for visit in done["visits"]]
     assert verbs == [["say", "gather"], ["gather"], ["gather", "log", "now", "create_lead"], ["hangup"], ["log"]], verbs
-    assert "call.replayed" in audit_of(token, call)
+    is_audited(token, call, "call.replayed")
 
 
 def test_the_journal_has_what_was_pressed_and_no_secret(token, first):
@@ -108,7 +114,7 @@ def test_the_journal_has_what_was_pressed_and_no_secret(token, first):
     assert visits[1]["verbs"][0]["secret"] is True and visits[1]["verbs"][0]["value"] == "done"
     assert visits[2]["verbs"][0]["value"]["code"] == "timeout"
     assert '"42"' not in shown.body.decode()
-    assert "call.journal_read" in audit_of(token, call)
+    is_audited(token, call, "call.journal_read")
 
 
 def test_a_changed_flow_is_told_with_file_and_line(token, first):
@@ -132,13 +138,13 @@ def test_the_command_line_shows_it(token, first):
     call, version = first
     shown = parley(token, "call", "show", call)
     assert shown.returncode == 0 and f"version {version[:12]}" in shown.stdout, shown
-    assert 'say("Hello.")  ->  true' in shown.stdout and "a secret, which is not kept" in shown.stdout and "goes to sales" in shown.stdout
+    assert 'say("Hello.")  ->  true' in shown.stdout and "a secret, which is not kept" in shown.stdout and "goes to sales" in shown.stdout and '"42"' not in shown.stdout
     again = parley(token, "call", "replay", call)
-    assert again.returncode == 0 and again.stdout.count("✓") == 5 and again.stdout.rstrip().endswith("the same"), again
+    assert again.returncode == 0 and again.stdout.count("✓") == 4 and again.stdout.rstrip().endswith("the same"), again
     changed = push(token, {"bundle.lua": BUNDLE, "flows/main.lua": FLOW.replace('return "bye"', 'return "greeting"')}).json["version"]
     other = parley(token, "call", "replay", call, "--version", changed[:10])
     assert other.returncode == 1, other
-    assert re.search(r"3   sales  ✗.*recorded  goes to bye\n +now +goes to greeting   flows/main.lua:15\n", other.stdout, re.S), other.stdout
+    assert re.search(r"3   sales  ✗.*create_lead\(.*recorded  goes to bye\n +now +goes to greeting   flows/main.lua:15\n", other.stdout, re.S), other.stdout
     assert other.stdout.rstrip().endswith("1 difference")
     print(other.stdout)
     for words, status, text in ((("replay", "c-n1-1-none"), 2, "no such call"), (("replay", call, "--version", "abcdef123"), 2, "no version abcdef123"), (("show",), 2, "which call")):
@@ -149,7 +155,7 @@ def test_the_command_line_shows_it(token, first):
 def test_only_who_may_read_personal_data_reads_a_journal(token, first):
     call, _ = first
     body = {"email": "sam@replay.example", "name": "Sam", "role": "agent", "password": "a-Long-password-sam"}
-    made = api.call("POST", "/admin/users", body, token=token)
+    made = api.call("POST", "/agents", body, token=token)
     assert made.status == 201, made
     agent = api.call("POST", "/auth/login", {"email": body["email"], "password": body["password"]}).json["token"]
     assert api.call("POST", f"/calls/{call}/replay", {}, token=agent).status == 403

@@ -165,7 +165,7 @@ class Night(load.World):
                 except Exception as problem:  # noqa: BLE001
                     failures.append(problem)
 
-            if any(point.startswith("job.") for point in self.armed()):
+            if any(point.startswith(("job.", "journals.")) for point in self.armed()):
                 self.sql("UPDATE parley.job SET due = UTC_TIMESTAMP(6), state = 'waiting'")
             first = self.calls
             names = [self.call_in(), self.call_in(1.9)]
@@ -275,6 +275,14 @@ class Night(load.World):
         # Audit: the chain, by the platform's own check.
         rows = int(self.parley("run", str(HERE / "verify.lua"), "load").split()[-1])
         assert rows == self.one(f"SELECT audit_seq FROM {s}.sequencer") == self.one(f"SELECT COUNT(*) FROM {s}.audit_log")
+
+        # Journals: whole, also of calls whose worker died, and their flow does the same again.
+        for (call,) in self.sql(f"""SELECT public_id FROM {s}.`call` WHERE direction = 'inbound' AND hangup_by = 'flow' AND outcome <> 'fallback'
+                AND id > {getattr(self, 'replayed', 0)} ORDER BY id DESC LIMIT 8"""):
+            again = self.ask("POST", f"/calls/{call}/replay", {})
+            states = [visit["state"] for visit in again["visits"]]
+            assert again["same"] and states[:4] == ["greeting", "message", "note", "bye"], (call, again)
+        self.replayed = self.one(f"SELECT COALESCE(MAX(id), 0) FROM {s}.`call`")
 
         # Recordings: closed, and each opens.
         assert self.sql(f"SELECT public_id, state FROM {s}.recording WHERE state <> 'stored'") == []
