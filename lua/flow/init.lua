@@ -48,10 +48,16 @@ local function fail(instance, kind, text, file, line)
   instance:failed(kind, text, file, line)
 end
 
+-- n as the journal counts; a run counts its mistakes too, which no journal holds.
 local function answer(instance, n, ok, value)
   local run = instance.run
   if instance.over or not run then return end
-  cells.answer(instance.id, run, instance.visit, n, ok, value)
+  cells.answer(instance.id, run, instance.visit, n + run.mistakes, ok, value)
+end
+
+local function answer_mistake(instance, n, text)
+  answer(instance, n, false, { code = "invalid", text = text, raise = true })
+  if instance.run then instance.run.mistakes = instance.run.mistakes + 1 end
 end
 
 -- A flow that runs from state to state without doing anything, or writes lines and leads without end, would keep worker,
@@ -125,12 +131,12 @@ end
 
 local function on_verb(instance, visit, n, name, args, file, line)
   if instance.over or visit ~= instance.visit or type(n) ~= "number" or type(args) ~= "table" then return end
+  if not instance.run then return end
+  n = n - instance.run.mistakes
   local checked, problem = gate.check(name, args, instance.permissions)
-  if not checked then
-    return answer(instance, n, false, { code = "invalid", text = problem, raise = true })
-  end
+  if not checked then return answer_mistake(instance, n, problem) end
   local arguments, given = journal.arguments(args)
-  if not arguments then return answer(instance, n, false, { code = "invalid", text = name .. ": " .. given, raise = true }) end
+  if not arguments then return answer_mistake(instance, n, name .. ": " .. given) end
   local what, entry = instance.journal:ask(n, name, arguments, given)
   if what == "replay" and entry.secret and entry.value == journal.SECRET then
     -- Only that it was done is known to whoever takes the call up: it is asked again, what follows is replayed.
@@ -283,7 +289,7 @@ local function handler(instance)
       fail(instance, "internal", "something went wrong on our side")
     end
   end
-  return { verb = safe(on_verb), next = safe(on_next), failed = safe(on_failed), lost = safe(on_lost) }
+  return { mistakes = 0, verb = safe(on_verb), next = safe(on_next), failed = safe(on_failed), lost = safe(on_lost) }
 end
 
 --- Runs the state the instance stands in, from its beginning; what its journal holds is not done again.

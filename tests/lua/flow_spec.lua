@@ -153,6 +153,55 @@ describe("a flow", function()
     assert.same({}, answered)
   end)
 
+  -- The number of the mistake was missing in the journal, and the next verb was taken for another one than before.
+  it("goes on behind a mistake that the script has caught", function()
+    local acted = {}
+    instance.verbs.say = function(_, args) acted[#acted + 1] = args[1] return true end
+    flow.enter(instance, "greeting")
+    for _ = 1, 2 do
+      local run = asked[#asked].run
+      run.verb(1, 1, "say", { "hello" })
+      run.verb(1, 2, "say", { 5 })
+      run.verb(1, 3, "say", { "bye" })
+      flow.resume(instance)
+    end
+    assert.is_nil(instance.is_failed)
+    assert.same({ "hello", "bye" }, acted)
+    for round = 0, 3, 3 do
+      assert.same({ 1, 2, 3 }, { answered[round + 1][2], answered[round + 2][2], answered[round + 3][2] })
+    end
+    assert.truthy(instance.kept["j1.1"] and instance.kept["j1.2"] and not instance.kept["j1.3"])
+  end)
+
+  it("tells how each visit ended, while it still has what belongs to it", function()
+    local seen = {}
+    instance.verbs.say = function() return true end
+    instance.visited = function(self, how) seen[#seen + 1] = { self.visit, self.data.n, #self.journal.entries, how } end
+    flow.enter(instance, "a")
+    asked[1].run.verb(1, 1, "say", { "x" })
+    asked[1].run.next(1, "b", { n = 1 })
+    asked[2].run.failed(2, "error", "boom", "flows/main.lua", 7)
+    asked[3].run.next(3, nil, {})
+    assert.same({ 1, nil, 1, { next = "b" } }, seen[1])
+    assert.same({ 2, 1, 0, { failed = "error", text = "boom", file = "flows/main.lua", line = 7 } }, seen[2])
+    assert.same({ 3, 1, 0, { done = true, data = {} } }, seen[3])
+    instance = make{ visited = instance.visited }
+    flow.enter(instance, "a")
+    flow.ended(instance, "caller")
+    assert.same({ left = "caller" }, seen[#seen][4])
+  end)
+
+  it("says where the script asked for another verb than before", function()
+    local where
+    instance.verbs.say = function() return true end
+    instance.failed = function(_, kind, _, file, line) where = { kind, file, line } end
+    flow.enter(instance, "greeting")
+    asked[1].run.verb(1, 1, "say", { "hello" }, "flows/main.lua", 5)
+    flow.resume(instance)
+    asked[2].run.verb(1, 1, "say", { "good day" }, "flows/main.lua", 6)
+    assert.same({ "diverged", "flows/main.lua", 6 }, where)
+  end)
+
   it("goes to the fallback when a state asks for another verb than before", function()
     instance.verbs.say = function() return true end
     flow.enter(instance, "greeting")
