@@ -16,8 +16,10 @@ local config = require "core.config"
 local http = require "core.http"
 local jobs = require "lib.jobs"
 local leads_routes = require "leads.routes"
+local money_routes = require "money.routes"
 local nodes = require "nodes"
 local nodes_routes = require "nodes.routes"
+local operator = require "scripts.operator"
 local page = require "plugins.page"
 local revoked = require "auth.revoked"
 local router = require "lib.router"
@@ -29,6 +31,8 @@ local tenants_routes = require "tenants.routes"
 
 -- Without Redis there are no leases, and so no telephony.
 local has_telephony = config.redis and (config.redis.url or "") ~= ""
+
+operator.shipped()  -- a worker that does not find them must not start
 
 -- First of all: the first slot may be ready before anything else is.
 if has_telephony then
@@ -46,6 +50,7 @@ leads_routes.register()
 calls_routes.register()
 nodes_routes.register()
 scripts_routes.register()
+money_routes.register()
 audit_routes.register()
 page.register()
 

@@ -5,12 +5,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cell/check.h"
+#include "cell/hook.h"
 #include "cell/task.h"
 #include "script/message.h"
 #include "script/value.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,6 +33,7 @@ static struct {
     struct version *versions;
     struct task *tasks;
     struct map calls;          /* call -> its task */
+    int hooks;                 /* of the tasks */
     struct task *first, *last; /* ready, the next in turn first */
     struct buf out, verbs;
     uint64_t window_ms, window_cpu_us; /* the second being counted: when it began, CPU used by then */
@@ -159,6 +162,7 @@ static void end_task(struct task *t) {
     end_run(t);
     check_free(t);
     if (t->kind == TASK_CALL) map_drop(&cell.calls, t->call, t);
+    if (t->kind == TASK_HOOK) cell.hooks--;
     *(t->before ? &t->before->next : &cell.tasks) = t->next;
     if (t->next) t->next->before = t->before;
     free(t);
@@ -245,6 +249,14 @@ static void take_end(struct task *t, enum run_end end) {
         if (end == RUN_MEMORY) relieve(v);
         return;
     }
+    if (t->kind == TASK_HOOK) {
+        hook_report(t, end, &cell.out);
+        send_out();
+        struct version *v = t->version;
+        end_task(t);
+        if (end == RUN_MEMORY) relieve(v);
+        return;
+    }
     switch (end) {
     case RUN_DONE:
         take_result(t);
@@ -286,7 +298,10 @@ static void stamp(const struct task *t) {
     const struct run *r = t->run;
     const struct place *at = r->stood.line ? &r->stood : &r->function;
 
-    str_copy(page->call, sizeof page->call, t->kind == TASK_CALL ? t->call : "check");
+    if (t->kind == TASK_HOOK)
+        snprintf(page->call, sizeof page->call, "hook %lld", (long long)t->hook);
+    else
+        str_copy(page->call, sizeof page->call, t->kind == TASK_CALL ? t->call : "check");
     str_copy(page->file, sizeof page->file, at->line ? at->file : t->path);
     page->line = (uint32_t)at->line;
     page->running = 1;
@@ -394,7 +409,11 @@ static void on_unload(struct message *m) {
         if (t->version != v) continue;
         end_run(t);
         t->version = NULL;
-        if (t->kind == TASK_CHECK) end_task(t);
+        if (t->kind == TASK_HOOK) {
+            hook_refuse(t->hook, "form", "this version was unloaded", &cell.out);
+            send_out();
+        }
+        if (t->kind != TASK_CALL) end_task(t);
     }
     sweep_worn(v);
     program_close(v->program);
@@ -406,9 +425,12 @@ static void on_unload(struct message *m) {
 
 static void on_check(struct message *m) {
     char name[129];
+    size_t len = 0;
     struct version *v;
 
-    if (!get_text(m, name, sizeof name)) return;
+    get_text(m, name, sizeof name);
+    const char *wanted = m->at < m->end ? message_get_any(m, &len) : NULL;
+    if (m->bad) return;
     v = find_version(name);
     if (!v) {
         message_begin(&cell.out, MESSAGE_CHECKED);
@@ -422,6 +444,10 @@ static void on_check(struct message *m) {
     struct task *t = add_task(TASK_CHECK);
     t->version = v;
     t->program = program_of(v);
+    if (wanted && !check_wants(t, wanted, len)) {
+        m->bad = true;
+        return;
+    }
     if (check_next(t)) {
         make_ready(t);
         return;
@@ -483,6 +509,36 @@ static void on_run(struct message *m) {
     }
     t->run = program_visit(t->program, &v, &t->nargs);
     t->run->owner = t;
+    make_ready(t);
+}
+
+static void on_hook(struct message *m) {
+    char version[129], file[BUNDLE_PATH_MAX + 1], name[65];
+    size_t len;
+    int64_t id = message_get_int(m);
+
+    get_text(m, version, sizeof version);
+    get_text(m, file, sizeof file);
+    get_text(m, name, sizeof name);
+    const char *input = message_get_any(m, &len);
+    if (m->bad || !is_table(input)) {
+        m->bad = true;
+        return;
+    }
+    struct version *loaded = find_version(version);
+    if (!loaded || cell.hooks >= HOOKS_MAX) {
+        hook_refuse(id, loaded ? "busy" : "form", loaded ? "too many hooks at a time" : "this version is not loaded",
+                    &cell.out);
+        send_out();
+        return;
+    }
+    struct task *t = add_task(TASK_HOOK);
+    cell.hooks++;
+    t->hook = id;
+    t->version = loaded;
+    t->program = program_of(loaded);
+    str_copy(t->path, sizeof t->path, file);
+    hook_begin(t, name, input, len);
     make_ready(t);
 }
 
@@ -581,6 +637,9 @@ static void on_message(const char *bytes, size_t len, int fd) {
         break;
     case MESSAGE_VERBS:
         on_verbs(&m);
+        break;
+    case MESSAGE_HOOK:
+        on_hook(&m);
         break;
     default:
         m.bad = true;

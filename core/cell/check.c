@@ -6,7 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PROBLEMS_MAX = 100, PROBLEMS_BYTES = 24 * 1024, FLOWS_BYTES = 16 * 1024, BUNDLE_BYTES = 20 * 1024 };
+enum {
+    PROBLEMS_MAX = 100,
+    PROBLEMS_BYTES = 22 * 1024,
+    FLOWS_BYTES = 16 * 1024,
+    BUNDLE_BYTES = 20 * 1024,
+    FILES_BYTES = 3 * 1024
+};
 
 static void problem(struct task *t, const char *file, int line, const char *text) {
     if (t->problem_count >= PROBLEMS_MAX || t->problems.len > PROBLEMS_BYTES) return;
@@ -51,6 +57,33 @@ static bool parses(struct task *t) {
     return end == RUN_DONE;
 }
 
+/* Is the file one of those that the worker named? */
+static bool is_wanted(const struct task *t) {
+    struct message m = {.at = t->wanted.data, .end = t->wanted.data + t->wanted.len};
+    size_t len;
+
+    if (t->wanted.len == 0) return false;
+    for (m.at++; *m.at != '}';) {
+        message_get_int(&m);
+        const char *path = message_get_str(&m, &len);
+        if (path && len == strlen(t->path) && memcmp(path, t->path, len) == 0) return true;
+    }
+    return false;
+}
+
+bool check_wants(struct task *t, const char *list, size_t len) {
+    struct message m = {.at = list, .end = list + len};
+    size_t path_len;
+
+    if (*list != '{') return false;
+    for (m.at++; !m.bad && *m.at != '}';) {
+        message_get_int(&m);
+        message_get_str(&m, &path_len);
+    }
+    if (!m.bad) buf_add(&t->wanted, list, len);
+    return !m.bad;
+}
+
 bool check_next(struct task *t) {
     while (bundle_next(t->version->bytes, t->version->len, &t->at, &t->file, NULL) > 0) {
         memcpy(t->path, t->file.path, t->file.path_len);
@@ -61,6 +94,8 @@ bool check_next(struct task *t) {
             t->run = program_check_flow(t->program, t->path, &t->nargs);
         else if (strcmp(t->path, "bundle.lua") == 0)
             t->run = program_check_bundle(t->program, t->path, &t->nargs);
+        else if (is_wanted(t))
+            t->run = program_check_file(t->program, t->path, &t->nargs);
         else
             continue;
         t->invocation_us = 0;
@@ -103,6 +138,13 @@ void check_take(struct task *t, enum run_end end) {
                 t->flows.len = before;
                 problem(t, t->path, 1, "the bundle's flows have too many states");
             }
+        } else if (is_wanted(t)) {
+            size_t before = t->files.len;
+            message_str(&t->files, t->path, strlen(t->path));
+            if (value_pack(L, -1, &t->files, FILES_BYTES, &e) < 0 || t->files.len > FILES_BYTES) {
+                t->files.len = before;
+                problem(t, t->path, 1, "the file returns functions with too long names");
+            }
         } else {
             buf_clear(&t->bundle);
             if (value_pack(L, -1, &t->bundle, BUNDLE_BYTES, &e) < 0) {
@@ -143,6 +185,12 @@ void check_report(struct task *t, struct buf *out) {
         message_str(out, "bundle", 6);
         buf_add(out, t->bundle.data, t->bundle.len);
     }
+    if (t->wanted.len) {
+        message_str(out, "files", 5);
+        message_open(out);
+        buf_add(out, t->files.data, t->files.len);
+        message_shut(out);
+    }
     message_str(out, "problems", 8);
     message_open(out);
     buf_add(out, t->problems.data, t->problems.len);
@@ -154,4 +202,6 @@ void check_free(struct task *t) {
     buf_free(&t->flows);
     buf_free(&t->problems);
     buf_free(&t->bundle);
+    buf_free(&t->wanted);
+    buf_free(&t->files);
 }

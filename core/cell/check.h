@@ -5,6 +5,8 @@
 
 /* Makes the run of the next file that is to be run; false when all are done. */
 bool check_next(struct task *t);
+/* Names the files that are loaded besides flows and bundle.lua: a checked value. False when it is no list of paths. */
+bool check_wants(struct task *t, const char *list, size_t len);
 /* Takes the results of the run that has ended as end says (RUN_SLICED: over its budget) and frees it. */
 void check_take(struct task *t, enum run_end end);
 /* The message CHECKED. */

@@ -137,6 +137,7 @@ local function call_object(info, data)
   local fields = setmetatable({
     id = info.id, from = info.from, to = info.to, direction = info.direction,
     started = type(info.started_us) == "number" and info.started_us / 1e6 or nil, data = data,
+    route = type(info.route) == "table" and info.route or {},
   }, { __index = methods })
   local object = setmetatable({}, {
     __index = fields,
@@ -212,4 +213,27 @@ local function check_bundle(path)
   return value
 end
 
-return run, check_flow, check_bundle
+--- Another file -> { type = of what it returns, line = of its return, names = of its functions }.
+local function check_file(path)
+  local value, names = load(path), {}
+  if type(value) == "table" then
+    for name, member in pairs(value) do
+      if type(name) == "string" and type(member) == "function" and #names < 20 then names[#names + 1] = sub(name, 1, 64) end
+    end
+  end
+  return { type = type(value), line = core.return_line(path), names = names }
+end
+
+--- A hook: what the file's function of that name gives for its input. Without a name: the file's own value, called when it is one.
+local function hook(path, name, input)
+  local value = load(path)
+  if name ~= "" and type(value) == "table" then value = value[name] end
+  if type(value) == "function" then
+    core.state(value)
+    return (value(input))
+  end
+  if name ~= "" then error(path .. ":" .. core.return_line(path) .. ": the file returns no function '" .. name .. "'", 0) end
+  return value
+end
+
+return run, check_flow, check_bundle, check_file, hook

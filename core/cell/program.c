@@ -18,7 +18,7 @@ struct program {
     size_t len;
     const char *verbs; /* only while opening */
     size_t verbs_len;
-    int run, check_flow, check_bundle; /* in the registry */
+    int run, check_flow, check_bundle, check_file, hook; /* in the registry */
 };
 
 /* Argument of lua_cpcall: nothing of ours may raise outside a protected call. */
@@ -27,7 +27,8 @@ struct making {
     struct run *run;
     const struct visit *visit;
     int function, nargs;
-    const char *path;
+    const char *path, *name, *input; /* name and input: a hook's */
+    size_t input_len;
 };
 
 bool program_file(const struct program *p, const char *path, size_t path_len, struct bundle_file *f) {
@@ -101,10 +102,10 @@ static int core_verb(lua_State *L) {
     const char *name = luaL_checklstring(L, 1, &len);
     struct err e = {0};
 
-    if (!r || !r->owner)
-        snprintf(e.text, sizeof e.text, "no call is running");
-    else if (r->loading)
+    if (r && r->loading)
         snprintf(e.text, sizeof e.text, "a file cannot ask for anything while it loads; do it in a state");
+    else if (!r || !r->owner)
+        snprintf(e.text, sizeof e.text, "no call is running here; what a hook may know, the time too, is in its input");
     else if (args > VERB_ARGS_MAX)
         snprintf(e.text, sizeof e.text, "more than %d arguments", VERB_ARGS_MAX);
     if (!e.text[0]) {
@@ -221,7 +222,9 @@ static int open_program(lua_State *L) {
     add_function(L, p, "lint", core_lint);
     add_function(L, p, "return_line", core_return_line);
     push_verbs(L, p);
-    lua_call(L, 2, 3);
+    lua_call(L, 2, 5);
+    p->hook = luaL_ref(L, LUA_REGISTRYINDEX);
+    p->check_file = luaL_ref(L, LUA_REGISTRYINDEX);
     p->check_bundle = luaL_ref(L, LUA_REGISTRYINDEX);
     p->check_flow = luaL_ref(L, LUA_REGISTRYINDEX);
     p->run = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -263,6 +266,22 @@ struct sandbox *program_sandbox(struct program *p) {
 
 /* -- runs ------------------------------------------------------------------------------------------------------------ */
 
+/* Random numbers start from `seed` of the table on the top. */
+static void seed_random(lua_State *L, struct run *r) {
+    lua_pushliteral(L, "seed");
+    lua_rawget(L, -2);
+    if (lua_type(L, -1) == LUA_TNUMBER) {
+        double seed = lua_tonumber(L, -1);
+        memcpy(&r->random, &seed, sizeof seed);
+    } else if (lua_type(L, -1) == LUA_TSTRING) {
+        size_t len;
+        const char *seed = lua_tolstring(L, -1, &len);
+        for (size_t i = 0; i < len; i++) /* FNV-1a */
+            r->random = (r->random ^ (uint8_t)seed[i]) * 0x100000001b3ULL;
+    }
+    lua_pop(L, 1);
+}
+
 static int make_run(lua_State *L) {
     struct making *m = lua_touserdata(L, 1);
     int args = 1;
@@ -277,20 +296,12 @@ static int make_run(lua_State *L) {
         value_unpack(to, v->data, v->data + v->data_len, NULL);
         value_unpack(to, v->info, v->info + v->info_len, NULL);
         args = 4;
-        if (lua_istable(to, -1)) {
-            lua_pushliteral(to, "seed");
-            lua_rawget(to, -2);
-            if (lua_type(to, -1) == LUA_TNUMBER) {
-                double seed = lua_tonumber(to, -1);
-                memcpy(&m->run->random, &seed, sizeof seed);
-            } else if (lua_type(to, -1) == LUA_TSTRING) {
-                size_t len;
-                const char *seed = lua_tolstring(to, -1, &len);
-                for (size_t i = 0; i < len; i++) /* FNV-1a */
-                    m->run->random = (m->run->random ^ (uint8_t)seed[i]) * 0x100000001b3ULL;
-            }
-            lua_pop(to, 1);
-        }
+        if (lua_istable(to, -1)) seed_random(to, m->run);
+    } else if (m->input) {
+        lua_pushstring(to, m->name);
+        value_unpack(to, m->input, m->input + m->input_len, NULL);
+        args = 3;
+        seed_random(to, m->run);
     }
     m->nargs = args;
     return 0;
@@ -314,6 +325,19 @@ struct run *program_check_flow(struct program *p, const char *path, int *nargs) 
 
 struct run *program_check_bundle(struct program *p, const char *path, int *nargs) {
     return make(p, p->check_bundle, path, NULL, nargs);
+}
+
+struct run *program_check_file(struct program *p, const char *path, int *nargs) {
+    return make(p, p->check_file, path, NULL, nargs);
+}
+
+struct run *program_hook(struct program *p, const char *path, const char *name, const char *input, size_t len,
+                         int *nargs) {
+    struct making m = {.program = p, .function = p->hook, .path = path, .name = name, .input = input, .input_len = len};
+
+    protect(p, make_run, &m);
+    *nargs = m.nargs;
+    return m.run;
 }
 
 /* "file:line: text" with file in the bundle: moves the place out of the text. */

@@ -29,6 +29,11 @@ struct run *program_visit(struct program *p, const struct visit *v, int *nargs);
 struct run *program_check_flow(struct program *p, const char *path, int *nargs);
 /* Result: the table that bundle.lua returns. */
 struct run *program_check_bundle(struct program *p, const char *path, int *nargs);
+/* Result: { type=, line=, names= } of what another file returns. */
+struct run *program_check_file(struct program *p, const char *path, int *nargs);
+/* Result: what the function gives for input, a table as a checked value. name "": the file's own value, called when it is one. */
+struct run *program_hook(struct program *p, const char *path, const char *name, const char *input, size_t len,
+                         int *nargs);
 
 /* The text and place of what went wrong: the error value on the top of L. Never raises, asks no metamethods. */
 void program_error(struct run *r, char text[1024], struct place *where);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a cell runs: the visits of a call, or the check of a bundle. */
+/* What a cell runs: the visits of a call, the check of a bundle, or a hook. */
 #pragma once
 #include "base/buf.h"
 #include "cell/program.h"
@@ -20,7 +20,7 @@ struct worn {
     struct program *program;
 };
 
-enum task_kind { TASK_CALL, TASK_CHECK };
+enum task_kind { TASK_CALL, TASK_CHECK, TASK_HOOK };
 struct task {
     struct task *next, *before;             /* of all */
     struct task *ready_next, *ready_before; /* of those that can go on */
@@ -41,6 +41,8 @@ struct task {
     size_t at;               /* in the bundle */
     struct bundle_file file; /* being run */
     char path[BUNDLE_PATH_MAX + 1];
-    struct buf flows, problems, bundle;
+    struct buf flows, problems, bundle, wanted, files; /* wanted: a list of paths, as a value */
     int problem_count;
+    /* hook */
+    int64_t hook; /* the worker's number for it */
 };

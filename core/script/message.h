@@ -4,7 +4,8 @@
  * 4 bytes: type, 0, 0, 0. Then values (value.h) in the order given here.
  * Worker to cell
  *   LOAD   version(hash string)                 with a sealed memfd (SCM_RIGHTS) holding the bundle (bundle.h)
- *   CHECK  version                              parse and run every file of a loaded bundle, answer CHECKED
+ *   CHECK  version, files                       parse and run every file of a loaded bundle, answer CHECKED; files: list of those
+ *                                               that are loaded besides flows and bundle.lua (hooks, data)
  *   UNLOAD version
  *   RUN    call, version, file, state, visit, data, info   run state's function; info: { id, from, to, direction, started_us, seed }
  *   ANSWER call, visit, n, ok, result | error   to a verb; error: { code, text }
@@ -12,15 +13,19 @@
  *   LIMIT  call, slice_ms, invocation_ms, call_ms          budgets of a call (optional, before RUN)
  *   PING   token
  *   VERBS  list of { name=, params = { { name=, type= }, ... } }   what a call object offers; before the first LOAD
+ *   HOOK   id, version, file, name, input       call the file's function of that name (or the one it returns); name "": the file's
+ *                                               own value; answer HOOKED. input: a table; its seed starts math.random
  * Cell to worker
  *   LOADED   version, ok, text                  LOAD is done, or why not
  *   CHECKED  version, ok, result                result: { flows = { ["flows/main.lua"] = { start=, states={names} } }, bundle = <bundle.lua's table>,
+ *                                               files = { ["routing.lua"] = { type=, line= of its return, names={functions} } },
  *                                               problems = { { file=, line=, text= } } }
  *   VERB     call, visit, n, name, args, file, line  the flow waits for ANSWER; args: list; file, line: where it stands
  *   NEXT     call, visit, next, data, file, line     the state's function returned; next: a state's name, or nil: done;
  *                                               file, line: where the function begins, "" and 0 when there is none
  *   FAILED   call, visit, kind, text, file, line kind: "error" uncaught, "cpu" over its budget, "memory", "form" (bad return value)
  *   PONG     token
+ *   HOOKED   id, ok, result | { text=, file=, line=, kind= }   kind: as in FAILED, or "busy"
  * An error in ANSWER that has raise = true is raised in the script; others come back as nil, error.
  * data of RUN and NEXT: at most MESSAGE_DATA_MAX bytes.
  */
@@ -41,12 +46,14 @@ enum message_type {
     MESSAGE_LIMIT,
     MESSAGE_PING,
     MESSAGE_VERBS,
+    MESSAGE_HOOK,
     MESSAGE_LOADED = 65,
     MESSAGE_CHECKED,
     MESSAGE_VERB,
     MESSAGE_NEXT,
     MESSAGE_FAILED,
-    MESSAGE_PONG
+    MESSAGE_PONG,
+    MESSAGE_HOOKED
 };
 
 /* Writing one into an empty buffer. */

@@ -130,6 +130,24 @@ function agents.check_assignable(tx, public_id, pointer)
   return id
 end
 
+--- May a lead be given to this user, as a transaction sees him? The same question without a problem.
+function agents.is_assignable(tx, public_id)
+  local id = ids.decode("us", public_id)
+  local row = id and store.hold_shared(tx, id)
+  return row ~= nil and row.status == "active"
+end
+
+local ASSIGNABLE_MAX = 200
+
+--- Those to whom a lead may be given: list of { id, name, role }, the first 200 of them.
+function agents.assignable(tenant)
+  local list = {}
+  for i, row in ipairs(store.list(tenant.db, 0, ASSIGNABLE_MAX, nil, "active")) do
+    list[i] = { id = ids.encode("us", row.id), name = pii.open(tenant, "user.name", row.name), role = row.role }
+  end
+  return list
+end
+
 --- A page of users after a row id.
 function agents.list(tenant, after, limit, role, status)
   local rows = store.list(tenant.db, after, limit, role, status)

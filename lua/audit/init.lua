@@ -21,21 +21,26 @@ local time = require "lib.time"
 
 local audit = {}
 
--- Transactions that have written an event or audit row, until they end.
-local touched = setmetatable({}, { __mode = "k" })
+-- Transactions that have written an event or audit row, until they end; and those of the platform itself.
+local touched, platforms = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
 
 --- An audit row. fields: any JSON value; trace: id text.
 function audit.record(tx, row)
+  if platforms[tx] then return audit.platform(tx, row) end
   store.add_audit(tx, { at = time.now(), actor = row.actor or "system", action = row.action, subject = row.subject or "",
     fields = json.encode(row.fields or json.array({})), trace = row.trace })
   touched[tx] = true
 end
 
---- A durable event. data: a table.
+--- A durable event. data: a table. The platform itself has audit rows and no events.
 function audit.event(tx, event)
+  if platforms[tx] then return end
   store.add_event(tx, event.type, event.subject or "", event.data and json.encode(event.data) or "{}", event.trace, time.now())
   touched[tx] = true
 end
+
+--- Is this a transaction of the platform itself, begun by audit.transaction?
+function audit.of_platform(tx) return platforms[tx] == true end
 
 --- An audit row of the platform itself, in a transaction of the platform schema.
 function audit.platform(tx, row)
@@ -45,7 +50,14 @@ end
 
 --- A transaction of the tenant's schema; after its commit the sequencer is told when there is something for it.
 --- Returns what fn returns (up to four values). fn may run again after a deadlock: it must not act outside.
+--- The record of the operator (scripts.operator) stands for the platform schema.
 function audit.transaction(tenant, fn)
+  if tenant.id == 0 then
+    return db.transaction(tenant.db, function(tx)
+      platforms[tx] = true
+      return fn(tx)
+    end)
+  end
   local wrote
   local a, b, c, d = db.transaction(tenant.db, function(tx)
     local r1, r2, r3, r4 = fn(tx)

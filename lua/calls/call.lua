@@ -14,6 +14,7 @@ local history = require "calls.history"
 local journal = require "flow.journal"
 local journals = require "calls.journals"
 local json = require "core.json"
+local leads = require "leads"
 local live = require "calls.live"
 local log = require "core.log"
 local media = require "core.media"
@@ -58,7 +59,7 @@ end
 --- What a successor needs, as JSON.
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file" }
+  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route" }
 
 function Call:head()
   local head = {}
@@ -341,7 +342,7 @@ end
 
 function Call:info()
   local info = { id = self.id, from = self.from, to = self.to, direction = self.direction, started_us = self.started_us,
-                 seed = journal.seed(self.seed, self.visit) }
+                 seed = journal.seed(self.seed, self.visit), route = self.route }
   if self.state == "ended" then info.why = self.why end
   if self.state == "failed" then info.error = self.error_text end
   return info
@@ -353,6 +354,12 @@ function Call:visited(how)
   self.visiting = nil
   self.history:add(self.visit, history.visit(self, how))
   fault.point("call.visit_ended")
+end
+
+--- What hooks are told of it.
+function Call:about()
+  return { id = self.id, from = self.from, to = self.to, direction = self.direction, state = self.state, flow = self.file,
+    seconds = self:seconds_up(clock.wall_us()), outcome = self.outcome }
 end
 
 function Call:moved()
@@ -534,6 +541,11 @@ function Call:close()
   end
   fault.point("call.row_closed")
   if fields.journal then journals.expect(self.tenant) end
+  if self.lead then
+    local about = self:about()
+    about.outcome, about.seconds = outcome, fields.duration_seconds
+    task.spawn(leads.rescore, self.tenant, self.lead, about, { actor = "flow", trace = self.trace })
+  end
   metrics.count("calls_ended_total", { status = status, direction = self.direction }, 1, "calls that ended")
   self:forget()
 end

@@ -8,6 +8,7 @@ local crypto = require "core.crypto"
 local db = require "lib.db"
 local fault = require "core.fault"
 local flow = require "flow"
+local hooks = require "scripts.hooks"
 local journals = require "calls.journals"
 local json = require "core.json"
 local live = require "calls.live"
@@ -15,6 +16,7 @@ local log = require "core.log"
 local lost = require "calls.lost"
 local metrics = require "core.metrics"
 local nodes = require "nodes"
+local operator = require "scripts.operator"
 local pii = require "lib.pii"
 local promise = require "lib.promise"
 local record = require "calls.record"
@@ -144,14 +146,46 @@ end
 
 -- new calls ------------------------------------------------------------------------------------------------------------------
 
--- What a new call runs: its file as it is declared, or nil, why not.
+local function names_of(flows)
+  local names = {}
+  for name in pairs(flows) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function routing_input(call, flows)
+  return { from = call.from, to = call.to, direction = call.direction, tenant = call.tenant.slug, flows = names_of(flows) }
+end
+
+-- The operator's routing: for a call that has nothing of its tenant. Its flow is one of the tenant's, or of the operator's own.
+local function by_operator(call, own)
+  local hash = hooks.version(operator.tenant, "routing")
+  local report = hash and scripts.report(operator.tenant, hash)
+  if not report then return nil end
+  local flows = {}
+  for name in pairs(report.flows) do flows[name] = hash end
+  for name in pairs(own and own.flows or {}) do flows[name] = call.hash end
+  call.route = hooks.call(operator.tenant, "routing", routing_input(call, flows), hash)
+  call.file = call.route and call.route.flow
+  if not call.file then return nil end
+  call.hash = flows[call.file]
+  return call.hash == hash and report.flows[call.file] or own.flows[call.file]
+end
+
+-- What a new call runs: its file as it is declared, or nil, why not. What hooks decide is kept in the call's record: whoever
+-- takes it up does not ask them again.
 local function choose(call)
   local hash = scripts.live(call.tenant)
   local report = hash and scripts.report(call.tenant, hash)
   local number = call.direction == "inbound" and call.to or call.from or call.to
-  call.hash, call.file = hash, call.flow_file or (report and rules.flow_for(report.bundle, number))
+  call.hash, call.file, call.route = hash, call.flow_file, nil
+  if not call.file and report then
+    call.route = hooks.call(call.tenant, "routing", routing_input(call, report.flows), hash)
+    call.file = call.route and call.route.flow or rules.flow_for(report.bundle, number)
+  end
   call.permissions = report and report.bundle.permissions
-  local declared = report and call.file and report.flows[call.file]
+  local declared
+  if call.file then declared = report and report.flows[call.file] else declared = by_operator(call, report) end
   if declared then return declared end
   return nil, hash and call.flow_file and ("the live bundle has no flow '%s'"):format(call.flow_file)
     or hash and ("no flow is set for the number %s"):format(tostring(number)) or "no bundle is published"

@@ -5,6 +5,7 @@ local calls = require "calls"
 local campaigns = require "campaigns"
 local cursor = require "lib.cursor"
 local db = require "lib.db"
+local hooks = require "scripts.hooks"
 local journals = require "calls.journals"
 local json = require "core.json"
 local live = require "calls.live"
@@ -43,6 +44,11 @@ local function place(ctx)
   end
   -- An unknown campaign does not stop a call: the number was meant to be rung.
   local campaign = body.campaignId and campaigns.find(ctx.tenant, body.campaignId)
+  local contact = campaign and hooks.call(ctx.tenant, "may_contact", { number = number, campaign = { id = campaigns.public_id(campaign.id),
+    code = campaign.code, name = campaign.name, platform = campaign.platform, status = campaign.status } })
+  if contact and not contact.allowed then
+    return problem.new(409, "not_now", ("The campaign's script does not let this number be rung now%s."):format(contact.reason and ": " .. contact.reason or ""))
+  end
   local status, answer, headers
   local _, err = calls.place(ctx.tenant, {
     to = number, campaign_id = campaign and campaign.id, flow = body.flow, trace = ctx.trace.id,

@@ -274,14 +274,15 @@ end
 
 function act.create_lead(call, args, entry, n)
   local given = args[1] or {}
+  local fields = { name = given.name, phone = given.phone or call.from, email = given.email, score = given.score, notes = given.notes,
+    status = given.status, source = "call" }
+  local decided = leads.decide(call.tenant, fields, call:about())
   local ok, lead = db.patiently(function()
     return audit.transaction(call.tenant, function(tx)
       -- An owner that was cut off may have come to another verb than its successor: the key alone would not stop it.
       if not store.hold(tx, call.row_id, call.fence) then return false end
-      return (leads.create(call.tenant, tx, {
-        name = given.name, phone = given.phone or call.from, email = given.email, score = given.score, notes = given.notes,
-        status = given.status, source = "call",
-      }, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id, trace = call.trace, actor = "flow" }))
+      return (leads.create(call.tenant, tx, fields, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id,
+        trace = call.trace, actor = "flow", decided = decided }))
     end)
   end, function() return call.frozen end)
   if ok and not lead then

@@ -2,7 +2,7 @@
 --- Leads: people who may buy. A public id is "ld_...". Name, phone, e-mail, notes and data are sealed; a lead is found by
 --- keyed hashes of its phone, its e-mail and the words of its name.
 ---
---- A lead as a table: { row, id, name, phone, phone_possible, email, score, status, source, campaign_id, call_id,
+--- A lead as a table: { row, id, name, phone, phone_possible, email, score, score_reasons, status, source, campaign_id, call_id,
 ---   agent_id, assigned_at, last_contacted_at, notes, data, version, created_at, updated_at } (row ids; times RFC 3339)
 --- Every change raises problems, writes its audit row and event in its transaction, and takes options
 ---   { actor = "us_...", trace = id text }.
@@ -11,8 +11,10 @@ local audit = require "audit"
 local campaigns = require "campaigns"
 local db = require "lib.db"
 local fault = require "core.fault"
+local hooks = require "scripts.hooks"
 local ids = require "lib.ids"
 local json = require "core.json"
+local log = require "core.log"
 local phone = require "core.phone"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
@@ -25,12 +27,13 @@ local leads = {}
 
 local function opened(tenant, r)
   local data = pii.open(tenant, "lead.data", r.data)
+  local reasons = pii.open(tenant, "lead.score_reasons", r.score_reasons)
   local possible  -- nil without a phone
   if r.phone_possible ~= nil then possible = r.phone_possible == 1 end
   return {
     row = r.id, id = ids.encode("ld", r.id),
     name = pii.open(tenant, "lead.name", r.name), phone = pii.open(tenant, "lead.phone", r.phone), email = pii.open(tenant, "lead.email", r.email),
-    phone_possible = possible, score = tonumber(r.score), status = r.status, source = r.source, campaign_id = r.campaign_id, call_id = r.call_id,
+    phone_possible = possible, score = tonumber(r.score), score_reasons = reasons and json.decode(reasons), status = r.status, source = r.source, campaign_id = r.campaign_id, call_id = r.call_id,
     agent_id = r.assigned_agent_id, assigned_at = time.rfc3339(r.assigned_at), last_contacted_at = time.rfc3339(r.last_contacted_at),
     notes = pii.open(tenant, "lead.notes", r.notes), data = data and json.decode(data), version = r.version,
     created_at = time.rfc3339(r.created_at), updated_at = time.rfc3339(r.updated_at),
@@ -54,7 +57,8 @@ local function sealed_row(tenant, lead)
     phone = pii.seal(tenant, "lead.phone", lead.phone), phone_hash = pii.hash(tenant, "phone", lead.phone),
     phone_possible = lead.phone_possible,
     email = pii.seal(tenant, "lead.email", lead.email), email_hash = lead.email and pii.hash(tenant, "email", pii.normal_email(lead.email)),
-    score = rules.score_text(lead.score), status = lead.status, source = lead.source, campaign_id = lead.campaign_id, call_id = lead.call_id,
+    score = rules.score_text(lead.score), score_reasons = lead.score_reasons and pii.seal(tenant, "lead.score_reasons", json.encode(lead.score_reasons)),
+    status = lead.status, source = lead.source, campaign_id = lead.campaign_id, call_id = lead.call_id,
     notes = pii.seal(tenant, "lead.notes", lead.notes), data = lead.data and pii.seal(tenant, "lead.data", json.encode(lead.data)),
     effect_key = lead.effect_key, last_contacted_at = lead.last_contacted_at and time.from_rfc3339(lead.last_contacted_at), at = time.now(),
   }
@@ -86,12 +90,40 @@ local function check_fields(fields)
   if errors then refuse(errors[1].pointer:sub(3), errors[1].detail) end
 end
 
+-- What scoring and assignment are given of a lead.
+local function hook_input(lead, call)
+  return { id = lead.id, name = lead.name, phone = lead.phone, email = lead.email, status = lead.status, source = lead.source,
+    campaign = lead.campaign, notes = lead.notes, data = lead.data, score = lead.score, call = call }
+end
+
+--- What the tenant's hooks decide about a lead that is to be made: { score, reasons, agent }, each may be nil. Waits for them, so
+--- it is asked before the transaction; what it says is given to leads.create as options.decided.
+--- @param fields table  as leads.create takes them
+--- @param call table|nil  what the hook is told of the call
+function leads.decide(tenant, fields, call)
+  local decided, version = {}, hooks.live(tenant)
+  if not version then return decided end
+  local input = hook_input(fields, call)
+  input.status, input.source = fields.status or "new", fields.source or "call"
+  if fields.score == nil then
+    local scored = hooks.call(tenant, "scoring", input, version)
+    if scored then decided.score, decided.reasons = scored.score, scored.reasons or json.array{} end
+  end
+  if hooks.offers(tenant, "assignment", version) then
+    input.score, input.now, input.seed = fields.score or decided.score or 0, nil, nil
+    local known, choice = pcall(agents.assignable, tenant)
+    if known and #choice > 0 then decided.agent = hooks.call(tenant, "assignment", { lead = input, agents = choice }, version) end
+  end
+  return decided
+end
+
 -- Fields of a new lead in the form we keep; raises problems.
-local function prepared(tenant, fields, tx)
+local function prepared(tenant, fields, tx, decided)
   local lead = {
     name = fields.name, email = fields.email and fields.email:match("^%s*(.-)%s*$"), notes = fields.notes, data = fields.data,
-    score = fields.score or 0, status = fields.status or "new", source = fields.source or "call",
+    score = fields.score or decided.score or 0, status = fields.status or "new", source = fields.source or "call",
   }
+  if not fields.score then lead.score_reasons = decided.reasons end
   if lead.name and lead.name:match("^%s*$") then lead.name = nil end
   if fields.phone then lead.phone, lead.phone_possible = normal_phone(tenant, fields.phone) end
   if fields.campaign then lead.campaign_id = campaign_row(tenant, fields.campaign, tx) end
@@ -126,13 +158,17 @@ end
 --- Makes a lead from the fields of leads.rules. With effect_key the same key never makes a second one: the first is returned.
 --- @param tx table  the caller's transaction (who owes audit.mark when it is not audit.transaction's)
 --- @param options table  { effect_key =, actor =, trace =, call_id = row of the call, call = its public id,
----   checked = true: the router has held the fields against their declarations }
+---   decided = what leads.decide said; checked = true: the router has held the fields against their declarations }
 --- @return table lead, boolean existed
 function leads.create(tenant, tx, fields, options)
   if not options.checked then check_fields(fields) end
-  local lead = prepared(tenant, fields, tx)
+  local decided = options.decided or {}
+  local lead = prepared(tenant, fields, tx, decided)
   lead.effect_key, lead.call_id = options.effect_key, options.call_id
-  return add(tenant, tx, lead, options)
+  local existed
+  lead, existed = add(tenant, tx, lead, options)
+  if existed or not decided.agent or not agents.is_assignable(tx, decided.agent) then return lead, existed end
+  return leads.assign(tenant, tx, lead.id, decided.agent, nil, options), false
 end
 
 --- A lead by public id; nil when there is none.
@@ -156,12 +192,37 @@ local function held(tenant, tx, public, wanted_version)
   return opened(tenant, row)
 end
 
+local function rescore(tenant, public, call, options)
+  local version = hooks.live(tenant)
+  if not version or not hooks.offers(tenant, "scoring", version) then return end
+  local lead = leads.get(tenant, public)
+  if not lead or not lead.score_reasons then return end
+  local input = hook_input(lead, call)
+  input.campaign = lead.campaign_id and campaigns.public_id(lead.campaign_id)
+  local scored = hooks.call(tenant, "scoring", input, version)
+  if not scored or rules.score_text(scored.score) == rules.score_text(lead.score) then return end
+  audit.transaction(tenant, function(tx)
+    local now = held(tenant, tx, public)
+    if not now.score_reasons then return end  -- meanwhile somebody has given it one by hand
+    return leads.update(tenant, tx, public, { score = scored.score, score_reasons = scored.reasons or json.array{} }, nil, options)
+  end)
+end
+
+--- Scores a lead once more, now that the call that made it has ended: one whose score the scoring hook gave, and nobody else.
+--- Nobody waits for it: where the database is away the score stays as it is.
+--- @param call table  what the hook is told of the call
+function leads.rescore(tenant, public, call, options)
+  local ok, err = pcall(rescore, tenant, public, call, options)
+  if not ok then log.warn("lead.not_rescored", { tenant = tenant.slug, lead = public, text = tostring(err) }) end
+end
+
 local clearable = { name = true, phone = true, email = true, notes = true, campaign = true, last_contacted_at = true }
 
 -- The lead with the changes in it; raises problems.
 local function changed(tenant, tx, lead, changes)
   local after = {}
   for name, value in pairs(lead) do after[name] = value end
+  if changes.score then after.score_reasons = nil end  -- they were those of another score
   for name, value in pairs(changes) do
     if value == json.null then
       assert(clearable[name], "a lead's " .. name .. " cannot be cleared")

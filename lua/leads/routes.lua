@@ -17,7 +17,9 @@ local text_or_null = { type = "string", nullable = true }
 local lead_schema = schema.object{
   id = { type = "string" }, tenantId = { type = "string" }, name = text_or_null, phone = text_or_null,
   phonePossible = { type = "boolean", nullable = true, description = "false: has the form of a number, but no such number can exist" },
-  email = text_or_null, score = { type = "number" }, status = { type = "string", enum = rules.statuses }, source = { type = "string", enum = rules.sources },
+  email = text_or_null, score = { type = "number" },
+  scoreReasons = { type = "array", items = { type = "string" }, nullable = true, description = "what the scoring script gave; null: the score was given by hand" },
+  status = { type = "string", enum = rules.statuses }, source = { type = "string", enum = rules.sources },
   campaignId = text_or_null, assignedAgentId = text_or_null, assignedAt = { type = "string", format = "date-time", nullable = true },
   lastContactedAt = { type = "string", format = "date-time", nullable = true }, notes = text_or_null,
   data = { type = "object", additionalProperties = true, nullable = true }, version = { type = "integer" },
@@ -32,8 +34,8 @@ end
 local function shown(tenant, lead)
   return {
     id = lead.id, tenantId = tenant.slug, name = or_null(lead.name), phone = or_null(lead.phone), phonePossible = or_null(lead.phone_possible),
-    email = or_null(lead.email), score = lead.score, status = lead.status, source = lead.source,
-    campaignId = lead.campaign_id and campaigns.public_id(lead.campaign_id) or null,
+    email = or_null(lead.email), score = lead.score, scoreReasons = or_null(lead.score_reasons),
+    status = lead.status, source = lead.source, campaignId = lead.campaign_id and campaigns.public_id(lead.campaign_id) or null,
     assignedAgentId = lead.agent_id and ids.encode("us", lead.agent_id) or null, assignedAt = or_null(lead.assigned_at),
     lastContactedAt = or_null(lead.last_contacted_at), notes = or_null(lead.notes), data = or_null(lead.data),
     version = lead.version, createdAt = lead.created_at, updatedAt = lead.updated_at,
@@ -57,8 +59,10 @@ local function fields_of(body)
 end
 
 local function create(ctx)
+  local fields, how = fields_of(ctx.body), options(ctx)
+  how.decided = leads.decide(ctx.tenant, fields)
   return ctx:transaction(function(tx)
-    local lead = leads.create(ctx.tenant, tx, fields_of(ctx.body), options(ctx))
+    local lead = leads.create(ctx.tenant, tx, fields, how)
     local status, body, headers = answer(ctx, 201, lead)
     headers.Location = "/leads/" .. lead.id
     return status, body, headers

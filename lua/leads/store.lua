@@ -3,15 +3,16 @@ local db = require "lib.db"
 
 local store = {}
 
-local columns = "id, name, phone, phone_possible, email, score, status, source, campaign_id, call_id, assigned_agent_id, assigned_at, last_contacted_at, notes, data, version, created_at, updated_at"
+local columns = "id, name, phone, phone_possible, email, score, score_reasons, status, source, campaign_id, call_id, "
+  .. "assigned_agent_id, assigned_at, last_contacted_at, notes, data, version, created_at, updated_at"
 
 --- The new id, or nil when a lead with this effect_key is there.
 function store.insert(tx, r)
   local done, err = db.attempt(tx, [[
-    INSERT INTO `lead` (name, phone, phone_hash, phone_possible, email, email_hash, score, status, source, campaign_id, call_id,
+    INSERT INTO `lead` (name, phone, phone_hash, phone_possible, email, email_hash, score, score_reasons, status, source, campaign_id, call_id,
       notes, data, effect_key, created_at, updated_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
-    r.name, r.phone, r.phone_hash, r.phone_possible, r.email, r.email_hash, r.score, r.status, r.source, r.campaign_id, r.call_id,
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+    r.name, r.phone, r.phone_hash, r.phone_possible, r.email, r.email_hash, r.score, r.score_reasons, r.status, r.source, r.campaign_id, r.call_id,
     r.notes, r.data, r.effect_key, r.at, r.at)
   if done then return done.insert_id end
   if err.code == "exists" then return nil end
@@ -32,9 +33,9 @@ end
 
 function store.update(tx, id, r)
   db.run(tx, [[
-    UPDATE `lead` SET name = ?, phone = ?, phone_hash = ?, phone_possible = ?, email = ?, email_hash = ?, score = ?, status = ?, source = ?,
+    UPDATE `lead` SET name = ?, phone = ?, phone_hash = ?, phone_possible = ?, email = ?, email_hash = ?, score = ?, score_reasons = ?, status = ?, source = ?,
       campaign_id = ?, notes = ?, data = ?, last_contacted_at = ?, version = version + 1, updated_at = ? WHERE id = ?]],
-    r.name, r.phone, r.phone_hash, r.phone_possible, r.email, r.email_hash, r.score, r.status, r.source,
+    r.name, r.phone, r.phone_hash, r.phone_possible, r.email, r.email_hash, r.score, r.score_reasons, r.status, r.source,
     r.campaign_id, r.notes, r.data, r.last_contacted_at, r.at, id)
 end
 

@@ -8,6 +8,7 @@ local cell = require "core.cell"
 local gate = require "scripts.gate"
 local log = require "core.log"
 local metrics = require "core.metrics"
+local operator = require "scripts.operator"
 local promise = require "lib.promise"
 local store = require "scripts.store"
 local task = require "core.task"
@@ -29,7 +30,8 @@ local bytes_cache, cache_order = {}, {}
 local function bundle_bytes(tenant, hash)
   local key = tenant.id .. ":" .. hash
   if bytes_cache[key] then return bytes_cache[key] end
-  local bytes = store.bundle_bytes(tenant.db, hash)
+  local bytes = tenant.bundles and tenant.bundles[hash] or operator.shipped_bytes(hash) or store.bundle_bytes(tenant.db, hash)
+    or store.bundle_bytes(operator.tenant.db, hash)  -- the operator's flows run for tenants that have none
   if not bytes then return nil end
   bytes_cache[key] = bytes
   cache_order[#cache_order + 1] = key
@@ -46,6 +48,13 @@ local function entry_ended(entry, why, page)
   local runs = entry.runs
   entry.runs = {}
   for _, waiting in pairs(entry.versions) do waiting:give(nil, { code = "closed", text = "the cell " .. why }) end
+  for id, waiting in pairs(entry.hooks) do
+    if page.running and page.call == "hook " .. id then
+      waiting:give(false, { kind = "died", text = "the script's process " .. why, file = page.file, line = page.line })
+    else
+      waiting:give(nil, { code = "closed", text = "the cell " .. why })
+    end
+  end
   local count = 0
   for call, run in pairs(runs) do
     count = count + 1
@@ -85,6 +94,14 @@ local function on_message(entry, kind, first, ...)
     if entry.checking then entry.checking:give(ok, result) end
     return
   end
+  if kind == "hooked" then
+    local waiting = first ~= nil and entry.hooks[first]
+    if waiting then
+      entry.hooks[first] = nil
+      waiting:give(...)
+    end
+    return
+  end
   local run = entry.runs[first]
   if not run then return end  -- a call that has left meanwhile, or an invented one
   if kind == "verb" then run.verb(...)
@@ -107,7 +124,7 @@ end
 
 local function start(tenant)
   local clock = require "core.clock"
-  local entry = { tenant = tenant, versions = {}, asked_ms = {}, loading = 0, runs = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0,
+  local entry = { tenant = tenant, versions = {}, asked_ms = {}, loading = 0, runs = {}, hooks = {}, last_hook = 0, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0,
                   idle_since_ms = clock.mono_ms() }
   local spawned, err = spawn{
     on_message = function(...) on_message(entry, ...) end,
@@ -121,7 +138,7 @@ local function start(tenant)
   entry.ping = timer.every(PING_MS, function()
     if entry.ended then return end
     local now = clock.mono_ms()
-    if next(entry.runs) == nil and entry.loading == 0 then
+    if next(entry.runs) == nil and next(entry.hooks) == nil and entry.loading == 0 then
       if now - entry.idle_since_ms > IDLE_MS then
         entry_ended(entry, "idle", {})
         spawned:kill("idle")
@@ -239,6 +256,26 @@ function cells.run_in(entry, tenant, hash, call, run, file, state, visit, data, 
   return true
 end
 
+--- Calls a function of a version's file (name "": the file's own value): true, result; false, { kind, text, file, line };
+--- or nil, err when there is no cell to ask. Waits as long as that takes; who has less time does not wait for it.
+function cells.hook(tenant, hash, file, name, input)
+  local entry, err = open(tenant)
+  if not entry then return nil, err end
+  local ready
+  ready, err = with_version(entry, tenant, hash)
+  if not ready then return nil, err end
+  local id, waiting = entry.last_hook + 1, promise.new()
+  entry.last_hook, entry.hooks[id] = id, waiting
+  entry.idle_since_ms = require("core.clock").mono_ms()
+  local sent
+  sent, err = entry.cell:send("hook", id, hash, file, name, input)
+  if not sent then
+    entry.hooks[id] = nil
+    return nil, err
+  end
+  return waiting:wait()
+end
+
 --- Answers a verb of a run.
 function cells.answer(call, run, visit, n, ok, value)
   local entry = run.entry
@@ -267,10 +304,11 @@ local function ended_at(page, why)
 end
 
 --- Checks a bundle in a cell of its own, which is ended afterwards.
+--- @param files table  names of files that are loaded besides flows and bundle.lua
 --- @return table|nil  what CHECKED says, or nil, err
-function cells.check(bytes)
+function cells.check(bytes, files)
   local clock = require "core.clock"
-  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, runs = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0 }
+  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, runs = {}, hooks = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0 }
   entry.versions.new = promise.new()
   entry.checking = promise.new()
   local why_ended, page_ended
@@ -292,7 +330,7 @@ function cells.check(bytes)
   sent, err = spawned:load("new", bytes)
   if sent then loaded, err = entry.versions.new:wait() end
   if loaded then
-    spawned:send("check", "new")
+    spawned:send("check", "new", files)
     local ok
     ok, result = entry.checking:wait()
     if ok == nil and result == nil then result = nil end

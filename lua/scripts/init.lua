@@ -6,8 +6,11 @@ local cells = require "scripts.cells"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
 local fault = require "core.fault"
+local hook_rules = require "scripts.hooks.rules"
 local json = require "core.json"
 local log = require "core.log"
+local money_rules = require "money.rules"
+local operator = require "scripts.operator"
 local pii = require "lib.pii"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
@@ -26,25 +29,73 @@ local function invalid(problems)
   return { code = "invalid", text = place .. first.text, problems = problems }
 end
 
---- Packs, checks and stores files as a version. Storing what is stored already is no error.
---- @param files table  list of { path =, data = }
---- @return table|nil  { hash =, report = }; or nil, { code = "invalid", text =, problems = { { file, line, text } } }
-function scripts.upload(tenant, files, actor, trace)
-  local problems = rules.files(files)
+-- What a file that is data gives: value, or nil, err. Asked in a cell of its own, which knows the two bundles.
+local function value_of(hook, hash, bundles)
+  local asked, value = cells.hook({ id = -2, slug = "(operator's check)", db = operator.tenant.db, bundles = bundles }, hash, hook.file, "", {})
+  if asked == nil then return nil, value end
+  if not asked then return nil, { code = "invalid", text = value.text, file = value.file, line = value.line } end
+  local checked, wrong = hook_rules.output(hook, value, {})
+  if not checked then return nil, { code = "invalid", text = wrong or "the file returns nothing" } end
+  return checked
+end
+
+-- The operator's data must make sense before anybody pays by it: problems, or nil, err when no cell could tell.
+local function data_problems(result, names, hash, bytes)
+  local shipped, problems = operator.shipped(), {}
+  local bundles = { [hash] = bytes, [shipped.hash] = shipped.bytes }
+  for _, name in ipairs(names) do
+    local hook = hook_rules.named(name)
+    if hook.data then
+      local value, err = value_of(hook, hash, bundles)
+      if not value and err.code ~= "invalid" then return nil, err end
+      local wrong = err and err.text
+      if value and name == "prices" then
+        local default
+        default, err = value_of(hook, shipped.hash, bundles)
+        if not default then return nil, err end
+        wrong = money_rules.missing_problem(value, default)
+      end
+      if wrong then
+        local placed = err and (err.line or 0) > 0
+        problems[#problems + 1] = { file = placed and err.file or hook.file, line = placed and err.line or result.files[hook.file].line, text = wrong }
+      end
+    end
+  end
+  return problems
+end
+
+-- Files as a version: { hash, bytes, report = JSON }; or nil, err.
+local function checked(tenant, files)
+  local operators = tenant.id == operator.tenant.id
+  local problems = rules.files(files, operators)
   if #problems > 0 then return nil, invalid(problems) end
   table.sort(files, function(a, b) return a.path < b.path end)
   local bytes, err = bundle.pack(files)
   if not bytes then return nil, { code = "invalid", text = err.text, problems = { { text = err.text } } } end
   local hash = crypto.hex(crypto.sha256(bytes))
-  local result
-  result, err = cells.check(bytes)
+  local result, hooks
+  result, err = cells.check(bytes, hook_rules.files(operators))
   if not result then return nil, err end
-  problems = rules.report(result, files)
+  problems, hooks = rules.report(result, files, operators)
+  if operators and #problems == 0 then
+    problems, err = data_problems(result, hooks, hash, bytes)
+    if not problems then return nil, err end
+  end
   if #problems > 0 then return nil, invalid(problems) end
-  local ok, report = pcall(json.encode, { bundle = result.bundle, flows = result.flows, files = #files, size = #bytes })
+  local ok, report = pcall(json.encode, { bundle = result.bundle, flows = result.flows, hooks = json.array(hooks), files = #files, size = #bytes })
   if not ok then
     return nil, invalid{ { file = "bundle.lua", line = 1, text = "what the file returns cannot be kept: " .. report:gsub("^.-:%d+: ", "") } }
   end
+  return { hash = hash, bytes = bytes, report = report }
+end
+
+--- Packs, checks and stores files as a version. Storing what is stored already is no error.
+--- @param files table  list of { path =, data = }
+--- @return table|nil  { hash =, report = }; or nil, { code = "invalid", text =, problems = { { file, line, text } } }
+function scripts.upload(tenant, files, actor, trace)
+  local version, err = checked(tenant, files)
+  if not version then return nil, err end
+  local hash, bytes, report = version.hash, version.bytes, version.report
   audit.transaction(tenant, function(tx)
     local inserted = store.bundle_insert(tx, hash, bytes, report, actor)
     fault.point("bundle.inserted")
@@ -56,6 +107,15 @@ function scripts.upload(tenant, files, actor, trace)
   end)
   fault.point("bundle.stored")
   return { hash = hash, report = json.decode(report) }
+end
+
+-- What the operator's first version follows: the rules that ship, stored so that a roll-back finds them. Without a report: should
+-- others ship by then, it is those that hold.
+local function what_ships(tx)
+  if not audit.of_platform(tx) then return nil end
+  local shipped = operator.shipped()
+  store.bundle_insert(tx, shipped.hash, shipped.bytes, "{}", "system")
+  return shipped.hash
 end
 
 --- Moves the live pointer in a transaction; scripts.moved() is owed after its commit.
@@ -82,12 +142,14 @@ function scripts.move(tx, hash, actor, expected, action, trace)
     return nil, { code = "stale", text = "Somebody else published at the same moment. Look at it and publish again." }
   end
   fault.point("bundle.pointer_moved")
-  store.move_insert(tx, "live", seen + 1, target, pointer and pointer.hash, action, actor, now)
+  local previous = pointer and pointer.hash
+  if not pointer then previous = what_ships(tx) end
+  store.move_insert(tx, "live", seen + 1, target, previous, action, actor, now)
   fault.point("bundle.move_noted")
   local kind = action == "rollback" and "bundle.rolled_back" or "bundle.published"
   audit.record(tx, { actor = actor, action = kind, subject = target:sub(1, 12), fields = { version = seen + 1 }, trace = trace })
   audit.event(tx, { type = kind, subject = target:sub(1, 12), data = { hash = target, version = seen + 1 }, trace = trace })
-  return { hash = target, version = seen + 1, previous = pointer and pointer.hash }
+  return { hash = target, version = seen + 1, previous = previous }
 end
 
 --- Tells the workers of a move that is committed. The copy in Redis is what new calls read.
@@ -127,13 +189,27 @@ local function confirm(tenant)
   task.spawn(scripts.confirm, tenant)
 end
 
---- The version that a new call runs: the copy in Redis, else the row. Returns hash or nil.
+-- Where nothing was ever published there is no copy either, and the row is asked for at most so often: a publisher makes the copy.
+local UNPUBLISHED_MS = 1000
+local unpublished = {}  -- tenant id -> mono ms
+
+-- What holds where nothing is published.
+local function shipped_for(tenant)
+  return tenant.id == operator.tenant.id and operator.shipped().hash or nil
+end
+
+--- The version that a new call runs: the copy in Redis, else the row; of the operator, else what ships. Returns hash or nil.
 function scripts.live(tenant)
   confirm(tenant)
   local hash = redis.call("HGET", pointer_key(tenant), "hash")
   if hash and hash ~= redis.null then return hash end
+  local now = clock.mono_ms()
+  if hash and (unpublished[tenant.id] or -math.huge) + UNPUBLISHED_MS > now then return shipped_for(tenant) end
   local pointer = store.pointer(tenant.db, "live")
-  if not pointer or not pointer.hash then return nil end
+  if not pointer or not pointer.hash then
+    unpublished[tenant.id] = now
+    return shipped_for(tenant)
+  end
   scripts.remember(tenant, pointer.hash, pointer.version)
   return pointer.hash
 end
@@ -151,12 +227,22 @@ function scripts.named(tenant, name)
     or ("several versions begin with %s; give more of the hash"):format(name) }
 end
 
---- What the check found when the version was uploaded: bundle (its table), flows. Cached: a version never changes.
+--- What the check found when the version was uploaded: bundle (its table), flows, hooks (names). Cached: a version never changes.
 local reports, report_order = {}, {}
+local function row_of(tenant, hash)
+  if hash == operator.shipped().hash then
+    local version, err = checked(operator.tenant, operator.shipped().files)
+    if not version then log.error("operator.shipped_rules", { text = err.text }) end
+    return version
+  end
+  -- The operator's flows run for tenants that have none.
+  return store.bundle(tenant.db, hash) or tenant.id ~= operator.tenant.id and store.bundle(operator.tenant.db, hash) or nil
+end
+
 function scripts.report(tenant, hash)
   local key = tenant.id .. ":" .. hash
   if not reports[key] then
-    local row = store.bundle(tenant.db, hash)
+    local row = row_of(tenant, hash)
     if not row then return nil end
     reports[key] = json.decode(row.report)
     report_order[#report_order + 1] = key

@@ -3,8 +3,10 @@
 local annotations = require "scripts.annotations"
 local cursor = require "lib.cursor"
 local crypto = require "core.crypto"
+local hook_reference = require "scripts.hooks.reference"
 local ids = require "lib.ids"
 local json = require "core.json"
+local operator = require "scripts.operator"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
 local reference = require "scripts.reference"
@@ -41,9 +43,9 @@ end
 
 local routes = {}
 
---- Declares the routes.
-function routes.register()
-  router.add{
+-- Declares the routes by add(route).
+local function declare(add)
+  add{
     method = "POST", path = "/scripts/bundles", summary = "Upload a bundle: checked, stored as a version, not yet live",
     roles = { "admin" }, limit = "heavy", status = 201,
     body = { type = "object", required = { "files" }, properties = {
@@ -94,7 +96,7 @@ function routes.register()
     end,
   }
 
-  router.add{
+  add{
     method = "GET", path = "/scripts/bundles", summary = "List versions, newest first", roles = { "admin", "supervisor" },
     query = { limit = { type = "integer", minimum = 1, maximum = 100, default = 20 }, cursor = { type = "string", maxLength = 500 } },
     handler = function(ctx)
@@ -115,7 +117,7 @@ function routes.register()
   }
 
   local function publish_route(path, action, summary)
-    router.add{
+    add{
       method = "POST", path = path, summary = summary, roles = { "admin" }, limit = "write",
       params = action == "publish" and { version = hash_schema } or nil,
       body_optional = true,
@@ -137,7 +139,7 @@ function routes.register()
   publish_route("/scripts/bundles/{version}/publish", "publish", "Make a version live: the next call runs it")
   publish_route("/scripts/rollback", "rollback", "Go back to the version before the live one")
 
-  router.add{
+  add{
     method = "GET", path = "/scripts/live", summary = "The live version and its moves", roles = { "admin", "supervisor" },
     handler = function(ctx)
       local pointer = store.pointer(ctx.tenant.db, "live")
@@ -150,7 +152,7 @@ function routes.register()
     end,
   }
 
-  router.add{
+  add{
     method = "GET", path = "/scripts/log", summary = "What scripts logged and how they failed, newest first", roles = { "admin", "supervisor" },
     query = { limit = { type = "integer", minimum = 1, maximum = 200, default = 50 }, cursor = { type = "string", maxLength = 500 } },
     handler = function(ctx)
@@ -168,13 +170,30 @@ function routes.register()
       return 200, { entries = list, next = following }
     end,
   }
+end
 
+-- The operator's own rules have the same routes, in front of the same code: the operator's record stands where a tenant's would.
+local function add_for_operators(route)
+  local handler = route.handler
+  route.path, route.roles, route.tenant = "/admin" .. route.path, { "platform" }, false
+  route.summary = "The operator's rules: " .. route.summary:gsub("^%u", string.lower)
+  route.handler = function(ctx)
+    ctx.tenant = operator.tenant
+    return handler(ctx)
+  end
+  router.add(route)
+end
+
+--- Declares the routes.
+function routes.register()
+  declare(router.add)
+  declare(add_for_operators)
   router.add{
     method = "GET", path = "/scripts/reference", summary = "The script reference, as Markdown or JSON", public = true, tenant = false,
     query = { format = { type = "string", enum = { "markdown", "json" }, default = "markdown", description = "json: the table that the page shows" } },
     handler = function(ctx)
       if ctx.query.format == "json" then return 200, reference.table() end
-      return 200, reference.markdown(), { ["Content-Type"] = "text/markdown; charset=utf-8" }
+      return 200, reference.markdown() .. "\n" .. hook_reference.markdown(), { ["Content-Type"] = "text/markdown; charset=utf-8" }
     end,
   }
 

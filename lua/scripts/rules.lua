@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a bundle must be, decided without I/O. Problems are { file=, line=, text= }, for the script's author.
 local gate = require "scripts.gate"
+local hook_rules = require "scripts.hooks.rules"
 
 local rules = {}
 
@@ -22,7 +23,8 @@ local function path_problem(path)
 end
 
 --- Problems of the files as they came, before anything is run.
-function rules.files(files)
+--- @param operators boolean|nil  the operator's own bundle: it has no numbers, and so needs no bundle.lua
+function rules.files(files, operators)
   local problems, seen, size = {}, {}, 0
   local function add(file, text, line) problems[#problems + 1] = { file = file, line = line, text = text } end
   if #files == 0 then add(nil, "the bundle has no files") end
@@ -45,7 +47,7 @@ function rules.files(files)
     size = size + #file.data
   end
   if size > rules.MAX_BYTES then add(nil, ("the bundle has %d bytes; at most %d are allowed"):format(size, rules.MAX_BYTES)) end
-  if not seen["bundle.lua"] then add("bundle.lua", "the file is missing; it says which number runs which flow", 1) end
+  if not seen["bundle.lua"] and not operators then add("bundle.lua", "the file is missing; it says which number runs which flow", 1) end
   return problems
 end
 
@@ -67,16 +69,21 @@ function rules.fallback_problem(fallback)
 end
 
 --- Problems that the check in a cell found, and what bundle.lua's table lacks.
---- @param result table  { problems, flows = { [file] = {...} }, bundle = table }
-function rules.report(result, files)
+--- @param result table  { problems, flows = { [file] = {...} }, bundle = table, files = what hook files return }
+--- @param operators boolean|nil  as above
+--- @return table problems, table hooks  names of those there are
+function rules.report(result, files, operators)
   local problems = {}
   for _, problem in ipairs(result.problems) do problems[#problems + 1] = problem end
-  if #problems > 0 then return problems end
+  if #problems > 0 then return problems, {} end
+  local hooks, wrong = hook_rules.found(result.files, operators)
+  for i, problem in ipairs(wrong) do problems[i] = problem end
+  if operators then return problems, hooks end
   local function add(text) problems[#problems + 1] = { file = "bundle.lua", line = 1, text = text } end
   local bundle = result.bundle
   if type(bundle) ~= "table" then
     add("the file must return a table such as { numbers = { [\"+15550100\"] = \"flows/main.lua\" } }")
-    return problems
+    return problems, hooks
   end
   local there = {}
   for _, file in ipairs(files) do there[file.path] = true end
@@ -104,7 +111,7 @@ function rules.report(result, files)
     local problem = gate.permissions_problem(bundle.permissions)
     if problem then add(problem) end
   end
-  return problems
+  return problems, hooks
 end
 
 --- Which flow file a call to a number runs, or nil.

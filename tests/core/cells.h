@@ -208,6 +208,7 @@ __attribute__((unused)) static const char *heard(struct cell *c) {
                        : m.type == MESSAGE_NEXT    ? "next"
                        : m.type == MESSAGE_FAILED  ? "failed"
                        : m.type == MESSAGE_PONG    ? "pong"
+                       : m.type == MESSAGE_HOOKED  ? "hooked"
                                                    : "?");
     int values = m.type == MESSAGE_VERB ? 5 : m.type == MESSAGE_NEXT ? 4 : 16;
     for (int i = 0; i < values && m.at < m.end && !m.bad; i++) buf_printf(&line, " %s", shown(&m));
@@ -293,6 +294,18 @@ __attribute__((unused)) static void limit(struct cell *c, const char *call, int 
     message_int(&b, slice);
     message_int(&b, invocation);
     message_int(&b, all);
+    say(c, &b);
+}
+
+__attribute__((unused)) static void hook(struct cell *c, int id, const char *version, const char *file,
+                                         const char *name, const char *input) {
+    struct buf b = {0};
+    message_begin(&b, MESSAGE_HOOK);
+    message_int(&b, id);
+    add_str(&b, version);
+    add_str(&b, file);
+    add_str(&b, name);
+    add_lua(&b, input);
     say(c, &b);
 }
 

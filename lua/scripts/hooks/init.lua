@@ -1,0 +1,155 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Asking a bundle's hooks (scripts.hooks.rules has the table of them). The answer is checked, or it is nil and the platform does
+--- what it does without the hook: there is none, it leaves the decision, fails, takes too long, or no cell can be had in time.
+---
+--- Never asked inside of a database transaction: it may take its whole time. A hook that fails three times in a row is left alone
+--- for ten seconds, then tried once. Why it failed is in the script log of whose bundle it is.
+local cells = require "scripts.cells"
+local clock = require "core.clock"
+local log = require "core.log"
+local metrics = require "core.metrics"
+local operator = require "scripts.operator"
+local promise = require "lib.promise"
+local rules = require "scripts.hooks.rules"
+local scripts = require "scripts"
+local task = require "core.task"
+local text_of = require "lib.text"
+local timer = require "core.timer"
+
+local hooks = {}
+
+local FAILURES, LEFT_ALONE_MS = 3, 10000
+
+-- Hooks whose last answer was a failure: tenant id .. ":" .. hook -> { hash, count, until_ms }. A new version begins anew.
+local troubles = {}
+
+local function count(name, result)
+  metrics.count("hook_calls_total", { hook = name, result = result }, 1, "hooks that were asked, by what became of it")
+end
+
+-- What fn returns, or "late" when it takes longer; it then goes on, and nobody hears of it.
+local function within(ms, fn)
+  local answer = promise.new()
+  task.spawn(function()
+    local ok, a, b = pcall(fn)
+    if ok then answer:give("answered", a, b) else answer:give("answered", nil, { code = "failed", text = tostring(a) }) end
+  end)
+  local limit = timer.after(ms, function() answer:give("late") end)
+  local what, a, b = answer:wait()
+  limit:cancel()
+  return what, a, b
+end
+
+local function has(report, name)
+  for _, found in ipairs(report and report.hooks or {}) do
+    if found == name then return true end
+  end
+  return false
+end
+
+--- The version whose hook of that name is asked: hash | nil. The operator's is what ships where the published one has none.
+--- @param hash string|nil  a version to which the question is pinned
+function hooks.version(tenant, name, hash)
+  hash = hash or scripts.live(tenant)
+  if hash and has(scripts.report(tenant, hash), name) then return hash end
+  local shipped = tenant.id == operator.tenant.id and operator.shipped().hash
+  if shipped and hash ~= shipped and has(scripts.report(tenant, shipped), name) then return shipped end
+end
+
+--- The version to ask several hooks of, or nil when there is none or nobody can say. Never raises.
+function hooks.live(tenant)
+  local ok, hash = pcall(scripts.live, tenant)
+  return ok and hash or nil
+end
+
+--- Is there such a hook, as far as anybody can say? Never raises.
+function hooks.offers(tenant, name, hash)
+  local ok, found = pcall(hooks.version, tenant, name, hash)
+  return ok and found ~= nil
+end
+
+-- A place that a cell names.
+local function placed(failure)
+  local line = tonumber(failure.line)
+  if line and not (line > 0 and line < 2 ^ 31) then line = nil end
+  local file = type(failure.file) == "string" and failure.file ~= "" and text_of.clean(failure.file, 128) or nil
+  return file, line
+end
+
+local kinds = { error = true, cpu = true, memory = true, form = true, busy = true, died = true, late = true, away = true }
+
+local function failed(tenant, hook, hash, trouble, failure)
+  local now = clock.mono_ms()
+  if not trouble or trouble.hash ~= hash then
+    trouble = { hash = hash, count = 0, until_ms = 0 }
+    troubles[tenant.id .. ":" .. hook.name] = trouble
+  end
+  trouble.count = trouble.count + 1
+  if trouble.count >= FAILURES then trouble.until_ms = now + LEFT_ALONE_MS end
+  local kind = kinds[failure.kind] and failure.kind or "form"
+  local file, line = placed(failure)
+  count(hook.name, kind)
+  log.warn("hook.failed", { tenant = tenant.slug, hook = hook.name, kind = kind, file = file, line = line, times = trouble.count })
+  scripts.log(tenant, { level = "error", bundle_hash = hash, file = file or hook.file, line = line,
+    text = ("the hook %s: %s%s"):format(hook.name, text_of.clean(tostring(failure.text), 2000),
+      trouble.count == FAILURES and (". It is left alone for %d s"):format(LEFT_ALONE_MS / 1000) or "") })
+end
+
+local function ask(tenant, hook, input, pinned)
+  local hash = hooks.version(tenant, hook.name, pinned)
+  if not hash then return nil end
+  local key = tenant.id .. ":" .. hook.name
+  local trouble = troubles[key]
+  if trouble and trouble.hash == hash and trouble.count >= FAILURES then
+    local now = clock.mono_ms()
+    if now < trouble.until_ms then
+      count(hook.name, "left alone")
+      return nil
+    end
+    trouble.until_ms = now + LEFT_ALONE_MS  -- one tries; the others go on without
+  end
+  input.now, input.seed = math.floor(clock.wall_us() / 1e6), math.random(1, 2 ^ 31)
+  local what, ok, value = within(hook.ms, function() return cells.hook(tenant, hash, hook.file, hook.data and "" or hook.name, input) end)
+  local failure
+  if what == "late" then
+    failure = { kind = "late", text = ("no answer within %d ms"):format(hook.ms) }
+  elseif ok == nil then
+    if value and (value.code == "limit" or value.code == "invalid") then  -- more than a message can carry: not the script's fault
+      count(hook.name, "too large")
+      log.warn("hook.input_too_large", { tenant = tenant.slug, hook = hook.name })
+      return nil
+    end
+    failure = { kind = "away", text = "could not be asked: " .. tostring(value and value.text) }
+  elseif ok ~= true then
+    failure = type(value) == "table" and value or { kind = "form", text = "failed without saying why" }
+  end
+  local output
+  if not failure then
+    local wrong
+    output, wrong = rules.output(hook, value, input)
+    if wrong then failure = { kind = "form", text = wrong } end
+  end
+  if failure then
+    failed(tenant, hook, hash, trouble, failure)
+    return nil
+  end
+  troubles[key] = nil
+  count(hook.name, "ok")
+  return output, hash
+end
+
+--- Asks a hook. May wait; never raises.
+--- @param tenant table  a tenant's record, or operator.tenant
+--- @param input table  what the table of hooks says it gets; now and seed are set here
+--- @param pinned string|nil  the version that is asked, of a call that is pinned to it; else the live one
+--- @return any output as declared, string hash of the version that decided; nil: the platform decides
+function hooks.call(tenant, name, input, pinned)
+  local hook = assert(rules.named(name), name)
+  local ok, output, hash = pcall(ask, tenant, hook, input, pinned)
+  if ok then return output, hash end
+  count(name, "away")
+  log.warn("hook.not_asked", { tenant = tenant.slug, hook = name, text = tostring(output) })
+  return nil
+end
+
+return hooks
