@@ -18,6 +18,11 @@ For operators (need PARLEY_CONFIG and the database):
   parley node list                                 nodes of the configuration, and added ones
   A password given as - is read from standard input: what stands in a command line is seen by all who look.
 
+For tenants, on their own machine (need nothing else):
+  parley bundle test DIR [--filter TEXT] [--no-coverage]
+                                                   run the folder's spec/*.lua against simulated calls
+  parley bundle test DIR --explore [--flow FILE]   try every key, silence, hang-up and failure, and say what breaks
+
 For tenants (need PARLEY_URL and PARLEY_TOKEN, or PARLEY_ADMIN_EMAIL and PARLEY_ADMIN_PASSWORD):
   parley bundle push DIR [--tenant S] [--publish]  check and upload a folder of scripts; --publish makes it live
   parley bundle rollback [--tenant S]              go back to the version before the live one
@@ -36,9 +41,10 @@ local known = {
   ["node add"] = "name ari-url user password sip", ["node remove"] = "name", ["node list"] = "",
   ["trunk set"] = "tenant name match host port number", ["bundle push"] = "tenant publish!", ["bundle rollback"] = "tenant",
   ["bundle list"] = "tenant", ["logs"] = "tenant", ["call show"] = "tenant", ["call replay"] = "version tenant",
+  ["bundle test"] = "filter no-coverage! explore! flow",
 }
 -- Commands that take a word beside their options.
-local with_word = { ["bundle push"] = true, ["call show"] = true, ["call replay"] = true }
+local with_word = { ["bundle push"] = true, ["bundle test"] = true, ["call show"] = true, ["call replay"] = true }
 
 --- "--name value" pairs and the rest. Repeated options become lists in `many`.
 local function parse(args, command)
@@ -69,7 +75,7 @@ local function parse(args, command)
 end
 
 local commands = {}
-for _, file in ipairs{ "cli.operator", "cli.bundle", "cli.call" } do
+for _, file in ipairs{ "cli.operator", "cli.bundle", "cli.bundle_test", "cli.call" } do
   for name, command in pairs(require(file)) do commands[name] = command end
 end
 

@@ -25,6 +25,7 @@ local revoked = require "auth.revoked"
 local router = require "lib.router"
 local scripts_routes = require "scripts.routes"
 local sequencer = require "audit.sequencer"
+local sim_routes = require "sim.routes"
 local status = require "lib.status"
 local tenants = require "tenants"
 local tenants_routes = require "tenants.routes"
@@ -51,6 +52,7 @@ calls_routes.register()
 nodes_routes.register()
 scripts_routes.register()
 money_routes.register()
+sim_routes.register()
 audit_routes.register()
 page.register()
 

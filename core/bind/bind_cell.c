@@ -69,7 +69,8 @@ static const struct {
              {"limit", MESSAGE_LIMIT},     {"ping", MESSAGE_PING},     {"verbs", MESSAGE_VERBS},
              {"hook", MESSAGE_HOOK},       {"hooked", MESSAGE_HOOKED}, {"loaded", MESSAGE_LOADED},
              {"checked", MESSAGE_CHECKED}, {"verb", MESSAGE_VERB},     {"next", MESSAGE_NEXT},
-             {"failed", MESSAGE_FAILED},   {"pong", MESSAGE_PONG}};
+             {"failed", MESSAGE_FAILED},   {"pong", MESSAGE_PONG},
+             {"cover", MESSAGE_COVER},   {"covered", MESSAGE_COVERED}};
 
 static void cell_end(struct cell *c, const char *why);
 
@@ -359,9 +360,11 @@ static void on_zygote(uv_poll_t *p, int status, int events) {
 }
 
 static bool zygote_open(struct vm *vm) {
-    int fd = vm_services(vm_lua(vm))->zygote_fd;
+    struct vm_services *s = vm_services(vm_lua(vm));
 
     if (zygote.open) return true;
+    if (s->zygote_fd < 0 && s->zygote_start) s->zygote_fd = s->zygote_start();
+    int fd = s->zygote_fd;
     if (fd < 0) return false;
     zygote.vm = vm;
     zygote.open = true;

@@ -23,6 +23,7 @@
 enum {
     READ_BURST = 64,
     VERSIONS_MAX = 32,
+    COVER_LINES_MAX = MESSAGE_MAX - 512, /* of a file, as they go into one message */
     CALLS_MAX = 65536
 }; /* calls: well above limits.calls_per_tenant, as those of a dead worker come on top */
 
@@ -182,7 +183,10 @@ static void relieve(struct version *v) {
 }
 
 static struct program *program_of(struct version *v) {
-    if (!v->program) v->program = program_open(v->bytes, v->len, cell.verbs.data, cell.verbs.len);
+    if (!v->program) {
+        v->program = program_open(v->bytes, v->len, cell.verbs.data, cell.verbs.len);
+        sandbox_cover(program_sandbox(v->program), v->cover);
+    }
     return v->program;
 }
 
@@ -417,6 +421,7 @@ static void on_unload(struct message *m) {
     }
     sweep_worn(v);
     program_close(v->program);
+    cover_free(v->cover);
     munmap(v->bytes, v->len);
     while (*at != v) at = &(*at)->next;
     *at = v->next;
@@ -606,6 +611,29 @@ static void on_verbs(struct message *m) {
     buf_add(&cell.verbs, list, len);
 }
 
+/* Begins to note which lines run, or tells it of a file. Programs that are worn already are not noted. */
+static void on_cover(struct message *m) {
+    char name[129], path[BUNDLE_PATH_MAX + 1];
+    struct version *v;
+    static struct buf marks;
+
+    get_text(m, name, sizeof name);
+    get_text(m, path, sizeof path);
+    if (m->bad || !(v = find_version(name))) return;
+    if (!*path) {
+        if (!v->cover) v->cover = cover_new(v->bytes, v->len);
+        sandbox_cover(program_sandbox(program_of(v)), v->cover);
+        return;
+    }
+    message_begin(&cell.out, MESSAGE_COVERED);
+    put_text(path);
+    if (v->cover && cover_report(v->cover, path, COVER_LINES_MAX, &marks))
+        message_str(&cell.out, marks.data ? marks.data : "", marks.len);
+    else
+        message_nil(&cell.out);
+    send_out();
+}
+
 static void on_message(const char *bytes, size_t len, int fd) {
     struct message m;
 
@@ -640,6 +668,9 @@ static void on_message(const char *bytes, size_t len, int fd) {
         break;
     case MESSAGE_HOOK:
         on_hook(&m);
+        break;
+    case MESSAGE_COVER:
+        on_cover(&m);
         break;
     default:
         m.bad = true;

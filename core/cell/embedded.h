@@ -3,5 +3,5 @@
 #pragma once
 #include <stddef.h>
 
-extern const char embedded_builtins[], embedded_flow[];
-extern const size_t embedded_builtins_len, embedded_flow_len;
+extern const char embedded_builtins[], embedded_flow[], embedded_spec[];
+extern const size_t embedded_builtins_len, embedded_flow_len, embedded_spec_len;

@@ -2,12 +2,14 @@
 --- The part of a bundle's VM that knows flows: require, the library "flow", call objects, and what the cell runs.
 --- Called once per bundle; its own globals are the tenant's, so everything is taken as a local before the tenant's code runs.
 ---
---- core    compile(path) -> function | nil, text     the bundle's file
+--- core    compile(path [, globals]) -> function | nil, text     the bundle's file
 ---         loading(step)                             +1 and -1 around a file's own code
 ---         state(fn)                                 which function runs: for positions in errors
 ---         verb(name, ...) -> ok, value              waits for the host's answer
 ---         return_line(path)                         of the file's own last return statement
 ---         raise(text [, verb])   lint(fn) -> list of { line=, name= }   thread() -> this run
+---         here() -> file, line                      of the innermost frame of the tenant
+---         spec() -> function                        spec.lua, compiled
 --- verbs   list of names
 local core, verbs = ...
 local type, pairs, ipairs, error, pcall, setmetatable = type, pairs, ipairs, error, pcall, setmetatable
@@ -63,17 +65,22 @@ local library = frozen({ define = define, done = done }, "flow")
 
 -- Files.
 
+local spec_globals, run_spec
+local load
+
+local function is_spec(path) return sub(path, 1, 5) == "spec/" end
+
 local loaded = {}                                   -- path -> what the file returned
 local loading = setmetatable({}, { __mode = "k" })  -- run -> { path = true } while the file's code runs in it
 
-local function load(path)
+function load(path)
   local value = loaded[path]
   if value ~= nil then return value end
   local run = core.thread()
   local mine = loading[run] or {}
   loading[run] = mine
   if mine[path] then raise(path .. " requires itself") end
-  local chunk, text = core.compile(path)
+  local chunk, text = core.compile(path, is_spec(path) and spec_globals or nil)
   if not chunk then error(text, 0) end
   mine[path] = true
   core.loading(1)
@@ -167,8 +174,13 @@ local function flow_of(path)
   return flow
 end
 
---- A visit to a state -> "next", name | nil, data; or "form", text.
+--- A visit to a state -> "next", name | nil, data; or "form", text. Of a file in spec/: its tests; data says from which on.
 local function run(path, state, data, info)
+  if is_spec(path) then
+    if not run_spec then spec_globals, run_spec = core.spec()(core, answer, load) end
+    run_spec(path, data.first, data.filter)
+    return "next", nil, {}
+  end
   local flow = flow_of(path)
   local call, fields = call_object(info, data or {})
   local special = state == "ended" or state == "failed"
@@ -191,7 +203,7 @@ local function run(path, state, data, info)
   return "next", target, fields.data
 end
 
---- A flow's file -> { start=, states= }, problems.
+--- A flow's file -> { start=, states=, ended=, failed= }, problems. ended and failed: whether there are such states.
 local function check_flow(path)
   local flow, names, problems = flow_of(path), {}, {}
   for name, fn in pairs(flow.states) do
@@ -203,7 +215,7 @@ local function check_flow(path)
       end
     end
   end
-  return { start = flow.start, states = names }, problems
+  return { start = flow.start, states = names, ended = flow.ended and true, failed = flow.failed and true }, problems
 end
 
 --- bundle.lua -> its table.

@@ -55,7 +55,13 @@ static int core_compile(lua_State *L) {
         lua_pushfstring(L, "the bundle has no file %s", path);
         return 2;
     }
-    if (sandbox_compile(L, path, f.data, f.len)) return 1;
+    if (sandbox_compile(L, path, f.data, f.len)) {
+        if (lua_istable(L, 2)) {
+            lua_pushvalue(L, 2);
+            lua_setfenv(L, -2);
+        }
+        return 1;
+    }
     lua_pushnil(L);
     lua_insert(L, -2);
     return 2;
@@ -127,6 +133,20 @@ static int core_verb(lua_State *L) {
     lua_pushvalue(L, 1);
     lua_call(L, 2, 0);
     return 0;
+}
+
+static int core_here(lua_State *L) {
+    struct place p;
+
+    if (!place_of_stack(L, &p)) return 0;
+    lua_pushstring(L, p.file);
+    lua_pushinteger(L, p.line);
+    return 2;
+}
+
+static int core_spec(lua_State *L) {
+    if (luaL_loadbufferx(L, embedded_spec, embedded_spec_len, "=parley", "t") != 0) return lua_error(L);
+    return 1;
 }
 
 static int core_thread(lua_State *L) {
@@ -218,6 +238,8 @@ static int open_program(lua_State *L) {
     add_function(L, p, "state", core_state);
     add_function(L, p, "raise", core_raise);
     add_function(L, p, "verb", core_verb);
+    add_function(L, p, "here", core_here);
+    add_function(L, p, "spec", core_spec);
     add_function(L, p, "thread", core_thread);
     add_function(L, p, "lint", core_lint);
     add_function(L, p, "return_line", core_return_line);

@@ -25,7 +25,7 @@ struct visit {
     size_t data_len, info_len;
 };
 struct run *program_visit(struct program *p, const struct visit *v, int *nargs);
-/* Results: { start=, states= }, list of problems. */
+/* Results: { start=, states=, ended=, failed= }, list of problems. */
 struct run *program_check_flow(struct program *p, const char *path, int *nargs);
 /* Result: the table that bundle.lua returns. */
 struct run *program_check_bundle(struct program *p, const char *path, int *nargs);

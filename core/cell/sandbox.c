@@ -2,6 +2,7 @@
 #include "cell/sandbox.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cell/cover.h"
 #include "cell/embedded.h"
 #include "cell/pattern.h"
 #include "cell/text.h"
@@ -21,6 +22,7 @@ struct sandbox {
     lua_State *L;
     struct sandbox *next;
     int runs;
+    struct cover *cover; /* borrowed; NULL while nobody asks which lines run */
 };
 
 static struct {
@@ -36,15 +38,32 @@ static struct {
 
 /* -- the hook -------------------------------------------------------------------------------------------------------- */
 
+static void on_hook(lua_State *L, lua_Debug *ar);
+
+/* The hook as it stands while nothing is to be stopped. */
+static void calm(lua_State *L, const struct sandbox *s) {
+    if (s->cover)
+        lua_sethook(L, on_hook, LUA_MASKLINE, 0);
+    else
+        lua_sethook(L, NULL, 0, 0);
+}
+
 static void on_hook(lua_State *L, lua_Debug *ar) {
-    (void)ar;
+    if (ar->event == LUA_HOOKLINE) {
+        if (box.now && box.now->sandbox->cover && lua_getinfo(L, "S", ar))
+            cover_line(box.now->sandbox->cover, ar->source, ar->currentline);
+        return;
+    }
     if (box.memory_low && box.now) {
         for (struct sandbox *s = box.all; s; s = s->next) lua_gc(s == box.now->sandbox ? L : s->L, LUA_GCCOLLECT, 0);
         box.memory_low = 0;
         box.stopped = sandbox_is_tight();
     }
     if (!box.stopped && !box.slice_over) {
-        lua_sethook(L, NULL, 0, 0);
+        if (box.now)
+            calm(L, box.now->sandbox);
+        else
+            lua_sethook(L, NULL, 0, 0);
         return;
     }
     if (!lua_isyieldable(L)) return; /* stays armed: the next instruction asks again */
@@ -53,7 +72,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
 }
 
 static void arm(lua_State *L) {
-    lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
+    lua_sethook(L, on_hook, LUA_MASKCOUNT | (box.now && box.now->sandbox->cover ? LUA_MASKLINE : 0), 1);
 }
 
 /* Setting a hook from a signal that interrupts the VM's own thread is what lua_sethook is made for. The timer repeats, so
@@ -258,6 +277,10 @@ void sandbox_free(struct sandbox *s) {
     free(s);
 }
 
+void sandbox_cover(struct sandbox *s, struct cover *c) {
+    s->cover = c;
+}
+
 lua_State *sandbox_lua(struct sandbox *s) {
     return s->L;
 }
@@ -298,6 +321,7 @@ enum run_end run_slice(struct run *r, int nargs, int slice_ms) {
     box.now = r;
     box.waits = box.stopped = false;
     box.slice_over = 0;
+    calm(r->L, r->sandbox);
     if (box.memory_low) arm(r->L);
     box.in_slice = 1;
     timer_set(slice_ms);

@@ -31,6 +31,9 @@ struct sandbox *sandbox_new(void);
 void sandbox_free(struct sandbox *s);
 lua_State *sandbox_lua(struct sandbox *s); /* its main state: only for work that calls no tenant code */
 void sandbox_collect(struct sandbox *s);
+struct cover;
+/* From now on each line that runs is noted in c; NULL: no more. Borrowed. */
+void sandbox_cover(struct sandbox *s, struct cover *c);
 
 enum run_end {
     RUN_DONE,   /* results are on the stack */

@@ -2,6 +2,7 @@
 /* What a cell runs: the visits of a call, the check of a bundle, or a hook. */
 #pragma once
 #include "base/buf.h"
+#include "cell/cover.h"
 #include "cell/program.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@ struct version {
     char name[129];
     void *bytes; /* mapped */
     size_t len;
+    struct cover *cover;     /* ours; NULL unless somebody asked which lines run */
     struct program *program; /* the one new visits start in */
     struct worn *worn;       /* programs whose own data fills the memory: they end with the last visit in them */
 };

@@ -15,6 +15,7 @@
  *   VERBS  list of { name=, params = { { name=, type= }, ... } }   what a call object offers; before the first LOAD
  *   HOOK   id, version, file, name, input       call the file's function of that name (or the one it returns); name "": the file's
  *                                               own value; answer HOOKED. input: a table; its seed starts math.random
+ *   COVER  version, path                        "": note from now on which lines run (for tests); a file: answer COVERED
  * Cell to worker
  *   LOADED   version, ok, text                  LOAD is done, or why not
  *   CHECKED  version, ok, result                result: { flows = { ["flows/main.lua"] = { start=, states={names} } }, bundle = <bundle.lua's table>,
@@ -26,6 +27,7 @@
  *   FAILED   call, visit, kind, text, file, line kind: "error" uncaught, "cpu" over its budget, "memory", "form" (bad return value)
  *   PONG     token
  *   HOOKED   id, ok, result | { text=, file=, line=, kind= }   kind: as in FAILED, or "busy"
+ *   COVERED  path, text                         a character a line: '-' no code, '0' code that has not run, '1' code that has; nil: not known
  * An error in ANSWER that has raise = true is raised in the script; others come back as nil, error.
  * data of RUN and NEXT: at most MESSAGE_DATA_MAX bytes.
  */
@@ -47,13 +49,15 @@ enum message_type {
     MESSAGE_PING,
     MESSAGE_VERBS,
     MESSAGE_HOOK,
+    MESSAGE_COVER = 12,
     MESSAGE_LOADED = 65,
     MESSAGE_CHECKED,
     MESSAGE_VERB,
     MESSAGE_NEXT,
     MESSAGE_FAILED,
     MESSAGE_PONG,
-    MESSAGE_HOOKED
+    MESSAGE_HOOKED,
+    MESSAGE_COVERED = 73
 };
 
 /* Writing one into an empty buffer. */

@@ -4,7 +4,6 @@ local config = require "core.config"
 local gate = require "scripts.gate"
 local rules = require "scripts.rules"
 local scripts = require "scripts"
-local verbs = require "calls.verbs"
 
 local fallback = {}
 
@@ -16,19 +15,25 @@ local function operators()
   return { say = say, hangup = true }
 end
 
-function fallback.of(call)
-  if call.hash then
-    local ok, report = pcall(scripts.report, call.tenant, call.hash)
-    local given = ok and report and report.bundle and report.bundle.fallback
-    if given and not rules.fallback_problem(given) then return given end
-  end
+--- The bundle's own where it has a valid one, else the operator's.
+--- @param bundle table|nil  what bundle.lua returns
+function fallback.chosen(bundle)
+  local given = bundle and bundle.fallback
+  if given and not rules.fallback_problem(given) then return given end
   return operators()
+end
+
+function fallback.of(call)
+  local ok, report
+  if call.hash then ok, report = pcall(scripts.report, call.tenant, call.hash) end
+  return fallback.chosen(ok and report and report.bundle or nil)
 end
 
 --- Runs it to its end. Ends early when the caller goes or the slot is given away. Where a predecessor has dialled the second
 --- party already (call.dial), it goes on with that.
+--- @param call table  its verbs act: name -> function(call, args, entry, n)
 function fallback.run(call, data)
-  local act = verbs.table
+  local act = call.verbs
   local words, number = gate.check("say", { data.say }), gate.check("transfer", { data.transfer })
   if words and not call.dial then
     local _, err = act.say(call, words, {})

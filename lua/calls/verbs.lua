@@ -6,6 +6,7 @@ local clock = require "core.clock"
 local db = require "lib.db"
 local fault = require "core.fault"
 local fences = require "calls.fence"
+local keys = require "calls.keys"
 local leads = require "leads"
 local log = require "core.log"
 local problem = require "lib.problem"
@@ -101,33 +102,16 @@ function act.play(call, args)
   return how == "played"
 end
 
--- The keys that count, from what was pressed: how many were used, the text, and whether the input is complete.
-local function read_keys(digits, wanted, finish)
-  local text = ""
-  for i, digit in ipairs(digits) do
-    if finish ~= "" and digit == finish then return i, text, true end
-    text = text .. digit
-    if #text == wanted then return i, text, true end
-  end
-  return #digits, text, false
-end
-
 local function consume(call, count)
   for _ = 1, count do call:take_digit() end
   call.consumed = function() return { digits = call:digits_kept() } end
 end
 
---- Waits for keys: text | "" on silence | nil, err. The keys are taken only now, with the result.
+--- Waits for keys: how many were used and the text ("" on silence); or nil, err. They are taken only now, with the result.
 local function collect(call, options, wanted)
-  local wait_s = options.timeout
-  while true do
-    local used, text, complete = read_keys(call.digits, wanted, options.finish or "")
-    if complete then return used, text end
-    if #text > 0 then wait_s = options.between end
-    local kind = call:await({ digit = true }, wait_s * 1000)
-    if is_left(kind) then return left(kind) end
-    if kind == "timeout" then return used, text end
-  end
+  local used, text = keys.collect(call, options, wanted, function(seconds) return (call:await({ digit = true }, seconds * 1000)) end)
+  if not used then return left(text) end
+  return used, text
 end
 
 function act.gather(call, args, entry)
@@ -143,27 +127,23 @@ function act.gather(call, args, entry)
   if not how then return nil, err end
   if not used then return nil, text end
   consume(call, used)
-  if text == "" then return nil, { code = "timeout", text = "no key was pressed" } end
-  return text
+  return keys.gathered(text)
 end
 
 function act.menu(call, args)
   local options = args[1]
   local leg, err = call:sound()
   if not leg then return nil, err end
-  for _ = 0, options.repeats do
-    local how
-    how, err = prompt(call, options.prompt, true)
-    if not how then return nil, err end
+  return keys.menu(options, function()
+    local how, problem_of = prompt(call, options.prompt, true)
+    if not how then return nil, problem_of end
     local used, text = collect(call, { timeout = options.timeout, finish = "" }, 1)
     if not used then return nil, text end
-    if text ~= "" then
-      consume(call, used)
-      if options[text] ~= nil then return options[text] end
-      call:keep(call.consumed())
-    end
-  end
-  return options.otherwise
+    if text == "" then return text end
+    consume(call, used)
+    if options[text] == nil then call:keep(call.consumed()) end
+    return text
+  end)
 end
 
 function act.wait(call, args)

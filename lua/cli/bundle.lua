@@ -7,45 +7,10 @@ local fail, request, with_token = shell.fail, remote.request, remote.with_token
 
 local commands = {}
 
-local function read_folder(root)
-  local file = require "core.file"
-  local crypto = require "core.crypto"
-  local urlencoded = require "lib.urlencoded"
-  local files = {}
-  local function walk(path, prefix)
-    local names, err = file.list(path)
-    if not names then return nil, err.text end
-    table.sort(names)
-    for _, name in ipairs(names) do
-      local full = path .. "/" .. name
-      -- Dot-files are an editor's or a version control's.
-      local kind = name:sub(1, 1) ~= "." and file.kind(full)
-      if kind == "directory" then
-        local ok, problem = walk(full, prefix .. name .. "/")
-        if not ok then return nil, problem end
-      elseif kind == "file" then
-        local bytes, problem = file.read(full)
-        if not bytes then return nil, problem.text end
-        if #bytes > 256 * 1024 then return nil, ("%s has %d bytes; a file may have at most 262144"):format(full, #bytes) end
-        if (name:match("%.lua$") or name:match("%.md$")) and urlencoded.is_text(bytes) then
-          files[#files + 1] = { path = prefix .. name, text = bytes }
-        else
-          files[#files + 1] = { path = prefix .. name, base64 = crypto.b64(bytes) }
-        end
-      end
-    end
-    return true
-  end
-  local ok, err = walk(root:gsub("/$", ""), "")
-  if not ok then return nil, err end
-  if #files == 0 then return nil, root .. " holds no files" end
-  return files
-end
-
 commands["bundle push"] = function(options, rest)
   local folder = rest[1]
   if not folder then return fail("which folder? parley bundle push DIR [--tenant S] [--publish]", 2) end
-  local files, err = read_folder(folder)
+  local files, err = require("cli.folder").read(folder)
   if not files then return fail(err) end
   return with_token(options, function(token)
     local version, problem, data = request("POST", "/scripts/bundles",

@@ -15,6 +15,9 @@
 ---   moved()                     a new state was entered
 ---   finished()                  the flow has ended by itself
 ---   failed(kind, text, file, line)   it cannot go on: the fallback is next
+--- and, when it is only played through (the simulator does):
+---   virtual                     nothing of it is counted, slowed down or logged by the worker
+---   cells, log                  where it runs, and fn(tenant, entry) for what went wrong, instead of scripts.cells and scripts.log
 --- An instance that is `over` (its call ended, or is another worker's) is not touched any more.
 local cells = require "scripts.cells"
 local clock = require "core.clock"
@@ -39,12 +42,15 @@ local FAILURES = { error = true, cpu = true, memory = true, form = true }  -- wh
 
 local function entry_name(instance, n) return ("j%d.%d"):format(instance.visit, n) end
 
+local function cells_of(instance) return instance.cells or cells end
+local function note(instance, entry) (instance.log or scripts.log)(instance.tenant, entry) end
+
 local function fail(instance, kind, text, file, line)
   if instance.over then return end
   instance:visited(FAILURES[kind] and { failed = kind, text = text, file = file, line = line } or { left = kind })
-  cells.drop(instance.id, instance.run)
+  cells_of(instance).drop(instance.id, instance.run)
   instance.run = nil
-  metrics.count("flow_failures_total", { kind = kind }, 1, "flows that could not go on")
+  if not instance.virtual then metrics.count("flow_failures_total", { kind = kind }, 1, "flows that could not go on") end
   instance:failed(kind, text, file, line)
 end
 
@@ -52,7 +58,7 @@ end
 local function answer(instance, n, ok, value)
   local run = instance.run
   if instance.over or not run then return end
-  cells.answer(instance.id, run, instance.visit, n + run.mistakes, ok, value)
+  cells_of(instance).answer(instance.id, run, instance.visit, n + run.mistakes, ok, value)
 end
 
 local function answer_mistake(instance, n, text)
@@ -63,6 +69,7 @@ end
 -- A flow that runs from state to state without doing anything, or writes lines and leads without end, would keep worker,
 -- database and cell busy that others need too.
 local function slow_down(instance, what, most)
+  if instance.virtual then return end
   local now, paces = clock.mono_ms(), instance.paces or {}
   instance.paces = paces
   local pace = paces[what]
@@ -113,7 +120,7 @@ local function act(instance, n, name, args, entry, acting)
   -- The caller went away, the call moved to another worker, or a human was asked for: nobody is there to be answered.
   if err and (err.code == "frozen" or err.code == "cut" or err.code == "gone" and not instance.ending) then return end
   if value == nil and err then
-    log.info("verb.refused", { call = instance.id, verb = name, code = err.code })  -- the text may name a number
+    if not instance.virtual then log.info("verb.refused", { call = instance.id, verb = name, code = err.code }) end  -- the text may name a number
     finish(instance, visit, n, entry, false, { code = gate.code(name, err.code), text = err.text })
   else
     finish(instance, visit, n, entry, true, value)
@@ -227,7 +234,7 @@ local function on_next(instance, visit, state, data)
   instance.data = data
   if instance.ending then
     instance.over = true
-    cells.drop(instance.id, instance.run)
+    cells_of(instance).drop(instance.id, instance.run)
     return instance:finished()
   end
   -- Where `failed` ran (or there is none) and the call is still up, the fallback is next: nobody is left without an answer.
@@ -236,7 +243,7 @@ local function on_next(instance, visit, state, data)
     return fail(instance, first[2] or "error", first[3] or instance.error_text, first[4] or nil, first[5] or nil)
   end
   if type(state) ~= "string" then
-    cells.drop(instance.id, instance.run)
+    cells_of(instance).drop(instance.id, instance.run)
     instance.run = nil
     return instance:finished()
   end
@@ -250,7 +257,7 @@ local function on_failed(instance, visit, kind, text, file, line)
   instance:visited{ failed = kind, text = text, file = file, line = line }
   -- A flow without a state `failed` gives the same error back: it has been logged once.
   if not (instance.state == "failed" and text == instance.error_text) then
-    scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
+    note(instance, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
       file = file, line = line, text = text })
   end
   -- An error may be dealt with by the script's own state `failed`, once.
@@ -270,7 +277,7 @@ local function on_lost(instance, mine, page, why)
   if mine then
     instance.strikes = (instance.strikes or 0) + 1
     instance:keep{ head = instance:head() }
-    scripts.log(instance.tenant, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
+    note(instance, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
       file = page.file, line = page.line, text = ("the script's process %s while this call ran at %s:%s"):format(why, page.file or "?", tostring(page.line or "?")) })
     if instance.strikes >= flow.STRIKES then
       return fail(instance, "strikes", "the script's process died twice while this call ran", page.file, page.line)
@@ -298,7 +305,7 @@ function flow.resume(instance)
   local run = handler(instance)
   instance.run = run
   local visit = instance.visit
-  local ok, err = cells.run(instance.tenant, instance.hash, instance.id, run, instance.file, instance.state, visit,
+  local ok, err = cells_of(instance).run(instance.tenant, instance.hash, instance.id, run, instance.file, instance.state, visit,
     instance.data, instance:info())
   if ok then instance.lost_starts = nil end
   if ok or instance.over or instance.run ~= run or instance.visit ~= visit then return end
@@ -338,7 +345,7 @@ end
 function flow.ended(instance, why)
   if instance.over or instance.ending then return end
   instance:visited{ left = why or "gone" }
-  if instance.run then cells.drop(instance.id, instance.run) end
+  if instance.run then cells_of(instance).drop(instance.id, instance.run) end
   instance.ending = true
   instance.why = why
   if not instance.hash or instance.fallen then
@@ -351,7 +358,7 @@ end
 --- The call is another worker's now: nothing is done for it here any more.
 function flow.leave(instance)
   instance.over = true
-  if instance.run then cells.drop(instance.id, instance.run) end
+  if instance.run then cells_of(instance).drop(instance.id, instance.run) end
   instance.run = nil
 end
 

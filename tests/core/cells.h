@@ -209,6 +209,7 @@ __attribute__((unused)) static const char *heard(struct cell *c) {
                        : m.type == MESSAGE_FAILED  ? "failed"
                        : m.type == MESSAGE_PONG    ? "pong"
                        : m.type == MESSAGE_HOOKED  ? "hooked"
+                       : m.type == MESSAGE_COVERED ? "covered"
                                                    : "?");
     int values = m.type == MESSAGE_VERB ? 5 : m.type == MESSAGE_NEXT ? 4 : 16;
     for (int i = 0; i < values && m.at < m.end && !m.bad; i++) buf_printf(&line, " %s", shown(&m));

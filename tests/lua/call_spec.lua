@@ -163,7 +163,7 @@ describe("a transfer that is taken up", function()
     local given
     act.say = function() asked[#asked + 1] = "say" return true end
     act.transfer = function(_, _, entry) given = entry return "answered" end
-    fallback.run(call{ dial = { leg_id = "c-n1-1-x-fallback", answered = true } }, { say = "Please hold.", transfer = "+15550142" })
+    fallback.run(call{ verbs = act, dial = { leg_id = "c-n1-1-x-fallback", answered = true } }, { say = "Please hold.", transfer = "+15550142" })
     act.say, act.transfer = say, run
     assert.is_true(given.resumed)
     assert.same({}, asked)

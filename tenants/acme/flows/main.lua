@@ -20,7 +20,7 @@ return flow.define {
       score = zip and 60 or 30, status = "qualified",
       notes = ("zip %s, message of %s seconds"):format(zip or "not given", tostring(message.seconds)),
     }
-    call:log("sales lead " .. call.data.lead.id)
+    if call.data.lead then call:log("sales lead " .. call.data.lead.id) end
     return "thanks"
   end,
 

@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- parley bundle test DIR: a bundle's own specs in the simulator, offline; --explore looks for what no spec thought of.
+local bundle = require "core.bundle"
+local clock = require "core.clock"
+local coverage = require "sim.coverage"
+local explore = require "sim.explore"
+local folder = require "cli.folder"
+local render = require "sim.render"
+local shell = require "cli.shell"
+local sim = require "sim"
+
+local function out(form, ...) io.stdout:write(select("#", ...) > 0 and form:format(...) or form, "\n") end
+
+-- What a script says may hold anything; a terminal obeys it.
+local function plain(text) return (tostring(text):gsub("[%z\1-\9\11-\31\127]", "?")) end
+
+local function told(root, err)
+  for _, problem in ipairs(err.problems or {}) do
+    if problem.file then io.stderr:write(("%s/%s:%s: %s\n"):format(root, problem.file, tostring(problem.line or 1), plain(problem.text))) end
+  end
+  return shell.fail(plain(err.text))
+end
+
+local function percent_line(label, percent, have, all, missing)
+  out("  %-28s %5.1f %%  (%d of %d)%s", label, percent, have, all, missing ~= "" and "  not: " .. missing or "")
+end
+
+local function print_coverage(lines, report)
+  out("\ncoverage")
+  for _, flow in ipairs(coverage.states(report.flows or {}, report.states)) do
+    percent_line(flow.path .. " states", flow.percent, flow.visited, flow.defined, table.concat(flow.missing, " "))
+  end
+  for _, file in ipairs(lines:files()) do percent_line(file.path .. " lines", file.percent, file.hit, file.code, file.missing) end
+end
+
+local function run_specs(root, bytes, options)
+  local lines, began = coverage.new(), clock.mono_ms()
+  local report, err = sim.specs(bytes, {
+    filter = options.filter,
+    on_test = function(test)
+      out("%-4s %s (%d ms)", test.ok and "ok" or "FAIL", plain(test.name), test.ms)
+      if test.ok then return end
+      out("     %s/%s:%d: %s", root, plain(test.file), test.line or 1, (plain(test.text):gsub("\n", "\n     ")))
+      for _, line in ipairs(test.call and render.call(test.call) or {}) do out("     | %s", plain(line)) end
+    end,
+    cover = not options["no-coverage"] and function(world)
+      for path, source in pairs(world.files) do
+        local marks = path:match("%.lua$") and not path:match("^spec/") and world.cell.covered(path)
+        if marks then lines:add(path, marks, source) end
+      end
+    end or nil,
+  })
+  if not report then return told(root, err) end
+  if not options["no-coverage"] and #report.tests > 0 then print_coverage(lines, report) end
+  if #report.tests == 0 then
+    out(options.filter and ("no spec has '%s' in its name"):format(options.filter) or ("%s has no specs; put them in %s/spec/*.lua"):format(root, root))
+    return options.filter and 1 or 0
+  end
+  out("\n%d passed, %d failed; %d simulated calls in %.2f s", report.passed, report.failed, report.calls, (clock.mono_ms() - began) / 1000)
+  return report.failed > 0 and 1 or 0
+end
+
+local function run_explorer(root, bytes, options)
+  local world, err = sim.open(bytes)
+  if not world then return told(root, err) end
+  local flows = {}
+  for path in pairs(world.flows) do
+    if not options.flow or options.flow == path then flows[#flows + 1] = path end
+  end
+  table.sort(flows)
+  if #flows == 0 then
+    world.close()
+    return shell.fail(("'%s' is no flow of this bundle"):format(options.flow))
+  end
+  local findings = 0
+  for _, flow in ipairs(flows) do
+    local began = clock.mono_ms()
+    local walk = explore.run(world, { flow = flow })
+    out("%s: %d places in %d simulated calls, %.2f s%s", flow, walk.places, walk.calls, (clock.mono_ms() - began) / 1000,
+      walk.complete and "" or "; there is more than that, so not all was tried")
+    for _, one in ipairs(walk.findings) do
+      findings = findings + 1
+      out("\n%s: %s%s", one.kind, one.file and ("%s/%s:%s: "):format(root, plain(one.file), tostring(one.line or "?")) or "", plain(one.text))
+      if one.caller then
+        local result = sim.call(world, one.caller)
+        out("  local call = %s%s", plain(render.caller(one.caller)), one.confirmed == false and "  -- did not happen again from the beginning" or "")
+        if one.kind == "crash" and result then
+          for _, line in ipairs(render.call(result)) do out("  | %s", plain(line)) end
+        end
+      end
+    end
+  end
+  world.close()
+  out(findings == 0 and "\nnothing found" or "\n%d found", findings)
+  return findings > 0 and 1 or 0
+end
+
+local commands = {}
+
+commands["bundle test"] = function(options, rest)
+  if not rest[1] then return shell.fail("which folder? parley bundle test DIR [--filter TEXT] [--explore]", 2) end
+  local root = rest[1]:gsub("/$", "")
+  local files, err = folder.data(root)
+  if not files then return shell.fail(err) end
+  local bytes, problem = bundle.pack(files)
+  if not bytes then return shell.fail(problem.text) end
+  if options.explore then return run_explorer(root, bytes, options) end
+  return run_specs(root, bytes, options)
+end
+
+return commands

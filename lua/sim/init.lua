@@ -1,0 +1,79 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The simulator: a bundle's calls played without telephony, database and clock, in a cell of their own.
+local bundle = require "core.bundle"
+local caller = require "sim.caller"
+local engine = require "sim.engine"
+local rules = require "scripts.rules"
+local sim_cell = require "sim.cell"
+local specs = require "sim.specs"
+local timer = require "core.timer"
+
+local sim = {}
+
+local SPECS_LIMIT_S = 120
+
+--- Opens a world for a bundle's bytes, for whoever closes it. It has been checked.
+--- @param options table|nil  { measures = true: note what each step used; cover = true: note which lines run; region = "US" }
+--- @return table|nil  { cell, bundle, flows, files, region, close() }; or nil, { code, text, problems = { { file, line, text } } }
+function sim.open(bytes, options)
+  options = options or {}
+  local list, err = bundle.files(bytes)
+  if not list then return nil, { code = "invalid", text = err.text, problems = { { text = err.text } } } end
+  local files = {}
+  for _, file in ipairs(list) do files[file.path] = file.data end
+  local cell = sim_cell.open(bytes)
+  if options.cover then cell.cover() end
+  local result
+  result, err = cell.check()
+  if not result then
+    cell.close()
+    return nil, err
+  end
+  local problems = rules.report(result, list)
+  if #problems > 0 then
+    cell.close()
+    local first = problems[1]
+    return nil, { code = "invalid", text = (first.file and ("%s:%d: "):format(first.file, first.line or 1) or "") .. first.text, problems = problems }
+  end
+  return { cell = cell, bundle = result.bundle, flows = result.flows, files = files, sounds = {}, region = options.region or "US",
+           measures = options.measures, tenant = { id = -1, slug = "(simulated)", region = options.region or "US" }, close = cell.close }
+end
+
+--- Plays a call as its caller is described (sim.caller). @return table|nil  the result; or nil, { path, text }
+function sim.call(world, given)
+  local checked, problem = caller.check(given)
+  if not checked then return nil, problem end
+  return engine.call(world, checked)
+end
+
+--- Runs the specs of a bundle. One without any passes.
+--- @param options table|nil  { filter, on_test = fn(test), cover = fn(world): asked before each of its cells ends, limit_s }
+--- @return table|nil  specs.report(); or nil, err as sim.open() gives it
+function sim.specs(bytes, options)
+  options = options or {}
+  local report = specs.report()
+  local list, err = bundle.files(bytes)
+  if not list then return nil, { code = "invalid", text = err.text } end
+  local files = {}
+  for _, file in ipairs(list) do files[file.path] = file.data end
+  local open
+  local limit_s = options.limit_s or SPECS_LIMIT_S
+  local limit = timer.after(limit_s * 1000, function()
+    report.stopped = true
+    if open then open.cell.stop(("took longer than %d s for all specs"):format(limit_s)) end
+  end)
+  for _, path in ipairs(specs.files(files)) do
+    if report.stopped then break end
+    open, err = sim.open(bytes, { cover = options.cover ~= nil, region = options.region })
+    if not open then break end
+    specs.run(open, path, options, report)
+    report.flows = open.flows
+    if options.cover then options.cover(open) end
+    open.close()
+  end
+  limit:cancel()
+  if err then return nil, err end
+  return report
+end
+
+return sim

@@ -1,0 +1,82 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What can become of a verb: what a caller may do in it, and what else may happen. Pure.
+---
+--- An outcome: { label =, steps = what the caller does, acts = true when he does anything, transfer = what becomes of it,
+---   fail = { code, text }, hangup = true }. The first of a list is the common one; `idle` marks the one without the caller's doing.
+local outcomes = {}
+
+local DIGITS = "1234567890"
+local TRANSFERS = { "answered", "busy", "no_answer", "rejected", "limit", "failed" }
+local HANGS_UP = { label = "hangs up", hangup = true, acts = true }
+
+local of = {}
+
+local function heard(args)
+  local list = { { label = "listens", idle = true } }
+  if (args[2] or {}).interrupt then list[2] = { label = "presses a key meanwhile", steps = { { key = "1", interrupt = true } }, acts = true } end
+  list[#list + 1] = HANGS_UP
+  return list
+end
+of.say, of.play = heard, heard
+
+function of.gather(args, digits)
+  if #digits > 0 then return { { label = "has pressed keys before", acts = true }, HANGS_UP } end
+  local options = args[1]
+  local list = { { label = "enters all keys", steps = { { keys = DIGITS:rep(7):sub(1, options.digits) } }, acts = true } }
+  if options.digits > 1 and options.finish ~= "" then
+    list[2] = { label = "enters one key", steps = { { keys = "1" .. options.finish } }, acts = true }
+  end
+  list[#list + 1] = { label = "is silent", steps = { { silence = options.timeout } }, idle = true }
+  list[#list + 1] = HANGS_UP
+  return list
+end
+
+function of.menu(args, digits)
+  local options, list, keys = args[1], {}, {}
+  if #digits > 0 then return { { label = "has pressed keys before", acts = true }, HANGS_UP } end
+  for key in pairs(options) do
+    if #key == 1 then keys[#keys + 1] = key end
+  end
+  table.sort(keys)
+  for i, key in ipairs(keys) do list[i] = { label = "presses " .. key, steps = { { key = key } }, acts = true } end
+  local silence = {}
+  for i = 0, options.repeats do silence[i + 1] = { silence = options.timeout } end
+  list[#list + 1] = { label = "is silent", steps = silence, idle = true }
+  list[#list + 1] = HANGS_UP
+  return list
+end
+
+function of.record(args)
+  local options = args[1]
+  local list = {
+    { label = "leaves a message", steps = { { say = "Please call me back." }, { silence = options.silence } }, acts = true },
+    { label = "is silent", steps = { { silence = 2 + options.silence } }, idle = true },
+  }
+  if options.finish ~= "" then list[3] = { label = "ends with a key", steps = { { key = options.finish } }, acts = true } end
+  list[#list + 1] = HANGS_UP
+  return list
+end
+
+function of.transfer()
+  local list = {}
+  for i, outcome in ipairs(TRANSFERS) do list[i] = { label = "transfer: " .. outcome, transfer = outcome, idle = i == 3 } end
+  list[#list + 1] = HANGS_UP
+  return list
+end
+
+function of.wait()
+  return { { label = "waits", idle = true }, HANGS_UP }
+end
+
+function of.create_lead()
+  return { { label = "the lead is stored", idle = true }, { label = "the lead is not stored", fail = { code = "failed", text = "the lead could not be stored" } } }
+end
+
+--- @param args table    checked arguments of the verb
+--- @param digits table  keys that were pressed and not taken
+--- @return table  at least one outcome
+function outcomes.of(verb, args, digits)
+  return of[verb] and of[verb](args, digits) or { { label = verb, idle = true } }
+end
+
+return outcomes
