@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core.cell: the worker's end of a tenant's cell. Everything a cell sends is checked for form here before a value is made of it. */
+/* core.cell: the worker's end of a tenant's cell. Everything a cell sends is checked for form here before a value is made of it,
+ * and is read no faster than intake.h allows. */
 #include "bind/bind_cell.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "bind/intake.h"
 #include "bind/vm.h"
 #include "script/message.h"
 #include "script/passing.h"
@@ -20,12 +22,11 @@
 
 #define CELL_TYPE "parley.cell"
 enum {
-    READ_BURST = 16,
+    READ_BURST = 16,         /* messages in one turn of the loop, which then goes on to others */
+    READ_BYTES = 128 * 1024, /* and bytes: the message that passes it is the turn's last */
     VALUES_MAX = 16,
     SEND_QUEUE_MAX = 4096,
-    SEND_BYTES_MAX = 4 << 20,  /* of what waits for a cell that does not read */
-    HEAR_BYTES_MAX = 16 << 20, /* a second; each byte is decoded on the loop that all tenants share */
-    HEAR_WINDOW_MS = 1000,
+    SEND_BYTES_MAX = 4 << 20, /* of what waits for a cell that does not read */
 };
 
 struct queued {
@@ -41,14 +42,15 @@ struct cell {
     struct bind_wait *spawning;
     uint32_t id;
     int pid, fd, pidfd;
-    uv_poll_t *poll; /* freed in its close callback */
+    uv_poll_t *poll;  /* freed in its close callback, as the timer is */
+    uv_timer_t *rest; /* runs while the cell is not read */
     const struct cell_page *page;
     struct queued *first, *last;
     int queued;
     size_t queued_bytes;
-    uint64_t heard_since_ms; /* the second being counted */
-    size_t heard_bytes;
+    struct intake intake;
     int on_message, on_ended, self;
+    bool resting; /* not read until the timer comes */
     bool ended;
 };
 
@@ -82,6 +84,16 @@ static int send_now(int fd, const void *data, size_t len, int pass) {
 
 static void on_cell_io(uv_poll_t *p, int status, int events);
 
+/* Waits for what there is to wait for. */
+static void cell_poll(struct cell *c) {
+    int events = (c->resting ? 0 : UV_READABLE) | (c->first == NULL ? 0 : UV_WRITABLE);
+
+    if (events)
+        uv_poll_start(c->poll, events, on_cell_io);
+    else
+        uv_poll_stop(c->poll);
+}
+
 static int cell_send(struct cell *c, const struct buf *b, int pass, struct err *e) {
     struct queued *q;
     int rc = c->first == NULL ? send_now(c->fd, b->data, b->len, pass) : -EAGAIN;
@@ -96,7 +108,7 @@ static int cell_send(struct cell *c, const struct buf *b, int pass, struct err *
     }
     if (c->queued >= SEND_QUEUE_MAX || c->queued_bytes + b->len > SEND_BYTES_MAX) {
         if (pass >= 0) close(pass);
-        return err_set(e, ERR_LIMIT, "the cell does not read: %d messages wait", c->queued);
+        return err_set(e, ERR_BUSY, "the cell does not read: %d messages wait", c->queued);
     }
     q = mem_alloc(sizeof *q + b->len);
     q->len = b->len;
@@ -109,7 +121,7 @@ static int cell_send(struct cell *c, const struct buf *b, int pass, struct err *
     c->last = q;
     c->queued++;
     c->queued_bytes += q->len;
-    uv_poll_start(c->poll, UV_READABLE | UV_WRITABLE, on_cell_io);
+    cell_poll(c);
     return 0;
 }
 
@@ -125,7 +137,7 @@ static void cell_flush(struct cell *c) {
         if (q->fd >= 0) close(q->fd);
         free(q);
     }
-    uv_poll_start(c->poll, UV_READABLE, on_cell_io);
+    cell_poll(c);
 }
 
 /* -- receiving ------------------------------------------------------------------------------------------------------- */
@@ -175,21 +187,21 @@ static void cell_message(struct cell *c, const char *data, size_t len) {
     vm_spawn(c->vm, n, NULL, NULL);
 }
 
-/* True when it has sent more in this second than a tenant's flows ever need. */
-static bool heard_enough(struct cell *c, size_t len) {
-    uint64_t now = uv_now(vm_services(vm_lua(c->vm))->loop);
+static uint64_t now_ms(struct cell *c) {
+    return uv_now(vm_services(vm_lua(c->vm))->loop);
+}
 
-    if (now - c->heard_since_ms >= HEAR_WINDOW_MS) {
-        c->heard_since_ms = now;
-        c->heard_bytes = 0;
-    }
-    c->heard_bytes += len;
-    return c->heard_bytes > HEAR_BYTES_MAX;
+static void on_rested(uv_timer_t *t) {
+    struct cell *c = t->data;
+
+    c->resting = false;
+    cell_poll(c);
 }
 
 static void on_cell_io(uv_poll_t *p, int status, int events) {
     struct cell *c = p->data;
     static char data[MESSAGE_MAX]; /* one loop thread */
+    size_t heard = 0;
 
     if (c == NULL) return;
     if (status < 0) {
@@ -198,23 +210,26 @@ static void on_cell_io(uv_poll_t *p, int status, int events) {
     }
     if (events & UV_WRITABLE) cell_flush(c);
     if (!(events & UV_READABLE)) return;
-    for (int i = 0; i < READ_BURST; i++) {
-        ssize_t n = recv(c->fd, data, sizeof data, MSG_DONTWAIT);
+    for (int i = 0; i < READ_BURST && heard < READ_BYTES && !c->resting; i++) {
+        ssize_t n = recv(c->fd, data, sizeof data, MSG_DONTWAIT | MSG_TRUNC); /* n: as it was sent */
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
         if (n <= 0) {
             cell_end(c, "died");
             return;
         }
-        if (heard_enough(c, (size_t)n)) {
-            cell_end(c, "sent too much");
-            return;
+        heard += (size_t)n;
+        uint64_t rest_ms = intake_take(&c->intake, (size_t)n, now_ms(c));
+        if (rest_ms > 0) {
+            c->resting = true;
+            uv_timer_start(c->rest, on_rested, rest_ms, 0);
+            cell_poll(c);
         }
         cell_message(c, data, (size_t)n);
         if (p->data == NULL) return; /* ended meanwhile */
     }
 }
 
-static void on_poll_closed(uv_handle_t *h) {
+static void on_handle_closed(uv_handle_t *h) {
     free(h);
 }
 
@@ -258,8 +273,10 @@ static void cell_close_fds(struct cell *c) {
 
     if (c->poll != NULL) {
         c->poll->data = NULL;
-        uv_close((uv_handle_t *)c->poll, on_poll_closed);
+        uv_close((uv_handle_t *)c->poll, on_handle_closed);
+        uv_close((uv_handle_t *)c->rest, on_handle_closed);
         c->poll = NULL;
+        c->rest = NULL;
     }
     if (c->fd >= 0) close(c->fd);
     if (c->pidfd >= 0) close(c->pidfd);
@@ -323,7 +340,11 @@ static void cell_spawned(struct cell *c, const struct zygote_message *m, int fds
     c->poll = mem_alloc(sizeof *c->poll);
     uv_poll_init(vm_services(vm_lua(c->vm))->loop, c->poll, c->fd);
     c->poll->data = c;
-    uv_poll_start(c->poll, UV_READABLE, on_cell_io);
+    c->rest = mem_alloc(sizeof *c->rest);
+    uv_timer_init(vm_services(vm_lua(c->vm))->loop, c->rest);
+    c->rest->data = c;
+    intake_open(&c->intake, now_ms(c));
+    cell_poll(c);
     lua_rawgeti(bind_wait_state(w), LUA_REGISTRYINDEX, c->self);
     bind_wait_done(w, 1);
 }
@@ -476,6 +497,21 @@ static int cell_lua_kill(lua_State *L) {
     return 0;
 }
 
+/* Its processor time counts last from here on: what it does, nobody waits for on a line. */
+static int cell_lua_idle(lua_State *L) {
+    struct cell *c = check_cell(L);
+
+    if (c != NULL && !c->ended && c->fd >= 0) zygote_say(ZYGOTE_IDLE, c->id);
+    return 0;
+}
+
+static int cell_lua_dry_ms(lua_State *L) {
+    struct cell *c = check_cell(L);
+
+    lua_pushnumber(L, c == NULL || c->ended || c->fd < 0 ? 0 : (lua_Number)intake_dry_ms(&c->intake, now_ms(c)));
+    return 1;
+}
+
 static int cell_lua_page(lua_State *L) {
     struct cell *c = check_cell(L);
 
@@ -515,7 +551,9 @@ static int cell_gc(lua_State *L) { /* only ended cells: others are referenced fr
 static const struct bind_fn functions[] = {
     {"spawn", bind_cell_spawn, BIND_YIELDS, "cell.spawn{ on_message=, on_ended= } -> cell | nil, err",
      "A new process for a tenant's Lua. on_message(type, ...), on_ended(why, page). cell:send(type, ...), "
-     ":load(version, bytes), :kill(), :page(), :usage()."},
+     ":load(version, bytes), :kill(), :idle() lowers its weight, :dry_ms() for how long it has sent as fast as it is "
+     "read, "
+     ":page(), :usage()."},
     {NULL, NULL, 0, NULL, NULL},
 };
 
@@ -534,8 +572,9 @@ static void push_limits(lua_State *L) {
 }
 
 int bind_open_cell(lua_State *L) {
-    static const luaL_Reg methods[] = {{"send", cell_lua_send}, {"load", cell_lua_load},   {"kill", cell_lua_kill},
-                                       {"page", cell_lua_page}, {"usage", cell_lua_usage}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"send", cell_lua_send},     {"load", cell_lua_load}, {"kill", cell_lua_kill},   {"idle", cell_lua_idle},
+        {"dry_ms", cell_lua_dry_ms}, {"page", cell_lua_page}, {"usage", cell_lua_usage}, {NULL, NULL}};
 
     luaL_newmetatable(L, CELL_TYPE);
     lua_newtable(L);

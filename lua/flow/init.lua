@@ -27,6 +27,7 @@ local journal = require "flow.journal"
 local json = require "core.json"
 local log = require "core.log"
 local metrics = require "core.metrics"
+local quota = require "scripts.quota"
 local scripts = require "scripts"
 local task = require "core.task"
 local text_of = require "lib.text"
@@ -35,9 +36,10 @@ local timer = require "core.timer"
 local flow = {}
 
 flow.STRIKES = 2             -- so many deaths of its process while a call ran, and it goes to its fallback
+local LOSSES = 4  -- deaths of the cell in one visit, whichever call ran: a cell that is taken over names another, or nobody
 flow.DATA_MAX = 16 * 1024    -- of call.data, as JSON
 local FAST_VISITS, FAST_VERBS, SLOW_MS = 60, 60, 100  -- so many within a second, then each waits
-local START_TRIES = { closed = 3, away = 40 }  -- of a run: its cell died meanwhile; the database is away (some 20 s)
+local START_TRIES = { closed = 3, away = 40, busy = 20 }  -- of a run: its cell died meanwhile; the database is away (some 20 s); the cell does not read
 local FAILURES = { error = true, cpu = true, memory = true, form = true }  -- what a cell may say of a run
 
 local function entry_name(instance, n) return ("j%d.%d"):format(instance.visit, n) end
@@ -48,7 +50,7 @@ local function note(instance, entry) (instance.log or scripts.log)(instance.tena
 local function fail(instance, kind, text, file, line)
   if instance.over then return end
   instance:visited(FAILURES[kind] and { failed = kind, text = text, file = file, line = line } or { left = kind })
-  cells_of(instance).drop(instance.id, instance.run)
+  if instance.run then cells_of(instance).drop(instance.id, instance.run) end
   instance.run = nil
   if not instance.virtual then metrics.count("flow_failures_total", { kind = kind }, 1, "flows that could not go on") end
   instance:failed(kind, text, file, line)
@@ -79,6 +81,20 @@ local function slow_down(instance, what, most)
   end
   pace.count = pace.count + 1
   if pace.count > most then task.sleep(SLOW_MS) end
+end
+
+-- The tenant's share of this worker, over all its calls: what is refused or replayed takes as much of it as what acts.
+local function wait_for_share(instance, cost)
+  local tenant = instance.tenant
+  local wait_ms, tell = quota.take(tenant, cost, clock.mono_ms())
+  if tell then
+    local text = ("the calls together ask for more than %d verbs a second in one worker, so answers wait; let flows ask less often "
+      .. "(loops around log, now and short waits cost most) or have limits.verbs_per_second raised"):format(quota.per_second(tenant))
+    task.spawn(scripts.log, tenant, { level = "warn", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash, text = text })
+  end
+  if wait_ms == 0 then return end
+  metrics.observe("script_quota_wait_seconds", nil, wait_ms / 1000, "time that verbs waited for their tenant's share of a worker")
+  task.sleep(wait_ms)
 end
 
 -- What comes back to the script, kept as it was given.
@@ -137,8 +153,10 @@ local function forgettable(entries, n)
 end
 
 local function on_verb(instance, visit, n, name, args, file, line)
-  if instance.over or visit ~= instance.visit or type(n) ~= "number" or type(args) ~= "table" then return end
-  if not instance.run then return end
+  if instance.over or visit ~= instance.visit then return end
+  local declared = gate.verb(name)
+  if not instance.virtual then wait_for_share(instance, declared and declared.cost or 1) end
+  if instance.over or visit ~= instance.visit or not instance.run then return end
   n = n - instance.run.mistakes
   local checked, problem = gate.check(name, args, instance.permissions)
   if not checked then return answer_mistake(instance, n, problem) end
@@ -274,14 +292,21 @@ end
 local function on_lost(instance, mine, page, why)
   if instance.over then return end
   instance.run = nil
+  instance.losses = (instance.losses or 0) + 1
   if mine then
     instance.strikes = (instance.strikes or 0) + 1
     instance:keep{ head = instance:head() }
+  end
+  local last = (instance.strikes or 0) >= flow.STRIKES or instance.losses >= LOSSES
+  local named = mine and page.call
+  if named or last then
+    local place = named and (" while this call ran at %s:%s"):format(page.file or "?", tostring(page.line or "?")) or ", and this call with it"
     note(instance, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
-      file = page.file, line = page.line, text = ("the script's process %s while this call ran at %s:%s"):format(why, page.file or "?", tostring(page.line or "?")) })
-    if instance.strikes >= flow.STRIKES then
-      return fail(instance, "strikes", "the script's process died twice while this call ran", page.file, page.line)
-    end
+      file = named and page.file or nil, line = named and page.line or nil, text = "the script's process " .. why .. place })
+  end
+  if last then
+    local times = instance.losses >= LOSSES and "again and again" or "twice"
+    return fail(instance, "strikes", ("the script's process died %s while it ran this call"):format(times), named and page.file or nil, named and page.line or nil)
   end
   flow.resume(instance)
 end
@@ -332,8 +357,11 @@ function flow.enter(instance, state, failure)
   instance.journal = journal.new()
   instance.acting = nil
   instance.first_failure = failure or instance.first_failure
+  instance.losses = 0
+  local visit = instance.visit
   slow_down(instance, "visits", FAST_VISITS)
-  if instance.over then return end
+  wait_for_share(instance, 1)
+  if instance.over or instance.visit ~= visit then return end
   instance:moved()
   local kept, err = instance:keep({ head = instance:head() }, drop)
   fault.point("flow.state_entered")

@@ -2,9 +2,14 @@
 --- The worker's cells: one process per tenant, started on first use, with the bundle versions its calls are pinned to.
 ---
 --- A run belongs to a handler: { verb(visit, n, name, args), next(visit, name, data), failed(visit, kind, text, file, line),
---- lost(mine, page, why) }. When a cell dies every handler hears lost(); mine says that the page names its call as the one
---- that ran. Nothing a cell sends is trusted: C has checked its form, here its right is checked (only its own calls).
+--- lost(mine, page, why) }. When a cell dies every handler hears lost(); mine says that it counts against this call: the page names
+--- it as the one that ran, or names none (page is empty then) where the cell itself can be trusted no more.
+---
+--- Nothing a cell sends is trusted. C has checked its form and reads it no faster than it may send (core/bind/intake.h); here each
+--- type has a check of its values and of its right: a run that this worker has given to this very cell, in the visit it was given
+--- for, with one NEXT or FAILED at its end. What a cell left over from a run that is gone is no news; what no cell says ends it.
 local cell = require "core.cell"
+local clock = require "core.clock"
 local gate = require "scripts.gate"
 local log = require "core.log"
 local metrics = require "core.metrics"
@@ -12,6 +17,7 @@ local operator = require "scripts.operator"
 local promise = require "lib.promise"
 local store = require "scripts.store"
 local task = require "core.task"
+local text_of = require "lib.text"
 local timer = require "core.timer"
 
 local cells = {}
@@ -20,7 +26,11 @@ local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and does not answe
 local IDLE_MS = 120000                    -- a cell without calls is ended
 local SPAWN_MS = 5000                     -- the zygote takes less than one
 local BACK_OFF_MS, BACK_OFF_MAX_MS = 100, 5000
-local MESSAGES_A_SECOND = 5000            -- of one cell; a flow needs a few
+local FLOOD_MS = 30000                    -- a cell that sends as fast as it is read, and no state of its calls ends, is ended
+local OWED_MS, TICK_MS = 30000, 5000      -- a run that says nothing for so long after it was started or answered is started again
+local VERBS_AT_ONCE = 4                   -- of one run: it waits for each answer, but what it had asked may be on its way twice
+local CALL_MAX, NUMBER_MAX, TEXT_MAX = 128, 2 ^ 31, 2000
+local CHECK_MS, CHECK_CPU_S = 20000, 2    -- a check that takes longer; by its own doing if it had so much of a processor
 local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
 
 local by_tenant = {}                      -- tenant id -> entry
@@ -40,6 +50,11 @@ local function bundle_bytes(tenant, hash)
 end
 cells.bundle_bytes = bundle_bytes
 
+-- What ends a cell because it is no longer what we started.
+local NONSENSE = "sent a message that makes no sense"
+local FLOODED = "kept sending while its calls stood still"
+local GUILTY = { [NONSENSE] = true, [FLOODED] = true, ["sent a malformed message"] = true, ["sent a message of no known type"] = true }
+
 local function entry_ended(entry, why, page)
   if entry.ended then return end
   entry.ended = true
@@ -55,58 +70,147 @@ local function entry_ended(entry, why, page)
       waiting:give(nil, { code = "closed", text = "the cell " .. why })
     end
   end
+  -- A cell writes the page itself. Where one that was taken over names none of its calls, it counts against each of them.
+  local named = page.running == true and runs[page.call] ~= nil
+  local all = not named and GUILTY[why]
   local count = 0
   for call, run in pairs(runs) do
     count = count + 1
-    task.spawn(run.lost, page.running and page.call == call, page, why)
+    if all then task.spawn(run.lost, true, {}, why) else task.spawn(run.lost, named and page.call == call, page, why) end
   end
   if entry.private then return end
-  metrics.count("cells_ended_total", { why = why == "idle" and "idle" or "died" }, 1, "cells that ended")
+  metrics.count("cells_ended_total", { why = why == "idle" and "idle" or GUILTY[why] and "hostile" or "died" }, 1, "cells that ended")
   if why ~= "idle" then
     log.warn("cell.ended", { tenant = entry.tenant.slug, why = why, calls = count, call = page.call, file = page.file, line = page.line })
     local memory = entry.tenant.id
     cells.deaths[memory] = (cells.deaths[memory] or 0) + 1
-    timer.after(60000, function() cells.deaths[memory] = (cells.deaths[memory] or 1) - 1 end)
+    timer.after(60000, function()
+      local left = (cells.deaths[memory] or 1) - 1
+      cells.deaths[memory] = left > 0 and left or nil
+    end)
   end
 end
 cells.deaths = {}
 
-local function on_message(entry, kind, first, ...)
-  local now = require("core.clock").mono_ms()
-  entry.heard_ms = now
-  if now - entry.second_ms >= 1000 then entry.second_ms, entry.messages = now, 0 end
-  entry.messages = entry.messages + 1
-  if entry.messages > MESSAGES_A_SECOND then
-    entry.cell:kill("sent too many messages")
-    return
-  end
-  if kind == "pong" then return end
-  if kind == "loaded" then
-    local waiting = entry.versions[first]
-    local ok, text = ...
-    if waiting then
-      if ok then waiting:give(true) else waiting:give(nil, { code = "invalid", text = tostring(text) }) end
+-- -- what a cell owes: of each run, whether it is the cell's turn, and since which tick ---------------------------------------------
+
+local function settle(run)
+  local owed, tick = run.entry.owed, run.owed_tick
+  if not tick then return end
+  run.owed_tick = nil
+  owed[tick][run] = nil
+  if next(owed[tick]) == nil then owed[tick] = nil end
+end
+
+local function owe(run)
+  settle(run)
+  local owed, tick = run.entry.owed, math.floor(clock.mono_ms() / TICK_MS)
+  owed[tick] = owed[tick] or {}
+  owed[tick][run], run.owed_tick = true, tick
+end
+
+-- A cell that answers pings and does nothing else leaves callers on a silent line.
+local function call_in(entry, now)
+  local late = {}
+  for tick, runs in pairs(entry.owed) do  -- a handful of ticks
+    if now - (tick + 1) * TICK_MS > OWED_MS then
+      for run in pairs(runs) do late[#late + 1] = run end
     end
-    return
   end
-  if kind == "checked" then
-    local ok, result = ...
-    if entry.checking then entry.checking:give(ok, result) end
-    return
+  for _, run in ipairs(late) do
+    settle(run)
+    run.ended = true
+    task.spawn(run.lost, true, {}, "did not go on")
   end
-  if kind == "hooked" then
-    local waiting = first ~= nil and entry.hooks[first]
-    if waiting then
-      entry.hooks[first] = nil
-      waiting:give(...)
-    end
-    return
+end
+
+-- -- what a cell may say -------------------------------------------------------------------------------------------------------
+
+local function is_text(value, most) return type(value) == "string" and #value <= most end
+local function is_word(value) return is_text(value, 64) and value:find("^[%a_][%w_.]*$") ~= nil end
+-- NaN is in no range.
+local function is_integer(value, least, most) return type(value) == "number" and value >= least and value <= most and value == math.floor(value) end
+
+-- The run that a message is of. nil: it has left meanwhile, is in another visit or has ended, or it never was this cell's.
+local function run_of(entry, call, visit)
+  local run = entry.runs[call]
+  if run and run.visit == visit and not run.ended then return run end
+end
+
+local function is_of_call(call, visit)
+  return is_text(call, CALL_MAX) and is_integer(visit, 0, NUMBER_MAX)
+end
+
+-- The end of a run: nothing of it is heard after that.
+local function end_of(entry, call, visit)
+  local run = run_of(entry, call, visit)
+  if run then
+    settle(run)
+    run.ended, entry.progress_ms = true, clock.mono_ms()
   end
-  local run = entry.runs[first]
-  if not run then return end  -- a call that has left meanwhile, or an invented one
-  if kind == "verb" then run.verb(...)
-  elseif kind == "next" then run.next(...)
-  elseif kind == "failed" then run.failed(...) end
+  return run
+end
+
+-- By type: deals with the message; false when it makes no sense.
+local heard = {}
+
+function heard.pong() end
+
+function heard.loaded(entry, version, ok, text)
+  if not is_text(version, CALL_MAX) or type(ok) ~= "boolean" or type(text) ~= "string" then return false end
+  local waiting = entry.versions[version]
+  if not waiting then return end  -- unloaded meanwhile
+  if ok then waiting:give(true) else waiting:give(nil, { code = "invalid", text = text_of.clean(text, TEXT_MAX) }) end
+end
+
+function heard.checked(entry, version, ok, result)
+  if not entry.checking or not is_text(version, CALL_MAX) or type(ok) ~= "boolean" or type(result) ~= "table" then return false end
+  entry.checking:give(ok, result)
+end
+
+function heard.hooked(entry, id, ok, result)
+  if not is_integer(id, 1, NUMBER_MAX) or type(ok) ~= "boolean" then return false end
+  local waiting = entry.hooks[id]
+  if not waiting then return end  -- whoever asked has gone on without it
+  entry.hooks[id] = nil
+  entry.progress_ms = clock.mono_ms()
+  waiting:give(ok, result)
+end
+
+-- Where a script stands: a file of the bundle and a line, or "" and 0.
+local function is_place(file, line) return is_text(file, CALL_MAX) and is_integer(line, 0, NUMBER_MAX) end
+
+function heard.verb(entry, call, visit, n, name, args, file, line)
+  if not is_of_call(call, visit) or not is_integer(n, 1, NUMBER_MAX) or not is_word(name) or type(args) ~= "table" or not is_place(file, line) then
+    return false
+  end
+  local run = run_of(entry, call, visit)
+  if not run then return end
+  if run.verbs >= VERBS_AT_ONCE then return false end
+  settle(run)
+  run.verbs = run.verbs + 1
+  run.verb(visit, n, name, args, text_of.clean(file, CALL_MAX), line)
+  run.verbs = run.verbs - 1
+end
+
+function heard.next(entry, call, visit, state, data, file, line)
+  if not is_of_call(call, visit) or state ~= nil and type(state) ~= "string" or not is_place(file, line) then return false end
+  local run = end_of(entry, call, visit)
+  if run then run.next(visit, state, data, text_of.clean(file, CALL_MAX), line) end
+end
+
+function heard.failed(entry, call, visit, kind, text, file, line)
+  if not is_of_call(call, visit) or not is_word(kind) or type(text) ~= "string" or not is_place(file, line) then
+    return false
+  end
+  local run = end_of(entry, call, visit)
+  if run then run.failed(visit, kind, text_of.clean(text, TEXT_MAX), text_of.clean(file, CALL_MAX), line) end
+end
+
+local function on_message(entry, kind, ...)
+  entry.heard_ms = clock.mono_ms()
+  local hear = heard[kind]
+  if not hear or hear(entry, ...) == false then entry.cell:kill(NONSENSE) end
 end
 
 -- A zygote that does not answer leaves nobody on a silent line.
@@ -123,9 +227,8 @@ local function spawn(handlers)
 end
 
 local function start(tenant)
-  local clock = require "core.clock"
-  local entry = { tenant = tenant, versions = {}, asked_ms = {}, loading = 0, runs = {}, hooks = {}, last_hook = 0, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0,
-                  idle_since_ms = clock.mono_ms() }
+  local began = clock.mono_ms()
+  local entry = { tenant = tenant, versions = {}, asked_ms = {}, loading = 0, runs = {}, hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
     on_message = function(...) on_message(entry, ...) end,
     on_ended = function(why, page) entry_ended(entry, why, page) end,
@@ -145,10 +248,14 @@ local function start(tenant)
       end
     else
       entry.idle_since_ms = now
-      if now - entry.heard_ms > SILENT_MS then
-        spawned:kill("did not answer")
+      local dry_ms = spawned:dry_ms()
+      if dry_ms > 0 then entry.heard_ms = now end  -- what it says waits until we read it
+      local why = now - entry.heard_ms > SILENT_MS and "did not answer" or dry_ms > FLOOD_MS and now - entry.progress_ms > FLOOD_MS and FLOODED
+      if why then
+        spawned:kill(why)
         return
       end
+      call_in(entry, now)
     end
     spawned:send("ping", now)
   end)
@@ -188,7 +295,7 @@ local function unload_unused(entry, now)
 end
 
 local function with_version(entry, tenant, hash)
-  local now = require("core.clock").mono_ms()
+  local now = clock.mono_ms()
   entry.asked_ms[hash] = now
   if not entry.versions[hash] then
     unload_unused(entry, now)
@@ -246,13 +353,14 @@ function cells.run_in(entry, tenant, hash, call, run, file, state, visit, data, 
   -- The call has left while the cell was made; a newer run of it may be on its way already.
   if run.dropped then return nil, { code = "cancelled", text = "the call has left" } end
   entry.runs[call] = run
-  run.entry, run.hash = entry, hash
+  run.entry, run.hash, run.visit, run.verbs, run.ended, run.owed_tick = entry, hash, visit, 0, nil, nil
   local sent
   sent, err = entry.cell:send("run", call, hash, file, state, visit, data, info)
   if not sent then
     entry.runs[call] = nil
     return nil, err
   end
+  owe(run)
   return true
 end
 
@@ -266,7 +374,7 @@ function cells.hook(tenant, hash, file, name, input)
   if not ready then return nil, err end
   local id, waiting = entry.last_hook + 1, promise.new()
   entry.last_hook, entry.hooks[id] = id, waiting
-  entry.idle_since_ms = require("core.clock").mono_ms()
+  entry.idle_since_ms = clock.mono_ms()
   local sent
   sent, err = entry.cell:send("hook", id, hash, file, name, input)
   if not sent then
@@ -281,7 +389,10 @@ function cells.answer(call, run, visit, n, ok, value)
   local entry = run.entry
   if not entry or entry.ended then return nil, { code = "closed", text = "the cell has ended" } end
   local sent, err = entry.cell:send("answer", call, visit, n, ok, value)
-  if not sent and err.code ~= "closed" then  -- the value did not fit: the script hears that instead
+  if not run.ended then owe(run) end
+  if not sent and err.code == "busy" then  -- its calls would wait for ever; a new cell runs them again
+    entry.cell:kill("did not read")
+  elseif not sent and err.code ~= "closed" then  -- the value did not fit: the script hears that instead
     return entry.cell:send("answer", call, visit, n, false, { code = err.code, text = err.text, raise = true })
   end
   return sent, err
@@ -292,8 +403,9 @@ function cells.drop(call, run)
   local entry = run.entry
   run.dropped = true
   if not entry or entry.ended or entry.runs[call] ~= run then return end
+  settle(run)
   entry.runs[call] = nil
-  entry.idle_since_ms = require("core.clock").mono_ms()
+  entry.idle_since_ms = clock.mono_ms()
   entry.cell:send("drop", call)
 end
 
@@ -303,12 +415,38 @@ local function ended_at(page, why)
   return { file = known and page.file or nil, line = known and page.line or nil, text = "the check " .. why .. (known and " here" or "") }
 end
 
---- Checks a bundle in a cell of its own, which is ended afterwards.
+local function problem_of(value)
+  if type(value) ~= "table" then return nil end
+  return { file = is_text(value.file, CALL_MAX) and text_of.clean(value.file, CALL_MAX) or nil, line = is_integer(value.line, 0, NUMBER_MAX) and value.line or nil,
+           text = type(value.text) == "string" and text_of.clean(value.text, TEXT_MAX) or "?" }
+end
+
+-- What CHECKED says, with everything in it what it should be. The bundle's own table is looked through by who uses it.
+local function report_of(result)
+  local problems, flows, loaded = {}, {}, {}
+  for _, value in ipairs(type(result.problems) == "table" and result.problems or {}) do problems[#problems + 1] = problem_of(value) end
+  for path, flow in pairs(type(result.flows) == "table" and result.flows or {}) do
+    if is_text(path, CALL_MAX) and type(flow) == "table" then
+      local states = {}
+      for i, state in ipairs(type(flow.states) == "table" and flow.states or {}) do states[i] = is_word(state) and state or "?" end
+      flows[path] = { start = is_word(flow.start) and flow.start or nil, states = states }
+    end
+  end
+  for path, file in pairs(type(result.files) == "table" and result.files or {}) do
+    if is_text(path, CALL_MAX) and type(file) == "table" then
+      local names = {}
+      for i, name in ipairs(type(file.names) == "table" and file.names or {}) do names[i] = is_word(name) and name or "?" end
+      loaded[path] = { type = is_word(file.type) and file.type or "?", line = is_integer(file.line, 0, NUMBER_MAX) and file.line or 1, names = names }
+    end
+  end
+  return { problems = problems, flows = flows, files = loaded, bundle = result.bundle }
+end
+
+--- Checks a bundle in a cell of its own, which is ended afterwards. It comes last where processors are short.
 --- @param files table  names of files that are loaded besides flows and bundle.lua
 --- @return table|nil  what CHECKED says, or nil, err
 function cells.check(bytes, files)
-  local clock = require "core.clock"
-  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, runs = {}, hooks = {}, heard_ms = clock.mono_ms(), second_ms = 0, messages = 0 }
+  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, runs = {}, hooks = {} }
   entry.versions.new = promise.new()
   entry.checking = promise.new()
   local why_ended, page_ended
@@ -318,37 +456,37 @@ function cells.check(bytes, files)
       entry.ended = true
       why_ended, page_ended = why, page
       entry.versions.new:give(nil, { code = "invalid", text = "the cell " .. why })
-      entry.checking:give(nil, { problems = { ended_at(page, why) } })
+      entry.checking:give(nil, nil)
     end,
   }
   if not spawned then return nil, err end
   entry.cell = spawned
+  spawned:idle()
   spawned:send("verbs", gate.stubs())
-  local limit = timer.after(10000, function() spawned:kill("took longer than 10 s") end)
+  local starved
+  local limit = timer.after(CHECK_MS, function()
+    starved = (spawned:usage() or 0) < CHECK_CPU_S
+    spawned:kill(("took longer than %d s"):format(CHECK_MS / 1000))
+  end)
   local loaded, result = false, nil
   local sent
   sent, err = spawned:load("new", bytes)
   if sent then loaded, err = entry.versions.new:wait() end
   if loaded then
     spawned:send("check", "new", files)
-    local ok
-    ok, result = entry.checking:wait()
-    if ok == nil and result == nil then result = nil end
+    local _
+    _, result = entry.checking:wait()
   end
   limit:cancel()
   local died = entry.ended
   if not died then spawned:kill("checked") end
-  if result then
-    result.problems = result.problems or {}
-    return result
-  end
+  if result then return report_of(result) end
+  if starved then return nil, { code = "busy", text = "The machine is too busy to check a bundle", retry_after_s = 30 } end
   if not died and err and err.code == "invalid" then  -- the cell could not load it, and said where
     local file, line, text = err.text:match("^([%w%._/-]+):(%d+): (.*)$")
     return { problems = { { file = file, line = tonumber(line), text = text or err.text } } }
   end
-  if why_ended and page_ended then
-    return { problems = { ended_at(page_ended, why_ended) } }
-  end
+  if why_ended and page_ended then return { problems = { ended_at(page_ended, why_ended) } } end
   return nil, err or { code = "invalid", text = "the bundle could not be checked" }
 end
 

@@ -3,6 +3,7 @@
 local audit = require "audit"
 local bundle = require "core.bundle"
 local cells = require "scripts.cells"
+local checks = require "scripts.checks"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
 local fault = require "core.fault"
@@ -74,7 +75,7 @@ local function checked(tenant, files)
   if not bytes then return nil, { code = "invalid", text = err.text, problems = { { text = err.text } } } end
   local hash = crypto.hex(crypto.sha256(bytes))
   local result, hooks
-  result, err = cells.check(bytes, hook_rules.files(operators))
+  result, err = checks.run(tenant, #bytes, cells.check, bytes, hook_rules.files(operators))
   if not result then return nil, err end
   problems, hooks = rules.report(result, files, operators)
   if operators and #problems == 0 then

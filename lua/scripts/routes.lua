@@ -38,6 +38,9 @@ local function refuse(err)
   if err.code == "first" then return problem.new(409, "no_earlier_version", "There is no earlier version to go back to.") end
   if err.code == "stale" then return problem.new(409, "bundle_moved", err.text) end
   if err.code == "not_found" then return problem.new(404, "bundle_not_found", err.text) end
+  if err.code == "busy" then
+    return problem.new(503, "checks_busy", ("%s. Try again in %d s."):format(err.text, err.retry_after_s), { headers = { ["Retry-After"] = tostring(err.retry_after_s) } })
+  end
   return problem.new(503, "cells_unavailable", "The bundle could not be checked right now (" .. err.text .. "). Try again in a moment.")
 end
 

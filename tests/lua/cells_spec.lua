@@ -2,20 +2,33 @@
 --- The worker's cells, with a cell that is played here.
 local cell = require "core.cell"
 local cells = require "scripts.cells"
+local clock = require "core.clock"
+local process = require "core.process"
 local store = require "scripts.store"
+local task = require "core.task"
+local timer = require "core.timer"
 
 describe("a tenant's cell", function()
-  local real, sent, spawned, last_id = {}, nil, nil, 0
+  local real, sent, spawned, say, ended, last_id = {}, nil, nil, nil, nil, 0
 
   before_each(function()
     real.spawn, real.bytes = cell.spawn, store.bundle_bytes
     sent, last_id = {}, last_id + 1
     store.bundle_bytes = function(_, hash) return "bytes of " .. hash end
+    ended = nil
     cell.spawn = function(handlers)
+      say = handlers.on_message
       spawned = {
+        page_now = {},
         send = function(_, kind, ...) table.insert(sent, { kind, ... }) return true end,
         load = function(_, hash) table.insert(sent, { "load", hash }) handlers.on_message("loaded", hash, true, "") return true end,
-        kill = function(_, why) handlers.on_ended(why, {}) end,
+        kill = function(self, why)
+          ended = ended or why
+          handlers.on_ended(why, self.page_now)
+        end,
+        dry_ms = function() return 0 end,
+        idle = function() table.insert(sent, { "idle" }) end,
+        usage = function() return 0 end,
       }
       return spawned
     end
@@ -26,8 +39,15 @@ describe("a tenant's cell", function()
     cell.spawn, store.bundle_bytes = real.spawn, real.bytes
   end)
 
-  local function run(hash, call)
-    return cells.run({ id = -100 - last_id, slug = "t", db = "t" }, hash, call or "c1", { lost = function() end }, "flows/main.lua", "a", 1, {}, {})
+  local function run(hash, call, handler)
+    return cells.run({ id = -100 - last_id, slug = "t", db = "t" }, hash, call or "c1", handler or { lost = function() end }, "flows/main.lua", "a", 1, {}, {})
+  end
+
+  -- A run that notes what it hears.
+  local function listener()
+    local heard = {}
+    local function note(kind) return function(...) table.insert(heard, { kind, ... }) end end
+    return { verb = note "verb", next = note "next", failed = note "failed", lost = note "lost" }, heard
   end
 
   local function count(kind)
@@ -48,7 +68,6 @@ describe("a tenant's cell", function()
 
   -- The older run was sent behind the newer one, which then never ended: the call's row stayed open.
   it("is not asked to run a state that was left while it was made", function()
-    local task = require "core.task"
     local go
     store.bundle_bytes = function()
       task.wait(function(resume) go = resume end)
@@ -67,7 +86,6 @@ describe("a tenant's cell", function()
   end)
 
   it("that is not made in time leaves nobody waiting", function()
-    local task, timer = require "core.task", require "core.timer"
     local after = timer.after
     local spawn = cell.spawn
     timer.after = function(_, fn) return after(10, fn) end
@@ -84,7 +102,6 @@ describe("a tenant's cell", function()
   end)
 
   it("has room for the newest version however often a busy tenant publishes", function()
-    local clock = require "core.clock"
     local mono_ms, now = clock.mono_ms, 0
     clock.mono_ms = function() return now end
     run("h-old", "c-old")
@@ -96,11 +113,302 @@ describe("a tenant's cell", function()
     assert.truthy(count("load") - count("unload") <= 9)
     for _, message in ipairs(sent) do assert.is_false(message[1] == "unload" and message[2] == "h-old") end
   end)
+
+  it("is heard for the calls it was given, in the visit it was given them for", function()
+    local handler, heard = listener()
+    run("h", "c1", handler)
+    for _, call in ipairs{ "c2", "another tenant's", "" } do
+      say("verb", call, 1, 1, "log", { "x" })
+      say("next", call, 1, "b", {})
+      say("failed", call, 1, "error", "boom", "flows/main.lua", 1)
+    end
+    say("verb", "c1", 0, 1, "log", { "x" })
+    say("next", "c1", 2, "b", {})
+    assert.same({}, heard)
+    say("verb", "c1", 1, 1, "log", { "x" })
+    assert.same({ { "verb", 1, 1, "log", { "x" } } }, heard)
+    assert.is_nil(ended)
+  end)
+
+  -- Each of them entered a state while the one before was still being written.
+  it("ends a visit once", function()
+    local handler, heard = listener()
+    run("h", "c1", handler)
+    say("next", "c1", 1, "b", {})
+    say("next", "c1", 1, "c", {})
+    say("failed", "c1", 1, "error", "boom", "flows/main.lua", 1)
+    say("verb", "c1", 1, 1, "log", { "x" })
+    assert.same({ { "next", 1, "b", {} } }, heard)
+  end)
+
+  it("ends at the first message that makes no sense, whatever it is", function()
+    local deep, nan = { {} }, 0 / 0
+    local c129 = ("c"):rep(129)
+    for i, message in ipairs{
+      { "nothing" }, { "load", "h" }, { "loaded" }, { "loaded", "h", 1, "" }, { "loaded", "h", false, {} }, { "loaded", {}, true, "" },
+      { "checked", "new", true, {} },  -- nobody asked
+      { "verb" }, { "verb", 5, 1, 1, "log", {} }, { "verb", c129, 1, 1, "log", {} }, { "verb", "c1", "1", 1, "log", {} }, { "verb", "c1", -1, 1, "log", {} },
+      { "verb", "c1", 1.5, 1, "log", {} }, { "verb", "c1", nan, 1, "log", {} }, { "verb", "c1", 1, 0, "log", {} }, { "verb", "c1", 1, 2 ^ 40, "log", {} },
+      { "verb", "c1", 1, 1, "", {} }, { "verb", "c1", 1, 1, "lo g", {} }, { "verb", "c1", 1, 1, ("l"):rep(65), {} }, { "verb", "c1", 1, 1, deep, {} },
+      { "verb", "c1", 1, 1, "log", "x" }, { "verb", "c1", 1, 1, "log" },
+      { "next", "c1", 1, 5, {} }, { "next", "c1", 1, deep, {} }, { "next", nil, 1, "b", {} }, { "next", "c1", 1 / 0, "b", {} },
+      { "failed", "c1", 1, "error", 5, "f", 1 }, { "failed", "c1", 1, "no\nword", "t", "f", 1 }, { "failed", "c1", 1, "error", "t", 5, 1 },
+      { "failed", "c1", 1, "error", "t", "f", -1 }, { "failed", "c1", 1, "error", "t", "f", nan }, { "failed", "c1", 1, "error", "t", "f" },
+    } do
+      local handler, heard = listener()
+      ended, last_id = nil, last_id + 1  -- a tenant whose cell dies often waits
+      assert.is_true(run("h" .. i, "c1", handler))
+      say(unpack(message, 1, 8))
+      assert.equal("sent a message that makes no sense", ended, i .. " " .. message[1])
+      assert.same({ { "lost", true, {}, ended } }, heard)
+    end
+  end)
+
+  it("brings nothing but what was checked to a call's flow, whatever it says", function()
+    math.randomseed(os.time())
+    local values = { "c1", 1, 2, 0, -1, 1.5, 2 ^ 53, 1 / 0, 0 / 0, true, false, "", "log", "a.b", "\0\255", ("x"):rep(5000), {}, { 1 }, { { x = 1 } } }
+    local sound = { { "verb", "c1", 1, 1, "log", { "x" } }, { "verb", "c1", 1, 7, "hangup", {} }, { "next", "c1", 1, "b", {} }, { "next", "c1", 1 },
+      { "failed", "c1", 1, "error", "t", "f", 1 }, { "loaded", "h", true, "" }, { "checked", "h", true, {} }, { "pong", 1 } }
+    local function said()
+      local message = { unpack(sound[math.random(#sound)], 1, 8) }
+      for _ = 1, math.random(0, 2) do message[math.random(2, 7)] = math.random(12) > 1 and values[math.random(#values)] or nil end
+      return unpack(message, 1, 8)
+    end
+    local bad, reached
+    local function note(check)
+      return function(...)
+        reached = reached + 1
+        if not check(...) then bad = { ... } end
+      end
+    end
+    reached = 0
+    for i = 1, 20000 do
+      if ended or i == 1 then
+        ended, last_id = nil, last_id + 1
+        cells.deaths = {}
+        run("h", "c1", {
+          verb = note(function(visit, n, name, args) return visit == 1 and n >= 1 and n == math.floor(n) and #name <= 64 and type(args) == "table" end),
+          next = note(function(visit, state) return visit == 1 and (state == nil or type(state) == "string") end),
+          failed = note(function(visit, kind, text, file, line)
+            return visit == 1 and #kind <= 64 and #text <= 2000 and #file <= 128 and line >= 0 and not text:find("[%z\255]")
+          end),
+          lost = note(function(mine) return mine == true end),
+        })
+      end
+      say(said())
+      assert.is_nil(bad)
+    end
+    assert.is_true(reached > 1000)
+  end)
+
+  it("that makes no sense counts against the call its page names, and against all where it names none of them", function()
+    local first, first_heard = listener()
+    local second, second_heard = listener()
+    run("h", "c1", first)
+    run("h", "c2", second)
+    spawned.page_now = { running = true, call = "c2", file = "flows/main.lua", line = 7 }
+    say("nothing")
+    assert.is_false(first_heard[1][2])
+    assert.is_true(second_heard[1][2])
+    run("h", "c1", first)
+    run("h", "c2", second)
+    spawned.page_now = { running = true, call = "another tenant's", file = "x", line = 7 }
+    say("nothing")
+    assert.is_true(first_heard[2][2] and second_heard[2][2])
+    assert.same({}, first_heard[2][3])
+  end)
+
+  it("that died of itself counts against nobody but the call that ran", function()
+    local handler, heard = listener()
+    run("h", "c1", handler)
+    spawned:kill("died")
+    assert.is_false(heard[1][2])
+  end)
+
+  -- Each waited in a task of its own, as many as it cared to send.
+  it("has a few verbs of a run under way at a time, and no more", function()
+    local waiting = 0
+    local handler = { lost = function() end, verb = function()
+      waiting = waiting + 1
+      task.wait(function() end)
+    end }
+    run("h", "c1", handler)
+    for n = 1, 4 do task.spawn(say, "verb", "c1", 1, n, "log", { "x" }) end
+    assert.is_nil(ended)
+    task.spawn(say, "verb", "c1", 1, 5, "log", { "x" })
+    assert.equal(4, waiting)
+    assert.equal("sent a message that makes no sense", ended)
+  end)
+
+  it("gives an error's text and place cut and clean", function()
+    local handler, heard = listener()
+    run("h", "c1", handler)
+    say("failed", "c1", 1, "error", "\0\255" .. ("x"):rep(60000), ("f"):rep(500), 3)
+    assert.equal(2000, #heard[1][4])
+    assert.equal("??x", heard[1][4]:sub(1, 3))
+    assert.equal(128, #heard[1][5])
+  end)
+
+  describe("over time", function()
+    local every, tick, mono_ms, now = timer.every, nil, clock.mono_ms, nil
+
+    before_each(function()
+      now = 1000
+      clock.mono_ms = function() return now end
+      timer.every = function(_, fn)
+        tick = fn
+        return { cancel = function() end }
+      end
+    end)
+    after_each(function() timer.every, clock.mono_ms = every, mono_ms end)
+
+    local function pass(seconds, each)
+      for _ = 1, seconds do
+        now = now + 1000
+        if each then each() end
+        if not ended then tick() end
+      end
+    end
+
+    it("is ended when it does not answer", function()
+      run("h")
+      pass(4)
+      assert.is_nil(ended)
+      pass(1)
+      assert.equal("did not answer", ended)
+    end)
+
+    it("is not silent while it is not read", function()
+      run("h")
+      spawned.dry_ms = function() return 1000 end
+      pass(20)
+      assert.is_nil(ended)
+    end)
+
+    it("is ended when it sends as fast as it is read for half a minute and no state of its calls ends", function()
+      local handler, heard = listener()
+      run("h", "c1", handler)
+      local since = now
+      spawned.dry_ms = function() return now - since end
+      pass(30, function() say("pong", 1) end)
+      assert.is_nil(ended)
+      pass(1, function() say("pong", 1) end)
+      assert.equal("kept sending while its calls stood still", ended)
+      assert.is_true(heard[1][2])
+    end)
+
+    it("runs a state again that says nothing for half a minute, and so counts it against the call", function()
+      local silent, silent_heard = listener()
+      local working, working_heard = listener()
+      run("h", "silent", silent)
+      run("h", "working", working)
+      local n = 0
+      pass(60, function()
+        say("pong", 1)
+        n = n + 1
+        say("verb", "working", 1, n, "log", { "x" })
+        cells.answer("working", working, 1, n, true, true)
+        if #silent_heard == 0 then assert.is_true(n <= 37) end
+      end)
+      assert.same({ { "lost", true, {}, "did not go on" } }, silent_heard)
+      say("next", "silent", 1, "b", {})
+      assert.equal(1, #silent_heard)
+      for _, message in ipairs(working_heard) do assert.equal("verb", message[1]) end
+      assert.is_nil(ended)
+    end)
+
+    it("owes nothing while the worker has the turn, or when the call has left", function()
+      local asking, asking_heard = listener()
+      local left, left_heard = listener()
+      run("h", "asking", asking)
+      run("h", "left", left)
+      say("verb", "asking", 1, 1, "gather", { {} })
+      cells.drop("left", left)
+      pass(60, function() say("pong", 1) end)
+      assert.equal(1, #asking_heard)
+      assert.equal(0, #left_heard)
+    end)
+
+    it("may send as fast as it is read while its calls go on", function()
+      run("h", "c1", (listener()))
+      spawned.dry_ms = function() return 60000 end
+      pass(60, function()
+        local handler = listener()
+        say("next", "c1", 1, "a", {})
+        run("h", "c1", handler)
+      end)
+      assert.is_nil(ended)
+    end)
+  end)
+
+  -- The answer was lost and its call waited for ever.
+  it("that does not read its answers is ended, so that its calls are run again", function()
+    local handler, heard = listener()
+    run("h", "c1", handler)
+    spawned.send = function() return nil, { code = "busy", text = "the cell does not read" } end
+    cells.answer("c1", handler, 1, 1, true, "x")
+    assert.equal("did not read", ended)
+    assert.equal("lost", heard[1][1])
+  end)
+
+  describe("that checks a bundle", function()
+    local function check(result)
+      local found
+      task.spawn(function() found = { cells.check("bytes") } end)
+      say("checked", "new", true, result)
+      return unpack(found)
+    end
+
+    local real_load
+    before_each(function()
+      real_load = cell.spawn
+      local spawn = cell.spawn
+      cell.spawn = function(handlers)
+        local made = spawn(handlers)
+        made.load = function()
+          handlers.on_message("loaded", "new", true, "")
+          return true
+        end
+        return made
+      end
+    end)
+    after_each(function() cell.spawn = real_load end)
+
+    it("says what was found, and comes last where processors are short", function()
+      local flows = { ["flows/main.lua"] = { start = "a", states = { "a", "b" } } }
+      assert.same({ problems = {}, flows = flows, bundle = { x = 1 } }, (check{ problems = {}, flows = flows, bundle = { x = 1 } }))
+      assert.equal(1, count("idle"))
+    end)
+
+    it("cannot break who reads its report", function()
+      local report = check{ problems = { 5, { file = {}, line = "x", text = {} }, { text = "\255" .. ("x"):rep(9999) } },
+        flows = { [1] = {}, x = 5, ["flows/a.lua"] = { start = {}, states = { {}, "a", n = 1 } } } }
+      assert.same({ text = "?" }, report.problems[1])
+      assert.equal(2000, #report.problems[2].text)
+      assert.same({ ["flows/a.lua"] = { states = { "?", "a" } } }, report.flows)
+    end)
+
+    it("and is given no processor in time is no fault of the bundle", function()
+      local after, late = timer.after, nil
+      timer.after = function(_, fn)
+        late = fn
+        return { cancel = function() end }
+      end
+      local report, err
+      task.spawn(function() report, err = cells.check("bytes") end)
+      late()
+      assert.is_nil(report)
+      assert.equal("busy", err.code)
+      task.spawn(function() report = cells.check("bytes") end)
+      spawned.usage = function() return 9 end
+      late()
+      timer.after = after
+      assert.equal("the check took longer than 20 s", report.problems[1].text)
+    end)
+  end)
 end)
 
 describe("a cell that is no cell any more", function()
-  local process = require "core.process"
-  local task = require "core.task"
   local in_host = require("core.worker").root and os.getenv("PARLEY_CELLS")
   if not in_host then
     pending("runs in the host, with PARLEY_CELLS=1")
@@ -125,21 +433,41 @@ describe("a cell that is no cell any more", function()
       ok, err = spawned:send("ping", ("x"):rep(60000))
       sent = sent + 1
     until not ok or sent > 1000
-    assert.equal("limit", err.code)
+    assert.equal("busy", err.code)
     assert.truthy(sent < 100)
     spawned:kill("tested")
   end)
 
-  it("is ended when it sends more than flows ever need", function()
+  -- 24 MiB: a burst of 16, then 4 a second. It was ended for it.
+  it("is read no faster than it may send, waits meanwhile, and loses nothing", function()
     local spawned, heard = spawn()
-    for _ = 1, 600 do
-      while not heard.ended and not spawned:send("ping", ("x"):rep(60000)) do task.sleep(1) end
-      if heard.ended then break end
+    local began, sent, dry_ms = clock.mono_ms(), 0, 0
+    while sent < 400 do
+      if spawned:send("ping", ("x"):rep(61440)) then sent = sent + 1 else task.sleep(1) end
+      dry_ms = math.max(dry_ms, spawned:dry_ms())
     end
+    while heard.pongs < 400 and clock.mono_ms() - began < 20000 do
+      dry_ms = math.max(dry_ms, spawned:dry_ms())
+      task.sleep(5)
+    end
+    assert.equal(400, heard.pongs)
+    assert.is_nil(heard.ended)
+    assert.is_true(clock.mono_ms() - began >= 1500)
+    assert.is_true(dry_ms > 0)
+    spawned:kill("tested")
+  end)
+
+  it("gives its processor to others when it is idle", function()
+    local spawned = spawn()
+    local _, pid = spawned:usage()
+    spawned:idle()
+    local policy
     for _ = 1, 100 do
-      if heard.ended then break end
+      policy = assert(io.open("/proc/" .. pid .. "/sched")):read("*a"):match("policy%s*:%s*(%d+)")
+      if policy == "5" then break end
       task.sleep(10)
     end
-    assert.equal("sent too much", heard.ended)
+    assert.equal("5", policy)
+    spawned:kill("tested")
   end)
 end)

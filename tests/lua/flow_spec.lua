@@ -38,7 +38,10 @@ describe("a flow", function()
       return true
     end
     cells.answer = function(_, _, visit, n, ok, value) table.insert(answered, { visit, n, ok, value }) return true end
-    cells.drop = function() dropped = dropped + 1 end
+    cells.drop = function(_, run)
+      assert(run, "there is nothing to drop")
+      dropped = dropped + 1
+    end
     scripts.log = function(_, entry) table.insert(logged, entry) end
     instance = make()
   end)
@@ -468,5 +471,85 @@ describe("a flow", function()
     task.sleep = sleep
     assert.equal(10, slept)
     assert.equal(70, #answered)
+  end)
+
+  -- A cell that was taken over names an innocent call, or none: its calls were run again for ever on a silent line.
+  it("goes to the fallback when its cell dies again and again, whoever is said to have run", function()
+    flow.enter(instance, "a")
+    for n = 1, 3 do
+      asked[n].run.lost(false, {}, "died")
+      assert.is_nil(instance.is_failed)
+    end
+    asked[4].run.lost(false, {}, "died")
+    assert.equal("strikes", instance.is_failed[1])
+    assert.equal("the script's process died, and this call with it", logged[1].text)
+  end)
+
+  it("counts the deaths of its cell anew in each state", function()
+    flow.enter(instance, "a")
+    for state = 1, 5 do
+      for _ = 1, 3 do asked[#asked].run.lost(false, {}, "died") end
+      asked[#asked].run.next(state, "a", {})
+    end
+    assert.is_nil(instance.is_failed)
+  end)
+
+  describe("of a tenant that asks for more than its share", function()
+    local quota = require "scripts.quota"
+    local take, sleep, slept = quota.take, task.sleep, nil
+
+    before_each(function()
+      slept = {}
+      task.sleep = function(ms) slept[#slept + 1] = ms end
+      quota.take = function(_, cost) return 250 * cost, false end
+      instance.visit = 1
+      flow.resume(instance)
+    end)
+    after_each(function() quota.take, task.sleep = take, sleep end)
+
+    it("is answered later, and not with an error", function()
+      instance.verbs.log = function() return true end
+      asked[1].run.verb(1, 1, "log", { "x" })
+      assert.same({ 250 }, slept)
+      assert.same({ { 1, 1, true, true } }, answered)
+    end)
+
+    it("waits for what is refused and for what is replayed too", function()
+      instance.verbs.log = function() return true end
+      asked[1].run.verb(1, 1, "log", { 5 })
+      asked[1].run.verb(1, 1, "nothing", {})
+      asked[1].run.verb(1, 1, "log", { "x" })
+      asked[1].run.verb(1, 1, "log", { "x" })
+      assert.same({ 250, 250, 250, 250 }, slept)
+      assert.equal(4, #answered)
+    end)
+
+    it("waits longer for a verb that costs more", function()
+      local log_verb = require("scripts.gate").verb("log")
+      local cost = log_verb.cost
+      log_verb.cost = 4
+      instance.verbs.log = function() return true end
+      asked[1].run.verb(1, 1, "log", { "x" })
+      log_verb.cost = cost
+      assert.same({ 1000 }, slept)
+    end)
+
+    it("waits between states, and does not enter one that was left meanwhile", function()
+      local went
+      task.sleep = function() task.wait(function(resume) went = resume end) end
+      task.spawn(asked[1].run.next, 1, "b", {})
+      instance.visit = 7
+      went()
+      assert.same({}, instance.moves)
+    end)
+
+    it("tells its admin which limit was met and what to do", function()
+      quota.take = function() return 250, true end
+      instance.verbs.log = function() return true end
+      asked[1].run.verb(1, 1, "log", { "x" })
+      assert.equal("warn", logged[1].level)
+      assert.truthy(logged[1].text:find("more than 2000 verbs a second", 1, true))
+      assert.truthy(logged[1].text:find("limits.verbs_per_second", 1, true))
+    end)
   end)
 end)

@@ -18,7 +18,8 @@ struct call {
     const char *failure; /* NULL: ended as it should */
     bool by_platform;
     struct ear ear;
-    char name[40]; /* begun on command */
+    char name[40], endpoint[40], exten[40]; /* begun on command */
+    struct target own;                      /* of it, when it names one */
     double stay_s;
 };
 
@@ -164,9 +165,16 @@ static struct call *begin(void) {
     return c;
 }
 
-void call_begin(const char *name, double stay_s) {
+void call_begin(const char *name, double stay_s, const char *endpoint, const char *exten) {
     struct call *c = begin();
     str_copy(c->name, sizeof c->name, name);
+    if (exten[0]) {
+        str_copy(c->endpoint, sizeof c->endpoint, endpoint);
+        str_copy(c->exten, sizeof c->exten, exten);
+        c->own = (struct target){.endpoint = c->endpoint, .exten = c->exten};
+        c->to = &c->own;
+        c->channel->exten = c->exten;
+    }
     c->stay_s = stay_s;
     dial(&c->timer);
 }

@@ -113,6 +113,7 @@ void call_hung_up(struct call *c); /* by the platform; its channel is gone */
 struct ear *call_ear(struct call *c);
 /* The platform dials: a party of its own. */
 void call_dialled(struct node *n, struct channel *channel, const char *app, const char *args);
-/* Begins a call now; its end is told on standard output under that name. stay_s: he hangs up so long after the answer; 0: not. */
-void call_begin(const char *name, double stay_s);
+/* Begins a call now; its end is told on standard output under that name. stay_s: he hangs up so long after the answer; 0: not.
+ * endpoint, exten: the trunk he comes from and what he dials; empty: one of the options'. */
+void call_begin(const char *name, double stay_s, const char *endpoint, const char *exten);
 void calls_start(uv_loop_t *loop, struct node **nodes, void (*over)(void));

@@ -38,9 +38,9 @@ static const char help[] =
     "  --sound            RTP both ways, 50 packets a second each; else signalling only\n"
     "  --sound-nodes N    with --sound: only the calls of the first N nodes have it\n"
     "  --report FILE      the figures as JSON\n"
-    "  --commands         calls on command, by lines of standard input: call NAME [SECONDS until he hangs up];\n"
-    "                     left; its end ends callgen. Answers: ready; over NAME why (or -); left CHANNELS BRIDGES\n"
-    "                     APPLICATIONS (that somebody is there for)\n"
+    "  --commands         calls on command, by lines of standard input: call NAME [SECONDS until he hangs up, 0: not\n"
+    "                     [TRUNK NUMBER]]; left; its end ends callgen. Answers: ready; over NAME why (or -);\n"
+    "                     left CHANNELS BRIDGES APPLICATIONS (that somebody is there for)\n"
     "It begins when every application of every node has somebody there, and exits 0 when no call failed and nothing "
     "was left.\n";
 
@@ -99,10 +99,10 @@ static void on_signal(uv_signal_t *signal, int number) {
 static void on_command(char *line) {
     uint64_t channels = 0, bridges = 0, requests = 0, failed = 0;
     int there = 0;
-    char name[40];
+    char name[40], endpoint[40] = "", exten[40] = "";
     double stay_s = 0;
-    if (sscanf(line, "call %39s %lf", name, &stay_s) >= 1) {
-        call_begin(name, stay_s);
+    if (sscanf(line, "call %39s %lf %39s %39s", name, &stay_s, endpoint, exten) >= 1) {
+        call_begin(name, stay_s, endpoint, exten);
     } else if (strcmp(line, "left") == 0) {
         for (int i = 0; i < options.nodes; i++) node_counts(nodes[i], &channels, &bridges, &requests, &failed);
         for (int i = 0; i < options.nodes; i++) there += node_apps(nodes[i]);

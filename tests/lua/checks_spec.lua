@@ -1,0 +1,102 @@
+-- SPDX-License-Identifier: Apache-2.0
+local checks = require "scripts.checks"
+local task = require "core.task"
+local timer = require "core.timer"
+
+describe("the queue for checks", function()
+  local order, going, timers, after
+
+  before_each(function()
+    order, going, timers, after = {}, {}, {}, timer.after
+    timer.after = function(_, fn)
+      timers[#timers + 1] = fn
+      return { cancel = function() end }
+    end
+  end)
+  after_each(function()
+    timer.after = after
+    while next(going) do select(2, next(going))() end
+  end)
+
+  -- Asks for a check that goes on until done(name). Returns a table that gets its result.
+  local function ask(tenant, name, bytes)
+    local result = {}
+    task.spawn(function()
+      result.value, result.err = checks.run({ id = tenant }, bytes or 1, function(what)
+        order[#order + 1] = what
+        task.wait(function(resume) going[what] = resume end)
+        going[what] = nil
+        return what .. " is sound"
+      end, name)
+    end)
+    return result
+  end
+  local function done(name) going[name]() end
+
+  it("runs two at a time and the others in their order", function()
+    local a = ask(1, "a")
+    ask(2, "b")
+    ask(3, "c")
+    ask(4, "d")
+    assert.same({ "a", "b" }, order)
+    done "b"
+    assert.same({ "a", "b", "c" }, order)
+    done "a"
+    assert.equal("a is sound", a.value)
+    assert.same({ "a", "b", "c", "d" }, order)
+  end)
+
+  it("runs one of a tenant at a time, and lets others pass meanwhile", function()
+    ask(1, "a1")
+    ask(1, "a2")
+    ask(1, "a3")
+    ask(2, "b")
+    assert.same({ "a1", "b" }, order)
+    done "b"
+    assert.same({ "a1", "b" }, order)
+    done "a1"
+    done "a2"
+    assert.same({ "a1", "b", "a2", "a3" }, order)
+  end)
+
+  it("refuses a tenant's ninth that would wait, and says what to do", function()
+    for n = 0, 8 do ask(1, "a" .. n) end
+    local ninth = ask(1, "a9")
+    assert.equal("busy", ninth.err.code)
+    assert.equal("8 of your bundles wait to be checked already. Push one after the other", ninth.err.text)
+    assert.is_true(ninth.err.retry_after_s > 0)
+    assert.is_nil(ask(2, "b").err)
+  end)
+
+  it("lets sixty-four wait", function()
+    for n = 1, 66 do assert.is_nil(ask(n, "t" .. n).err) end
+    assert.equal("busy", ask(67, "t67").err.code)
+    done "t1"
+    assert.is_nil(ask(68, "t68").err)
+  end)
+
+  it("does not hold more bundles in memory than fit", function()
+    for n = 1, 18 do assert.is_nil(ask(n, "t" .. n, 4 * 1024 * 1024).err) end
+    assert.equal("busy", ask(19, "t19", 4 * 1024 * 1024).err.code)
+  end)
+
+  it("lets nobody wait longer than half a minute", function()
+    ask(1, "a")
+    ask(2, "b")
+    local third = ask(3, "c")
+    timers[1]()
+    assert.equal("busy", third.err.code)
+    assert.truthy(third.err.text:find("30 s", 1, true))
+    done "a"
+    assert.same({ "a", "b" }, order)
+  end)
+
+  it("goes on when a check breaks", function()
+    local ok, err = pcall(checks.run, { id = 1 }, 1, error, "broken")
+    assert.is_false(ok)
+    assert.equal("broken", err)
+    ask(1, "a")
+    ask(2, "b")
+    assert.same({ "a", "b" }, order)
+  end)
+end)
