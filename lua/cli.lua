@@ -24,10 +24,10 @@ For tenants, on their own machine (need nothing else):
   parley bundle test DIR --explore [--flow FILE]   try every key, silence, hang-up and failure, and say what breaks
 
 For tenants (need PARLEY_URL and PARLEY_TOKEN, or PARLEY_ADMIN_EMAIL and PARLEY_ADMIN_PASSWORD):
-  parley bundle push DIR [--tenant S] [--publish]  check and upload a folder of scripts; --publish makes it live
-  parley bundle rollback [--tenant S]              go back to the version before the live one
-  parley bundle list [--tenant S]                  versions, newest first
-  parley logs [--tenant S]                         what scripts logged and how they failed
+  parley bundle new DIR                            begin a folder of scripts
+  parley bundle push DIR [--publish]               check and upload it; --publish makes it live
+  parley bundle                                    all commands: check, diff, canary, rollback, logs and more
+  parley logs [-f] [--call ID]                     what scripts logged and how they failed; -f goes on
   parley call show ID [--tenant S]                 what a call's states asked for and were answered
   parley call replay ID [--version V] [--tenant S] run its flow again from its journal, by another version: what goes another way?
 
@@ -39,12 +39,20 @@ For tenants (need PARLEY_URL and PARLEY_TOKEN, or PARLEY_ADMIN_EMAIL and PARLEY_
 local known = {
   ["migrate"] = "", ["operator set"] = "email password", ["tenant create"] = "slug name region admin-email admin-password",
   ["node add"] = "name ari-url user password sip", ["node remove"] = "name", ["node list"] = "",
-  ["trunk set"] = "tenant name match host port number", ["bundle push"] = "tenant publish!", ["bundle rollback"] = "tenant",
-  ["bundle list"] = "tenant", ["logs"] = "tenant", ["call show"] = "tenant", ["call replay"] = "version tenant",
-  ["bundle test"] = "filter no-coverage! explore! flow",
+  ["trunk set"] = "tenant name match host port number",
+  ["bundle"] = "", ["bundle new"] = "", ["bundle check"] = "tenant", ["bundle push"] = "tenant publish! skip-specs! reason",
+  ["bundle publish"] = "tenant skip-specs! reason", ["bundle rollback"] = "tenant",
+  ["bundle canary"] = "tenant share error-limit min-calls skip-specs! reason", ["bundle list"] = "tenant", ["bundle show"] = "tenant",
+  ["bundle diff"] = "tenant", ["bundle pull"] = "tenant force!", ["bundle logs"] = "tenant follow! call", ["logs"] = "tenant follow! call",
+  ["bundle test"] = "filter no-coverage! explore! flow", ["call show"] = "tenant", ["call replay"] = "version tenant",
 }
--- Commands that take a word beside their options.
-local with_word = { ["bundle push"] = true, ["bundle test"] = true, ["call show"] = true, ["call replay"] = true }
+
+-- How many words a command takes beside its options; none unless it stands here.
+local takes = {
+  ["bundle"] = 1, ["bundle new"] = 1, ["bundle check"] = 1, ["bundle push"] = 1, ["bundle publish"] = 1, ["bundle canary"] = 1, ["bundle show"] = 1,
+  ["bundle diff"] = 2, ["bundle pull"] = 2, ["bundle test"] = 1, ["call show"] = 1, ["call replay"] = 1,
+}
+local shorts = { ["-f"] = "--follow" }
 
 --- "--name value" pairs and the rest. Repeated options become lists in `many`.
 local function parse(args, command)
@@ -53,7 +61,7 @@ local function parse(args, command)
   local options, rest, many = {}, {}, {}
   local i = 1
   while i <= #args do
-    local name = args[i]:match("^%-%-([%w-]+)$")
+    local name = (shorts[args[i]] or args[i]):match("^%-%-([%w-]+)$")
     if name and flags[name] == nil then
       local words = known[command]:gsub("!", ""):gsub("[%w-]+", "--%0")
       return nil, ("parley %s has no option --%s%s"):format(command, name, words ~= "" and "; it has " .. words or "")
@@ -91,7 +99,7 @@ if not command then return fail(("there is no command '%s'; see parley help"):fo
 for _ = 1, count do table.remove(args, 1) end
 local options, rest, many = parse(args, name)
 if not options then return fail(rest, 2) end
-if #rest > (with_word[name] and 1 or 0) then
+if #rest > (takes[name] or 0) then
   return fail(("parley %s takes no '%s'; see parley help"):format(name, rest[#rest]), 2)
 end
 local status = command(options, rest, many)

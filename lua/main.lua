@@ -23,6 +23,7 @@ local operator = require "scripts.operator"
 local page = require "plugins.page"
 local revoked = require "auth.revoked"
 local router = require "lib.router"
+local scripts = require "scripts"
 local scripts_routes = require "scripts.routes"
 local sequencer = require "audit.sequencer"
 local sim_routes = require "sim.routes"
@@ -58,6 +59,7 @@ page.register()
 
 tenants.start()
 revoked.start()
+scripts.start()
 sequencer.start(tenants.get)
 jobs.start()
 

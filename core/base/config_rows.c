@@ -35,6 +35,7 @@ const struct config_row config_rows[] = {
     { "limits.statements_waiting", CONFIG_INT, "500", 1, 4096, "new calls are turned away while more statements than this wait for a database connection of a worker", NULL },
     { "limits.calls_per_tenant", CONFIG_INT, "8000", 1, 16384, "calls one tenant may have in a worker: who comes beyond is turned away", NULL },
     { "limits.verbs_per_second", CONFIG_INT, "2000", 1, 1000000, "verbs a second that one tenant's scripts may ask for in a worker, for a long time; beyond it their answers wait", NULL },
+    { "limits.script_log_days", CONFIG_INT, "30", 1, 3650, "how long lines of a script log are kept", NULL },
 
     { "sql.socket", CONFIG_STRING, "", 0, 107, "socket of the main database server; empty: by host and port", NULL },
     { "sql.host", CONFIG_STRING, "", 0, 255, "host of the main database server", NULL },

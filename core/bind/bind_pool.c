@@ -9,10 +9,12 @@
 #include "script/bundle.h"
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* -- process -------------------------------------------------------------------------------------------------- */
 
@@ -243,6 +245,45 @@ static int bind_file_read(lua_State *L) {
     return 1;
 }
 
+/* Makes the folders above path that are missing. */
+static int make_folders(const char *path) {
+    char folder[PATH_MAX];
+
+    if (strlen(path) >= sizeof folder) return -ENAMETOOLONG;
+    for (const char *p = strchr(path + 1, '/'); p != NULL; p = strchr(p + 1, '/')) {
+        memcpy(folder, path, (size_t)(p - path));
+        folder[p - path] = '\0';
+        if (mkdir(folder, 0777) < 0 && errno != EEXIST) return -errno;
+    }
+    return 0;
+}
+
+static int bind_file_write(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    size_t len;
+    const char *bytes = luaL_checklstring(L, 2, &len);
+    int rc = *path == '\0' ? -EINVAL : make_folders(path);
+    FILE *f = rc == 0 ? fopen(path, "wb") : NULL;
+
+    if (rc == 0 && f == NULL) rc = -errno;
+    if (f != NULL) {
+        if (fwrite(bytes, 1, len, f) != len) rc = -EIO;
+        if (fclose(f) != 0 && rc == 0) rc = -errno;
+    }
+    if (rc < 0) {
+        struct err e;
+        err_set(&e, ERR_IO, "%.150s: %s", path, strerror(-rc));
+        return bind_fail(L, &e);
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int bind_file_terminal(lua_State *L) {
+    lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)) == 1);
+    return 1;
+}
+
 static const struct bind_fn file_functions[] = {
     {"list", bind_file_list, BIND_PLAIN, "file.list(folder) -> names | nil, err",
      "Unsorted. Blocks: for start-up and command line programs."},
@@ -250,6 +291,10 @@ static const struct bind_fn file_functions[] = {
      "Does not follow links."},
     {"read", bind_file_read, BIND_PLAIN, "file.read(path) -> bytes | nil, err",
      "Blocks: for start-up and command line programs."},
+    {"write", bind_file_write, BIND_PLAIN, "file.write(path, bytes) -> true | nil, err",
+     "Makes the folders that are missing. Blocks: for command line programs."},
+    {"terminal", bind_file_terminal, BIND_PLAIN, "file.terminal(fd) -> boolean",
+     "Whether a person looks at it: 0 input, 1 output, 2 errors."},
     {NULL, NULL, 0, NULL, NULL},
 };
 

@@ -84,14 +84,24 @@ static void send_loaded(const char *version, bool ok, const char *text) {
     send_out();
 }
 
-static void send_failed(const char *call, int64_t visit, const char *kind, const char *text,
-                        const struct place *where) {
+/* L: where it failed, or NULL. */
+static void send_failed(const char *call, int64_t visit, const char *kind, const char *text, const struct place *where,
+                        lua_State *L) {
+    static char frames[PLACE_FRAMES][PLACE_FRAME_MAX];
+    int n = L ? place_trace(L, frames) : 0;
+
     message_begin(&cell.out, MESSAGE_FAILED);
     put_text(call);
     message_int(&cell.out, visit);
     put_text(kind);
     put_text(text);
     put_place(where);
+    message_open(&cell.out);
+    for (int i = 0; i < n; i++) {
+        message_int(&cell.out, i + 1);
+        put_text(frames[i]);
+    }
+    message_shut(&cell.out);
     send_out();
 }
 
@@ -193,7 +203,7 @@ static struct program *program_of(struct version *v) {
 /* -- slices ---------------------------------------------------------------------------------------------------------- */
 
 static void fail(struct task *t, const char *kind, const char *text, const struct place *where) {
-    send_failed(t->call, t->visit, kind, text, where);
+    send_failed(t->call, t->visit, kind, text, where, t->run->L);
     end_run(t);
 }
 
@@ -497,8 +507,8 @@ static void on_run(struct message *m) {
     struct version *loaded = find_version(version);
     struct task *t = loaded ? call_task(call) : NULL;
     if (!t) {
-        send_failed(call, visit, "form", loaded ? "too many calls in one cell" : "this version is not loaded",
-                    &nowhere);
+        send_failed(call, visit, "form", loaded ? "too many calls in one cell" : "this version is not loaded", &nowhere,
+                    NULL);
         return;
     }
     end_run(t); /* of an earlier visit, if the worker gave it up */
@@ -509,7 +519,7 @@ static void on_run(struct message *m) {
     t->invocation_us = 0;
     str_copy(t->path, sizeof t->path, file);
     if (v.data_len > MESSAGE_DATA_MAX) {
-        send_failed(call, visit, "form", "call.data is too large", &nowhere);
+        send_failed(call, visit, "form", "call.data is too large", &nowhere, NULL);
         return;
     }
     t->run = program_visit(t->program, &v, &t->nargs);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LEVELS = 300 /* more than protected calls can nest; a deep recursion is not walked to its end */ };
 
@@ -18,6 +19,36 @@ bool place_of_stack(lua_State *L, struct place *p) {
         return true;
     }
     return false;
+}
+
+/* What the frame at a level is called by its caller; where that is ours, it is the state's function. */
+static void frame_name(lua_State *L, int level, lua_Debug *ar, char *out, size_t cap) {
+    lua_Debug caller;
+
+    if (strcmp(ar->what, "main") == 0) {
+        snprintf(out, cap, "in the file itself");
+        return;
+    }
+    bool ours =
+        lua_getstack(L, level + 1, &caller) && lua_getinfo(L, "S", &caller) && strcmp(caller.source, "=parley") == 0;
+    if (!ours && ar->name)
+        snprintf(out, cap, "in function '%.64s'", ar->name);
+    else
+        snprintf(out, cap, "in the function of line %d", ar->linedefined);
+}
+
+int place_trace(lua_State *L, char frames[PLACE_FRAMES][PLACE_FRAME_MAX]) {
+    lua_Debug ar;
+    char name[96];
+    int n = 0;
+
+    for (int level = 0; level < LEVELS && n < PLACE_FRAMES && lua_getstack(L, level, &ar); level++) {
+        if (!lua_getinfo(L, "Snl", &ar) || ar.source[0] != '@') continue;
+        frame_name(L, level, &ar, name, sizeof name);
+        snprintf(frames[n++], PLACE_FRAME_MAX, "%.100s:%d: %s", ar.source + 1,
+                 ar.currentline > 0 ? ar.currentline : ar.linedefined, name);
+    }
+    return n;
 }
 
 bool place_of_function(lua_State *L, int idx, struct place *p, int *last) {

@@ -24,7 +24,9 @@
  *   VERB     call, visit, n, name, args, file, line  the flow waits for ANSWER; args: list; file, line: where it stands
  *   NEXT     call, visit, next, data, file, line     the state's function returned; next: a state's name, or nil: done;
  *                                               file, line: where the function begins, "" and 0 when there is none
- *   FAILED   call, visit, kind, text, file, line kind: "error" uncaught, "cpu" over its budget, "memory", "form" (bad return value)
+ *   FAILED   call, visit, kind, text, file, line, trace
+ *                                               kind: "error" uncaught, "cpu" over its budget, "memory", "form" (bad return value)
+ *                                               trace: list of at most 10 lines, "file:line: in function 'name'", the innermost first
  *   PONG     token
  *   HOOKED   id, ok, result | { text=, file=, line=, kind= }   kind: as in FAILED, or "busy"
  *   COVERED  path, text                         a character a line: '-' no code, '0' code that has not run, '1' code that has; nil: not known

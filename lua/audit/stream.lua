@@ -3,6 +3,7 @@
 ---
 ---   open -> { "type": "snapshot", "seq": n, "tenant": ..., parts of other domains }
 ---   then durable events, each once and in order from n+1 (or from ?after=), and live ones ("type": "live").
+---   ?channels=scripts adds the script log's lines as they are written, for admins and supervisors.
 ---
 --- Durable events come by Redis publish and are checked for gaps by their numbers; what is missing, and all that is while
 --- Redis is away, is read from the `event` table. A client that does not read costs nothing more than what already waits for
@@ -11,6 +12,7 @@
 local audit_store = require "audit.store"
 local json = require "core.json"
 local log = require "core.log"
+local pii = require "lib.pii"
 local problem = require "lib.problem"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
@@ -27,6 +29,9 @@ local LIVE_BYTES = 64 * 1024
 local PAGE = 200
 local CHECK_MS = 1000
 local CLIENTS_PER_TENANT = 500
+
+-- What a client may ask to hear beside the events. It may hold personal values, so it is published sealed.
+local channels = { scripts = { scope = "scripts:read", roles = { admin = true, supervisor = true } } }
 
 local hubs = {}   -- tenant slug -> hub
 local parts = {}  -- name -> { scope =, fn = function(tenant) -> value }
@@ -102,8 +107,45 @@ local function on_live(hub, message)
   end
 end
 
+local function channel_key(tenant, channel) return rediskey("channel:", tenant.slug, ":", channel) end
+
+local function on_channel(hub, channel, message)
+  local ok, texts = pcall(pii.open, hub.tenant, "channel." .. channel, message)
+  if not ok then return end  -- of a tenant of this name that is no more, or not ours
+  for client in pairs(hub.clients) do
+    if client.channels[channel] then
+      for text in texts:gmatch("[^\n]+") do
+        if client.ws:queued() >= LIVE_BYTES or not client.ws:send(text) then
+          client.missed_live, client.behind = true, true
+          break
+        end
+      end
+    end
+  end
+end
+
+-- Nobody pays for a channel that nobody hears.
+local function hear_channels(hub, client)
+  for channel in pairs(client.channels) do
+    hub.channels[channel] = hub.channels[channel]
+      or redis.subscribe(channel_key(hub.tenant, channel), function(message) on_channel(hub, channel, message) end)
+  end
+end
+
+--- Tells who hears a channel. messages: list of tables; each is sent as { type = "live", channel =, ... }.
+function stream.tell(tenant, channel, messages)
+  assert(channels[channel], "channel " .. channel)
+  local texts = {}
+  for i, message in ipairs(messages) do
+    message.type, message.channel = "live", channel
+    texts[i] = json.encode(message)
+  end
+  return redis.call("PUBLISH", channel_key(tenant, channel), pii.seal(tenant, "channel." .. channel, table.concat(texts, "\n")))
+end
+
 local function close_hub(hub)
   hubs[hub.tenant.slug] = nil
+  for _, subscription in pairs(hub.channels) do subscription:close() end
   hub.events:close()
   hub.live:close()
   hub.timer:cancel()
@@ -122,7 +164,7 @@ local function check(hub)
 end
 
 local function open_hub(tenant)
-  local hub = { tenant = tenant, clients = {}, count = 0, idle = 0, ticks = 0 }
+  local hub = { tenant = tenant, clients = {}, count = 0, idle = 0, ticks = 0, channels = {} }
   hub.events = redis.subscribe(rediskey("events:", tenant.slug), function(message) on_batch(hub, message) end)
   hub.live = redis.subscribe(rediskey("live:", tenant.slug), function(message) on_live(hub, message) end)
   hub.seq = math.huge  -- nothing is handed out until we know where we are
@@ -229,6 +271,7 @@ local function join(client, slug, after)
   if not client.open then return end
   client.hub, client.counted = hub, true  -- the hub stays for it, however long it takes to catch up
   hub.count = hub.count + 1
+  hear_channels(hub, client)
   client.behind = true
   resume(client)
 end
@@ -238,13 +281,28 @@ local function opened(client, slug, after)
   if not ok then failed(client, slug, err) end
 end
 
+-- The channels that ?channels= names, each allowed to this user.
+local function channels_of(ctx)
+  local wanted = {}
+  for name in (ctx.query.channels or ""):gmatch("[^,]+") do
+    local channel = channels[name]
+    if not channel then problem.raise(400, "no_such_channel", "channels may name: scripts.") end
+    if not channel.roles[ctx.user.role] then problem.raise(403, "role_not_allowed", "The channel scripts needs the role admin or supervisor.") end
+    if not scopes.allow(ctx.user, channel.scope) then
+      problem.raise(403, "scope_missing", ("This API key lacks the scope %s. Make a key that has it."):format(channel.scope))
+    end
+    wanted[name] = true
+  end
+  return wanted
+end
+
 --- A new connection's handler. Called in the upgrade, so it does not wait.
 function stream.open(ctx)
   local after = ctx.query.after and tonumber(ctx.query.after:match("^%d+$") and ctx.query.after or nil)
   if ctx.query.after and (not after or after > 2 ^ 53) then
     problem.raise(400, "bad_cursor", "after must be the seq of an event: a whole number.")
   end
-  local client = { user = ctx.user, open = true, seq = after or 0 }
+  local client = { user = ctx.user, open = true, seq = after or 0, channels = channels_of(ctx) }
   return {
     on_open = function(ws)
       client.ws = ws

@@ -59,7 +59,7 @@ end
 --- What a successor needs, as JSON.
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route" }
+  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "counted" }
 
 function Call:head()
   local head = {}
@@ -387,6 +387,13 @@ function Call:finished()
   if not self.gone_why then self:hangup(16, "flow") end
 end
 
+-- Each call counts once for the version it ran: when it fails, else when it ends.
+function Call:count(kind)
+  if self.counted or not self.hash then return end
+  self.counted = true
+  require("scripts").count(self.tenant, self.hash, kind, self.canary)
+end
+
 function Call:sealed_failure() return pii.seal(self.tenant, "call.failure", self.failure) end
 
 --- The flow cannot go on: the fallback, which is data, is next.
@@ -394,9 +401,10 @@ function Call:failed(kind, text, file, line)
   -- A script's own words may be a caller's: the log has only where it was, the tenant's script log has the rest.
   log.warn("flow.failed", { call = self.id, tenant = self.tenant.slug, kind = kind, text = kind ~= "error" and kind ~= "form" and text or nil, file = file, line = line,
     state = self.state })
+  self:count(kind)
   local where = file and ("%s:%s: "):format(file, tostring(line or "?")) or ""
   if kind ~= "error" and kind ~= "strikes" then
-    require("scripts").log(self.tenant, { level = "error", call_id = self.row_id, state = self.state, bundle_hash = self.hash, file = file, line = line,
+    require("scripts").log(self.tenant, { level = "error", call = self.id, call_id = self.row_id, state = self.state, bundle_hash = self.hash, file = file, line = line,
       text = ("the call went to its fallback (%s): %s"):format(kind, text) })
   end
   self.failure = text_of.clean(where .. text, 500)
@@ -540,6 +548,7 @@ function Call:close()
     if self.stale then return end
   end
   fault.point("call.row_closed")
+  self:count()
   if fields.journal then journals.expect(self.tenant) end
   if self.lead then
     local about = self:about()

@@ -175,10 +175,10 @@ end
 -- What a new call runs: its file as it is declared, or nil, why not. What hooks decide is kept in the call's record: whoever
 -- takes it up does not ask them again.
 local function choose(call)
-  local hash = scripts.live(call.tenant)
+  local hash, is_canary = scripts.pointers.pick(call.tenant, call.id)
   local report = hash and scripts.report(call.tenant, hash)
   local number = call.direction == "inbound" and call.to or call.from or call.to
-  call.hash, call.file, call.route = hash, call.flow_file, nil
+  call.hash, call.canary, call.file, call.route = hash, is_canary or nil, call.flow_file, nil
   if not call.file and report then
     call.route = hooks.call(call.tenant, "routing", routing_input(call, report.flows), hash)
     call.file = call.route and call.route.flow or rules.flow_for(report.bundle, number)
@@ -197,7 +197,7 @@ function driver.begin(call)
   local ok, declared, why = db.patiently(function() return choose(call) end, function() return call.frozen or call.gone_why end)
   if call.frozen or call.over or call.gone_why then return end
   if not ok then why = "the flow could not be read: " .. tostring(declared) end
-  if not ok or not declared then return call:failed("no_flow", why) end
+  if not ok or not declared then return call:failed(ok and "no_flow" or "away", why) end
   call:change{ flow = call.file, bundle_hash = call.hash }
   fault.point("call.flow_written")
   call:begin(declared.start)

@@ -285,7 +285,7 @@ end
 function act.log(call, args)
   local text = args[1]
   if args[2] and next(args[2]) then text = text .. " " .. require("core.json").encode(args[2]) end
-  scripts.log(call.tenant, { level = "info", call_id = call.row_id, state = call.state, bundle_hash = call.hash, text = text })
+  scripts.log(call.tenant, { level = "info", call = call.id, call_id = call.row_id, state = call.state, bundle_hash = call.hash, text = text })
   return true
 end
 

@@ -8,6 +8,18 @@ local remote = {}
 
 local function base() return (os.getenv("PARLEY_URL") or "http://127.0.0.1:8080"):gsub("/$", "") end
 
+local function escaped(text)
+  return (tostring(text):gsub("[^%w._~-]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+--- A path with its query; what is nil is left out.
+function remote.path(path, query)
+  local parts = {}
+  for name, value in pairs(query) do parts[#parts + 1] = name .. "=" .. escaped(value) end
+  table.sort(parts)
+  return path .. (#parts > 0 and "?" .. table.concat(parts, "&") or "")
+end
+
 --- One request. Returns the reply's data; or nil, one line, the problem document.
 function remote.request(method, path, body, token)
   local headers = {}

@@ -10,6 +10,11 @@ function shell.fail(text, status)
   return status or 1
 end
 
+--- Text from a script or a server as a terminal may show it: no control characters but tabs and line ends.
+function shell.printable(text)
+  return (tostring(text):gsub("[%z\1-\8\11-\31\127]", "?"))
+end
+
 --- True when each option is there; a password given as "-" is read. Else nil, what is missing.
 function shell.need(options, ...)
   for _, name in ipairs{ ... } do

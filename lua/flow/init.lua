@@ -28,6 +28,7 @@ local json = require "core.json"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local quota = require "scripts.quota"
+local script_log = require "scripts.log"
 local scripts = require "scripts"
 local task = require "core.task"
 local text_of = require "lib.text"
@@ -268,15 +269,15 @@ local function on_next(instance, visit, state, data)
   flow.enter(instance, state)
 end
 
-local function on_failed(instance, visit, kind, text, file, line)
+local function on_failed(instance, visit, kind, text, file, line, trace)
   if instance.over or visit ~= instance.visit or acts_still(instance) then return end
   kind, text = FAILURES[kind] and kind or "form", text_of.clean(tostring(text), 2000)
   file, line = flow.place(file, line)
   instance:visited{ failed = kind, text = text, file = file, line = line }
   -- A flow without a state `failed` gives the same error back: it has been logged once.
   if not (instance.state == "failed" and text == instance.error_text) then
-    note(instance, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
-      file = file, line = line, text = text })
+    note(instance.tenant, { level = "error", call = instance.id, call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
+      file = file, line = line, text = text, trace = script_log.trace(trace) })
   end
   -- An error may be dealt with by the script's own state `failed`, once.
   if kind == "error" and not instance.failing and not instance.ending then
@@ -301,7 +302,7 @@ local function on_lost(instance, mine, page, why)
   local named = mine and page.call
   if named or last then
     local place = named and (" while this call ran at %s:%s"):format(page.file or "?", tostring(page.line or "?")) or ", and this call with it"
-    note(instance, { level = "error", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
+    note(instance, { level = "error", call = instance.id, call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
       file = named and page.file or nil, line = named and page.line or nil, text = "the script's process " .. why .. place })
   end
   if last then

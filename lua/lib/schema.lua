@@ -24,6 +24,7 @@ schema.formats = {
   slug = { "small letters, digits and inner hyphens, beginning with a letter", function(s)
     return s:match("^%l[%l%d%-]*$") ~= nil and s:sub(-1) ~= "-"
   end },
+  hex = { "hex digits, 0-9 and a-f", function(s) return not s:find("[^0-9a-f]") end },
   hash = { "64 hex digits", function(s) return #s == 64 and not s:find("[^0-9a-f]") end },
 }
 

@@ -199,12 +199,12 @@ function heard.next(entry, call, visit, state, data, file, line)
   if run then run.next(visit, state, data, text_of.clean(file, CALL_MAX), line) end
 end
 
-function heard.failed(entry, call, visit, kind, text, file, line)
-  if not is_of_call(call, visit) or not is_word(kind) or type(text) ~= "string" or not is_place(file, line) then
+function heard.failed(entry, call, visit, kind, text, file, line, trace)
+  if not is_of_call(call, visit) or not is_word(kind) or type(text) ~= "string" or not is_place(file, line) or type(trace) ~= "table" then
     return false
   end
   local run = end_of(entry, call, visit)
-  if run then run.failed(visit, kind, text_of.clean(text, TEXT_MAX), text_of.clean(file, CALL_MAX), line) end
+  if run then run.failed(visit, kind, text_of.clean(text, TEXT_MAX), text_of.clean(file, CALL_MAX), line, trace) end
 end
 
 local function on_message(entry, kind, ...)
@@ -382,6 +382,18 @@ function cells.hook(tenant, hash, file, name, input)
     return nil, err
   end
   return waiting:wait()
+end
+
+--- Whether the tenant has a cell here at this moment.
+function cells.is_open(tenant_id)
+  local entry = by_tenant[tenant_id]
+  return entry ~= nil and not entry.ended
+end
+
+--- Loads a version into the tenant's cell before a call asks for it. Does nothing where no cell runs.
+function cells.warm(tenant, hash)
+  local entry = by_tenant[tenant.id]
+  if entry and not entry.ended then with_version(entry, tenant, hash) end
 end
 
 --- Answers a verb of a run.

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Bundles: a tenant's scripts as versions by content, and the pointer to the one that new calls run.
+--- Bundles: a tenant's scripts as versions by content. Which of them new calls run: scripts.pointers; what came of it: scripts.use;
+--- what they logged: scripts.log.
 local audit = require "audit"
 local bundle = require "core.bundle"
 local cells = require "scripts.cells"
 local checks = require "scripts.checks"
-local clock = require "core.clock"
 local crypto = require "core.crypto"
 local fault = require "core.fault"
 local hook_rules = require "scripts.hooks.rules"
@@ -12,22 +12,30 @@ local json = require "core.json"
 local log = require "core.log"
 local money_rules = require "money.rules"
 local operator = require "scripts.operator"
-local pii = require "lib.pii"
+local pointers = require "scripts.pointers"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
 local rules = require "scripts.rules"
+local script_log = require "scripts.log"
+local sim = require "sim"
 local store = require "scripts.store"
 local task = require "core.task"
-local time = require "lib.time"
+local tenants = require "tenants"
+local use = require "scripts.use"
 
-local scripts = {}
-
-local function pointer_key(tenant) return rediskey("bundle:" .. tenant.id) end
+local scripts = { pointers = pointers, log = script_log.add, count = use.count }
 
 local function invalid(problems)
   local first = problems[1]
   local place = first.file and first.file ~= "" and (first.line and ("%s:%d: "):format(first.file, first.line) or first.file .. ": ") or ""
   return { code = "invalid", text = place .. first.text, problems = problems }
+end
+
+-- The tenant's own specs, run against the simulator: { passed, failed, failures } | nil, err.
+local function run_specs(bytes)
+  local result, err = sim.specs(bytes)
+  if not result then return nil, err end
+  return rules.kept_specs(result)
 end
 
 -- What a file that is data gives: value, or nil, err. Asked in a cell of its own, which knows the two bundles.
@@ -65,155 +73,67 @@ local function data_problems(result, names, hash, bytes)
   return problems
 end
 
--- Files as a version: { hash, bytes, report = JSON }; or nil, err.
-local function checked(tenant, files)
+--- Packs files and checks them as an upload does, and keeps nothing.
+--- @param files table  list of { path =, data = }
+--- @return table|nil  { bytes =, report = { bundle, flows, hooks, files, size, specs } }; or nil, { code = "invalid", text =,
+---   problems = { { file, line, text } } } or the world's failure
+function scripts.check(tenant, files)
   local operators = tenant.id == operator.tenant.id
   local problems = rules.files(files, operators)
   if #problems > 0 then return nil, invalid(problems) end
   table.sort(files, function(a, b) return a.path < b.path end)
   local bytes, err = bundle.pack(files)
   if not bytes then return nil, { code = "invalid", text = err.text, problems = { { text = err.text } } } end
-  local hash = crypto.hex(crypto.sha256(bytes))
-  local result, hooks
+  local result, hooks, specs
   result, err = checks.run(tenant, #bytes, cells.check, bytes, hook_rules.files(operators))
   if not result then return nil, err end
   problems, hooks = rules.report(result, files, operators)
   if operators and #problems == 0 then
-    problems, err = data_problems(result, hooks, hash, bytes)
+    problems, err = data_problems(result, hooks, crypto.hex(crypto.sha256(bytes)), bytes)
     if not problems then return nil, err end
   end
   if #problems > 0 then return nil, invalid(problems) end
-  local ok, report = pcall(json.encode, { bundle = result.bundle, flows = result.flows, hooks = json.array(hooks), files = #files, size = #bytes })
+  specs, err = checks.run(tenant, #bytes, run_specs, bytes)
+  if not specs and err then return nil, err end
+  local report = { bundle = result.bundle, flows = result.flows, hooks = json.array(hooks), files = #files, size = #bytes, specs = specs }
+  local ok, text = pcall(json.encode, report)
   if not ok then
-    return nil, invalid{ { file = "bundle.lua", line = 1, text = "what the file returns cannot be kept: " .. report:gsub("^.-:%d+: ", "") } }
+    return nil, invalid{ { file = "bundle.lua", line = 1, text = "what the file returns cannot be kept: " .. text:gsub("^.-:%d+: ", "") } }
   end
-  return { hash = hash, bytes = bytes, report = report }
+  return { bytes = bytes, report = json.decode(text) }
 end
 
---- Packs, checks and stores files as a version. Storing what is stored already is no error.
---- @param files table  list of { path =, data = }
---- @return table|nil  { hash =, report = }; or nil, { code = "invalid", text =, problems = { { file, line, text } } }
-function scripts.upload(tenant, files, actor, trace)
-  local version, err = checked(tenant, files)
+--- Checks and stores files as a version. Storing what is stored already is no error; its report is the new one then.
+--- Specs that fail do not keep a version from being stored, only from being published.
+--- @param origin table  actor =, trace =, parent = hash | nil (then what is live)
+--- @return table|nil  { hash =, report = }; or nil, err as scripts.check gives it
+function scripts.upload(tenant, files, origin)
+  local version, err = scripts.check(tenant, files)
   if not version then return nil, err end
-  local hash, bytes, report = version.hash, version.bytes, version.report
+  local bytes, report = version.bytes, json.encode(version.report)
+  local hash = crypto.hex(crypto.sha256(bytes))
   audit.transaction(tenant, function(tx)
-    local inserted = store.bundle_insert(tx, hash, bytes, report, actor)
-    fault.point("bundle.inserted")
-    if inserted.affected > 0 then
-      audit.record(tx, { actor = actor, action = "bundle.uploaded", subject = hash:sub(1, 12), fields = { size = #bytes }, trace = trace })
-      audit.event(tx, { type = "bundle.uploaded", subject = hash:sub(1, 12), data = { hash = hash, size = #bytes }, trace = trace })
+    local parent = origin.parent
+    if not parent then
+      local live = store.live_hash(tx)
+      parent = live ~= hash and live or nil
     end
+    local inserted = store.bundle_insert(tx, hash, bytes, report, origin.actor, parent)
+    fault.point("bundle.inserted")
+    if inserted.affected == 0 then
+      store.bundle_report(tx, hash, report)
+      return true
+    end
+    audit.record(tx, { actor = origin.actor, action = "bundle.uploaded", subject = hash:sub(1, 12), fields = { size = #bytes }, trace = origin.trace })
+    audit.event(tx, { type = "bundle.uploaded", subject = hash:sub(1, 12), data = { hash = hash, size = #bytes }, trace = origin.trace })
     return true
   end)
   fault.point("bundle.stored")
-  return { hash = hash, report = json.decode(report) }
+  return { hash = hash, report = version.report }
 end
 
--- What the operator's first version follows: the rules that ship, stored so that a roll-back finds them. Without a report: should
--- others ship by then, it is those that hold.
-local function what_ships(tx)
-  if not audit.of_platform(tx) then return nil end
-  local shipped = operator.shipped()
-  store.bundle_insert(tx, shipped.hash, shipped.bytes, "{}", "system")
-  return shipped.hash
-end
-
---- Moves the live pointer in a transaction; scripts.moved() is owed after its commit.
---- @param expected number|nil  the pointer's number that the publisher saw (nil: any)
---- @param action string  "publish" or "rollback" (hash is then not asked for)
---- @return table|nil  { hash =, version =, previous = }; or nil, { code = "not_found" | "stale" | "first", text = }
-function scripts.move(tx, hash, actor, expected, action, trace)
-  local now = time.sql(clock.wall_us())
-  local pointer = store.pointer_lock(tx, "live")
-  local target = hash
-  if action == "rollback" then
-    local previous = pointer and store.previous(tx, "live", pointer.hash)
-    if not previous then return nil, { code = "first", text = "there is no earlier version to go back to" } end
-    target = previous.hash
-  end
-  local seen = pointer and pointer.version or 0
-  if expected and expected ~= seen then
-    return nil, { code = "stale", text = ("Somebody else published meanwhile: the pointer is at %d. Look at it and publish again."):format(seen) }
-  end
-  if not store.bundle_exists(tx, target) then return nil, { code = "not_found", text = "There is no such version; upload it first." } end
-  if pointer then
-    store.pointer_move(tx, "live", target, seen + 1, actor, now)
-  elseif not store.pointer_insert(tx, "live", target, actor, now) then
-    return nil, { code = "stale", text = "Somebody else published at the same moment. Look at it and publish again." }
-  end
-  fault.point("bundle.pointer_moved")
-  local previous = pointer and pointer.hash
-  if not pointer then previous = what_ships(tx) end
-  store.move_insert(tx, "live", seen + 1, target, previous, action, actor, now)
-  fault.point("bundle.move_noted")
-  local kind = action == "rollback" and "bundle.rolled_back" or "bundle.published"
-  audit.record(tx, { actor = actor, action = kind, subject = target:sub(1, 12), fields = { version = seen + 1 }, trace = trace })
-  audit.event(tx, { type = kind, subject = target:sub(1, 12), data = { hash = target, version = seen + 1 }, trace = trace })
-  return { hash = target, version = seen + 1, previous = previous }
-end
-
---- Tells the workers of a move that is committed. The copy in Redis is what new calls read.
-function scripts.moved(tenant, move, actor)
-  fault.point("bundle.published")
-  scripts.remember(tenant, move.hash, move.version)
-  fault.point("bundle.remembered")
-  redis.call("PUBLISH", rediskey("bundles"), tenant.id .. " " .. move.hash)
-  log.info("bundle.published", { tenant = tenant.slug, hash = move.hash:sub(1, 12), version = move.version, by = actor })
-end
-
-local remember = redis.script [[
-  local seen = tonumber(redis.call('HGET', KEYS[1], 'version') or '-1')
-  if tonumber(ARGV[2]) > seen then redis.call('HSET', KEYS[1], 'hash', ARGV[1], 'version', ARGV[2]) end
-  return redis.call('HGET', KEYS[1], 'hash')
-]]
-
-function scripts.remember(tenant, hash, version)
-  return remember:call({ pointer_key(tenant) }, hash, version)
-end
-
--- The copy may be older than the row: Redis was away, or a publisher died after its commit. So each worker compares
--- them now and then, behind the back of the call that asks.
-local CONFIRM_MS = 5000
-local confirmed = {}  -- tenant id -> mono ms
-
---- Compares them now: for a repeated request, whose first try may have died between the commit and the copy.
-function scripts.confirm(tenant)
-  local pointer = store.pointer(tenant.db, "live")
-  if pointer and pointer.hash then scripts.remember(tenant, pointer.hash, pointer.version) end
-end
-
-local function confirm(tenant)
-  local now = clock.mono_ms()
-  if (confirmed[tenant.id] or -math.huge) + CONFIRM_MS > now then return end
-  confirmed[tenant.id] = now
-  task.spawn(scripts.confirm, tenant)
-end
-
--- Where nothing was ever published there is no copy either, and the row is asked for at most so often: a publisher makes the copy.
-local UNPUBLISHED_MS = 1000
-local unpublished = {}  -- tenant id -> mono ms
-
--- What holds where nothing is published.
-local function shipped_for(tenant)
-  return tenant.id == operator.tenant.id and operator.shipped().hash or nil
-end
-
---- The version that a new call runs: the copy in Redis, else the row; of the operator, else what ships. Returns hash or nil.
-function scripts.live(tenant)
-  confirm(tenant)
-  local hash = redis.call("HGET", pointer_key(tenant), "hash")
-  if hash and hash ~= redis.null then return hash end
-  local now = clock.mono_ms()
-  if hash and (unpublished[tenant.id] or -math.huge) + UNPUBLISHED_MS > now then return shipped_for(tenant) end
-  local pointer = store.pointer(tenant.db, "live")
-  if not pointer or not pointer.hash then
-    unpublished[tenant.id] = now
-    return shipped_for(tenant)
-  end
-  scripts.remember(tenant, pointer.hash, pointer.version)
-  return pointer.hash
-end
+--- The live version, or nil. What a new call runs is said by scripts.pointers.pick().
+function scripts.live(tenant) return (pointers.pick(tenant)) end
 
 --- The version that somebody names: by its hash, the beginning of one, or "live". Returns its hash, or nil, err.
 function scripts.named(tenant, name)
@@ -222,19 +142,19 @@ function scripts.named(tenant, name)
     if not hash then return nil, { code = "not_found", text = "no version is live" } end
     return hash
   end
-  local found = name:match("^%x+$") and #name >= 6 and store.bundles_named(tenant.db, name:lower()) or {}
+  local found = name:match("^%x+$") and #name >= 6 and #name <= 64 and store.bundles_like(tenant.db, name:lower(), 2) or {}
   if #found == 1 then return found[1].hash end
   return nil, { code = "not_found", text = #found == 0 and ("there is no version %s; GET /scripts/bundles lists them"):format(name)
     or ("several versions begin with %s; give more of the hash"):format(name) }
 end
 
---- What the check found when the version was uploaded: bundle (its table), flows, hooks (names). Cached: a version never changes.
+--- What the check found when the version was uploaded: bundle (its table), flows, hooks (names). Cached: for calls it never changes.
 local reports, report_order = {}, {}
 local function row_of(tenant, hash)
   if hash == operator.shipped().hash then
-    local version, err = checked(operator.tenant, operator.shipped().files)
+    local version, err = scripts.check(operator.tenant, operator.shipped().files)
     if not version then log.error("operator.shipped_rules", { text = err.text }) end
-    return version
+    return version and { report = json.encode(version.report) }
   end
   -- The operator's flows run for tenants that have none.
   return store.bundle(tenant.db, hash) or tenant.id ~= operator.tenant.id and store.bundle(operator.tenant.db, hash) or nil
@@ -252,22 +172,37 @@ function scripts.report(tenant, hash)
   return reports[key]
 end
 
+--- The files of a version: list of { path =, data = }, or nil.
+function scripts.files(tenant, hash)
+  local bytes = cells.bundle_bytes(tenant, hash)
+  return bytes and bundle.files(bytes)
+end
+
 --- One file of a version, for play.
 function scripts.file(tenant, hash, path)
-  local bytes = cells.bundle_bytes(tenant, hash)
-  local files = bytes and bundle.files(bytes)
-  for _, file in ipairs(files or {}) do
+  for _, file in ipairs(scripts.files(tenant, hash) or {}) do
     if file.path == path then return file.data end
   end
   return nil
 end
 
---- Writes a line to the tenant's script log. It never fails the caller: a log is not worth a call.
-function scripts.log(tenant, entry)
-  entry.at = time.sql(clock.wall_us())
-  entry.text = pii.seal(tenant, "script_log.text", entry.text)
-  local ok, err = store.log_insert(tenant.db, entry)
-  if not ok then log.warn("script_log.not_written", { tenant = tenant.slug, text = err.text }) end
+-- A version that is about to be asked for is loaded into the cell that runs, so that its first call need not wait for it.
+local function warm_up(message)
+  local id, hash = message:match("^(%d+) (%x+)$")
+  if not id or #hash ~= 64 or not cells.is_open(tonumber(id)) then return end
+  local ok, err = pcall(function()
+    local tenant = tonumber(id) == operator.tenant.id and operator.tenant or tenants.get(tonumber(id))
+    if not tenant then return end
+    scripts.report(tenant, hash)
+    cells.warm(tenant, hash)
+  end)
+  if not ok then log.info("bundle.not_warm", { tenant_id = tonumber(id), hash = hash:sub(1, 12), text = tostring(err) }) end
+end
+
+--- Listens for versions that are published, and declares the jobs of the script log.
+function scripts.start()
+  script_log.start()
+  return redis.subscribe(rediskey("bundles"), function(message) task.spawn(warm_up, message) end)
 end
 
 return scripts

@@ -1,178 +1,204 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Upload, publish, roll back and read bundles; the script log; the script reference.
+--- Upload, check and read bundles; the script reference. Moving the pointers: scripts.pointer_routes; the log: scripts.log_routes.
 local annotations = require "scripts.annotations"
-local cursor = require "lib.cursor"
 local crypto = require "core.crypto"
+local cursor = require "lib.cursor"
+local diff = require "lib.diff"
 local hook_reference = require "scripts.hooks.reference"
-local ids = require "lib.ids"
 local json = require "core.json"
+local log_routes = require "scripts.log_routes"
 local operator = require "scripts.operator"
-local pii = require "lib.pii"
+local pointer_routes = require "scripts.pointer_routes"
 local problem = require "lib.problem"
 local reference = require "scripts.reference"
 local router = require "lib.router"
 local rules = require "scripts.rules"
+local schema = require "lib.schema"
 local scripts = require "scripts"
 local store = require "scripts.store"
 local task = require "core.task"
-local text_of = require "lib.text"
 local time = require "lib.time"
 
 local hash_schema = { type = "string", format = "hash", description = "the version's hash" }
 local tenant_id = { type = "string", maxLength = 63 }
+local files_schema = { type = "array", items = { type = "object", required = { "path" }, properties = {
+  path = { type = "string" },
+  text = { type = "string", description = "the file as text" },
+  base64 = { type = "string", description = "or as base64, for sounds" },
+} } }
 
-local function bundle_view(row, live)
-  local report = json.decode(row.report) or {}
-  return { version = row.hash, size = row.size, created_by = row.created_by, created_at = time.rfc3339(row.created_at),
-           live = row.hash == live, flows = report.flows }
-end
+local LARGE = 64 * 1024  -- bytes of one step's work, after which others have their turn
 
-local function refuse(err)
-  if err.code == "invalid" then
-    local errors = {}
-    for i, p in ipairs(err.problems or {}) do
-      errors[i] = { pointer = p.file and ("/files/" .. p.file) or nil, detail = p.text, file = p.file, line = p.line }
+-- The files of a body: list of { path =, data = }; what is no file raises a problem.
+local function files_of(body)
+  local files = {}
+  if #body.files > rules.MAX_FILES then
+    problem.raise(422, "bundle_invalid", ("The bundle has %d files; at most %d are allowed."):format(#body.files, rules.MAX_FILES))
+  end
+  for i, file in ipairs(body.files) do
+    local data = file.text
+    if file.base64 then
+      data = crypto.unb64(file.base64)
+      if #file.base64 > LARGE then task.sleep(0) end
     end
-    return problem.new(422, "bundle_invalid", err.text, { errors = #errors > 0 and errors or nil })
+    if not data then
+      problem.raise(422, "bundle_invalid", ("%s has neither text nor valid base64"):format(file.path))
+    end
+    files[i] = { path = file.path, data = data }
   end
-  if err.code == "first" then return problem.new(409, "no_earlier_version", "There is no earlier version to go back to.") end
-  if err.code == "stale" then return problem.new(409, "bundle_moved", err.text) end
-  if err.code == "not_found" then return problem.new(404, "bundle_not_found", err.text) end
-  if err.code == "busy" then
-    return problem.new(503, "checks_busy", ("%s. Try again in %d s."):format(err.text, err.retry_after_s), { headers = { ["Retry-After"] = tostring(err.retry_after_s) } })
-  end
-  return problem.new(503, "cells_unavailable", "The bundle could not be checked right now (" .. err.text .. "). Try again in a moment.")
+  return files
 end
+
+local function listed(problems)
+  local list = json.array()
+  for i, p in ipairs(problems or {}) do list[i] = { file = p.file, line = p.line, text = p.text } end
+  return list
+end
+
+local function specs_view(specs)
+  if not specs then return nil end
+  local failures = json.array()
+  for i, f in ipairs(specs.failures or {}) do failures[i] = { file = f.file, line = f.line, name = f.name, text = f.text } end
+  return { passed = specs.passed or 0, failed = specs.failed or 0, failures = failures }
+end
+
+-- upload and check -------------------------------------------------------------------------------------------------------------
+
+local function upload(ctx)
+  local first, first_body, first_headers = ctx:first_answer()
+  if first then
+    if ctx.body.publish then scripts.pointers.confirm(ctx.tenant) end
+    return first, first_body, first_headers
+  end
+  local origin = { actor = ctx:actor(), trace = ctx.trace.id, parent = ctx.body.parent }
+  if origin.parent and not store.bundle(ctx.tenant.db, origin.parent) then
+    return problem.new(422, "no_such_parent", "parent must be the hash of a version that is stored, or be left out.")
+  end
+  local version, err = scripts.upload(ctx.tenant, files_of(ctx.body), origin)
+  if not version then return pointer_routes.refusal(err) end
+  local answer = { version = version.hash, flows = version.report.flows, specs = specs_view(version.report.specs), live = false }
+  if not ctx.body.publish and not ctx.idempotency_key then return 201, answer end
+  local moved  -- stays nil when a repeat gets the first answer
+  local status, body, headers = ctx:transaction(function(tx)
+    if ctx.body.publish then
+      moved, err = scripts.pointers.publish(tx, version.hash, pointer_routes.order(ctx))
+      if not moved then error(pointer_routes.refusal(err, version.hash), 0) end
+      answer.live, answer.pointer = true, moved.live.version
+    end
+    return 201, answer
+  end)
+  if moved then scripts.pointers.moved(ctx.tenant, moved, ctx:actor()) elseif ctx.body.publish then scripts.pointers.confirm(ctx.tenant) end
+  return status, body, headers
+end
+
+-- What is wrong is the answer here, not an error.
+local function check(ctx)
+  local checked, err = scripts.check(ctx.tenant, files_of(ctx.body))
+  if not checked and err.code ~= "invalid" then return pointer_routes.refusal(err) end
+  if not checked then return 200, { valid = false, problems = listed(err.problems) } end
+  local specs = specs_view(checked.report.specs)
+  return 200, { valid = not specs or specs.failed == 0, problems = json.array(), flows = checked.report.flows, specs = specs, size = checked.report.size }
+end
+
+-- reading --------------------------------------------------------------------------------------------------------------------
+
+local function bundle_view(row, at)
+  local report = json.decode(row.report) or {}
+  return { version = row.hash, size = row.size, created_by = row.created_by, created_at = time.rfc3339(row.created_at), parent = row.parent,
+           live = at.live ~= nil and row.hash == at.live.hash, canary = row.hash == at.canary.hash, flows = report.flows, specs = specs_view(report.specs) }
+end
+
+local function list(ctx)
+  local at = store.pointers(ctx.tenant.db)
+  local rows, following
+  local found = json.array()
+  if ctx.query.prefix then
+    rows = store.bundles_like(ctx.tenant.db, ctx.query.prefix, ctx.query.limit)
+  else
+    local before, hash
+    if ctx.query.cursor then before, hash = cursor.decode("bundles", ctx.query.cursor, 2) end
+    rows = store.bundles(ctx.tenant.db, before, hash, ctx.query.limit + 1)
+  end
+  for i, row in ipairs(rows) do
+    if i > ctx.query.limit then
+      following = cursor.encode("bundles", rows[i - 1].created_at, rows[i - 1].hash)
+    else
+      found[i] = bundle_view(row, at)
+    end
+  end
+  return 200, { bundles = found, next = following, live = at.live and at.live.hash, canary = at.canary.hash }
+end
+
+local function missing() return problem.new(404, "bundle_not_found", "There is no such version. GET /scripts/bundles lists those there are.") end
+
+local function read(ctx)
+  local row = store.bundle(ctx.tenant.db, ctx.params.version)
+  if not row then return missing() end
+  local view = bundle_view(row, store.pointers(ctx.tenant.db))
+  local used = store.use(ctx.tenant.db, row.hash) or { calls = 0, failed = 0, over_budget = 0 }
+  view.use = { calls = used.calls, failed = used.failed, over_budget = used.over_budget, last_at = time.rfc3339(used.last_at) }
+  view.files = json.array()
+  for i, file in ipairs(scripts.files(ctx.tenant, row.hash) or {}) do view.files[i] = { path = file.path, size = #file.data } end
+  return 200, view
+end
+
+local function download(ctx)
+  local files = scripts.files(ctx.tenant, ctx.params.version)
+  if not files then return missing() end
+  local found, work = json.array(), 0
+  for i, file in ipairs(files) do
+    found[i] = rules.sent(file.path, file.data)
+    work = work + #file.data
+    if work > LARGE then
+      work = 0
+      task.sleep(0)
+    end
+  end
+  return 200, { version = ctx.params.version, files = found }
+end
+
+local function by_path(files)
+  local found = {}
+  for _, file in ipairs(files) do found[file.path] = file.data end
+  return found
+end
+
+local function compare(ctx)
+  local row = store.bundle(ctx.tenant.db, ctx.params.version)
+  if not row then return missing() end
+  local from = ctx.query.with or row.parent
+  local old_files = from and scripts.files(ctx.tenant, from)
+  if ctx.query.with and not old_files then return missing() end
+  local changes = diff.files(by_path(old_files or {}), by_path(scripts.files(ctx.tenant, row.hash) or {}), function() task.sleep(0) end)
+  return 200, { from = from, to = row.hash, files = json.array(changes) }
+end
+
+-- declarations ---------------------------------------------------------------------------------------------------------------
 
 local routes = {}
 
--- Declares the routes by add(route).
+-- Declares the routes of bundles, pointers and the log by add(route).
 local function declare(add)
-  add{
-    method = "POST", path = "/scripts/bundles", summary = "Upload a bundle: checked, stored as a version, not yet live",
-    roles = { "admin" }, limit = "heavy", status = 201,
-    body = { type = "object", required = { "files" }, properties = {
-      files = { type = "array", items = { type = "object", required = { "path" }, properties = {
-        path = { type = "string" },
-        text = { type = "string", description = "the file as text" },
-        base64 = { type = "string", description = "or as base64, for sounds" },
-      } } },
-      publish = { type = "boolean", description = "make it live at once" },
-      tenantId = tenant_id,
-    } },
-    handler = function(ctx)
-      local first, first_body, first_headers = ctx:first_answer()
-      if first then
-        if ctx.body.publish then scripts.confirm(ctx.tenant) end
-        return first, first_body, first_headers
-      end
-      local files = {}
-      if #ctx.body.files > rules.MAX_FILES then
-        return problem.new(422, "bundle_invalid", ("The bundle has %d files; at most %d are allowed."):format(#ctx.body.files, rules.MAX_FILES))
-      end
-      for i, file in ipairs(ctx.body.files) do
-        local data = file.text
-        if file.base64 then
-          data = crypto.unb64(file.base64)
-          if #file.base64 > 65536 then task.sleep(0) end
-        end
-        if not data then
-          return problem.new(422, "bundle_invalid", ("%s has neither text nor valid base64"):format(file.path))
-        end
-        files[i] = { path = file.path, data = data }
-      end
-      local version, err = scripts.upload(ctx.tenant, files, ctx:actor(), ctx.trace.id)
-      if not version then return refuse(err) end
-      local answer = { version = version.hash, flows = version.report.flows, live = false }
-      if not ctx.body.publish and not ctx.idempotency_key then return 201, answer end
-      local moved  -- stays nil when a repeat gets the first answer
-      local status, body, headers = ctx:transaction(function(tx)
-        if ctx.body.publish then
-          moved, err = scripts.move(tx, version.hash, ctx:actor(), nil, "publish", ctx.trace.id)
-          if not moved then error(refuse(err), 0) end
-          answer.live, answer.pointer = true, moved.version
-        end
-        return 201, answer
-      end)
-      if moved then scripts.moved(ctx.tenant, moved, ctx:actor()) elseif ctx.body.publish then scripts.confirm(ctx.tenant) end
-      return status, body, headers
-    end,
-  }
-
-  add{
-    method = "GET", path = "/scripts/bundles", summary = "List versions, newest first", roles = { "admin", "supervisor" },
-    query = { limit = { type = "integer", minimum = 1, maximum = 100, default = 20 }, cursor = { type = "string", maxLength = 500 } },
-    handler = function(ctx)
-      local before, hash
-      if ctx.query.cursor then before, hash = cursor.decode("bundles", ctx.query.cursor, 2) end
-      local live = scripts.live(ctx.tenant)
-      local rows = store.bundles(ctx.tenant.db, before, hash, ctx.query.limit + 1)
-      local list, following = json.array(), nil
-      for i, row in ipairs(rows) do
-        if i > ctx.query.limit then
-          following = cursor.encode("bundles", rows[i - 1].created_at, rows[i - 1].hash)
-        else
-          list[i] = bundle_view(row, live)
-        end
-      end
-      return 200, { bundles = list, next = following, live = live }
-    end,
-  }
-
-  local function publish_route(path, action, summary)
-    add{
-      method = "POST", path = path, summary = summary, roles = { "admin" }, limit = "write",
-      params = action == "publish" and { version = hash_schema } or nil,
-      body_optional = true,
-      body = { type = "object", properties = {
-        expected = { type = "integer", minimum = 0, description = "the pointer's number you saw; somebody else's move is then not overwritten" },
-        tenantId = tenant_id } },
-      handler = function(ctx)
-        local moved, err  -- stay nil when a repeat gets the first answer
-        local status, answer, headers = ctx:transaction(function(tx)
-          moved, err = scripts.move(tx, ctx.params.version, ctx:actor(), ctx.body and ctx.body.expected, action, ctx.trace.id)
-          if not moved then error(refuse(err), 0) end
-          return 200, { version = moved.hash, pointer = moved.version, previous = moved.previous }
-        end)
-        if moved then scripts.moved(ctx.tenant, moved, ctx:actor()) else scripts.confirm(ctx.tenant) end
-        return status, answer, headers
-      end,
-    }
-  end
-  publish_route("/scripts/bundles/{version}/publish", "publish", "Make a version live: the next call runs it")
-  publish_route("/scripts/rollback", "rollback", "Go back to the version before the live one")
-
-  add{
-    method = "GET", path = "/scripts/live", summary = "The live version and its moves", roles = { "admin", "supervisor" },
-    handler = function(ctx)
-      local pointer = store.pointer(ctx.tenant.db, "live")
-      local moves = json.array()
-      for i, move in ipairs(store.moves(ctx.tenant.db, 20)) do
-        moves[i] = { version = move.hash, pointer = move.version, previous = move.previous, action = move.action, actor = move.actor,
-                     at = time.rfc3339(move.at) }
-      end
-      return 200, { version = pointer and pointer.hash, pointer = pointer and pointer.version or 0, moves = moves }
-    end,
-  }
-
-  add{
-    method = "GET", path = "/scripts/log", summary = "What scripts logged and how they failed, newest first", roles = { "admin", "supervisor" },
-    query = { limit = { type = "integer", minimum = 1, maximum = 200, default = 50 }, cursor = { type = "string", maxLength = 500 } },
-    handler = function(ctx)
-      local before = ctx.query.cursor and cursor.decode("script_log", ctx.query.cursor, 1)
-      local rows = store.log_list(ctx.tenant.db, before, nil, ctx.query.limit + 1)
-      local list, following = json.array(), nil
-      for i, row in ipairs(rows) do
-        if i > ctx.query.limit then
-          following = cursor.encode("script_log", rows[i - 1].id)
-        else
-          list[i] = { at = time.rfc3339(row.at), level = row.level, state = row.state, version = row.bundle_hash, file = row.file, line = row.line,
-                      call = row.call_id and ids.encode("cl", row.call_id), text = text_of.clean(pii.open(ctx.tenant, "script_log.text", row.text), 65536) }
-        end
-      end
-      return 200, { entries = list, next = following }
-    end,
-  }
+  local readers = { "admin", "supervisor" }
+  local version = { version = hash_schema }
+  local body = { files = files_schema, publish = { type = "boolean", description = "make it live at once" }, tenantId = tenant_id,
+                 parent = { type = "string", format = "hash", description = "the version it was made from; what is live unless given" } }
+  for name, declared in pairs(pointer_routes.override) do body[name] = declared end
+  add{ method = "POST", path = "/scripts/bundles", summary = "Upload a bundle: checked, its specs run, stored as a version, not yet live",
+    roles = { "admin" }, limit = "heavy", status = 201, body = schema.object(body, { "files" }), handler = upload }
+  add{ method = "POST", path = "/scripts/check", summary = "Check a bundle as an upload does, and keep nothing",
+    roles = { "admin" }, limit = "heavy", body = schema.object({ files = files_schema, tenantId = tenant_id }, { "files" }), handler = check }
+  add{ method = "GET", path = "/scripts/bundles", summary = "List versions, newest first", roles = readers, handler = list, query = {
+    limit = { type = "integer", minimum = 1, maximum = 100, default = 20 }, cursor = { type = "string", maxLength = 500 },
+    prefix = { type = "string", minLength = 4, maxLength = 64, format = "hex", description = "only those whose hash begins so, in the order of their hashes" } } }
+  add{ method = "GET", path = "/scripts/bundles/{version}", summary = "One version: its report, files, and what came of its calls",
+    roles = readers, params = version, handler = read }
+  add{ method = "GET", path = "/scripts/bundles/{version}/files", summary = "The files of a version, in the form an upload has them",
+    roles = readers, limit = "heavy", params = version, handler = download }
+  add{ method = "GET", path = "/scripts/bundles/{version}/diff", summary = "What changed from another version (its parent unless named), file by file",
+    roles = readers, limit = "heavy", params = version, query = { with = { type = "string", format = "hash" } }, handler = compare }
+  pointer_routes.register(add)
+  log_routes.register(add)
 end
 
 -- The operator's own rules have the same routes, in front of the same code: the operator's record stands where a tenant's would.

@@ -1,7 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
---- What a bundle must be, decided without I/O. Problems are { file=, line=, text= }, for the script's author.
+--- What a bundle must be and which version a call gets, decided without I/O. Problems are { file=, line=, text= }, for the
+--- script's author.
+local crypto = require "core.crypto"
 local gate = require "scripts.gate"
 local hook_rules = require "scripts.hooks.rules"
+local text_of = require "lib.text"
+local urlencoded = require "lib.urlencoded"
 
 local rules = {}
 
@@ -49,6 +53,12 @@ function rules.files(files, operators)
   if size > rules.MAX_BYTES then add(nil, ("the bundle has %d bytes; at most %d are allowed"):format(size, rules.MAX_BYTES)) end
   if not seen["bundle.lua"] and not operators then add("bundle.lua", "the file is missing; it says which number runs which flow", 1) end
   return problems
+end
+
+--- A file as the API has it: scripts and papers as text, everything else as base64.
+function rules.sent(path, data)
+  if (path:find("%.lua$") or path:find("%.md$")) and urlencoded.is_text(data) then return { path = path, text = data } end
+  return { path = path, base64 = crypto.b64(data) }
 end
 
 --- A fallback is data: what is said, then one way to end.
@@ -117,6 +127,51 @@ end
 --- Which flow file a call to a number runs, or nil.
 function rules.flow_for(bundle, number)
   return bundle.numbers[number] or bundle.numbers["*"]
+end
+
+--- What is kept of a run of specs: { passed, failed, failures = { { file, line, name, text } } }, at most fifty of them.
+function rules.kept_specs(result)
+  local failures = {}
+  for i, failure in ipairs(result.failures or {}) do
+    if i > 50 then break end
+    failures[i] = { file = failure.file, line = failure.line, name = text_of.clean(tostring(failure.name), 300), text = text_of.clean(tostring(failure.text), 2000) }
+  end
+  return { passed = result.passed, failed = result.failed, failures = failures }
+end
+
+--- Why a version may not be published by what its own specs say: { code =, text =, problems = } | nil.
+--- @param specs table|nil  { passed, failed, failures = { { file, line, name, text } } }
+function rules.specs_problem(specs)
+  if not specs or (specs.failed or 0) == 0 then return nil end
+  local problems = {}
+  for i, failure in ipairs(specs.failures or {}) do
+    problems[i] = { file = failure.file, line = failure.line, text = ("%s: %s"):format(failure.name or "?", failure.text or "failed") }
+  end
+  local first = problems[1]
+  return { code = "specs", problems = problems, text = ("%d of %d specs fail%s. Make them pass, or send skip_specs with a reason."):format(
+    specs.failed, specs.failed + (specs.passed or 0), first and first.file and (", first %s:%s: %s"):format(first.file, tostring(first.line or 1), first.text) or "") }
+end
+
+--- Whether a new call is one of the canary's, by its id: always the same answer for the same id and share.
+--- @param share number  thousandths of all calls
+function rules.takes_canary(id, share)
+  local a, b, c = crypto.sha256("canary\0" .. id):byte(1, 3)
+  return ((a * 256 + b) * 256 + c) % 1000 < share
+end
+
+--- Whether so many failed calls are too many.
+--- @param use table  calls, failed, min_calls, error_limit (thousandths of the calls)
+function rules.canary_fails(use)
+  return use.calls >= use.min_calls and use.failed * 1000 > use.error_limit * use.calls
+end
+
+-- Why a flow could not go on, where its scripts are to blame. "cell" and "away" are the platform's own failures.
+local blamed = { error = "failed", form = "failed", no_flow = "failed", journal = "failed", diverged = "failed", strikes = "failed", cpu = "over_budget",
+                 memory = "over_budget" }
+
+--- What a call that went to its fallback counts as: "failed", "over_budget" (failed too) or nil.
+function rules.blame(kind)
+  return blamed[kind]
 end
 
 return rules

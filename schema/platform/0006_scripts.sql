@@ -8,6 +8,7 @@ CREATE TABLE bundle (
     report MEDIUMTEXT NOT NULL COMMENT 'JSON: what the check found',
     created_by VARCHAR(64) NOT NULL,
     created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    parent CHAR(64) NULL COMMENT 'the version that it was made from',
     PRIMARY KEY (hash),
     KEY idx_created (created_at)
 ) ENGINE = InnoDB;
@@ -19,6 +20,10 @@ CREATE TABLE bundle_pointer (
     version BIGINT NOT NULL DEFAULT 1 COMMENT 'grows with each move; a publisher names the one it saw',
     published_by VARCHAR(64) NOT NULL,
     published_at DATETIME(6) NOT NULL,
+    error_limit SMALLINT NOT NULL DEFAULT 0 COMMENT 'of the calls of a canary, in thousandths: with more that failed it is rolled back',
+    min_calls INT NOT NULL DEFAULT 0 COMMENT 'that a canary has before it is judged',
+    calls_before BIGINT NOT NULL DEFAULT 0 COMMENT 'of bundle_use when the canary began',
+    failed_before BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (name),
     KEY idx_hash (hash),
     CONSTRAINT fk_pointer_bundle FOREIGN KEY (hash) REFERENCES bundle (hash)
@@ -30,7 +35,7 @@ CREATE TABLE bundle_move (
     version BIGINT NOT NULL,
     hash CHAR(64) NULL,
     previous CHAR(64) NULL,
-    action ENUM('publish', 'rollback', 'canary') NOT NULL,
+    action ENUM('publish', 'rollback', 'canary', 'promote', 'cancel', 'auto') NOT NULL,
     actor VARCHAR(64) NOT NULL,
     `at` DATETIME(6) NOT NULL,
     PRIMARY KEY (id),
@@ -47,7 +52,20 @@ CREATE TABLE script_log (
     file VARCHAR(128) NULL,
     line INT NULL,
     text BLOB NOT NULL COMMENT 'sealed',
+    trace BLOB NULL COMMENT 'sealed: a line for each frame, the innermost first',
     PRIMARY KEY (id),
     KEY idx_call (call_id, id),
     KEY idx_at (`at`)
 ) ENGINE = InnoDB;
+
+CREATE TABLE bundle_use (
+    hash CHAR(64) NOT NULL,
+    calls BIGINT NOT NULL DEFAULT 0 COMMENT 'that have ended or failed',
+    failed BIGINT NOT NULL DEFAULT 0 COMMENT 'of them, by the fault of the scripts',
+    over_budget BIGINT NOT NULL DEFAULT 0 COMMENT 'of those that failed: too much time or memory',
+    last_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (hash)
+) ENGINE = InnoDB;
+
+-- Always there, so that who moves a pointer has a row to wait at.
+INSERT IGNORE INTO bundle_pointer (name, hash, share, version, published_by, published_at) VALUES ('canary', NULL, 0, 0, 'system', UTC_TIMESTAMP(6));

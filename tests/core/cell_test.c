@@ -130,6 +130,38 @@ TEST(an_uncaught_error_names_file_and_line) {
     HEARD("failed c1 1 error attempt to index field 'lead' (a nil value) lib/util.lua 2");
 }
 
+TEST(an_uncaught_error_tells_how_the_script_came_there) {
+    const char *files[] = {
+        "flows/main.lua",
+        FLOW("a = function(call)\n local util = require 'lib.util'\n util.deeper(call, tonumber(call.from))\nend"),
+        "lib/util.lua",
+        "local util = {}\nlocal function inner(call) local x = call.data.lead.score return x end\n"
+        "function util.deeper(call, n)\n  if n > 0 then util.deeper(call, n - 1) return n end\n"
+        "  local sum = pcall(error, 'caught') and 1 or inner(call)\n  return sum\nend\nreturn util",
+        NULL};
+    load(&cell, "v1", files);
+    HEARD("loaded v1 true ");
+    run(&cell, "c1", "v1", "flows/main.lua", "a", 1, NULL, "{ from = '1' }");
+    HEARD("failed c1 1 error attempt to index field 'lead' (a nil value) lib/util.lua 2");
+    CHECK_STR("{lib/util.lua:2: in function 'inner' lib/util.lua:5: in function 'deeper' lib/util.lua:4: in function "
+              "'deeper' "
+              "flows/main.lua:6: in the function of line 4}",
+              heard_trace);
+    run(&cell, "c1", "v1", "flows/main.lua", "a", 2, NULL, "{ from = '50' }"); /* no more than ten */
+    HEARD("failed c1 2 error attempt to index field 'lead' (a nil value) lib/util.lua 2");
+    CHECK(strstr(heard_trace, "inner") != NULL);
+    int frames = 0;
+    for (const char *at = heard_trace; (at = strstr(at, ": in ")) != NULL; at++) frames++;
+    CHECK_INT(10, frames);
+}
+
+TEST(a_script_that_is_stopped_tells_where_it_stood) {
+    load_flow(FLOW("a = function(call)\n local function spin() while true do end end\n spin()\n return 'a'\nend"));
+    run_a(NULL, NULL);
+    HEARD("failed c1 1 cpu ran too long without asking for anything flows/main.lua 5");
+    CHECK_STR("{flows/main.lua:5: in function 'spin' flows/main.lua:6: in the function of line 4}", heard_trace);
+}
+
 TEST(a_bad_return_value_names_the_function_and_the_value) {
     load_flow(
         FLOW("a = function()\n return 42\nend,\nb = function() return 'nowhere' end, c = function() return {} end"));
@@ -456,6 +488,8 @@ int main(void) {
         CELL(the_scripts_mistake_is_raised_where_it_stands),
         CELL(arguments_that_cannot_be_sent_are_the_scripts_mistake),
         CELL(an_uncaught_error_names_file_and_line),
+        CELL(an_uncaught_error_tells_how_the_script_came_there),
+        CELL(a_script_that_is_stopped_tells_where_it_stood),
         CELL(a_bad_return_value_names_the_function_and_the_value),
         CELL(data_that_cannot_travel_is_refused),
         CELL(ended_and_failed_run_with_their_reason_or_are_skipped),

@@ -195,6 +195,9 @@ __attribute__((unused)) static const char *shown(struct message *m) {
     return text;
 }
 
+/* The traceback of the last "failed" that was heard, which its line leaves out. */
+__attribute__((unused)) static char heard_trace[MESSAGE_MAX];
+
 /* The next message as one line: "next c1 1 menu {x=1}". Where a verb or state stands in its file is in heard_at. */
 __attribute__((unused)) static char heard_at[256];
 
@@ -212,7 +215,13 @@ __attribute__((unused)) static const char *heard(struct cell *c) {
                        : m.type == MESSAGE_COVERED ? "covered"
                                                    : "?");
     int values = m.type == MESSAGE_VERB ? 5 : m.type == MESSAGE_NEXT ? 4 : 16;
-    for (int i = 0; i < values && m.at < m.end && !m.bad; i++) buf_printf(&line, " %s", shown(&m));
+    for (int i = 0; i < values && m.at < m.end && !m.bad; i++) {
+        const char *value = shown(&m);
+        if (m.type == MESSAGE_FAILED && i == 6)
+            snprintf(heard_trace, sizeof heard_trace, "%s", value);
+        else
+            buf_printf(&line, " %s", value);
+    }
     heard_at[0] = '\0';
     if (values < 16) {
         size_t len;

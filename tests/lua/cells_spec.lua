@@ -85,6 +85,19 @@ describe("a tenant's cell", function()
     assert.equal("ended", sent[#sent][5])
   end)
 
+  it("has a version that was published before a call asks for it, and is not made for that", function()
+    local tenant = { id = -100 - last_id, slug = "t", db = "t" }
+    cells.warm(tenant, "new")
+    assert.is_false(cells.is_open(tenant.id))
+    assert.equal(0, count("load"))
+    run("old")
+    assert.is_true(cells.is_open(tenant.id))
+    cells.warm(tenant, "new")
+    assert.equal(2, count("load"))
+    run("new", "c2")
+    assert.equal(2, count("load"))
+  end)
+
   it("that is not made in time leaves nobody waiting", function()
     local after = timer.after
     local spawn = cell.spawn

@@ -120,3 +120,35 @@ describe("a handle of a metric", function()
     assert.is_false(pcall(observe))
   end)
 end)
+
+describe("core.file", function()
+  local file = require "core.file"
+  local root = os.tmpname()
+
+  setup(function() os.remove(root) end)
+  teardown(function()
+    for _, path in ipairs{ "/a/b/c.txt", "/a/b", "/a", "" } do os.remove(root .. path) end
+  end)
+
+  it("writes a file with the folders above it, and over one that is there", function()
+    assert.is_true(file.write(root .. "/a/b/c.txt", "one\0two"))
+    assert.equal("one\0two", file.read(root .. "/a/b/c.txt"))
+    assert.is_true(file.write(root .. "/a/b/c.txt", ""))
+    assert.equal("", file.read(root .. "/a/b/c.txt"))
+    assert.same({ "c.txt" }, file.list(root .. "/a/b"))
+    assert.same({ "directory", "file" }, { file.kind(root .. "/a"), file.kind(root .. "/a/b/c.txt") })
+  end)
+
+  it("says why it cannot write", function()
+    for path, why in pairs{ [root .. "/a/b/c.txt/d"] = "Not a directory", [root .. "/a/b"] = "Is a directory", [""] = "Invalid argument", [("x/"):rep(5000)] = "too long" } do
+      local ok, err = file.write(path, "x")
+      assert.is_nil(ok)
+      assert.matches(why, err.text)
+    end
+  end)
+
+  it("knows that nobody looks at what is no terminal", function()
+    assert.is_false(file.terminal(99))
+    assert.has_error(function() file.terminal("x") end)
+  end)
+end)
