@@ -69,7 +69,7 @@ def ring(token):
 
 
 def test_the_shipped_prices_hold_while_nothing_is_published(stack):
-    if live()["version"]:
+    if live()["pointer"]:
         pytest.skip("something was published in this installation before")
     found = prices()
     assert found["shipped"] is True and found["currency"] == "USD"
@@ -82,7 +82,7 @@ def test_the_operator_changes_default_routing_and_prices_while_calls_are_up(bare
     held = flow("Please stay with us.").replace("call:wait(1)", "call:wait(60)")
     assert push(busy, {"bundle.lua": 'return { numbers = { ["*"] = "flows/main.lua" } }', "flows/main.lua": held}).status == 201
     before = ring(bare)
-    assert before["flow"] is None and before["failure"] == "no bundle is published", before
+    assert "flow" not in before and before["failure"] == "no bundle is published", before
 
     async def scene():
         async with Caller(BUSY_NUMBER, BUSY, busy) as up:
@@ -93,7 +93,7 @@ def test_the_operator_changes_default_routing_and_prices_while_calls_are_up(bare
             assert first["live"] is True, first
             assert prices()["models"]["gpt-5.5"]["input"] == 5
             row = await asyncio.to_thread(ring, bare)
-            assert row["flow"] == "flows/front.lua" and row["version"] == first["version"] and row["failure"] is None, row
+            assert row["flow"] == "flows/front.lua" and row["version"] == first["version"] and "failure" not in row, row
 
             second = upload({**SHIPPED, "prices.lua": dear, "routing.lua": routing("flows/other.lua"), "flows/other.lua": flow("The other desk.")}).json
             found = prices()
@@ -134,7 +134,7 @@ def test_rules_that_a_published_bundle_does_not_have_are_the_shipped_ones(bare):
     found = prices()
     assert found["shipped"] is True and found["models"]["gpt-5.5"]["input"] == 5
     before = ring(bare)
-    assert before["flow"] is None, "a flow that is nowhere is refused, and the fallback answers"
+    assert "flow" not in before, "a flow that is nowhere is refused, and the fallback answers"
     log = call("GET", "/admin/scripts/log", token=api.operator()).json["entries"]
     assert any("there is no flow 'flows/none.lua'" in entry["text"] and entry["file"] == "routing.lua" for entry in log), log[:3]
 

@@ -29,12 +29,18 @@ end
 
 -- What fn returns, or "late" when it takes longer; it then goes on, and nobody hears of it.
 local function within(ms, fn)
-  local answer = promise.new()
+  local answer, ends = promise.new(), clock.mono_ms() + ms
+  local limit
+  -- A timer counts from where the loop last looked at the clock: after a long turn it is early.
+  local function on_limit()
+    local left = ends - clock.mono_ms()
+    if left > 1 then limit = timer.after(left, on_limit) else answer:give("late") end
+  end
   task.spawn(function()
     local ok, a, b = pcall(fn)
     if ok then answer:give("answered", a, b) else answer:give("answered", nil, { code = "failed", text = tostring(a) }) end
   end)
-  local limit = timer.after(ms, function() answer:give("late") end)
+  limit = timer.after(ms, on_limit)
   local what, a, b = answer:wait()
   limit:cancel()
   return what, a, b
