@@ -111,7 +111,7 @@ TEST(a_hook_that_takes_all_memory_is_stopped_and_the_next_one_runs) {
     for (int id = 1; id <= 4; id += 2) {
         hook(&cell, id, "v1", "scoring.lua", "scoring", NULL);
         const char *line = heard(&cell);
-        char want[40];
+        char want[64];
         snprintf(want, sizeof want, "hooked %d false {file=scoring.lua kind=memory", id);
         CHECK(strncmp(line, want, strlen(want)) == 0);
         hook(&cell, id + 1, "v1", "scoring.lua", "scoring", "{ ok = true }");
