@@ -77,9 +77,10 @@ TEST(a_hook_that_fails_says_where) {
 }
 
 TEST(a_hook_cannot_ask_for_anything) {
-    const char *files[] = {
-        "flows/main.lua", FLOW("a = function(call) kept = call call:say 'x' end"), "routing.lua",
-        "return function(input)\n  if input.keep then return kept:say 'y' end\n  return os.time()\nend", NULL};
+    const char *files[] = {"flows/main.lua", FLOW("a = function(call) kept = call call:say 'x' end"), "routing.lua",
+                           "return function(input)\n  if input.keep then return kept:say 'y' end\n  local now = "
+                           "os.time()\n  return now\nend",
+                           NULL};
     load_files(files);
     hook(&cell, 1, "v1", "routing.lua", "routing", NULL);
     HEARD("hooked 1 false {file=routing.lua kind=error line=3 "
@@ -87,7 +88,7 @@ TEST(a_hook_cannot_ask_for_anything) {
     run(&cell, "c1", "v1", "flows/main.lua", "a", 1, NULL, NULL);
     HEARD("verb c1 1 1 say {x}");
     hook(&cell, 2, "v1", "routing.lua", "routing", "{ keep = true }");
-    HEARD("hooked 2 false {file=routing.lua kind=error line=1 text=write call:say(...), on the call the state was "
+    HEARD("hooked 2 false {file=routing.lua kind=error line=2 text=write call:say(...), on the call the state was "
           "given}");
     answer(&cell, "c1", 1, 1, true, "nil");
     HEARD("next c1 1 nil {}");
@@ -106,18 +107,27 @@ TEST(an_endless_hook_is_stopped_soon_and_calls_go_on) {
 }
 
 TEST(a_hook_that_takes_all_memory_is_stopped_and_the_next_one_runs) {
-    load_file("scoring.lua", "local kept = {}\nreturn function(i)\n  if i.ok then return 1 end\n"
-                             "  while true do kept[#kept + 1] = ('x'):rep(1e5) .. #kept end\nend");
-    for (int id = 1; id <= 4; id += 2) {
+    /* 20 MB in a step, so that it is memory and not time that runs out first */
+    load_file("scoring.lua",
+              "local kept = {}\nreturn function(i)\n  if i.ok then return 1 end\n"
+              "  local s = ('x'):rep(1e6)\n"
+              "  while true do\n    kept[#kept + 1] = #kept .. s .. s .. s .. s .. s .. s .. s .. s .. s .. s"
+              " .. s .. s .. s .. s .. s .. s .. s .. s .. s .. s\n  end\nend");
+    int for_memory = 0;
+    for (int id = 1; id <= 12; id += 2) {
+        char want[64];
         hook(&cell, id, "v1", "scoring.lua", "scoring", NULL);
         const char *line = heard(&cell);
-        char want[64];
-        snprintf(want, sizeof want, "hooked %d false {file=scoring.lua kind=memory", id);
-        CHECK(strncmp(line, want, strlen(want)) == 0);
+        if (strstr(line, "kind=memory"))
+            for_memory++;
+        else if (!strstr(line, "kind=cpu")) /* under a sanitizer its 50 ms may be over first */
+            fail_msg("%s", line);
         hook(&cell, id + 1, "v1", "scoring.lua", "scoring", "{ ok = true }");
         snprintf(want, sizeof want, "hooked %d true 1", id + 1);
         HEARD(want);
     }
+    CHECK(for_memory > 0);
+    CHECK(cell.page->memory < 64 << 20);
 }
 
 TEST(more_hooks_than_a_cell_takes_are_told_to_come_later) {
