@@ -124,7 +124,7 @@ function history.pack(call)
   for i, visit in ipairs(call.history.visits) do texts[i] = visit.text end
   if #texts == 0 then return nil end
   local head = json.encode{ form = FORM, file = call.file, hash = call.hash, seed = call.seed, info = { id = call.id, from = call.from, to = call.to,
-    direction = call.direction, started_us = call.started_us } }
+    direction = call.direction, started_us = call.started_us, route = call.route } }
   local text = ('%s,"visits":[%s]}'):format(head:sub(1, -2), table.concat(texts, ","))
   return pii.seal(call.tenant, "call.journal", deflate.pack(text))
 end

@@ -40,6 +40,13 @@ describe("a call's history", function()
     assert.has_error(function() history.open({ id = 2, slug = "other", key = ("o"):rep(32) }, history.pack(c)) end)
   end)
 
+  -- A flow that read call.route went another way when it was run again.
+  it("keeps what the routing hook decided, for whoever runs the call again", function()
+    local c = call{ journal = journal.new{ verb("say", true) }, route = { queue = "gold", priority = 80, skills = json.array{ "solar" } } }
+    c.history:add(1, history.visit(c, { done = true }))
+    assert.same({ queue = "gold", priority = 80, skills = { "solar" } }, opened(c).info.route)
+  end)
+
   it("is nothing for a call whose flow never ran", function()
     assert.is_nil(history.pack(call()))
   end)
