@@ -137,7 +137,7 @@ function annotations.text()
     "", "--- What flow.define takes.", "---@class FlowStates",
     "---@field start string the name of the state that a call begins in",
     "---@field ended? fun(call: Call, why: string) runs once when the call is over",
-    "---@field failed? fun(call: Call, err: string): string|Done|nil runs once when a state raised an error",
+    "---@field failed? fun(call: Call, err: string) runs once when a state raised an error; then the fallback is next",
     "---@field [string] State",
     "", "--- A flow, as its file returns it.", "---@class Flow",
     "", "---@class FlowLibrary", "---@field done Done the end of a flow: return it from a state", "local flow = {}",

@@ -77,8 +77,7 @@ return flow.define {
   end,
 
   failed = function(call, err)             -- optional: a state raised an error
-    call:log("a mistake: " .. err)
-    return "goodbye"
+    call:say "We are sorry, something went wrong."
   end,
 }
 ]] },
@@ -88,8 +87,8 @@ return flow.define {
       { "`call.data`", "A table of yours that goes from state to state and survives crashes. It holds texts, numbers, booleans, lists, and tables whose keys are text." },
       { "`ended`", "`function(call, why)` runs once when the call is over, whoever hung up (`why`: `caller`, `carrier`, `flow` or `platform`). "
         .. "The caller is gone: it can log and make a lead, and no more speak." },
-      { "`failed`", "`function(call, err)` runs once when a state raised an error; `err` is its text. It may return a state to go on with. "
-        .. "Without it, or when it returns none, the call goes to the fallback." },
+      { "`failed`", "`function(call, err)` runs once when a state raised an error; `err` is its text. "
+        .. "It can say a last word, log and make a lead; then the call goes to the fallback." },
       { "`menu`", "Says a question, waits for a key and gives back what you wrote behind that key; returned from a state, that is the next state." },
       { "`require`", "`require \"flow\"` gives `flow.define` and `flow.done`; `require \"lib.hours\"` loads the bundle's own file `lib/hours.lua`." },
     } },
@@ -173,7 +172,7 @@ return flow.define {
   end,
 }
 ]] },
-      { text = "A call goes to its fallback when a state raised and `failed` did not go on; when a script took too much processor time or memory, or its process died "
+      { text = "A call goes to its fallback when a state raised (and `failed` has run); when a script took too much processor time or memory, or its process died "
         .. ("%d times while the call ran; when a state that was run again asked for something else than before; when a verb took longer than its time-out; "):format(flow.STRIKES)
         .. "and when a state returned no state's name, or `call.data` cannot be kept. The script log says which, with file and line." },
     },

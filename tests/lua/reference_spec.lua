@@ -140,6 +140,19 @@ describe("an example of the script reference", function()
     assert.same({}, log)
   end)
 
+  it("ends on the fallback as the reference says, where a state raised and failed has run", function()
+    local failure, asked = run([[
+local flow = require "flow"
+return flow.define {
+  start = "support",
+  support = function(call) call:say(7) end,
+  failed = function(call, err) call:log("told: " .. err) return "support" end,
+}
+]])
+    assert.equal("error: flows/main.lua:4: say: text must be a string, not a number", failure)
+    assert.same({ log = true }, asked)
+  end)
+
   it("is told apart from one that does not run", function()
     assert.matches("no such verb", (run('local flow = require "flow"\nreturn flow.define {\n  start = "a",\n  a = function() error("no such verb") end,\n}\n')))
   end)
