@@ -87,7 +87,7 @@ end
 --- @param checked table  arguments with their defaults
 function arguments.refused(verb, checked, permissions)
   if permissions[verb.permission] == false then
-    return ("%s needs the permission %s, which bundle.lua refuses (permissions.%s = false)"):format(verb.name, verb.permission, verb.permission)
+    return ("%s: needs the permission %s, which bundle.lua refuses (permissions.%s = false)"):format(verb.name, verb.permission, verb.permission)
   end
   for i, param in ipairs(verb.params) do
     for name, field in pairs(param.fields or {}) do

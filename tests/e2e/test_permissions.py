@@ -45,4 +45,4 @@ def test_a_refused_verb_raises_with_its_line_also_after_the_worker_has_died():
     errors = [e for e in log if e["level"] == "error"]
     assert [(e["file"], e["line"], e["state"]) for e in errors] == [("flows/main.lua", 10, "support")], log
     assert "needs the permission dial" in errors[0]["text"]
-    assert any(e["text"].startswith("told: transfer needs the permission dial") for e in log), log
+    assert any(e["text"].startswith("told: transfer: needs the permission dial") for e in log), log

@@ -141,7 +141,7 @@ describe("a permission of bundle.lua", function()
     assert.truthy(gate.check("transfer", { "+12025550142" }, { record = true }))
     local checked, text = gate.check("transfer", { "+12025550142" }, { dial = false })
     assert.is_nil(checked)
-    assert.equal("transfer needs the permission dial, which bundle.lua refuses (permissions.dial = false)", text)
+    assert.equal("transfer: needs the permission dial, which bundle.lua refuses (permissions.dial = false)", text)
   end)
 
   it("refuses a field that would go around it", function()
