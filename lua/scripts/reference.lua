@@ -2,6 +2,7 @@
 --- The script reference, from the gate's table: as a table (JSON, for the page) and as Markdown.
 local gate = require "scripts.gate"
 local guide = require "scripts.guide"
+local hooks = require "scripts.hooks.reference"
 local json = require "core.json"
 local names = require "lib.names"
 
@@ -42,7 +43,8 @@ local function verb_view(verb)
   }
 end
 
---- The whole reference: { sections, properties, groups = { { id, title, doc, verbs } }, after }.
+--- The whole reference: { title, before, properties, groups = { { id, title, doc, verbs } }, hooks, behind }; before, hooks and
+--- behind are lists of sections.
 function reference.table()
   local groups, properties = {}, {}
   for i, group in ipairs(gate.groups) do
@@ -55,7 +57,7 @@ function reference.table()
   for i, property in ipairs(gate.properties) do
     properties[i] = { name = property.name, form = form(property), optional = property.optional or false, doc = property.doc }
   end
-  return { title = "Script reference", before = guide.before(), properties = properties, groups = groups, behind = guide.behind() }
+  return { title = "Script reference", before = guide.before(), properties = properties, groups = groups, hooks = hooks.sections(), behind = guide.behind() }
 end
 
 -- Markdown -----------------------------------------------------------------------------------------------------------------
@@ -157,6 +159,7 @@ function reference.markdown()
     line(group.doc)
     for _, verb in ipairs(group.verbs) do verb_lines(line, verb) end
   end
+  for _, section in ipairs(whole.hooks) do section_lines(line, section) end
   for _, section in ipairs(whole.behind) do section_lines(line, section) end
   return table.concat(out, "\n") .. "\n"
 end

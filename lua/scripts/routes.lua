@@ -4,7 +4,6 @@ local annotations = require "scripts.annotations"
 local crypto = require "core.crypto"
 local cursor = require "lib.cursor"
 local diff = require "lib.diff"
-local hook_reference = require "scripts.hooks.reference"
 local json = require "core.json"
 local log_routes = require "scripts.log_routes"
 local operator = require "scripts.operator"
@@ -222,7 +221,7 @@ function routes.register()
     query = { format = { type = "string", enum = { "markdown", "json" }, default = "markdown", description = "json: the table that the page shows" } },
     handler = function(ctx)
       if ctx.query.format == "json" then return 200, reference.table() end
-      return 200, reference.markdown() .. "\n" .. hook_reference.markdown(), { ["Content-Type"] = "text/markdown; charset=utf-8" }
+      return 200, reference.markdown(), { ["Content-Type"] = "text/markdown; charset=utf-8" }
     end,
   }
 

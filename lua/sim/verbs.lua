@@ -199,7 +199,7 @@ function act.transfer(call, args)
   if not number or not number.possible then return nil, { code = "failed", text = ("'%s' is not a number that can be called"):format(to) } end
   local outcome = call.caller:transfer_outcome()
   local heard
-  heard, err = rest(call, RINGS_MS[outcome] or (options.timeout or 30) * 1000)
+  heard, err = rest(call, RINGS_MS[outcome] or options.timeout * 1000)
   if not heard then return nil, err end
   if outcome ~= "answered" then return nil, { code = outcome, text = refusals[outcome] } end
   heard, err = rest(call, TALK_MS)

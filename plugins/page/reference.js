@@ -142,10 +142,10 @@ function show(whole) {
     id: "call", title: "The call object",
     blocks: [{ head: ["field", "form", "meaning"], rows: whole.properties.map((p) => [tick("call." + p.name), p.form + (p.optional ? " or nil" : ""), p.doc]) }],
   }];
-  $("content").append(...before.map(section), ...whole.groups.map(group), ...whole.behind.map(section));
+  $("content").append(...before.map(section), ...whole.groups.map(group), ...[...whole.hooks, ...whole.behind].map(section));
   const named = (list) => list.map((one) => ["section-" + one.id, one.title]);
   $("list").append(...links("Basics", named(before)), ...whole.groups.flatMap((one) => links(one.title, one.verbs.map((verb) => ["verb-" + verb.name, verb.name]))),
-    ...links("More", named(whole.behind)));
+    ...links("Hooks", named(whole.hooks)), ...links("More", named(whole.behind)));
   parts = [...document.querySelectorAll("article, [data-part]")].map((element) => ({
     element, words: element.textContent.toLowerCase(), entry: document.querySelector(`[data-for="${element.id}"]`) }));
   $("content").removeAttribute("aria-busy");

@@ -13,12 +13,18 @@ describe("the table of hooks", function()
   end)
 
   it("is all in the script reference", function()
-    local text = require("scripts.hooks.reference").markdown()
-    for _, hook in ipairs(rules.list) do
-      assert.truthy(text:find(("## %s: %s"):format(hook.file, hook.name), 1, true), hook.name)
-      for name in pairs(hook.input) do assert.truthy(text:find("| `" .. name .. "` |", 1, true), name) end
+    local by_id, rows = {}, {}
+    for _, section in ipairs(require("scripts.hooks.reference").sections()) do
+      by_id[section.id] = section
+      for _, block in ipairs(section.blocks) do
+        for _, row in ipairs(block.rows or {}) do rows[section.id .. row[1]] = row[2] end
+      end
     end
-    assert.truthy(text:find("| `score` | number, 0 to 100 |", 1, true))
+    for _, hook in ipairs(rules.list) do
+      assert.equal(1, (by_id["hook-" .. hook.name].title:find(hook.file .. ": " .. hook.name, 1, true)))
+      for name in pairs(hook.input) do assert.truthy(rows["hook-" .. hook.name .. "`" .. name .. "`"], name) end
+    end
+    assert.equal("number, 0 to 100", rows["hook-scoring`score`"])
   end)
 
   it("names the files of a tenant, and other ones of the operator", function()

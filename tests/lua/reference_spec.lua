@@ -7,6 +7,8 @@ local crypto = require "core.crypto"
 local flow = require "flow"
 local gate = require "scripts.gate"
 local guide = require "scripts.guide"
+local hook_rules = require "scripts.hooks.rules"
+local hooks = require "scripts.hooks.reference"
 local journal = require "flow.journal"
 local json = require "core.json"
 local reference = require "scripts.reference"
@@ -22,7 +24,7 @@ local FLOW = gate.verb("say").example
 local function examples()
   local list = {}
   for _, verb in ipairs(gate.verbs) do list[#list + 1] = { file = "flows/main.lua", code = verb.example, name = verb.name, verb = verb } end
-  for _, sections in ipairs{ guide.before(), guide.behind() } do
+  for _, sections in ipairs{ guide.before(), hooks.sections(), guide.behind() } do
     for _, section in ipairs(sections) do
       for _, block in ipairs(section.blocks) do
         if block.code then list[#list + 1] = { file = block.file, code = block.code, name = section.title } end
@@ -41,12 +43,12 @@ local function files_with(file, code)
   return files
 end
 
-local function problems_of(files)
-  local problems = rules.files(files)
+local function problems_of(files, operators)
+  local problems = rules.files(files, operators)
   if #problems > 0 then return problems end
-  local result, err = cells.check(assert(bundle.pack(files)))
+  local result, err = cells.check(assert(bundle.pack(files)), hook_rules.files(operators))
   if not result then return { err } end
-  return rules.report(result, files)
+  return (rules.report(result, files, operators))
 end
 
 describe("an example of the script reference", function()
@@ -62,7 +64,10 @@ describe("an example of the script reference", function()
   end)
 
   it("passes the check of a bundle", function()
-    for _, example in ipairs(examples()) do assert.same({}, problems_of(files_with(example.file, example.code)), example.name) end
+    for _, example in ipairs(examples()) do
+      local operators = example.name:find("(the operator's bundle)", 1, true) ~= nil
+      assert.same({}, problems_of(files_with(example.file, example.code), operators), example.name)
+    end
   end)
 
   -- What a verb returns when it went well.
@@ -104,7 +109,7 @@ describe("an example of the script reference", function()
         return { id = self.id, from = "+12025550166", to = "+12025550100", direction = "inbound", started_us = 1764183600000000, seed = 1,
           why = self.state == "ended" and "flow" or nil, error = self.error_text }
       end,
-      head = function() return {} end, keep = function() return true end, moved = function() end,
+      head = function() return {} end, keep = function() return true end, moved = function() end, visited = function() end,
       finished = function(self)
         if self.over then ended = true else flow.ended(self, "flow") end
       end,
@@ -173,6 +178,7 @@ describe("the script reference", function()
       for _, err in ipairs(verb.errors) do says("| `" .. err.code .. "` | " .. err.doc, verb.name) end
     end
     for _, err in ipairs(gate.errors) do says("| `" .. err.code .. "` | " .. err.doc, "errors") end
+    for _, hook in ipairs(hook_rules.list) do says(("## %s: %s"):format(hook.file, hook.name), "hooks") says(hook.doc, "hooks") end
     for name in pairs(gate.permissions) do says("| `" .. name .. "` | ", "permissions") end
     for _, field in ipairs(guide.bundle) do says("`" .. field.name .. "`", "bundle.lua") end
   end)

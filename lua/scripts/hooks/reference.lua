@@ -1,19 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
---- The part of the script reference that is about hooks, written from their table.
+--- The part of the script reference that is about hooks, from their table: sections as those of scripts.guide.
+local names = require "lib.names"
 local rules = require "scripts.hooks.rules"
 
 local reference = {}
 
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
--- What a hook may give, in words.
+--- What a hook may give, in words.
 local function shape(declared)
-  if declared.enum then return table.concat(declared.enum, " \\| ") end
+  if declared.enum then return table.concat(declared.enum, ", ") end
   local text = declared.type
   if declared.minimum and declared.maximum then text = ("%s, %s to %s"):format(text, tostring(declared.minimum), tostring(declared.maximum)) end
   if declared.maxLength then text = ("%s, at most %d characters"):format(text, declared.maxLength) end
@@ -21,49 +15,44 @@ local function shape(declared)
   return text
 end
 
-local function table_of(line, title, rows)
-  line("")
-  line(title)
-  line("")
-  line("| field | form | meaning |")
-  line("|---|---|---|")
-  for _, row in ipairs(rows) do line(("| `%s` | %s | %s |"):format(row[1], row[2], row[3] or "")) end
+local function fields(title, rows)
+  return { head = { title, "form", "meaning" }, rows = rows }
 end
 
-function reference.markdown()
-  local out = {}
-  local function line(text) out[#out + 1] = text end
-  line("# Hooks")
-  line("")
-  line("A file beside `bundle.lua` may decide more than flows do. It returns one function, or a table of functions by the names below. "
+local function section_of(hook)
+  local blocks = {
+    { text = hook.doc }, { text = "Without it: " .. hook.without .. "." },
+    { file = hook.file, code = hook.example .. "\n" },
+  }
+  local rows = {}
+  for i, name in ipairs(names(hook.input)) do rows[i] = { ("`%s`"):format(name), hook.input[name].type, hook.input[name].doc } end
+  if #rows > 0 then blocks[#blocks + 1] = fields("is given", rows) end
+  if hook.output.properties then
+    rows = {}
+    for i, name in ipairs(names(hook.output.properties)) do
+      local declared = hook.output.properties[name]
+      rows[i] = { ("`%s`"):format(name), shape(declared), declared.description or "" }
+    end
+    blocks[#blocks + 1] = fields("gives", rows)
+  else
+    blocks[#blocks + 1] = { text = "It gives: " .. shape(hook.output) .. "." }
+  end
+  return {
+    id = "hook-" .. hook.name, blocks = blocks,
+    title = ("%s: %s%s"):format(hook.file, hook.name, hook.whose == "operator" and " (the operator's bundle)" or ""),
+  }
+end
+
+--- What hooks are, and one section for each.
+function reference.sections()
+  local common = rules.common
+  local sections = { { id = "hooks", title = "Hooks", blocks = { { text =
+    "A file beside `bundle.lua` may decide more than flows do. It returns one function, or a table of functions by the names below. "
     .. "A hook is given a table and asks for nothing: no verb works in it, and the time is in its input. It has 50 ms of CPU and "
     .. rules.list[1].ms .. " ms in all; where there is none, it returns nil, fails or is late, the platform goes on without it. Every hook is given "
-    .. "`now` (" .. rules.common.now.doc .. ") and `seed` (" .. rules.common.seed.doc .. ").")
-  for _, hook in ipairs(rules.list) do
-    line("")
-    line(("## %s: %s%s"):format(hook.file, hook.name, hook.whose == "operator" and " (the operator's bundle)" or ""))
-    line("")
-    line(hook.doc)
-    line("")
-    line("Without it: " .. hook.without .. ".")
-    line("")
-    line("```lua") line(hook.example) line("```")
-    local rows = {}
-    for i, name in ipairs(sorted(hook.input)) do rows[i] = { name, hook.input[name].type, hook.input[name].doc } end
-    if #rows > 0 then table_of(line, "Its input:", rows) end
-    if hook.output.properties then
-      rows = {}
-      for i, name in ipairs(sorted(hook.output.properties)) do
-        rows[i] = { name, shape(hook.output.properties[name]), hook.output.properties[name].description }
-      end
-      table_of(line, "It gives:", rows)
-    else
-      line("")
-      line("It gives: " .. shape(hook.output) .. ".")
-    end
-  end
-  line("")
-  return table.concat(out, "\n")
+    .. "`now` (" .. common.now.doc .. ") and `seed` (" .. common.seed.doc .. ")." } } } }
+  for _, hook in ipairs(rules.list) do sections[#sections + 1] = section_of(hook) end
+  return sections
 end
 
 return reference
