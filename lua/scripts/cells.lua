@@ -126,6 +126,10 @@ end
 
 -- -- what a cell may say -------------------------------------------------------------------------------------------------------
 
+-- What ends up in logs and on terminals: no control characters but tab and newline, and a place has none at all.
+local function words(text) return (text_of.clean(text, TEXT_MAX):gsub("[%z\1-\8\11-\31\127]", "?")) end
+local function place(file) return (text_of.clean(file, CALL_MAX):gsub("[^\32-\126]", "?")) end
+
 local function is_text(value, most) return type(value) == "string" and #value <= most end
 local function is_word(value) return is_text(value, 64) and value:find("^[%a_][%w_.]*$") ~= nil end
 -- NaN is in no range.
@@ -160,7 +164,7 @@ function heard.loaded(entry, version, ok, text)
   if not is_text(version, CALL_MAX) or type(ok) ~= "boolean" or type(text) ~= "string" then return false end
   local waiting = entry.versions[version]
   if not waiting then return end  -- unloaded meanwhile
-  if ok then waiting:give(true) else waiting:give(nil, { code = "invalid", text = text_of.clean(text, TEXT_MAX) }) end
+  if ok then waiting:give(true) else waiting:give(nil, { code = "invalid", text = words(text) }) end
 end
 
 function heard.checked(entry, version, ok, result)
@@ -204,7 +208,7 @@ function heard.failed(entry, call, visit, kind, text, file, line, trace)
     return false
   end
   local run = end_of(entry, call, visit)
-  if run then run.failed(visit, kind, text_of.clean(text, TEXT_MAX), text_of.clean(file, CALL_MAX), line, trace) end
+  if run then run.failed(visit, kind, words(text), place(file), line, trace) end
 end
 
 local function on_message(entry, kind, ...)
@@ -240,7 +244,12 @@ local function start(tenant)
   if not sent then return nil, problem end
   entry.ping = timer.every(PING_MS, function()
     if entry.ended then return end
-    local now = clock.mono_ms()
+    local now, dry_ms = clock.mono_ms(), spawned:dry_ms()
+    if dry_ms > 0 then entry.heard_ms = now end  -- what it says waits until we read it
+    if dry_ms > FLOOD_MS and now - entry.progress_ms > FLOOD_MS then
+      spawned:kill(FLOODED)
+      return
+    end
     if next(entry.runs) == nil and next(entry.hooks) == nil and entry.loading == 0 then
       if now - entry.idle_since_ms > IDLE_MS then
         entry_ended(entry, "idle", {})
@@ -248,11 +257,8 @@ local function start(tenant)
       end
     else
       entry.idle_since_ms = now
-      local dry_ms = spawned:dry_ms()
-      if dry_ms > 0 then entry.heard_ms = now end  -- what it says waits until we read it
-      local why = now - entry.heard_ms > SILENT_MS and "did not answer" or dry_ms > FLOOD_MS and now - entry.progress_ms > FLOOD_MS and FLOODED
-      if why then
-        spawned:kill(why)
+      if now - entry.heard_ms > SILENT_MS then
+        spawned:kill("did not answer")
         return
       end
       call_in(entry, now)
@@ -429,8 +435,8 @@ end
 
 local function problem_of(value)
   if type(value) ~= "table" then return nil end
-  return { file = is_text(value.file, CALL_MAX) and text_of.clean(value.file, CALL_MAX) or nil, line = is_integer(value.line, 0, NUMBER_MAX) and value.line or nil,
-           text = type(value.text) == "string" and text_of.clean(value.text, TEXT_MAX) or "?" }
+  return { file = is_text(value.file, CALL_MAX) and place(value.file) or nil, line = is_integer(value.line, 0, NUMBER_MAX) and value.line or nil,
+           text = type(value.text) == "string" and words(value.text) or "?" }
 end
 
 -- What CHECKED says, with everything in it what it should be. The bundle's own table is looked through by who uses it.
