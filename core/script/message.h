@@ -32,6 +32,7 @@
  *   COVERED  path, text                         a character a line: '-' no code, '0' code that has not run, '1' code that has; nil: not known
  * An error in ANSWER that has raise = true is raised in the script; others come back as nil, error.
  * data of RUN and NEXT: at most MESSAGE_DATA_MAX bytes.
+ * What a worker makes of whatever a cell sends, and what bounds it: cell/README.md.
  */
 #pragma once
 #include "base/buf.h"

@@ -36,7 +36,8 @@ function routes.refusal(err, version)
       { errors = #errors > 0 and errors or nil, version = version })
   end
   if err.code == "busy" then
-    return problem.new(503, "checks_busy", ("%s. Try again in %d s."):format(err.text, err.retry_after_s), { headers = { ["Retry-After"] = tostring(err.retry_after_s) } })
+    local wait_s = err.retry_after_s or 5
+    return problem.new(503, "checks_busy", ("%s. Try again in %d s."):format(err.text, wait_s), { headers = { ["Retry-After"] = tostring(wait_s) } })
   end
   local known = codes[err.code]
   if known then return problem.new(known[1], known[2], err.text) end

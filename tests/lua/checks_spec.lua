@@ -100,3 +100,22 @@ describe("the queue for checks", function()
     assert.same({ "a", "b" }, order)
   end)
 end)
+
+local world = require "data_world"
+if not world then return end
+
+describe("who uploads a bundle while too many wait", function()
+  it("hears that, and when to come back", function()
+    world.begin{ "auth", "tenants", "agents", "audit", "scripts" }
+    require("tenants").create{ slug = "acme", admin_email = "admin@acme.test", admin_password = "a-long-password" }
+    world.token = world.login("admin@acme.test", "a-long-password")
+    local run = checks.run
+    checks.run = function() return nil, { code = "busy", text = "Too many bundles wait to be checked", retry_after_s = 30 } end
+    local status, body, headers = world.ask("POST", "/scripts/bundles", { files = { { path = "bundle.lua", text = "return {}" } } })
+    checks.run = run
+    assert.equal(503, status)
+    assert.equal("checks_busy", body.code)
+    assert.equal("Too many bundles wait to be checked. Try again in 30 s.", body.detail)
+    assert.equal("30", headers["Retry-After"])
+  end)
+end)
