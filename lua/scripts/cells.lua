@@ -110,7 +110,7 @@ local function owe(run)
 end
 
 -- A cell that answers pings and does nothing else leaves callers on a silent line.
-local function call_in(entry, now)
+local function run_late_again(entry, now)
   local late = {}
   for tick, runs in pairs(entry.owed) do  -- a handful of ticks
     if now - (tick + 1) * TICK_MS > OWED_MS then
@@ -261,7 +261,7 @@ local function start(tenant)
         spawned:kill("did not answer")
         return
       end
-      call_in(entry, now)
+      run_late_again(entry, now)
     end
     spawned:send("ping", now)
   end)
