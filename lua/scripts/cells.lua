@@ -70,9 +70,10 @@ local function entry_ended(entry, why, page)
       waiting:give(nil, { code = "closed", text = "the cell " .. why })
     end
   end
-  -- A cell writes the page itself. Where one that was taken over names none of its calls, it counts against each of them.
+  -- A cell writes the page itself. Where one that was taken over names none of its calls, it counts against each of them;
+  -- and where it has done nothing for any of them.
   local named = page.running == true and runs[page.call] ~= nil
-  local all = not named and GUILTY[why]
+  local all = GUILTY[why] and (not named or why == FLOODED)
   local count = 0
   for call, run in pairs(runs) do
     count = count + 1

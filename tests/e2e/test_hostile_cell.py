@@ -155,6 +155,7 @@ def world(tmp_path_factory):
     load.BIN = programs
     plenty = "{ per_second = 1000000, burst = 1000000 }"
     with World(workers=1, settings=f"limits = {{ verbs_per_second = {VERBS_A_SECOND}, read = {plenty}, write = {plenty} }},") as made:
+        made.ready()
         yield made
 
 
@@ -214,7 +215,6 @@ def worker(world):
 
 
 def test_what_a_cell_sends_harms_its_own_calls_only(world):
-    world.ready()
     pid, since = worker(world), len(world.events("warn", "error"))
     honest, _ = attack(world, QUICK, lambda calls: None)
     assert len(honest) > 10
