@@ -31,6 +31,7 @@ local OWED_MS, TICK_MS = 30000, 5000      -- a run that says nothing for so long
 local VERBS_AT_ONCE = 4                   -- of one run: it waits for each answer, but what it had asked may be on its way twice
 local CALL_MAX, NUMBER_MAX, TEXT_MAX = 128, 2 ^ 31, 2000
 local CHECK_MS, CHECK_CPU_S = 20000, 2    -- a check that takes longer; by its own doing if it had so much of a processor
+local HOOK_MS = 5000                       -- a hook that is not answered by then never will be
 local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
 
 local by_tenant = {}                      -- tenant id -> entry
@@ -388,7 +389,14 @@ function cells.hook(tenant, hash, file, name, input)
     entry.hooks[id] = nil
     return nil, err
   end
-  return waiting:wait()
+  -- One that is never answered would be remembered for as long as the cell lives.
+  local limit = timer.after(HOOK_MS, function()
+    entry.hooks[id] = nil
+    waiting:give(nil, { code = "timeout", text = "the cell did not answer" })
+  end)
+  local ok, result = waiting:wait()
+  limit:cancel()
+  return ok, result
 end
 
 --- Whether the tenant has a cell here at this moment.

@@ -127,6 +127,31 @@ describe("a tenant's cell", function()
     for _, message in ipairs(sent) do assert.is_false(message[1] == "unload" and message[2] == "h-old") end
   end)
 
+  -- The worker kept each question of a cell that answers none, and never let the cell go for being idle.
+  it("that answers no hook is not waited for, and its questions are forgotten", function()
+    local after = timer.after
+    timer.after = function(ms, fn) return after(ms == 5000 and 5 or ms, fn) end
+    local tenant = { id = -100 - last_id, slug = "t", db = "t" }
+    local ok, err = cells.hook(tenant, "h", "scoring.lua", "scoring", {})
+    assert.is_nil(ok)
+    assert.equal("timeout", err.code)
+    timer.after = after
+    say("hooked", 1, true, 5)  -- too late, and no nonsense
+    assert.is_nil(ended)
+  end)
+
+  it("gives a hook's answer to who asked for it, and nonsense ends it", function()
+    local tenant, answers = { id = -100 - last_id, slug = "t", db = "t" }, {}
+    for i = 1, 2 do task.spawn(function() answers[i] = { cells.hook(tenant, "h", "scoring.lua", "scoring", {}) } end) end
+    say("hooked", 2, true, "second")
+    say("hooked", 1, false, { text = "first" })
+    assert.same({ { false, { text = "first" } }, { true, "second" } }, answers)
+    say("hooked", 3, true, "never asked")
+    assert.is_nil(ended)
+    say("hooked", nil)
+    assert.equal("sent a message that makes no sense", ended)
+  end)
+
   it("is heard for the calls it was given, in the visit it was given them for", function()
     local handler, heard = listener()
     run("h", "c1", handler)
