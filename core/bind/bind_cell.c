@@ -66,13 +66,12 @@ static struct {
 static const struct {
     const char *name;
     uint8_t type;
-} types[] = {{"load", MESSAGE_LOAD},       {"check", MESSAGE_CHECK},   {"unload", MESSAGE_UNLOAD},
-             {"run", MESSAGE_RUN},         {"answer", MESSAGE_ANSWER}, {"drop", MESSAGE_DROP},
-             {"limit", MESSAGE_LIMIT},     {"ping", MESSAGE_PING},     {"verbs", MESSAGE_VERBS},
-             {"hook", MESSAGE_HOOK},       {"hooked", MESSAGE_HOOKED}, {"loaded", MESSAGE_LOADED},
-             {"checked", MESSAGE_CHECKED}, {"verb", MESSAGE_VERB},     {"next", MESSAGE_NEXT},
-             {"failed", MESSAGE_FAILED},   {"pong", MESSAGE_PONG},
-             {"cover", MESSAGE_COVER},   {"covered", MESSAGE_COVERED}};
+} types[] = {
+    {"load", MESSAGE_LOAD},       {"check", MESSAGE_CHECK}, {"unload", MESSAGE_UNLOAD},  {"run", MESSAGE_RUN},
+    {"answer", MESSAGE_ANSWER},   {"drop", MESSAGE_DROP},   {"limit", MESSAGE_LIMIT},    {"ping", MESSAGE_PING},
+    {"verbs", MESSAGE_VERBS},     {"hook", MESSAGE_HOOK},   {"hooked", MESSAGE_HOOKED},  {"loaded", MESSAGE_LOADED},
+    {"checked", MESSAGE_CHECKED}, {"verb", MESSAGE_VERB},   {"next", MESSAGE_NEXT},      {"failed", MESSAGE_FAILED},
+    {"pong", MESSAGE_PONG},       {"cover", MESSAGE_COVER}, {"covered", MESSAGE_COVERED}};
 
 static void cell_end(struct cell *c, const char *why);
 

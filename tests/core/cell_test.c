@@ -370,7 +370,8 @@ TEST(a_check_reports_flows_states_and_the_bundles_table) {
     load(&cell, "v1", files);
     HEARD("loaded v1 true ");
     say_one(&cell, MESSAGE_CHECK, "v1");
-    HEARD("checked v1 true {bundle={fallback={say=Sorry.} numbers={+1}} flows={flows/main.lua={ended=true start=a states={a b}}} "
+    HEARD("checked v1 true {bundle={fallback={say=Sorry.} numbers={+1}} flows={flows/main.lua={ended=true start=a "
+          "states={a b}}} "
           "problems={}}");
 }
 
