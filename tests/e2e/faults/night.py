@@ -72,7 +72,12 @@ class Night(load.World):
             env={**self.env, "PARLEY_ARI_PASSWORD": "secret-of-callgen"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         threading.Thread(target=self._read, daemon=True).start()
         assert self.lines.get(timeout=60) == "ready"
+        self.log_in()
+
+    def log_in(self):
+        """A token is valid for 15 minutes; a night may be longer."""
         self.token = self.ask("POST", "/auth/login", {"email": "admin@load.example", "password": "a-Long-password"})["token"]
+        self.logged_in = time.monotonic()
 
     def __exit__(self, *_):
         if hasattr(self, "exchange"):
@@ -104,6 +109,8 @@ class Night(load.World):
             if key:
                 headers["Idempotency-Key"] = key
             if path != "/auth/login":
+                if time.monotonic() - self.logged_in > 600:
+                    self.log_in()
                 headers["Authorization"] = "Bearer " + self.token
             request = urllib.request.Request(self.env["PARLEY_URL"] + path, json.dumps(body).encode() if body is not None else None, headers, method=method)
             try:
