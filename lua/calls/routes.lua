@@ -142,7 +142,8 @@ local function run_again(ctx)
   end
   note_reading(ctx, "call.replayed", row, { version = version or recorded.hash })
   local result
-  result, err = replay.run(ctx.tenant, recorded, version)
+  local report = scripts.report(ctx.tenant, version or recorded.hash)
+  result, err = replay.run(ctx.tenant, recorded, version, report and report.bundle.permissions)
   if not result then
     return problem.new(503, "cells_unavailable", "The call could not be run again right now (" .. err.text .. "). Try again in a moment.")
   end

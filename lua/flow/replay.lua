@@ -48,8 +48,9 @@ Watch.__index = Watch
 ---   watch.unknown      the difference may be one of a secret's, which nobody knows any more
 --- @param visit table  as recorded (calls.history)
 --- @param following table|nil  the recorded visit after it
-function replay.watch(visit, following)
-  return setmetatable({ visit = visit, following = following, n = 0 }, Watch)
+--- @param permissions table|nil  of the version's bundle.lua: what it refuses, its scripts cannot have done
+function replay.watch(visit, following, permissions)
+  return setmetatable({ visit = visit, following = following, permissions = permissions, n = 0 }, Watch)
 end
 
 function Watch:differ(recorded, now, file, line)
@@ -76,9 +77,9 @@ function Watch:verb(name, args, file, line)
   local recorded = self.visit.verbs[self.n + 1]
   local hash, given = journal.arguments(args)
   local same = recorded and recorded.name == name and recorded.args == hash
-  if not same then
+  if not same or self.permissions then
     -- A mistake of the script is not recorded: it hears of it and nothing is done.
-    local checked, problem = gate.check(name, args)
+    local checked, problem = gate.check(name, args, self.permissions)
     if not hash then checked, problem = nil, name .. ": " .. given end
     if not checked then return false, { code = "invalid", text = problem, raise = true } end
   end
@@ -180,9 +181,10 @@ end
 --- Runs the history of a call again.
 --- @param recorded table  what history.open gives
 --- @param version string|nil  hash; the one that ran unless given
+--- @param permissions table|nil  of that version's bundle.lua
 --- @return table|nil  { same, version, recorded, visits = { { visit, state, verbs, how, result, difference } | { gap, visit } },
 ---   differences = { ... }, stopped = why not all of it was run }; or nil, err
-function replay.run(tenant, recorded, version)
+function replay.run(tenant, recorded, version, permissions)
   local hash = version or recorded.hash
   local result = { same = true, version = hash, recorded = recorded.hash, visits = json.array{}, differences = json.array{} }
   local ends, left, entry = clock.mono_ms() + ALL_MS, CELLS, nil
@@ -198,7 +200,7 @@ function replay.run(tenant, recorded, version)
         entry, problem = cells.private(tenant)
         if not entry then return nil, problem end
       end
-      local watch = replay.watch(visit, recorded.visits[i + 1])
+      local watch = replay.watch(visit, recorded.visits[i + 1], permissions)
       local ran, err = run_visit(entry, tenant, hash, recorded, watch)
       if not ran then
         cells.close(entry)

@@ -191,7 +191,7 @@ local function limits_section()
       { "`call.data`", kib(flow.DATA_MAX) },
       { "the arguments of a verb", ("%s, %d tables deep, %d number keys outside lists"):format(kib(cell.limits.message_bytes), cell.limits.depth, cell.limits.number_keys) },
       { "verbs of a visit to a state", ("%d, with results of %s; returning a state's name begins anew"):format(journal.MAX_ENTRIES, kib(journal.MAX_BYTES)) },
-      { "verbs a second of all scripts of a tenant on a worker, by what they take of the quota", ("%d; beyond that answers wait"):format(config.limits.verbs_per_second) },
+      { "quota of a tenant on a worker", ("%d a second; beyond that answers of verbs wait"):format(config.limits.verbs_per_second) },
       { "processor time of a visit to a state", ("%g s"):format(cells.invocation_ms / 1000) },
       { "processor time of all scripts of a call", ("%g s"):format(cells.call_ms / 1000) },
       { "memory of all scripts of a tenant on a worker", ("%d MiB; the one that asks for more than %d MiB is stopped"):format(cells.hard_mb, cells.soft_mb) },

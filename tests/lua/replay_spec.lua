@@ -25,6 +25,27 @@ describe("a visit that is run again", function()
     assert.is_nil(watch.difference)
   end)
 
+  -- What a bundle refuses had raised and left nothing in the journal: it looked as if the script asked for more than then.
+  it("is refused again what its bundle refuses", function()
+    visit.verbs[2] = nil
+    visit.how = { failed = "error", text = "transfer: needs the permission dial" }
+    local watch = replay.watch(visit, nil, { dial = false })
+    watch:verb("say", { "hello" })
+    local ok, err = watch:verb("transfer", { "+12025550142" })
+    assert.is_false(ok)
+    assert.is_true(err.raise)
+    watch:failed("error", "transfer: needs the permission dial", "flows/main.lua", 4)
+    assert.is_nil(watch.difference)
+  end)
+
+  it("differs where another version refuses what was done", function()
+    visit.verbs = { entry("transfer", { "+12025550142" }, "answered") }
+    local watch = replay.watch(visit, nil, { dial = false })
+    assert.is_false((watch:verb("transfer", { "+12025550142" })))
+    watch:failed("error", "transfer: needs the permission dial", "flows/main.lua", 4)
+    assert.equal("transfer", watch.difference.recorded.verb)
+  end)
+
   it("hears the world's failure again", function()
     visit.verbs[2] = entry("gather", { { digits = 2 } }, { code = "timeout", text = "no key was pressed" }, { ok = false })
     local watch = replay.watch(visit)
