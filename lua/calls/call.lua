@@ -519,13 +519,17 @@ function Call:close()
   end
   local outcome = self.outcome or (answered and "hangup" or "unanswered")
   self.status = status
-  self:visited{ left = self.hangup_by or "ended" }
+  local packed, packed_journal = pcall(function()
+    self:visited{ left = self.hangup_by or "ended" }
+    return history.pack(self)
+  end)
+  if not packed then log.error("call.journal_not_packed", { call = self.id, tenant = self.tenant.slug, text = tostring(packed_journal) }) end
   local fields = {
     status = status, end_time = time.sql(now), duration_seconds = self:seconds_up(now), state = self.state,
     answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
     outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self:sealed_failure(),
     timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states) }),
-    journal = history.pack(self), journal_at = time.sql(now),
+    journal = packed and packed_journal or nil, journal_at = packed and packed_journal and time.sql(now) or nil,
   }
   local function attempt()
     return self:change(fields, { type = "call.ended", data = { status = status, outcome = outcome, by = self.hangup_by,

@@ -50,18 +50,20 @@ local function answer_of(verb)
   return "nil, " .. short(type(verb.value) == "table" and tostring(verb.value.text or verb.value.code) or written(verb.value))
 end
 
+local function place_of(it) return short(("%s:%s"):format(tostring(it.file), tostring(it.line or "?"))) end
+
 local function how_line(how)
   if how.next then return "goes to " .. how.next end
   if how.done then return "is done" end
   if how.left then return ("was left (%s)"):format(how.left) end
   if how.verb then return "asks for " .. verb_line(how.verb, how.args) end
   if how.data then return ("%s is %s"):format(how.data, short(written(how.value))) end
-  local where = how.file and (" at %s:%s"):format(how.file, tostring(how.line or "?")) or ""
+  local where = how.file and " at " .. place_of(how) or ""
   return ("fails (%s)%s: %s"):format(tostring(how.failed), where, short(tostring(how.text)))
 end
 
 local function print_difference(difference)
-  local place = difference.file and ("%s:%s"):format(difference.file, tostring(difference.line or "?"))
+  local place = difference.file and place_of(difference)
   print(("       recorded  %s"):format(how_line(difference.recorded)))
   print(("       now       %s%s"):format(how_line(difference.now), place and "   " .. place or ""))
 end

@@ -19,7 +19,10 @@ local replay = {}
 
 replay.DIFFERENCES = 50
 local VISIT_MS, ALL_MS = 10000, 30000
-local CELLS = 3  -- that may end under one replay
+local CELLS = 3    -- that may end under one replay
+local AT_ONCE = 4  -- of a worker: each has a process of its own
+
+local running = 0
 
 -- comparing ------------------------------------------------------------------------------------------------------------------
 
@@ -124,7 +127,7 @@ function Watch:next(state, data, file, line)
 end
 
 function Watch:failed(kind, text, file, line)
-  text = text_of.clean(tostring(text), 2000)
+  kind, text = text_of.clean(tostring(kind), 16), text_of.clean(tostring(text), 2000)
   local now, how = { failed = kind, text = text, file = file, line = line }, self.visit.how
   if not self:ended(now, file, line) then return end
   if how.failed ~= kind or kind == "error" and how.text ~= text then return self:differ(how_shown(how), now, file, line) end
@@ -178,34 +181,24 @@ local function shown(watch)
     result = watch.unknown and "unknown" or watch.difference and "different" or "same" }
 end
 
---- Runs the history of a call again.
---- @param recorded table  what history.open gives
---- @param version string|nil  hash; the one that ran unless given
---- @param permissions table|nil  of that version's bundle.lua
---- @return table|nil  { same, version, recorded, visits = { { visit, state, verbs, how, result, difference } | { gap, visit } },
----   differences = { ... }, stopped = why not all of it was run }; or nil, err
-function replay.run(tenant, recorded, version, permissions)
-  local hash = version or recorded.hash
+local function run_all(tenant, recorded, hash, own, permissions)
   local result = { same = true, version = hash, recorded = recorded.hash, visits = json.array{}, differences = json.array{} }
-  local ends, left, entry = clock.mono_ms() + ALL_MS, CELLS, nil
+  local ends, left = clock.mono_ms() + ALL_MS, CELLS
   for i, visit in ipairs(recorded.visits) do
     if clock.mono_ms() > ends then result.stopped = "it took longer than 30 s" break end
     if visit.gap then
       result.visits[i] = { gap = visit.gap, visit = visit.visit }
     else
-      if not entry or entry.ended then
+      if not own.cell or own.cell.ended then
         if left == 0 then result.stopped = "the script's process died again and again" break end
         left = left - 1
         local problem
-        entry, problem = cells.private(tenant)
-        if not entry then return nil, problem end
+        own.cell, problem = cells.private(tenant)
+        if not own.cell then return nil, problem end
       end
       local watch = replay.watch(visit, recorded.visits[i + 1], permissions)
-      local ran, err = run_visit(entry, tenant, hash, recorded, watch)
-      if not ran then
-        cells.close(entry)
-        return nil, err
-      end
+      local ran, err = run_visit(own.cell, tenant, hash, recorded, watch)
+      if not ran then return nil, err end
       result.visits[i] = shown(watch)
       if watch.difference and not watch.unknown then
         result.same = false
@@ -214,8 +207,24 @@ function replay.run(tenant, recorded, version, permissions)
       end
     end
   end
-  if entry then cells.close(entry) end
   return result
+end
+
+--- Runs the history of a call again.
+--- @param recorded table  what history.open gives
+--- @param version string|nil  hash; the one that ran unless given
+--- @param permissions table|nil  of that version's bundle.lua
+--- @return table|nil  { same, version, recorded, visits = { { visit, state, verbs, how, result, difference } | { gap, visit } },
+---   differences = { ... }, stopped = why not all of it was run }; or nil, err
+function replay.run(tenant, recorded, version, permissions)
+  if running >= AT_ONCE then return nil, { code = "busy", text = "other calls are being run again" } end
+  running = running + 1
+  local own = {}  -- the cell that is there now
+  local ok, result, err = pcall(run_all, tenant, recorded, version or recorded.hash, own, permissions)
+  running = running - 1
+  if own.cell then cells.close(own.cell) end
+  if not ok then error(result, 0) end
+  return result, err
 end
 
 --- The visits as they were recorded, without running anything: { recorded = hash, visits }.
