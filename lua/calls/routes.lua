@@ -132,18 +132,21 @@ end
 
 local function run_again(ctx)
   local row, recorded = journal_of(ctx)
-  local version, err
+  local version, err = recorded.hash
   if ctx.body.version then
     version, err = scripts.named(ctx.tenant, ctx.body.version)
     if not version then return problem.new(404, "version_not_found", "The call cannot be run again: " .. err.text .. ".") end
-    if not scripts.report(ctx.tenant, version).flows[recorded.file] then
-      return problem.new(409, "no_such_flow", ("Version %s has no flow %s, which this call ran."):format(version:sub(1, 12), recorded.file))
-    end
   end
-  note_reading(ctx, "call.replayed", row, { version = version or recorded.hash })
+  local report = scripts.report(ctx.tenant, version)
+  if not report then
+    return problem.new(409, "no_such_version", ("Version %s, which this call ran, is not stored any more; name another."):format(version:sub(1, 12)))
+  end
+  if not report.flows[recorded.file] then
+    return problem.new(409, "no_such_flow", ("Version %s has no flow %s, which this call ran."):format(version:sub(1, 12), recorded.file))
+  end
+  note_reading(ctx, "call.replayed", row, { version = version })
   local result
-  local report = scripts.report(ctx.tenant, version or recorded.hash)
-  result, err = replay.run(ctx.tenant, recorded, version, report and report.bundle.permissions)
+  result, err = replay.run(ctx.tenant, recorded, version, report.bundle.permissions)
   if not result then
     return problem.new(503, "cells_unavailable", "The call could not be run again right now (" .. err.text .. "). Try again in a moment.")
   end

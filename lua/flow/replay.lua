@@ -51,7 +51,7 @@ Watch.__index = Watch
 ---   watch.unknown      the difference may be one of a secret's, which nobody knows any more
 --- @param visit table  as recorded (calls.history)
 --- @param following table|nil  the recorded visit after it
---- @param permissions table|nil  of the version's bundle.lua: what it refuses, its scripts cannot have done
+--- @param permissions table|nil  of the bundle that is run
 function replay.watch(visit, following, permissions)
   return setmetatable({ visit = visit, following = following, permissions = permissions, n = 0 }, Watch)
 end
@@ -77,15 +77,13 @@ local function ends_unseen(visit) return visit.how.left ~= nil or visit.cut ~= n
 
 function Watch:verb(name, args, file, line)
   if self.over then return end
-  local recorded = self.visit.verbs[self.n + 1]
   local hash, given = journal.arguments(args)
+  local checked, problem = gate.check(name, args, self.permissions)
+  if checked and not hash then checked, problem = nil, name .. ": " .. given end
+  -- A mistake of the script is not recorded: it hears of it and nothing is done.
+  if not checked then return false, { code = "invalid", text = problem, raise = true } end
+  local recorded = self.visit.verbs[self.n + 1]
   local same = recorded and recorded.name == name and recorded.args == hash
-  if not same or self.permissions then
-    -- A mistake of the script is not recorded: it hears of it and nothing is done.
-    local checked, problem = gate.check(name, args, self.permissions)
-    if not hash then checked, problem = nil, name .. ": " .. given end
-    if not checked then return false, { code = "invalid", text = problem, raise = true } end
-  end
   self.n = self.n + 1
   if not recorded and ends_unseen(self.visit) then
     self.over = true
@@ -181,7 +179,7 @@ local function shown(watch)
     result = watch.unknown and "unknown" or watch.difference and "different" or "same" }
 end
 
-local function run_all(tenant, recorded, hash, own, permissions)
+local function run_all(tenant, recorded, hash, permissions, own)
   local result = { same = true, version = hash, recorded = recorded.hash, visits = json.array{}, differences = json.array{} }
   local ends, left = clock.mono_ms() + ALL_MS, CELLS
   for i, visit in ipairs(recorded.visits) do
@@ -220,7 +218,7 @@ function replay.run(tenant, recorded, version, permissions)
   if running >= AT_ONCE then return nil, { code = "busy", text = "other calls are being run again" } end
   running = running + 1
   local own = {}  -- the cell that is there now
-  local ok, result, err = pcall(run_all, tenant, recorded, version or recorded.hash, own, permissions)
+  local ok, result, err = pcall(run_all, tenant, recorded, version or recorded.hash, permissions, own)
   running = running - 1
   if own.cell then cells.close(own.cell) end
   if not ok then error(result, 0) end

@@ -168,6 +168,15 @@ describe("a visit that is run again", function()
     assert.truthy(watch.difference)
   end)
 
+  it("is refused what its bundle refuses, for which nothing was recorded either", function()
+    visit.verbs = { entry("log", { "not put through" }, true) }
+    local watch = replay.watch(visit, nil, { dial = false })
+    local ok, err = watch:verb("transfer", { "+15550142" })
+    assert.is_false(ok)
+    assert.truthy(err.text:find("permissions.dial", 1, true))
+    assert.same({ true, true }, { watch:verb("log", { "not put through" }) })
+  end)
+
   it("hears of its own mistake as before, for which nothing was recorded", function()
     local watch = replay.watch(visit)
     local ok, err = watch:verb("say", { 5 })
