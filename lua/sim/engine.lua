@@ -2,7 +2,7 @@
 --- A simulated call: the flow runs in a real cell, by the real flow engine (flow), and only its verbs and its clock are played.
 --- Nothing waits for the clock, so a call of minutes takes as long as its messages to the cell.
 ---
---- A world is what calls are played in: { cell, bundle, flows, files, sounds, region }, see sim.open().
+--- A world is what calls are played in: { cell, bundle, flows, files, sounds, numbers, region }, see sim.open().
 --- A result:
 ---   { outcome = "done" | "hangup" | "fallback" | "unanswered" | "endless", hangup_by = "caller" | "flow" | "platform",
 ---     states = { name, ... }, data = call.data at the end, seconds =,
@@ -15,6 +15,7 @@ local flow = require "flow"
 local gate = require "scripts.gate"
 local journal = require "flow.journal"
 local json = require "core.json"
+local log = require "core.log"
 local promise = require "lib.promise"
 local rules = require "scripts.rules"
 local verbs = require "sim.verbs"
@@ -22,6 +23,7 @@ local verbs = require "sim.verbs"
 local engine = {}
 
 local VERBS_MOST, VISITS_MOST = 2000, 1000   -- of a call; then it counts as endless
+local WEIGHT_MOST = 1024 * 1024               -- bytes of arguments that a call's trace holds
 local EPOCH_US = 1767258000000000            -- 2026-01-01 09:00 UTC, when a caller does not say: results are the same every day
 
 local Call = {}
@@ -109,8 +111,10 @@ function Call:failed(kind, text, file, line)
   end
   if not told then self:add_error{ kind = kind, text = text, file = file, line = line, state = self.state } end
   if self.gone_why then return self:close() end
+  if self.fallen then return self:close() end
   self.fallen, self.outcome = true, "fallback"
-  fallback.run(self, fallback.chosen(self.world.bundle))
+  local ok, err = pcall(fallback.run, self, fallback.chosen(self.world.bundle))
+  if not ok then log.error("fallback.failed", { call = self.id, text = tostring(err) }) end
   if not self.gone_why then self:on_gone("platform") end
 end
 
@@ -139,12 +143,26 @@ local function given(verb, args)
   return list
 end
 
+-- How much memory a value takes, roughly: a script decides what a trace holds.
+local function weight(value)
+  if type(value) == "string" then return #value + 16 end
+  if type(value) ~= "table" then return 16 end
+  local sum = 64
+  for key, item in pairs(value) do sum = sum + weight(key) + weight(item) end
+  return sum
+end
+
 local traced = {}
 for _, verb in ipairs(gate.verbs) do
   traced[verb.name] = function(call, args, entry, n)
     local step = { at_ms = call.now_ms, state = call.fallen and "(fallback)" or call.state, verb = verb.name, args = given(verb, args) }
     if call.world.measures then step.used_us = call.cells.used_us() end
     call.trace[#call.trace + 1] = step
+    call.weight = call.weight + weight(step.args)
+    if call.weight > WEIGHT_MOST then
+      call:give_up(("its verbs were given more than %d KiB"):format(WEIGHT_MOST / 1024))
+      return nil, { code = "gone", text = "the simulated call was ended" }
+    end
     if #call.trace > call.verbs_most then
       call:give_up(("after %d verbs the call was still going on"):format(call.verbs_most))
       return nil, { code = "gone", text = "the simulated call was ended" }
@@ -186,7 +204,7 @@ function engine.new(world, given_caller)
     data = given_caller.data or {}, journal = journal.new(), verbs = traced, permissions = world.bundle.permissions, cells = world.cell, caller = caller.new(given_caller),
     from = given_caller.from or "+15550123", to = to, direction = given_caller.direction, seed = given_caller.seed,
     start = given_caller.state or defined.start, up = given_caller.direction == "outbound",
-    now_ms = 0, limit_ms = given_caller.limit_s * 1000, digits = {}, recordings = 0, verbs_most = VERBS_MOST, over_promise = promise.new(),
+    now_ms = 0, limit_ms = given_caller.limit_s * 1000, digits = {}, recordings = 0, weight = 0, verbs_most = VERBS_MOST, over_promise = promise.new(),
     states = {}, trace = {}, said = {}, heard = {}, logged = {}, leads = {}, errors = {},
   }, Call)
   self.started_us = given_caller.now or EPOCH_US

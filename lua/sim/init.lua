@@ -14,7 +14,7 @@ local SPECS_LIMIT_S = 120
 
 --- Opens a world for a bundle's bytes, for whoever closes it. It has been checked.
 --- @param options table|nil  { measures = true: note what each step used; cover = true: note which lines run; region = "US" }
---- @return table|nil  { cell, bundle, flows, files, region, close() }; or nil, { code, text, problems = { { file, line, text } } }
+--- @return table|nil  { cell, bundle, flows, files, ..., close() }, as engine wants it; or nil, { code, text, problems = { { file, line, text } } }
 function sim.open(bytes, options)
   options = options or {}
   local list, err = bundle.files(bytes)
@@ -35,7 +35,7 @@ function sim.open(bytes, options)
     local first = problems[1]
     return nil, { code = "invalid", text = (first.file and ("%s:%d: "):format(first.file, first.line or 1) or "") .. first.text, problems = problems }
   end
-  return { cell = cell, bundle = result.bundle, flows = result.flows, files = files, sounds = {}, region = options.region or "US",
+  return { cell = cell, bundle = result.bundle, flows = result.flows, files = files, sounds = {}, numbers = {}, region = options.region or "US",
            measures = options.measures, tenant = { id = -1, slug = "(simulated)", region = options.region or "US" }, close = cell.close }
 end
 

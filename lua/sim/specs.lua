@@ -32,7 +32,7 @@ local function run_file(world, path, first, options, report)
   local id, over, run = ("spec:%s:%d"):format(path, first):sub(-64), promise.new(), { budgets = BUDGETS }
   local began, last_call
 
-  local function ended(index, test)
+  local function ended(test)
     test.file, test.line = test.file and text_of.clean(tostring(test.file), 128), tonumber(test.line)
     test.ms = began and math.floor(clock.mono_ms() - began.at_ms) or 0
     test.name, test.spec, test.call = began and began.name or path, path, not test.ok and last_call or nil
@@ -40,7 +40,8 @@ local function run_file(world, path, first, options, report)
     report[test.ok and "passed" or "failed"] = report[test.ok and "passed" or "failed"] + 1
     if not test.ok then report.failures[#report.failures + 1] = test end
     began = nil
-    if options.on_test then options.on_test(test, index) end
+    if options.on_test then options.on_test(test) end
+    test.call = nil
   end
 
   local answers = {}
@@ -53,8 +54,8 @@ local function run_file(world, path, first, options, report)
 
   function answers.tested(args)
     if not began then return nil, { code = "invalid", text = "no test was begun", raise = true } end
-    ended(began.index, { ok = args[2] == true, text = args[2] ~= true and text_of.clean(tostring(args[3]), 5000) or nil,
-      file = args[4] or began.file, line = args[5] or began.line })
+    ended{ ok = args[2] == true, text = args[2] ~= true and text_of.clean(tostring(args[3]), 5000) or nil,
+      file = args[4] or began.file, line = args[5] or began.line }
     return true
   end
 
@@ -73,7 +74,7 @@ local function run_file(world, path, first, options, report)
   -- What ended the run besides its own end: the test it was in has failed, and those behind it have not been run.
   local function broke(text, file, line)
     local index = began and began.index or nil
-    ended(index, { ok = false, text = text, file = file or began and began.file or path, line = line or began and began.line or 1 })
+    ended{ ok = false, text = text, file = file or began and began.file or path, line = line or began and began.line or 1 }
     over:give(index and index + 1 or nil)
   end
 
@@ -116,8 +117,8 @@ function specs.run(world, path, options, report)
   return report
 end
 
---- { passed, failed, calls = simulated, tests, failures = { { name, spec, ok, text, file, line, ms, call = the last result } },
----   states = { [flow] = { [state] = visits } } }
+--- { passed, failed, calls = simulated, tests, failures = { { name, spec, ok, text, file, line, ms } },
+---   states = { [flow] = { [state] = visits } } }. on_test sees a test with `call`, the result of the last one it simulated.
 function specs.report()
   return { passed = 0, failed = 0, calls = 0, tests = {}, failures = {}, states = {} }
 end

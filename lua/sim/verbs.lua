@@ -188,6 +188,16 @@ function act.record(call, args)
   return { id = ("rc_sim%d"):format(call.recordings), seconds = math.floor((call.now_ms - started) / 100) / 10, reason = reason }
 end
 
+-- What a number is, asked once a world: parsing costs more than all else a verb does.
+local function parsed(world, text)
+  local known = world.numbers[text]
+  if known == nil then
+    known = phone.parse(text, world.region) or false
+    world.numbers[text] = known
+  end
+  return known or nil
+end
+
 function act.transfer(call, args)
   local to, options = args[1], args[2] or {}
   local up, err = sound(call)
@@ -195,7 +205,7 @@ function act.transfer(call, args)
   local how
   how, err = prompt(call, options.prompt, false)
   if not how then return nil, err end
-  local number = phone.parse(to, call.world.region)
+  local number = parsed(call.world, to)
   if not number or not number.possible then return nil, { code = "failed", text = ("'%s' is not a number that can be called"):format(to) } end
   local outcome = call.caller:transfer_outcome()
   local heard
@@ -217,7 +227,7 @@ end
 function act.create_lead(call, args)
   local given = args[1] or {}
   local text = given.phone or call.from
-  local number = lead_rules.phone(text, phone.parse(text, call.world.region))
+  local number = lead_rules.phone(text, parsed(call.world, text))
   if not number then return nil, { code = "invalid", text = ("'%s' is not a phone number"):format(text) } end
   local lead = { id = ("ld_sim%d"):format(#call.leads + 1) }
   for name, value in pairs(given) do lead[name] = value end

@@ -107,7 +107,7 @@ TEST(lines_that_ran_are_told_by_file) {
     run(&cell, "c", "v1", "flows/main.lua", "a", 1, NULL, NULL);
     HEARD("next c 1 nil {}");
     cover("flows/main.lua");
-    HEARD("covered flows/main.lua 11--10-10011111-"); /* b's first line made the function */
+    HEARD("covered flows/main.lua 11--10-10011111-"); /* b is made on its last line */
     run(&cell, "c", "v1", "flows/main.lua", "a", 2, "{ x = 1 }", NULL);
     HEARD("next c 2 b {x=1}");
     run(&cell, "c", "v1", "flows/main.lua", "b", 3, NULL, NULL); /* longer than many slices */
