@@ -187,7 +187,7 @@ local function expand(walk, place)
   take(walk, place, run(walk, place, {}, true))
   local work, at = { { prefix = {}, odd = 0 } }, 1
   while work[at] do
-    if walk.calls >= walk.calls_most then
+    if walk.calls >= walk.calls_most or clock.mono_ms() > walk.ends_ms then
       walk.complete = false
       return
     end
@@ -277,13 +277,13 @@ function explore.run(world, options)
   if not first then return nil, problem.text end
   local walk = { world = world, flow = first.file, flow_given = not (common and common.file == first.file) and first.file or nil, calls = 0, calls_most = options.calls or 5000, complete = true,
                  places = {}, ended = {}, reached = {}, queue = {}, known = {}, findings = {} }
-  local ends_ms = clock.mono_ms() + (options.seconds or 60) * 1000
+  walk.ends_ms = clock.mono_ms() + (options.seconds or 60) * 1000
   local start = { state = first.start, data = "{}", digits = {}, up = false, visit = 0, at_ms = 0, depth = 1, next = {},
                   script = { steps = {}, transfer = {}, fail = {} } }
   start.key = key_of(start.state, {}, {}, false)
   walk.places[start.key], walk.reached[start.state], walk.queue[1] = start, true, start
   local at = 1
-  while walk.queue[at] and walk.calls < walk.calls_most and clock.mono_ms() < ends_ms do
+  while walk.queue[at] and walk.calls < walk.calls_most and clock.mono_ms() < walk.ends_ms do
     local place = walk.queue[at]
     at = at + 1
     if place.depth > (options.depth or 40) then

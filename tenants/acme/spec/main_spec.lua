@@ -2,8 +2,8 @@
 describe("a caller of Acme Solar", function()
   it("is greeted and hears the menu", function()
     local call = simulate {}
-    assert.same({ "Thanks for calling Acme Solar.", "Press 1 for sales, 2 for support, or 3 to hear our opening hours." },
-      { call.said[1], call.said[2] })
+    assert.matches("Acme Solar", call.said[1])
+    assert.matches("Press 1 for sales", call.said[2])
   end)
 
   it("who presses nothing is told good-bye after three tries", function()
