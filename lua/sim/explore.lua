@@ -36,11 +36,9 @@ local function add(script, verb, outcome, at_ms)
   for _, step in ipairs(outcome.steps or {}) do script.steps[#script.steps + 1] = step end
   if outcome.hangup then script.steps[#script.steps + 1] = { hangup = true, at = (at_ms + HANGS_UP_MS) / 1000 } end
   if outcome.transfer then script.transfer[#script.transfer + 1] = outcome.transfer end
-  if verb == "create_lead" then
-    local errors = script.fail[verb] or {}
-    errors[#errors + 1] = outcome.fail or false
-    script.fail[verb] = errors
-  end
+  local errors = script.fail[verb] or {}
+  errors[#errors + 1] = outcome.fail or false
+  script.fail[verb] = errors
 end
 
 -- As it is given to simulate{ ... }.
@@ -84,7 +82,7 @@ local function run(walk, place, prefix, idle)
 
   function call:asked(verb, args)
     if way.over or self.fallen then return end  -- ended and the fallback are not varied
-    local list = outcomes.of(verb.name, args, self.digits)
+    local list = outcomes.of(verb, args, self.digits)
     local n = #way.choices + 1
     local taken = prefix[n] or 1
     if idle then

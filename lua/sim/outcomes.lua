@@ -7,6 +7,7 @@ local outcomes = {}
 
 local DIGITS = "1234567890"
 local TRANSFERS = { "answered", "busy", "no_answer", "rejected", "limit", "failed" }
+local FAILED = { code = "failed", text = "it could not be done" }
 local HANGS_UP = { label = "hangs up", hangup = true, acts = true }
 
 local of = {}
@@ -53,6 +54,7 @@ function of.record(args)
     { label = "is silent", steps = { { silence = 2 + options.silence } }, idle = true },
   }
   if options.finish ~= "" then list[3] = { label = "ends with a key", steps = { { key = options.finish } }, acts = true } end
+  list[#list + 1] = { label = "nothing can be recorded", fail = FAILED }
   list[#list + 1] = HANGS_UP
   return list
 end
@@ -69,14 +71,31 @@ function of.wait()
 end
 
 function of.create_lead()
-  return { { label = "the lead is stored", idle = true }, { label = "the lead is not stored", fail = { code = "failed", text = "the lead could not be stored" } } }
+  return { { label = "the lead is stored", idle = true }, { label = "the lead is not stored", fail = FAILED } }
 end
 
---- @param args table    checked arguments of the verb
+-- Whether a list has the error already: asked for, or made by what the caller or the other side does.
+local made = { gather = { timeout = true } }
+local function has(verb, list, code)
+  if made[verb] and made[verb][code] then return true end
+  for _, outcome in ipairs(list) do
+    if outcome.transfer == code or outcome.fail and outcome.fail.code == code then return true end
+  end
+  return false
+end
+
+--- @param verb table    its row of the gate; each of its errors is an outcome too
+--- @param args table    checked arguments
 --- @param digits table  keys that were pressed and not taken
 --- @return table  at least one outcome
 function outcomes.of(verb, args, digits)
-  return of[verb] and of[verb](args, digits) or { { label = verb, idle = true } }
+  local list = of[verb.name] and of[verb.name](args, digits) or { { label = verb.name, idle = true } }
+  for _, err in ipairs(verb.errors or {}) do
+    if not has(verb.name, list, err.code) then
+      list[#list + 1] = { label = verb.name .. ": " .. err.code, fail = { code = err.code, text = err.doc or err.code } }
+    end
+  end
+  return list
 end
 
 return outcomes

@@ -108,6 +108,25 @@ describe("exploring a flow", function()
     assert.is_true(result.findings[1].confirmed and result.findings[2].confirmed)
   end)
 
+  it("finds what happens when nothing can be recorded", function()
+    local result = walk[[start = "a", a = function(call) call:say("You spoke for " .. call:record{}.seconds) end]]
+    assert.same({ "crash a" }, kinds(result))
+    assert.equal('simulate{ fail = { record = { { code = "failed", text = "it could not be done" } } } }', render.caller(result.findings[1].caller))
+  end)
+
+  it("tries each error that the gate has for a verb, once", function()
+    local outcomes = require "sim.outcomes"
+    local function codes(row, args)
+      local list = {}
+      for _, outcome in ipairs(outcomes.of(row, args or { {} }, {})) do list[#list + 1] = outcome.fail and outcome.fail.code end
+      return list
+    end
+    assert.same({ "lost" }, codes{ name = "fetch", errors = { { code = "lost" } } })
+    assert.same({ "failed", "invalid" }, codes{ name = "create_lead", errors = { { code = "failed" }, { code = "invalid" } } })
+    assert.same({}, codes({ name = "gather", errors = { { code = "timeout" } } }, { { digits = 1, finish = "#", timeout = 5 } }))
+    assert.same({}, codes{ name = "transfer", errors = { { code = "busy" }, { code = "limit" } } })
+  end)
+
   it("stops where there is no end of places, and says that not all was tried", function()
     local result = walk([[start = "a", a = function(call) call.data.n = (call.data.n or 0) + 1 call:gather{} return "a" end]], { calls = 300 })
     assert.is_false(result.complete)

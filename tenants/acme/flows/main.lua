@@ -18,7 +18,7 @@ return flow.define {
     local message = call:record { prompt = "Tell us about your roof after the tone, then press hash.", seconds = 30, silence = 2 }
     call.data.lead = call:create_lead {
       score = zip and 60 or 30, status = "qualified",
-      notes = ("zip %s, message of %s seconds"):format(zip or "not given", tostring(message.seconds)),
+      notes = ("zip %s, message of %s seconds"):format(zip or "not given", message and message.seconds or 0),
     }
     if call.data.lead then call:log("sales lead " .. call.data.lead.id) end
     return "thanks"
