@@ -178,7 +178,7 @@ function sim_cell.open(bytes, budgets)
     made.cell:send("cover", VERSION, path)
     local which, text = made.covered:wait()
     made.covered = nil
-    return which == path and text or nil
+    return which == path and type(text) == "string" and text or nil
   end
 
   --- Ends what runs: every call hears of it, and nothing more is begun.

@@ -12,6 +12,19 @@ local sim = {}
 
 local SPECS_LIMIT_S = 120
 
+-- Flows as the cell tells of them, in the form they must have: a cell may say anything.
+local function flows_of(result)
+  local flows = {}
+  for path, flow in pairs(type(result.flows) == "table" and result.flows or {}) do
+    if type(flow) == "table" and type(flow.start) == "string" and type(flow.states) == "table" then
+      local states = {}
+      for _, name in ipairs(flow.states) do if type(name) == "string" then states[#states + 1] = name end end
+      flows[path] = { start = flow.start, states = states, ended = flow.ended == true or nil, failed = flow.failed == true or nil }
+    end
+  end
+  return flows
+end
+
 --- Opens a world for a bundle's bytes, for whoever closes it. It has been checked.
 --- @param options table|nil  { measures = true: note what each step used; cover = true: note which lines run; region = "US" }
 --- @return table|nil  { cell, bundle, flows, files, ..., close() }, as engine wants it; or nil, { code, text, problems = { { file, line, text } } }
@@ -29,13 +42,14 @@ function sim.open(bytes, options)
     cell.close()
     return nil, err
   end
-  local problems = rules.report(result, list)
-  if #problems > 0 then
+  local ok, problems = pcall(rules.report, result, list)
+  if not ok or #problems > 0 then
     cell.close()
+    if not ok then return nil, { code = "invalid", text = "what the check gave cannot be read" } end
     local first = problems[1]
     return nil, { code = "invalid", text = (first.file and ("%s:%d: "):format(first.file, first.line or 1) or "") .. first.text, problems = problems }
   end
-  return { cell = cell, bundle = result.bundle, flows = result.flows, files = files, sounds = {}, numbers = {}, region = options.region or "US",
+  return { cell = cell, bundle = result.bundle, flows = flows_of(result), files = files, sounds = {}, numbers = {}, region = options.region or "US",
            measures = options.measures, tenant = { id = -1, slug = "(simulated)", region = options.region or "US" }, close = cell.close }
 end
 
@@ -66,10 +80,16 @@ function sim.specs(bytes, options)
     if report.stopped then break end
     open, err = sim.open(bytes, { cover = options.cover ~= nil, region = options.region })
     if not open then break end
-    specs.run(open, path, options, report)
-    report.flows = open.flows
-    if options.cover then options.cover(open) end
+    local ok, raised = pcall(function()
+      specs.run(open, path, options, report)
+      report.flows = open.flows
+      if options.cover then options.cover(open) end
+    end)
     open.close()
+    if not ok then
+      limit:cancel()
+      error(raised, 0)
+    end
   end
   limit:cancel()
   if err then return nil, err end

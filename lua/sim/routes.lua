@@ -89,15 +89,18 @@ local function simulate(ctx)
     world.cell.stop("took longer than the simulation may")
   end)
   local calls = json.array()
-  for i, one in ipairs(callers) do
-    local result, bad = engine.call(world, one)
-    if not result then refused = caller_problem(i, bad) break end
-    if late then break end
-    calls[i] = engine.fitting(result, RESULT_MOST)
-    task.sleep(0)
-  end
+  local ok, raised = pcall(function()
+    for i, one in ipairs(callers) do
+      local result, bad = engine.call(world, one)
+      if not result then refused = caller_problem(i, bad) end
+      if refused or late then return end
+      calls[i] = engine.fitting(result, RESULT_MOST)
+      task.sleep(0)
+    end
+  end)
   limit:cancel()
   world.close()
+  if not ok then error(raised, 0) end
   if refused then return refused end
   if late then return problem.new(422, "simulation_too_long", ("The calls took more than %d s of real time. Simulate fewer, or shorter ones."):format(LIMIT_S)) end
   return 200, { calls = calls }

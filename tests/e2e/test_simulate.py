@@ -139,6 +139,6 @@ def test_a_bundle_that_would_be_refused_is_refused_with_file_and_line(folder):
     (folder / "flows/main.lua").write_text("return {\n")
     done = bundle_test(folder)
     assert done.returncode == 1
-    assert f"{folder}/flows/main.lua:1: " in done.stderr
+    assert f"{folder}/flows/main.lua:2: " in done.stderr
     assert bundle_test(folder / "none").returncode == 1
     assert bundle_test(folder, "--nothing").returncode == 2
