@@ -9,6 +9,8 @@ local render = require "sim.render"
 local shell = require "cli.shell"
 local sim = require "sim"
 
+local LIMIT_S = 900  -- of real time; who waits can interrupt it
+
 local function out(form, ...) io.stdout:write(select("#", ...) > 0 and form:format(...) or form, "\n") end
 
 -- What a script says may hold anything; a terminal obeys it.
@@ -36,7 +38,7 @@ end
 local function run_specs(root, bytes, options)
   local lines, began = coverage.new(), clock.mono_ms()
   local report, err = sim.specs(bytes, {
-    filter = options.filter,
+    filter = options.filter, limit_s = LIMIT_S,
     on_test = function(test)
       out("%-4s %s (%d ms)", test.ok and "ok" or "FAIL", plain(test.name), test.ms)
       if test.ok then return end

@@ -10,7 +10,7 @@ local timer = require "core.timer"
 
 local sim = {}
 
-local SPECS_LIMIT_S = 120
+local SPECS_LIMIT_S = 30  -- of real time, for all specs of a bundle that is uploaded
 
 -- Flows as the cell tells of them, in the form they must have: a cell may say anything.
 local function flows_of(result)

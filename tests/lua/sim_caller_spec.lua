@@ -97,3 +97,55 @@ describe("keys", function()
     assert.same({ nil, { code = "gone" } }, { keys.menu(options, function() return nil, { code = "gone" } end) })
   end)
 end)
+
+describe("a simulated call as it is shown", function()
+  local render = require "sim.render"
+
+  it("has a line for each verb, under its state, with the time and what came of it", function()
+    local lines = render.call{
+      trace = {
+        { at_ms = 0, state = "greeting", verb = "say", args = { "Hello." }, result = true },
+        { at_ms = 61500, state = "sales", verb = "gather", args = { { digits = 5 } }, error = { code = "timeout", text = "no key was pressed" }, used_us = 120 },
+        { at_ms = 61500, state = "sales", verb = "transfer", args = { "+1", { timeout = 20 } }, result = "answered" },
+      },
+      errors = { { file = "flows/main.lua", line = 7, text = "attempt\27[2J", state = "sales" } },
+      seconds = 62, outcome = "fallback", hangup_by = "platform",
+    }
+    assert.same({
+      "        greeting",
+      ' 0:00.0   say "Hello." -> true',
+      "        sales",
+      " 1:01.5   gather{ digits = 5 } -> timeout: no key was pressed   (120 us)",
+      ' 1:01.5   transfer("+1", { timeout = 20 }) -> "answered"',
+      "        ! flows/main.lua:7: attempt?[2J (in state sales)",
+      " 1:02.0   fallback, hung up by the platform",
+    }, lines)
+  end)
+
+  it("cuts what does not fit a line", function()
+    local lines = render.call{ trace = { { at_ms = 0, state = "a", verb = "say", args = { ("word "):rep(100) }, result = true } }, errors = {}, seconds = 1,
+      outcome = "done", hangup_by = "flow" }
+    assert.is_true(#lines[2] <= 115)
+    assert.matches("%.%.%. %-> true$", lines[2])
+  end)
+
+  it("is written as a spec takes it", function()
+    assert.equal("simulate{}", render.caller{})
+    assert.equal('simulate{ fail = { create_lead = { { code = "failed" } } }, flow = "flows/b.lua", steps = { { key = "1" }, { silence = 5 }, { at = 1.5, hangup = true } } }',
+      render.caller{ flow = "flows/b.lua", fail = { create_lead = { { code = "failed" } } }, steps = { { key = "1" }, { silence = 5 }, { hangup = true, at = 1.5 } } })
+    assert.equal('simulate{ data = { ["a b"] = "say \\"x\\"" } }', render.caller{ data = { ["a b"] = 'say "x"' } })
+  end)
+end)
+
+describe("coverage", function()
+  local coverage = require "sim.coverage"
+
+  it("adds up over cells, and leaves out lines that only close what others opened", function()
+    local lines = coverage.new()
+    local source = "local x = 1\nif x then\n  x = 2\nelse\n  x = 3\nend -- done\nreturn {\n}\n"
+    lines:add("a.lua", "110000-1-", source)
+    assert.same({ path = "a.lua", hit = 2, code = 4, percent = 50, missing = "3 5" }, lines:files()[1])
+    lines:add("a.lua", "001100-1-", source)
+    assert.same({ path = "a.lua", hit = 3, code = 4, percent = 75, missing = "5" }, lines:files()[1])
+  end)
+end)
