@@ -3,11 +3,10 @@
 local bundle = require "core.bundle"
 local clock = require "core.clock"
 local coverage = require "sim.coverage"
-local explore = require "sim.explore"
 local folder = require "cli.folder"
 local render = require "sim.render"
 local shell = require "cli.shell"
-local sim = require "sim"
+local sim  -- loaded with the command: the simulator brings the flow engine and all that it needs
 
 local LIMIT_S = 900  -- of real time; who waits can interrupt it
 
@@ -77,7 +76,7 @@ local function run_explorer(root, bytes, options)
   local findings = 0
   for _, flow in ipairs(flows) do
     local began = clock.mono_ms()
-    local walk = explore.run(world, { flow = flow })
+    local walk = require("sim.explore").run(world, { flow = flow })
     out("%s: %d places in %d simulated calls, %.2f s%s", flow, walk.places, walk.calls, (clock.mono_ms() - began) / 1000,
       walk.complete and "" or "; there is more than that, so not all was tried")
     for _, one in ipairs(walk.findings) do
@@ -106,6 +105,7 @@ commands["bundle test"] = function(options, rest)
   if not files then return shell.fail(err) end
   local bytes, problem = bundle.pack(files)
   if not bytes then return shell.fail(problem.text) end
+  sim = require "sim"
   if options.explore then return run_explorer(root, bytes, options) end
   return run_specs(root, bytes, options)
 end

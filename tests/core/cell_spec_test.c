@@ -126,6 +126,7 @@ TEST(budgets_hold_while_lines_are_noted) {
     limit(&cell, "c", 2, 50, 10000);
     run(&cell, "c", "v1", "flows/main.lua", "c", 1, NULL, NULL);
     HEARD("failed c 1 cpu ran too long without asking for anything flows/main.lua 12");
+    limit(&cell, "d", 2, 60000, 60000);
     run(&cell, "d", "v1", "flows/main.lua", "d", 1, NULL, NULL);
     HEARD("failed d 1 memory used too much memory flows/main.lua 13");
     run(&cell, "e", "v1", "flows/main.lua", "a", 1, NULL, NULL);
