@@ -194,8 +194,9 @@ local last_id = 0
 --- @param given_caller table  of caller.check()
 function engine.new(world, given_caller)
   local to = given_caller.to or a_number(world.bundle)
-  local file = given_caller.flow or rules.flow_for(world.bundle, to)
-  if not file then return nil, { path = { "to" }, text = ("no flow of bundle.lua answers %s"):format(to) } end
+  local number = given_caller.direction == "outbound" and given_caller.from or to  -- the tenant's own
+  local file = given_caller.flow or rules.flow_for(world.bundle, number)
+  if not file then return nil, { path = { number == to and "to" or "from" }, text = ("no flow of bundle.lua answers %s"):format(number) } end
   local defined = world.flows[file]
   if not defined then return nil, { path = { given_caller.flow and "flow" or "to" }, text = ("'%s' is no flow of this bundle"):format(file) } end
   last_id = last_id + 1

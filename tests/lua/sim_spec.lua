@@ -185,6 +185,18 @@ describe("a simulated call", function()
     assert.same({ old = true, key = 2 }, result.data)
   end)
 
+  it("runs the flow of the tenant's own number, whoever calls whom", function()
+    local more = {
+      ["bundle.lua"] = 'return { numbers = { ["+12025550100"] = "flows/main.lua", ["+12025550101"] = "flows/out.lua" } }',
+      ["flows/out.lua"] = 'local flow = require "flow" return flow.define{ start = "out", out = function(call) call:hangup() end }',
+    }
+    assert.equal("flows/main.lua", play(MENU, { to = "+12025550100" }, more).flow)
+    local outbound = play(MENU, { from = "+12025550101", to = "+12025550199", direction = "outbound" }, more)
+    assert.same({ "flows/out.lua", { "out" } }, { outbound.flow, outbound.states })
+    local _, problem = play(MENU, { to = "+12025550199" }, more)
+    assert.same({ { "to" }, "no flow of bundle.lua answers +12025550199" }, { problem.path, problem.text })
+  end)
+
   it("refuses a caller that makes no sense, and says where", function()
     local function problem(given)
       local _, err = play(MENU, given)

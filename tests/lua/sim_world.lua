@@ -7,11 +7,13 @@ local world = {}
 
 --- The bytes of a bundle with a flow and more files by path. `states` is the inside of flow.define{ ... }.
 function world.bytes(states, more)
-  local files = {
-    { path = "bundle.lua", data = 'return { numbers = { ["*"] = "flows/main.lua" }, fallback = { say = "Sorry.", hangup = true } }' },
-    { path = "flows/main.lua", data = 'local flow = require "flow"\nreturn flow.define{\n' .. states .. "\n}\n" },
+  local given = {
+    ["bundle.lua"] = 'return { numbers = { ["*"] = "flows/main.lua" }, fallback = { say = "Sorry.", hangup = true } }',
+    ["flows/main.lua"] = 'local flow = require "flow"\nreturn flow.define{\n' .. states .. "\n}\n",
   }
-  for path, data in pairs(more or {}) do files[#files + 1] = { path = path, data = data } end
+  for path, data in pairs(more or {}) do given[path] = data end
+  local files = {}
+  for path, data in pairs(given) do files[#files + 1] = { path = path, data = data } end
   table.sort(files, function(a, b) return a.path < b.path end)
   return assert(bundle.pack(files))
 end
