@@ -172,11 +172,23 @@ describe("a simulated call", function()
     assert.equal(3, result.error.line)
   end)
 
-  it("survives the death of its cell", function()
-    -- More than the hard limit in one step of C, which no hook interrupts.
-    local result = play([[start = "a", a = function(call) local t = {} for i = 1, 1e9 do t[i] = ("x"):rep(1e6) .. i end end]])
+  it("goes to the fallback when its cell dies twice, and the next call has a new one", function()
+    local open = assert(sim.open(world.bytes([[start = "a",
+      a = function(call)
+        call:say "Hello."
+        local s = ("x"):rep(2 ^ 20)
+        s = s .. s .. s .. s .. s .. s .. s .. s
+        return s .. s .. s .. s .. s .. s .. s .. s .. s .. s .. s .. s  -- in one step past the hard limit, where nothing asks
+      end,
+      b = function(call) call:hangup() end]])))
+    local result = assert(sim.call(open, {}))
+    local next_result = assert(sim.call(open, { state = "b" }))
+    open.close()
     assert.equal("fallback", result.outcome)
-    assert.is_truthy(({ memory = true, strikes = true })[result.error.kind] or result.errors[#result.errors].kind == "strikes")
+    assert.equal("strikes", result.errors[#result.errors].kind)
+    assert.same({ "flows/main.lua", true }, { result.error.file, result.error.line >= 5 })
+    assert.same({ "Hello.", "Sorry." }, result.said)  -- what was done is not done again
+    assert.equal("hangup", next_result.outcome)
   end)
 
   it("begins in a state with data when its caller says so", function()

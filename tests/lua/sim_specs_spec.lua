@@ -111,6 +111,20 @@ it("is behind it", function() assert.same({ "a", "c" }, simulate{}.states) end)]
     assert.equal("is behind it", report.tests[2].name)
   end)
 
+  it("go on in a new process when one dies in a test", function()
+    local report = run([[
+it("is too large", function()
+  local s = ("x"):rep(2 ^ 20)
+  s = s .. s .. s .. s .. s .. s .. s .. s
+  s = s .. s .. s .. s .. s .. s .. s .. s .. s .. s .. s
+end)
+it("is behind it", function() assert.same({ "a", "c" }, simulate{}.states) end)]])
+    assert.same({ 1, 1 }, { report.passed, report.failed })
+    assert.equal("is too large", report.failures[1].name)
+    assert.equal("spec/main_spec.lua", report.failures[1].file)
+    assert.equal("the process died while this test ran", report.failures[1].text)
+  end)
+
   it("fail when their file does", function()
     local report = run("local x = nil\nlocal y = x.z")
     assert.same({ 0, 1 }, { report.passed, report.failed })
