@@ -5,19 +5,19 @@
 --- lost(mine, page, why) }. When a cell dies every handler hears lost(); mine says that it counts against this call: the page names
 --- it as the one that ran, or names none (page is empty then) where the cell itself can be trusted no more.
 ---
---- Nothing a cell sends is trusted. C has checked its form and reads it no faster than it may send (core/bind/intake.h); here each
---- type has a check of its values and of its right: a run that this worker has given to this very cell, in the visit it was given
---- for, with one NEXT or FAILED at its end. What a cell left over from a run that is gone is no news; what no cell says ends it.
+--- Nothing a cell sends is trusted. C has checked its form and reads it no faster than it may send (core/bind/intake.h), heard.lua its
+--- values; here its right is checked: a run that this worker has given to this very cell, in the visit it was given for, with one
+--- NEXT or FAILED at its end. What a cell left over from a run that is gone is no news; what no cell says ends it.
 local cell = require "core.cell"
 local clock = require "core.clock"
 local gate = require "scripts.gate"
+local heard = require "scripts.heard"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local operator = require "scripts.operator"
 local promise = require "lib.promise"
 local store = require "scripts.store"
 local task = require "core.task"
-local text_of = require "lib.text"
 local timer = require "core.timer"
 
 local cells = {}
@@ -28,8 +28,6 @@ local SPAWN_MS = 5000                     -- the zygote takes less than one
 local BACK_OFF_MS, BACK_OFF_MAX_MS = 100, 5000
 local FLOOD_MS = 30000                    -- a cell that sends as fast as it is read, and no state of its calls ends, is ended
 local OWED_MS, TICK_MS = 30000, 5000      -- a run that says nothing for so long after it was started or answered is started again
-local VERBS_AT_ONCE = 4                   -- of one run: it waits for each answer, but what it had asked may be on its way twice
-local CALL_MAX, NUMBER_MAX, TEXT_MAX = 128, 2 ^ 31, 2000
 local CHECK_MS, CHECK_CPU_S = 20000, 2    -- a check that takes longer; by its own doing if it had so much of a processor
 local HOOK_MS = 5000                       -- a hook that is not answered by then never will be
 local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
@@ -52,9 +50,8 @@ end
 cells.bundle_bytes = bundle_bytes
 
 -- What ends a cell because it is no longer what we started.
-local NONSENSE = "sent a message that makes no sense"
 local FLOODED = "kept sending while its calls stood still"
-local GUILTY = { [NONSENSE] = true, [FLOODED] = true, ["sent a malformed message"] = true, ["sent a message of no known type"] = true }
+local GUILTY = { [heard.NONSENSE] = true, [FLOODED] = true, ["sent a malformed message"] = true, ["sent a message of no known type"] = true }
 
 local function entry_ended(entry, why, page)
   if entry.ended then return end
@@ -128,54 +125,23 @@ end
 
 -- -- what a cell may say -------------------------------------------------------------------------------------------------------
 
--- What ends up in logs and on terminals: no control characters but tab and newline, and a place has none at all.
-local function words(text) return (text_of.clean(text, TEXT_MAX):gsub("[%z\1-\8\11-\31\127]", "?")) end
-local function place(file) return (text_of.clean(file, CALL_MAX):gsub("[^\32-\126]", "?")) end
+-- By type, what was read is dealt with; false: this cell has no right to say it.
+local deal = {}
 
-local function is_text(value, most) return type(value) == "string" and #value <= most end
-local function is_word(value) return is_text(value, 64) and value:find("^[%a_][%w_.]*$") ~= nil end
--- NaN is in no range.
-local function is_integer(value, least, most) return type(value) == "number" and value >= least and value <= most and value == math.floor(value) end
+function deal.pong() end
 
--- The run that a message is of. nil: it has left meanwhile, is in another visit or has ended, or it never was this cell's.
-local function run_of(entry, call, visit)
-  local run = entry.runs[call]
-  if run and run.visit == visit and not run.ended then return run end
-end
-
-local function is_of_call(call, visit)
-  return is_text(call, CALL_MAX) and is_integer(visit, 0, NUMBER_MAX)
-end
-
--- The end of a run: nothing of it is heard after that.
-local function end_of(entry, call, visit)
-  local run = run_of(entry, call, visit)
-  if run then
-    settle(run)
-    run.ended, entry.progress_ms = true, clock.mono_ms()
-  end
-  return run
-end
-
--- By type: deals with the message; false when it makes no sense.
-local heard = {}
-
-function heard.pong() end
-
-function heard.loaded(entry, version, ok, text)
-  if not is_text(version, CALL_MAX) or type(ok) ~= "boolean" or type(text) ~= "string" then return false end
+function deal.loaded(entry, version, ok, text)
   local waiting = entry.versions[version]
   if not waiting then return end  -- unloaded meanwhile
-  if ok then waiting:give(true) else waiting:give(nil, { code = "invalid", text = words(text) }) end
+  if ok then waiting:give(true) else waiting:give(nil, { code = "invalid", text = text }) end
 end
 
-function heard.checked(entry, version, ok, result)
-  if not entry.checking or not is_text(version, CALL_MAX) or type(ok) ~= "boolean" or type(result) ~= "table" then return false end
+function deal.checked(entry, _, ok, result)
+  if not entry.checking then return false end
   entry.checking:give(ok, result)
 end
 
-function heard.hooked(entry, id, ok, result)
-  if not is_integer(id, 1, NUMBER_MAX) or type(ok) ~= "boolean" then return false end
+function deal.hooked(entry, id, ok, result)
   local waiting = entry.hooks[id]
   if not waiting then return end  -- whoever asked has gone on without it
   entry.hooks[id] = nil
@@ -183,40 +149,25 @@ function heard.hooked(entry, id, ok, result)
   waiting:give(ok, result)
 end
 
--- Where a script stands: a file of the bundle and a line, or "" and 0.
-local function is_place(file, line) return is_text(file, CALL_MAX) and is_integer(line, 0, NUMBER_MAX) end
-
-function heard.verb(entry, call, visit, n, name, args, file, line)
-  if not is_of_call(call, visit) or not is_integer(n, 1, NUMBER_MAX) or not is_word(name) or type(args) ~= "table" or not is_place(file, line) then
-    return false
+-- Only of its own runs, in the visit they are in.
+local function deal_with_run(kind)
+  return function(entry, call, visit, ...)
+    local run = entry.runs[call]
+    if not heard.is_open(run, visit) then return end
+    settle(run)
+    if kind ~= "verb" then entry.progress_ms = clock.mono_ms() end
+    return heard.give(run, kind, visit, ...)
   end
-  local run = run_of(entry, call, visit)
-  if not run then return end
-  if run.verbs >= VERBS_AT_ONCE then return false end
-  settle(run)
-  run.verbs = run.verbs + 1
-  run.verb(visit, n, name, args, text_of.clean(file, CALL_MAX), line)
-  run.verbs = run.verbs - 1
 end
+deal.verb, deal.next, deal.failed = deal_with_run "verb", deal_with_run "next", deal_with_run "failed"
 
-function heard.next(entry, call, visit, state, data, file, line)
-  if not is_of_call(call, visit) or state ~= nil and type(state) ~= "string" or not is_place(file, line) then return false end
-  local run = end_of(entry, call, visit)
-  if run then run.next(visit, state, data, text_of.clean(file, CALL_MAX), line) end
-end
-
-function heard.failed(entry, call, visit, kind, text, file, line, trace)
-  if not is_of_call(call, visit) or not is_word(kind) or type(text) ~= "string" or not is_place(file, line) or type(trace) ~= "table" then
-    return false
-  end
-  local run = end_of(entry, call, visit)
-  if run then run.failed(visit, kind, words(text), place(file), line, trace) end
+local function dealt(entry, kind, sound, ...)
+  if not sound or not deal[kind] or deal[kind](entry, ...) == false then entry.cell:kill(heard.NONSENSE) end
 end
 
 local function on_message(entry, kind, ...)
   entry.heard_ms = clock.mono_ms()
-  local hear = heard[kind]
-  if not hear or hear(entry, ...) == false then entry.cell:kill(NONSENSE) end
+  dealt(entry, kind, heard.read(kind, ...))
 end
 
 -- A zygote that does not answer leaves nobody on a silent line.
@@ -361,7 +312,8 @@ function cells.run_in(entry, tenant, hash, call, run, file, state, visit, data, 
   -- The call has left while the cell was made; a newer run of it may be on its way already.
   if run.dropped then return nil, { code = "cancelled", text = "the call has left" } end
   entry.runs[call] = run
-  run.entry, run.hash, run.visit, run.verbs, run.ended, run.owed_tick = entry, hash, visit, 0, nil, nil
+  run.entry, run.hash, run.owed_tick = entry, hash, nil
+  heard.begin(run, visit)
   local sent
   sent, err = entry.cell:send("run", call, hash, file, state, visit, data, info)
   if not sent then
@@ -442,33 +394,6 @@ local function ended_at(page, why)
   return { file = known and page.file or nil, line = known and page.line or nil, text = "the check " .. why .. (known and " here" or "") }
 end
 
-local function problem_of(value)
-  if type(value) ~= "table" then return nil end
-  return { file = is_text(value.file, CALL_MAX) and place(value.file) or nil, line = is_integer(value.line, 0, NUMBER_MAX) and value.line or nil,
-           text = type(value.text) == "string" and words(value.text) or "?" }
-end
-
--- What CHECKED says, with everything in it what it should be. The bundle's own table is looked through by who uses it.
-local function report_of(result)
-  local problems, flows, loaded = {}, {}, {}
-  for _, value in ipairs(type(result.problems) == "table" and result.problems or {}) do problems[#problems + 1] = problem_of(value) end
-  for path, flow in pairs(type(result.flows) == "table" and result.flows or {}) do
-    if is_text(path, CALL_MAX) and type(flow) == "table" then
-      local states = {}
-      for i, state in ipairs(type(flow.states) == "table" and flow.states or {}) do states[i] = is_word(state) and state or "?" end
-      flows[path] = { start = is_word(flow.start) and flow.start or nil, states = states }
-    end
-  end
-  for path, file in pairs(type(result.files) == "table" and result.files or {}) do
-    if is_text(path, CALL_MAX) and type(file) == "table" then
-      local names = {}
-      for i, name in ipairs(type(file.names) == "table" and file.names or {}) do names[i] = is_word(name) and name or "?" end
-      loaded[path] = { type = is_word(file.type) and file.type or "?", line = is_integer(file.line, 0, NUMBER_MAX) and file.line or 1, names = names }
-    end
-  end
-  return { problems = problems, flows = flows, files = loaded, bundle = result.bundle }
-end
-
 --- Checks a bundle in a cell of its own, which is ended afterwards. It comes last where processors are short.
 --- @param files table  names of files that are loaded besides flows and bundle.lua
 --- @return table|nil  what CHECKED says, or nil, err
@@ -507,7 +432,7 @@ function cells.check(bytes, files)
   limit:cancel()
   local died = entry.ended
   if not died then spawned:kill("checked") end
-  if result then return report_of(result) end
+  if result then return heard.report(result) end
   if starved then return nil, { code = "busy", text = "The machine is too busy to check a bundle", retry_after_s = 30 } end
   if not died and err and err.code == "invalid" then  -- the cell could not load it, and said where
     local file, line, text = err.text:match("^([%w%._/-]+):(%d+): (.*)$")

@@ -5,6 +5,7 @@
 local cell = require "core.cell"
 local clock = require "core.clock"
 local gate = require "scripts.gate"
+local heard = require "scripts.heard"
 local promise = require "lib.promise"
 local task = require "core.task"
 local timer = require "core.timer"
@@ -24,21 +25,36 @@ function sim_cell.open(bytes, budgets)
   local runs, process, opening, closed, why_ended, page_ended = {}, nil, nil, false, nil, nil
   local marked, covering
 
-  local function on_message(made, kind, first, ...)
-    made.heard_ms = clock.mono_ms()
-    if kind == "loaded" then
-      made.loaded:give(...)
-    elseif kind == "checked" then
-      if made.checking then made.checking:give(...) end
-    elseif kind == "covered" then
-      if made.covered then made.covered:give(first, ...) end
-    else
-      local run = runs[first]
-      if not run or run.process ~= made then return end
-      if kind == "verb" then run.verb(...)
-      elseif kind == "next" then run.next(...)
-      elseif kind == "failed" then run.failed(...) end
+  -- By type; false: it was not asked for that.
+  local deal = {
+    pong = function() return true end,
+    loaded = function(made, _, ...) made.loaded:give(...) return true end,
+    checked = function(made, _, ...)
+      local waiting = made.checking
+      if waiting then waiting:give(...) end
+      return waiting ~= nil
+    end,
+    covered = function(made, ...)
+      local waiting = made.covered
+      if waiting then waiting:give(...) end
+      return waiting ~= nil
+    end,
+  }
+  for _, kind in ipairs{ "verb", "next", "failed" } do
+    deal[kind] = function(made, call, visit, ...)
+      local run = runs[call]
+      if not run or run.process ~= made or not heard.is_open(run, visit) then return true end  -- it has left meanwhile
+      return heard.give(run, kind, visit, ...)
     end
+  end
+
+  local function dealt(made, kind, sound, ...)
+    if not sound or not deal[kind] or not deal[kind](made, ...) then made.cell:kill(heard.NONSENSE) end
+  end
+
+  local function on_message(made, kind, ...)
+    made.heard_ms = clock.mono_ms()
+    dealt(made, kind, heard.read(kind, ...))
   end
 
   local function on_ended(made, why, page)
@@ -111,6 +127,7 @@ function sim_cell.open(bytes, budgets)
     if not made then return nil, err end
     if run.dropped then return nil, { code = "cancelled", text = "the call has left" } end
     runs[call], run.process = run, made
+    heard.begin(run, visit)
     local limits = run.budgets or budgets
     if limits then made.cell:send("limit", call, limits.slice_ms, limits.invocation_ms, limits.call_ms) end
     local sent
@@ -157,7 +174,7 @@ function sim_cell.open(bytes, budgets)
     made.cell:send("check", VERSION)
     local ok, result = made.checking:wait()
     made.checking = nil
-    if ok ~= nil then return result end
+    if ok ~= nil then return heard.report(result) end
     local known = page_ended and (page_ended.file or "") ~= ""
     return { problems = { { file = known and page_ended.file or nil, line = known and page_ended.line or nil, text = "the check " .. (why_ended or "ended") } } }
   end

@@ -77,6 +77,8 @@ static void verb(const char *call, int64_t visit, int64_t n, const char *name, c
     message_int(&out, 1);
     put(text);
     message_shut(&out);
+    put("flows/main.lua");
+    message_int(&out, 1);
     say_out();
 }
 
@@ -85,6 +87,8 @@ static void next(const char *call, int64_t visit, const char *to) {
     put(to);
     message_open(&out);
     message_shut(&out);
+    put("flows/main.lua");
+    message_int(&out, 1);
     say_out();
 }
 
@@ -119,10 +123,10 @@ static void noise(const struct task *t) {
 
 /* A message of its own call, with some bytes changed, cut or repeated. */
 static void mutant(const struct task *t) {
-    static const enum message_type all[] = {MESSAGE_LOADED, MESSAGE_CHECKED, MESSAGE_VERB,
-                                            MESSAGE_NEXT,   MESSAGE_FAILED,  MESSAGE_PONG};
+    static const enum message_type all[] = {MESSAGE_LOADED, MESSAGE_CHECKED, MESSAGE_VERB,   MESSAGE_NEXT,
+                                            MESSAGE_FAILED, MESSAGE_PONG,    MESSAGE_HOOKED, MESSAGE_COVERED};
 
-    begin(all[rnd(6)], t->call, t->visit);
+    begin(all[rnd(8)], t->call, t->visit);
     for (unsigned n = rnd(5); n > 0; n--) {
         if (rnd(2))
             message_int(&out, rnd(3));
@@ -179,8 +183,9 @@ static void small(const struct task *t) {
 /* Verbs that are refused, each as soon as the one before was answered. */
 static void refused(const struct task *t) {
     static char bytes[MESSAGE_MAX];
+    static int64_t n;
 
-    verb(t->call, t->visit, 1, "no_such_verb", "x");
+    verb(t->call, t->visit, ++n, "no_such_verb", "x");
     do {
         ssize_t n = read(WALLS_SOCKET, bytes, sizeof bytes);
         if (n <= 0) _exit(0);
@@ -203,6 +208,8 @@ static void huge(const struct task *t) {
         message_shut(&out);
     }
     message_shut(&out);
+    put("flows/main.lua");
+    message_int(&out, 1);
     say_out();
     swallow();
 }

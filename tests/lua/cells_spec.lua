@@ -156,15 +156,15 @@ describe("a tenant's cell", function()
     local handler, heard = listener()
     run("h", "c1", handler)
     for _, call in ipairs{ "c2", "another tenant's", "" } do
-      say("verb", call, 1, 1, "log", { "x" })
-      say("next", call, 1, "b", {})
+      say("verb", call, 1, 1, "log", { "x" }, "flows/main.lua", 1)
+      say("next", call, 1, "b", {}, "flows/main.lua", 1)
       say("failed", call, 1, "error", "boom", "flows/main.lua", 1)
     end
-    say("verb", "c1", 0, 1, "log", { "x" })
-    say("next", "c1", 2, "b", {})
+    say("verb", "c1", 0, 1, "log", { "x" }, "flows/main.lua", 1)
+    say("next", "c1", 2, "b", {}, "flows/main.lua", 1)
     assert.same({}, heard)
-    say("verb", "c1", 1, 1, "log", { "x" })
-    assert.same({ { "verb", 1, 1, "log", { "x" } } }, heard)
+    say("verb", "c1", 1, 1, "log", { "x" }, "flows/main.lua", 1)
+    assert.same({ { "verb", 1, 1, "log", { "x" }, "flows/main.lua", 1 } }, heard)
     assert.is_nil(ended)
   end)
 
@@ -172,11 +172,11 @@ describe("a tenant's cell", function()
   it("ends a visit once", function()
     local handler, heard = listener()
     run("h", "c1", handler)
-    say("next", "c1", 1, "b", {})
-    say("next", "c1", 1, "c", {})
+    say("next", "c1", 1, "b", {}, "flows/main.lua", 1)
+    say("next", "c1", 1, "c", {}, "flows/main.lua", 1)
     say("failed", "c1", 1, "error", "boom", "flows/main.lua", 1)
-    say("verb", "c1", 1, 1, "log", { "x" })
-    assert.same({ { "next", 1, "b", {} } }, heard)
+    say("verb", "c1", 1, 1, "log", { "x" }, "flows/main.lua", 1)
+    assert.same({ { "next", 1, "b", {}, "flows/main.lua", 1 } }, heard)
   end)
 
   it("ends at the first message that makes no sense, whatever it is", function()
@@ -184,12 +184,16 @@ describe("a tenant's cell", function()
     local c129 = ("c"):rep(129)
     for i, message in ipairs{
       { "nothing" }, { "load", "h" }, { "loaded" }, { "loaded", "h", 1, "" }, { "loaded", "h", false, {} }, { "loaded", {}, true, "" },
-      { "checked", "new", true, {} },  -- nobody asked
-      { "verb" }, { "verb", 5, 1, 1, "log", {} }, { "verb", c129, 1, 1, "log", {} }, { "verb", "c1", "1", 1, "log", {} }, { "verb", "c1", -1, 1, "log", {} },
-      { "verb", "c1", 1.5, 1, "log", {} }, { "verb", "c1", nan, 1, "log", {} }, { "verb", "c1", 1, 0, "log", {} }, { "verb", "c1", 1, 2 ^ 40, "log", {} },
-      { "verb", "c1", 1, 1, "", {} }, { "verb", "c1", 1, 1, "lo g", {} }, { "verb", "c1", 1, 1, ("l"):rep(65), {} }, { "verb", "c1", 1, 1, deep, {} },
-      { "verb", "c1", 1, 1, "log", "x" }, { "verb", "c1", 1, 1, "log" },
-      { "next", "c1", 1, 5, {} }, { "next", "c1", 1, deep, {} }, { "next", nil, 1, "b", {} }, { "next", "c1", 1 / 0, "b", {} },
+      { "checked", "new", true, {} }, { "covered", "flows/main.lua", "11" },  -- nobody asked
+      { "hooked", "1", true }, { "hooked", 1, 1, {} }, { "hooked", 1, false, "x" }, { "hooked", 1, false }, { "hooked", nan, true, {} },
+      { "verb" }, { "verb", 5, 1, 1, "log", {}, "f", 1 }, { "verb", c129, 1, 1, "log", {}, "f", 1 }, { "verb", "c1", "1", 1, "log", {}, "f", 1 },
+      { "verb", "c1", -1, 1, "log", {}, "f", 1 }, { "verb", "c1", 1.5, 1, "log", {}, "f", 1 }, { "verb", "c1", nan, 1, "log", {}, "f", 1 },
+      { "verb", "c1", 1, 0, "log", {}, "f", 1 }, { "verb", "c1", 1, 2 ^ 40, "log", {}, "f", 1 }, { "verb", "c1", 1, 1, "", {}, "f", 1 },
+      { "verb", "c1", 1, 1, "lo g", {}, "f", 1 }, { "verb", "c1", 1, 1, ("l"):rep(65), {}, "f", 1 }, { "verb", "c1", 1, 1, deep, {}, "f", 1 },
+      { "verb", "c1", 1, 1, "log", "x", "f", 1 }, { "verb", "c1", 1, 1, "log", nil, "f", 1 }, { "verb", "c1", 1, 1, "log", {}, c129, 1 },
+      { "verb", "c1", 1, 1, "log", {}, "f", -1 }, { "verb", "c1", 1, 1, "log", {} },
+      { "next", "c1", 1, 5, {}, "f", 1 }, { "next", "c1", 1, deep, {}, "f", 1 }, { "next", nil, 1, "b", {}, "f", 1 }, { "next", "c1", 1 / 0, "b", {}, "f", 1 },
+      { "next", "c1", 1, "b", {} },
       { "failed", "c1", 1, "error", 5, "f", 1 }, { "failed", "c1", 1, "no\nword", "t", "f", 1 }, { "failed", "c1", 1, "error", "t", 5, 1 },
       { "failed", "c1", 1, "error", "t", "f", -1 }, { "failed", "c1", 1, "error", "t", "f", nan }, { "failed", "c1", 1, "error", "t", "f" },
     } do
@@ -205,11 +209,12 @@ describe("a tenant's cell", function()
   it("brings nothing but what was checked to a call's flow, whatever it says", function()
     math.randomseed(os.time())
     local values = { "c1", 1, 2, 0, -1, 1.5, 2 ^ 53, 1 / 0, 0 / 0, true, false, "", "log", "a.b", "\0\255", ("x"):rep(5000), {}, { 1 }, { { x = 1 } } }
-    local sound = { { "verb", "c1", 1, 1, "log", { "x" } }, { "verb", "c1", 1, 7, "hangup", {} }, { "next", "c1", 1, "b", {} }, { "next", "c1", 1 },
-      { "failed", "c1", 1, "error", "t", "f", 1 }, { "loaded", "h", true, "" }, { "checked", "h", true, {} }, { "pong", 1 } }
+    local sound = { { "verb", "c1", 1, 1, "log", { "x" }, "f", 1 }, { "verb", "c1", 1, 7, "hangup", {}, "", 0 }, { "next", "c1", 1, "b", {}, "f", 1 },
+      { "next", "c1", 1, nil, nil, "", 0 }, { "failed", "c1", 1, "error", "t", "f", 1 }, { "loaded", "h", true, "" }, { "checked", "h", true, {} },
+      { "pong", 1 }, { "hooked", 1, true, {} }, { "hooked", 1, false, { text = "t" } }, { "covered", "f", "1" } }
     local function said()
       local message = { unpack(sound[math.random(#sound)], 1, 8) }
-      for _ = 1, math.random(0, 2) do message[math.random(2, 7)] = math.random(12) > 1 and values[math.random(#values)] or nil end
+      for _ = 1, math.random(0, 2) do message[math.random(2, 8)] = math.random(12) > 1 and values[math.random(#values)] or nil end
       return unpack(message, 1, 8)
     end
     local bad, reached
@@ -271,9 +276,9 @@ describe("a tenant's cell", function()
       task.wait(function() end)
     end }
     run("h", "c1", handler)
-    for n = 1, 4 do task.spawn(say, "verb", "c1", 1, n, "log", { "x" }) end
+    for n = 1, 4 do task.spawn(say, "verb", "c1", 1, n, "log", { "x" }, "flows/main.lua", 1) end
     assert.is_nil(ended)
-    task.spawn(say, "verb", "c1", 1, 5, "log", { "x" })
+    task.spawn(say, "verb", "c1", 1, 5, "log", { "x" }, "flows/main.lua", 1)
     assert.equal(4, waiting)
     assert.equal("sent a message that makes no sense", ended)
   end)
@@ -348,12 +353,12 @@ describe("a tenant's cell", function()
       pass(60, function()
         say("pong", 1)
         n = n + 1
-        say("verb", "working", 1, n, "log", { "x" })
+        say("verb", "working", 1, n, "log", { "x" }, "flows/main.lua", 1)
         cells.answer("working", working, 1, n, true, true)
         if #silent_heard == 0 then assert.is_true(n <= 37) end
       end)
       assert.same({ { "lost", true, {}, "did not go on" } }, silent_heard)
-      say("next", "silent", 1, "b", {})
+      say("next", "silent", 1, "b", {}, "flows/main.lua", 1)
       assert.equal(1, #silent_heard)
       for _, message in ipairs(working_heard) do assert.equal("verb", message[1]) end
       assert.is_nil(ended)
@@ -364,7 +369,7 @@ describe("a tenant's cell", function()
       local left, left_heard = listener()
       run("h", "asking", asking)
       run("h", "left", left)
-      say("verb", "asking", 1, 1, "gather", { {} })
+      say("verb", "asking", 1, 1, "gather", { {} }, "flows/main.lua", 1)
       cells.drop("left", left)
       pass(60, function() say("pong", 1) end)
       assert.equal(1, #asking_heard)
@@ -376,7 +381,7 @@ describe("a tenant's cell", function()
       spawned.dry_ms = function() return 60000 end
       pass(60, function()
         local handler = listener()
-        say("next", "c1", 1, "a", {})
+        say("next", "c1", 1, "a", {}, "flows/main.lua", 1)
         run("h", "c1", handler)
       end)
       assert.is_nil(ended)
@@ -418,7 +423,7 @@ describe("a tenant's cell", function()
 
     it("says what was found, and comes last where processors are short", function()
       local flows = { ["flows/main.lua"] = { start = "a", states = { "a", "b" } } }
-      assert.same({ problems = {}, flows = flows, bundle = { x = 1 } }, (check{ problems = {}, flows = flows, bundle = { x = 1 } }))
+      assert.same({ problems = {}, flows = flows, files = {}, bundle = { x = 1 } }, (check{ problems = {}, flows = flows, bundle = { x = 1 } }))
       assert.equal(1, count("idle"))
     end)
 
