@@ -183,9 +183,9 @@ static void small(const struct task *t) {
 /* Verbs that are refused, each as soon as the one before was answered. */
 static void refused(const struct task *t) {
     static char bytes[MESSAGE_MAX];
-    static int64_t n;
+    static int64_t asked;
 
-    verb(t->call, t->visit, ++n, "no_such_verb", "x");
+    verb(t->call, t->visit, ++asked, "no_such_verb", "x");
     do {
         ssize_t n = read(WALLS_SOCKET, bytes, sizeof bytes);
         if (n <= 0) _exit(0);
