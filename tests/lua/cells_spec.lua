@@ -455,6 +455,60 @@ describe("a tenant's cell", function()
   end)
 end)
 
+-- It was trusted: what it said broke the flow engine, and verbs waited in as many tasks as it asked for.
+describe("the cell of a simulated call", function()
+  local sim_cell = require "sim.cell"
+  local spawn = cell.spawn
+  local say, ended, opened, heard, run
+
+  before_each(function()
+    ended, heard = nil, {}
+    cell.spawn = function(handlers)
+      say = handlers.on_message
+      return {
+        send = function() return true end,
+        load = function() say("loaded", "sim", true, "") return true end,
+        kill = function(_, why)
+          ended = ended or why
+          handlers.on_ended(why, {})
+        end,
+      }
+    end
+    local function note(kind) return function() heard[#heard + 1] = kind end end
+    run = { verb = note "verb", next = note "next", failed = note "failed", lost = note "lost" }
+    opened = sim_cell.open("bytes")
+    assert.is_true(opened.run(nil, nil, "s1", run, "flows/main.lua", "a", 1, {}, {}))
+  end)
+  after_each(function()
+    opened.close()
+    cell.spawn = spawn
+  end)
+
+  it("is ended at the first message that makes no sense", function()
+    for _, message in ipairs{
+      { "verb", "s1", 1, "1", "log", {}, "f", 1 }, { "verb", "s1", 1, 1, "log", 5, "f", 1 }, { "next", "s1", 1, {}, {}, "f", 1 }, { "failed", "s1", 1, "error", {}, "f", 1 },
+      { "checked", "sim", true, {} }, { "covered", "f", "1" }, { "hooked", 1, true, {} }, { "nothing" },
+    } do
+      ended, heard = nil, {}
+      run.dropped = nil
+      assert.is_true(opened.run(nil, nil, "s1", run, "flows/main.lua", "a", 1, {}, {}))
+      say(unpack(message, 1, 8))
+      assert.equal("sent a message that makes no sense", ended)
+      assert.same({ "lost" }, heard)
+    end
+  end)
+
+  it("is heard for its own calls, in their visit, to one end", function()
+    say("verb", "s2", 1, 1, "log", {}, "f", 1)
+    say("verb", "s1", 2, 1, "log", {}, "f", 1)
+    say("verb", "s1", 1, 1, "log", {}, "f", 1)
+    say("next", "s1", 1, "b", {}, "f", 1)
+    say("next", "s1", 1, "c", {}, "f", 1)
+    assert.same({ "verb", "next" }, heard)
+    assert.is_nil(ended)
+  end)
+end)
+
 describe("a cell that is no cell any more", function()
   local in_host = require("core.worker").root and os.getenv("PARLEY_CELLS")
   if not in_host then
