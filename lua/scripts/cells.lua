@@ -395,7 +395,7 @@ local function ended_at(page, why)
 end
 
 --- Checks a bundle in a cell of its own, which is ended afterwards. It comes last where processors are short.
---- @param files table  names of files that are loaded besides flows and bundle.lua
+--- @param files table|nil  names of files that are loaded besides flows and bundle.lua
 --- @return table|nil  what CHECKED says, or nil, err
 function cells.check(bytes, files)
   local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, runs = {}, hooks = {} }
@@ -425,7 +425,7 @@ function cells.check(bytes, files)
   sent, err = spawned:load("new", bytes)
   if sent then loaded, err = entry.versions.new:wait() end
   if loaded then
-    spawned:send("check", "new", files)
+    spawned:send("check", "new", files or {})
     local _
     _, result = entry.checking:wait()
   end
