@@ -18,10 +18,10 @@ function logs.text(entry)
   local at = entry.at:gsub("T", " "):gsub("%.(%d%d%d)%d*Z$", ".%1")
   local where = text_or_nil(entry.file) and ("%s:%s: "):format(entry.file, tostring(entry.line or "?")) or ""
   local from = {}
-  if text_or_nil(entry.call) then from[#from + 1] = entry.call end
-  if text_or_nil(entry.state) then from[#from + 1] = "in " .. entry.state end
+  if text_or_nil(entry.call) then from[#from + 1] = shell.printable(entry.call) end
+  if text_or_nil(entry.state) then from[#from + 1] = "in " .. shell.printable(entry.state) end
   if text_or_nil(entry.version) then from[#from + 1] = entry.version:sub(1, 12) end
-  local lines = { ("%s %s %s%s%s"):format(paint.dim(at), paint.level(entry.level), where, shell.printable(entry.text),
+  local lines = { ("%s %s %s%s%s"):format(paint.dim(at), paint.level(entry.level), shell.printable(where), shell.printable(entry.text),
     #from > 0 and paint.dim("  (" .. table.concat(from, ", ") .. ")") or "") }
   for _, frame in ipairs(type(entry.trace) == "table" and entry.trace or {}) do lines[#lines + 1] = "      " .. shell.printable(frame) end
   return table.concat(lines, "\n")

@@ -5,6 +5,7 @@ local bundle = require "core.bundle"
 local crypto = require "core.crypto"
 local file = require "core.file"
 local rules = require "scripts.rules"
+local shell = require "cli.shell"
 
 local folder = {}
 
@@ -86,7 +87,7 @@ end
 function folder.print_problems(root, problems, out)
   for _, problem in ipairs(problems or {}) do
     local place = type(problem.file) == "string" and problem.file ~= "" and ("%s/%s:%s: "):format(trimmed(root), problem.file, tostring(problem.line or 1)) or ""
-    out:write(place, problem.text or problem.detail or "?", "\n")
+    out:write(shell.printable(place .. (problem.text or problem.detail or "?")), "\n")
   end
   return #(problems or {})
 end
