@@ -65,8 +65,8 @@ end
 
 local function specs_line(specs)
   if type(specs) ~= "table" then return "no specs were run" end
-  if specs.failed == 0 then return ("%d specs pass"):format(specs.passed) end
-  return paint.red(("%d of %d specs fail"):format(specs.failed, specs.passed + specs.failed))
+  if specs.failed > 0 then return paint.red(("%d of %d specs fail"):format(specs.failed, specs.passed + specs.failed)) end
+  return specs.passed == 0 and "it has no specs" or specs.passed == 1 and "its spec passes" or ("%d specs pass"):format(specs.passed)
 end
 
 -- Prints the problems of a refusal (with the folder's own paths where there is one) and the refusal itself.
@@ -229,7 +229,7 @@ commands["bundle list"] = function(options)
     if not list then return fail(err) end
     if #list.bundles == 0 then print("no versions yet; parley bundle push DIR stores one") end
     for _, version in ipairs(list.bundles) do
-      local specs = type(version.specs) == "table" and version.specs.failed > 0 and ("  %d specs fail"):format(version.specs.failed) or ""
+      local specs = type(version.specs) == "table" and version.specs.failed > 0 and "  " .. specs_line(version.specs) or ""
       print(("%s  %s  %7d bytes  %s%s%s"):format(short(version.version), version.created_at, version.size, version.created_by, specs,
         version.live and "  live" or version.canary and "  canary" or ""))
     end
