@@ -118,24 +118,23 @@ end
 
 -- the script log ---------------------------------------------------------------------------------------------------------------
 
-local log_columns = { "at", "level", "call_id", "state", "bundle_hash", "file", "line", "text", "trace" }
-local one_line = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+local log_fields = { "at", "level", "call_id", "call", "state", "bundle_hash", "file", "line", "text", "trace" }
+local one_line = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 --- Lines, in order. How many there are is part of the statement, which a connection keeps: few different numbers, please.
 function store.log_insert(db_name, lines)
   local values, count = {}, 0
   for _, line in ipairs(lines) do
-    for _, name in ipairs(log_columns) do
+    for _, name in ipairs(log_fields) do
       count = count + 1
       values[count] = line[name]
     end
   end
-  return db.query(db_name, "INSERT INTO script_log (`at`, level, call_id, state, bundle_hash, file, line, text, trace) VALUES "
+  return db.query(db_name, "INSERT INTO script_log (`at`, level, call_id, call_public_id, state, bundle_hash, file, line, text, trace) VALUES "
     .. (one_line .. ", "):rep(#lines - 1) .. one_line, unpack(values, 1, count))
 end
 
-local log_select = [[SELECT l.id, l.`at`, l.level, c.public_id AS `call`, l.state, l.bundle_hash, l.file, l.line, l.text, l.trace
-  FROM script_log l LEFT JOIN `call` c ON c.id = l.call_id ]]
+local log_select = "SELECT id, `at`, level, call_public_id AS `call`, state, bundle_hash, file, line, text, trace FROM script_log "
 
 --- The row of a call by its public id, or nil.
 function store.call_id(db_name, public_id)
@@ -146,17 +145,17 @@ end
 --- The newest lines first. before: an id; call_id: of one call.
 function store.log_list(db_name, before, call_id, limit)
   local where, values = {}, {}
-  if before then where[1], values[1] = "l.id < ?", before end
-  if call_id then where[#where + 1], values[#values + 1] = "l.call_id = ?", call_id end
+  if before then where[1], values[1] = "id < ?", before end
+  if call_id then where[#where + 1], values[#values + 1] = "call_id = ?", call_id end
   local text = #where > 0 and "WHERE " .. table.concat(where, " AND ") .. " " or ""
-  return db.query(db_name, log_select .. text .. "ORDER BY l.id DESC LIMIT " .. tonumber(limit), unpack(values))
+  return db.query(db_name, log_select .. text .. "ORDER BY id DESC LIMIT " .. tonumber(limit), unpack(values))
 end
 
 --- The lines after an id, the oldest first.
 function store.log_after(db_name, after, call_id, limit)
-  local text, values = "WHERE l.id > ?", { after }
-  if call_id then text, values[2] = text .. " AND l.call_id = ?", call_id end
-  return db.query(db_name, log_select .. text .. " ORDER BY l.id LIMIT " .. tonumber(limit), unpack(values))
+  local text, values = "WHERE id > ?", { after }
+  if call_id then text, values[2] = text .. " AND call_id = ?", call_id end
+  return db.query(db_name, log_select .. text .. " ORDER BY id LIMIT " .. tonumber(limit), unpack(values))
 end
 
 function store.log_newest(db_name)
