@@ -37,7 +37,7 @@ end
 local function run_specs(root, bytes, options)
   local lines, began = coverage.new(), clock.mono_ms()
   local report, err = sim.specs(bytes, {
-    filter = options.filter, limit_s = LIMIT_S,
+    filter = options.filter, limit_s = LIMIT_S, eager = true,
     on_test = function(test)
       out("%-4s %s (%d ms)", test.ok and "ok" or "FAIL", plain(test.name), test.ms)
       if test.ok then return end
@@ -62,7 +62,7 @@ local function run_specs(root, bytes, options)
 end
 
 local function run_explorer(root, bytes, options)
-  local world, err = sim.open(bytes)
+  local world, err = sim.open(bytes, { eager = true })
   if not world then return told(root, err) end
   local flows = {}
   for path in pairs(world.flows) do

@@ -86,6 +86,7 @@ end
 
 -- The tenant's share of this worker, over all its calls: what is refused or replayed takes as much of it as what acts.
 local function wait_for_share(instance, cost)
+  if instance.virtual then return end
   local tenant = instance.tenant
   local wait_ms, tell = quota.take(tenant, cost, clock.mono_ms())
   if tell then
@@ -156,7 +157,7 @@ end
 local function on_verb(instance, visit, n, name, args, file, line)
   if instance.over or visit ~= instance.visit then return end
   local declared = gate.verb(name)
-  if not instance.virtual then wait_for_share(instance, declared and declared.cost or 1) end
+  wait_for_share(instance, declared and declared.cost or 1)
   if instance.over or visit ~= instance.visit or not instance.run then return end
   n = n - instance.run.mistakes
   local checked, problem = gate.check(name, args, instance.permissions)

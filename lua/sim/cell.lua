@@ -12,15 +12,15 @@ local timer = require "core.timer"
 
 local sim_cell = {}
 
-local PING_MS, SILENT_MS = 1000, 8000   -- a cell that runs and does not answer is ended
+local PING_MS, SILENT_MS = 1000, 20000  -- a cell that runs and does not answer is ended; one of little weight waits its turn
 local DEATHS_MOST = 20                  -- of one bundle's cells; then nothing is made any more
 
 local VERSION = "sim"
 
 --- Opens one. Waits for nothing: the process is made with the first run.
---- @param bytes string      a packed bundle
---- @param budgets table|nil  { slice_ms, invocation_ms, call_ms } of a run, instead of the cell's own
-function sim_cell.open(bytes, budgets)
+--- @param bytes string   a packed bundle
+--- @param eager boolean  it need not stand back behind calls: the machine is whose bundle it is
+function sim_cell.open(bytes, eager)
   local self = { deaths = 0 }
   local runs, process, opening, closed, why_ended, page_ended = {}, nil, nil, false, nil, nil
   local marked, covering
@@ -83,6 +83,7 @@ function sim_cell.open(bytes, budgets)
     }
     if not spawned then return nil, err end
     made.cell = spawned
+    if not eager then spawned:idle() end
     made.ping = timer.every(PING_MS, function()
       if next(runs) == nil and not made.checking then
         made.heard_ms = clock.mono_ms()
@@ -121,14 +122,14 @@ function sim_cell.open(bytes, budgets)
     return made, err
   end
 
-  --- As cells.run: starts a state. Returns true, or nil, err; then the handler hears nothing.
+  --- As cells.run: starts a state; run.budgets may have { slice_ms, invocation_ms, call_ms } of its own. Returns true, or nil, err; then the handler hears nothing.
   function self.run(_, _, call, run, file, state, visit, data, info)
     local made, err = open()
     if not made then return nil, err end
     if run.dropped then return nil, { code = "cancelled", text = "the call has left" } end
     runs[call], run.process = run, made
     heard.begin(run, visit)
-    local limits = run.budgets or budgets
+    local limits = run.budgets
     if limits then made.cell:send("limit", call, limits.slice_ms, limits.invocation_ms, limits.call_ms) end
     local sent
     sent, err = made.cell:send("run", call, VERSION, file, state, visit, data, info)

@@ -26,7 +26,8 @@ local function flows_of(result)
 end
 
 --- Opens a world for a bundle's bytes, for whoever closes it. It has been checked.
---- @param options table|nil  { measures = true: note what each step used; cover = true: note which lines run; region = "US" }
+--- @param options table|nil  { measures = true: note what each step used; cover = true: note which lines run; region = "US";
+---   eager = true: at full weight, on a machine that has no calls }
 --- @return table|nil  { cell, bundle, flows, files, ..., close() }, as engine wants it; or nil, { code, text, problems = { { file, line, text } } }
 function sim.open(bytes, options)
   options = options or {}
@@ -34,7 +35,7 @@ function sim.open(bytes, options)
   if not list then return nil, { code = "invalid", text = err.text, problems = { { text = err.text } } } end
   local files = {}
   for _, file in ipairs(list) do files[file.path] = file.data end
-  local cell = sim_cell.open(bytes)
+  local cell = sim_cell.open(bytes, options.eager)
   if options.cover then cell.cover() end
   local result
   result, err = cell.check()
@@ -61,7 +62,7 @@ function sim.call(world, given)
 end
 
 --- Runs the specs of a bundle. One without any passes.
---- @param options table|nil  { filter, on_test = fn(test), cover = fn(world): asked before each of its cells ends, limit_s }
+--- @param options table|nil  { filter, on_test = fn(test), cover = fn(world): asked before each of its cells ends, limit_s, region, eager }
 --- @return table|nil  specs.report(), with stopped = true when there was no time for all; or nil, err as sim.open() gives it
 function sim.specs(bytes, options)
   options = options or {}
@@ -78,7 +79,7 @@ function sim.specs(bytes, options)
   end)
   for _, path in ipairs(specs.files(files)) do
     if report.stopped then break end
-    open, err = sim.open(bytes, { cover = options.cover ~= nil, region = options.region })
+    open, err = sim.open(bytes, { cover = options.cover ~= nil, region = options.region, eager = options.eager })
     if not open then break end
     local ok, raised = pcall(function()
       specs.run(open, path, options, report)

@@ -15,7 +15,7 @@ local timer = require "core.timer"
 
 local CALLERS_MOST = 20
 local RESULT_MOST = 64 * 1024   -- bytes of a call's result
-local LIMIT_S = 10              -- of real time, for all callers of a request
+local LIMIT_S = 20              -- of real time, for all callers of a request; its cell stands back behind calls
 local AT_ONCE = 2               -- requests of a worker; others are told to come again
 
 local routes, running = {}, 0

@@ -3,6 +3,7 @@
 local caller = require "sim.caller"
 local clock = require "core.clock"
 local engine = require "sim.engine"
+local log = require "core.log"
 local promise = require "lib.promise"
 local text_of = require "lib.text"
 
@@ -86,7 +87,13 @@ local function run_file(world, path, first, options, report)
     elseif #report.tests > TESTS_MOST then
       err = { code = "limit", text = ("a file may have at most %d tests"):format(TESTS_MOST), raise = true }
     else
-      value, err = answer(args)
+      -- Nobody waits for an answer because of a mistake of ours.
+      local ok
+      ok, value, err = pcall(answer, args)
+      if not ok then
+        log.error("spec.broke", { verb = name, text = tostring(value) })
+        value, err = nil, { code = "internal", text = "something went wrong in the simulator", raise = true }
+      end
     end
     world.cell.answer(id, run, visit, n, err == nil, err or value)
   end

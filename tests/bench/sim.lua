@@ -11,7 +11,7 @@ local task = require "core.task"
 
 local root, calls = ...
 calls = tonumber(calls)
-local world = assert(sim.open(assert(bundle.pack(assert(folder.data(root))))))
+local world = assert(sim.open(assert(bundle.pack(assert(folder.data(root)))), { eager = true }))
 local him = assert(caller.check{ steps = { { key = "1" }, { keys = "94107" }, { say = "My roof is large and sunny." } } })
 local verbs = #engine.call(world, him).trace
 

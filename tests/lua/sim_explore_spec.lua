@@ -8,7 +8,7 @@ local sim = require "sim"
 local world = require "sim_world"
 
 local function walk(states, options)
-  local open, err = sim.open(world.bytes(states))
+  local open, err = sim.open(world.bytes(states), { eager = true })
   assert(open, err and err.text)
   local result = explore.run(open, options or {})
   open.close()

@@ -17,6 +17,8 @@ end]]
 local function run(spec, options, more)
   local files = { ["spec/main_spec.lua"] = spec }
   for path, data in pairs(more or {}) do files[path] = data end
+  options = options or {}
+  options.eager = true
   return assert(sim.specs(world.bytes(FLOW, files), options))
 end
 

@@ -20,7 +20,7 @@ end
 
 --- Plays a caller through a flow of these states, in a world of its own.
 function world.play(states, given, more)
-  local open, err = sim.open(world.bytes(states, more))
+  local open, err = sim.open(world.bytes(states, more), { eager = true })
   assert(open, err and err.text)
   local result, problem = sim.call(open, given or {})
   open.close()
