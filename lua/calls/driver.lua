@@ -168,7 +168,7 @@ local function by_operator(call, own)
   call.route = hooks.call(operator.tenant, "routing", routing_input(call, flows), hash)
   call.file = call.route and call.route.flow
   if not call.file then return nil end
-  call.hash = flows[call.file]
+  call.hash, call.canary = flows[call.file], nil
   return call.hash == hash and report.flows[call.file] or own.flows[call.file]
 end
 

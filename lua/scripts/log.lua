@@ -9,6 +9,7 @@ local jobs = require "lib.jobs"
 local json = require "core.json"
 local log = require "core.log"
 local metrics = require "core.metrics"
+local operator = require "scripts.operator"
 local pii = require "lib.pii"
 local store = require "scripts.store"
 local task = require "core.task"
@@ -158,7 +159,7 @@ function script_log.start()
   jobs.define(KIND, {
     lease_s = 600,
     run = function(job)
-      local tenant = tenants.get(job.tenant_id)
+      local tenant = job.tenant_id == operator.tenant.id and operator.tenant or tenants.get(job.tenant_id)
       if not tenant or tenant.status == "closed" or not tenant.db then return true end
       script_log.forget(tenant)
       if store.log_is_empty(tenant.db) then return true end

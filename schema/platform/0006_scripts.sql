@@ -47,6 +47,7 @@ CREATE TABLE script_log (
     `at` DATETIME(6) NOT NULL,
     level ENUM('debug', 'info', 'warn', 'error') NOT NULL,
     call_id BIGINT NULL,
+    call_public_id VARCHAR(64) NULL,
     state VARCHAR(64) NULL,
     bundle_hash CHAR(64) NULL,
     file VARCHAR(128) NULL,
