@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum kind { END, NAME, TEXT, OTHER };
+enum kind { END, NAME, NUMBER, TEXT, OTHER };
 
 struct word {
     enum kind kind;
@@ -19,6 +19,21 @@ struct reader {
     int line;
 };
 
+/* Lines as LuaJIT counts them: a carriage return ends one too. */
+static bool ends_line(const struct reader *r, const char *at) {
+    return *at == '\n' || (*at == '\r' && !(at + 1 < r->end && at[1] == '\n'));
+}
+
+/* LuaJIT passes over a first line that begins with #, behind a byte order mark if there is one. */
+static struct reader reader(const char *source, size_t len) {
+    struct reader r = {.at = source, .end = source + len, .line = 1};
+
+    if (len >= 3 && memcmp(source, "\xef\xbb\xbf", 3) == 0) r.at += 3;
+    if (r.at < r.end && *r.at == '#')
+        while (r.at < r.end && *r.at != '\n' && *r.at != '\r') r.at++;
+    return r;
+}
+
 /* [==[ at r->at: how many =, or -1 when it is no long bracket. */
 static int long_bracket(const struct reader *r) {
     const char *p = r->at + 1;
@@ -32,7 +47,7 @@ static void skip_long(struct reader *r, int level, struct word *w) {
     w->at = r->at;
     w->plain = true; /* but for a first newline, which no name has */
     for (; r->at < r->end; r->at++) {
-        if (*r->at == '\n') r->line++;
+        r->line += ends_line(r, r->at);
         if (*r->at != ']') continue;
         const char *p = r->at + 1;
         while (p < r->end && *p == '=') p++;
@@ -55,7 +70,7 @@ static void skip_quoted(struct reader *r, struct word *w) {
             w->plain = false;
             if (++r->at == r->end) break;
         }
-        if (*r->at++ == '\n') r->line++;
+        r->line += ends_line(r, r->at++);
     }
     w->len = (size_t)(r->at - w->at);
     if (r->at < r->end) r->at++;
@@ -65,24 +80,42 @@ static bool in_name(char c) {
     return isalnum((unsigned char)c) || c == '_' || (c & 0x80);
 }
 
+/* As LuaJIT's lexer takes a number together, whether it is one or not. */
+static void skip_number(struct reader *r) {
+    char last = *r->at++, exponent = 'e';
+
+    if (last == '0' && r->at < r->end && (*r->at | 0x20) == 'x') {
+        exponent = 'p';
+        r->at++;
+    }
+    while (r->at < r->end &&
+           (in_name(*r->at) || *r->at == '.' || ((*r->at == '+' || *r->at == '-') && (last | 0x20) == exponent)))
+        last = *r->at++;
+}
+
 static struct word next(struct reader *r) {
     struct word w = {.kind = OTHER};
 
     for (;;) {
-        while (r->at < r->end && isspace((unsigned char)*r->at)) r->line += *r->at++ == '\n';
+        for (; r->at < r->end && isspace((unsigned char)*r->at); r->at++) r->line += ends_line(r, r->at);
         if (r->end - r->at < 2 || r->at[0] != '-' || r->at[1] != '-') break;
         r->at += 2;
         int level = r->at < r->end && *r->at == '[' ? long_bracket(r) : -1;
         if (level >= 0)
             skip_long(r, level, &w);
         else
-            while (r->at < r->end && *r->at != '\n') r->at++;
+            while (r->at < r->end && *r->at != '\n' && *r->at != '\r') r->at++;
     }
     w = (struct word){.kind = OTHER, .at = r->at, .len = 1, .line = r->line};
     if (r->at >= r->end) {
         w.kind = END;
         w.len = 0;
-    } else if (in_name(*r->at)) { /* numbers too: nobody asks for them */
+    } else if (isdigit((unsigned char)*r->at) ||
+               (*r->at == '.' && r->end - r->at > 1 && isdigit((unsigned char)r->at[1]))) {
+        w.kind = NUMBER;
+        skip_number(r);
+        w.len = (size_t)(r->at - w.at);
+    } else if (in_name(*r->at)) {
         w.kind = NAME;
         while (r->at < r->end && in_name(*r->at)) r->at++;
         w.len = (size_t)(r->at - w.at);
@@ -143,7 +176,7 @@ struct finding {
 
 /* Walks one function's own statements. */
 static void walk(const char *source, size_t len, int first, int last, struct finding *f) {
-    struct reader r = {.at = source, .end = source + len, .line = 1};
+    struct reader r = reader(source, len);
     int depth = 1, inner = 0; /* blocks open; depth at which a function within began, or 0 */
 
     if (!find_function(&r, first, last)) return;
@@ -180,7 +213,7 @@ int lint_tail_call(const char *source, size_t len, int first, int last, const ch
 }
 
 int lint_file_return(const char *source, size_t len) {
-    struct reader r = {.at = source, .end = source + len, .line = 1};
+    struct reader r = reader(source, len);
     int depth = 0, line = 1;
 
     for (struct word w = next(&r); w.kind != END; w = next(&r)) {
@@ -188,4 +221,14 @@ int lint_file_return(const char *source, size_t len) {
         if (depth == 0 && is(w, "return")) line = w.line;
     }
     return line;
+}
+
+int lint_ffi_number(const char *source, size_t len) {
+    struct reader r = reader(source, len);
+
+    for (struct word w = next(&r); w.kind != END; w = next(&r)) {
+        char last = (char)(w.at[w.len ? w.len - 1 : 0] | 0x20);
+        if (w.kind == NUMBER && (last == 'l' || last == 'i')) return w.line;
+    }
+    return 0;
 }

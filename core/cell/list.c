@@ -44,6 +44,11 @@ int list_concat(lua_State *L) {
     return 1;
 }
 
+/* A list with holes may say that it is a billion long, in thirty keys. */
+static void check_move(lua_State *L, int items, const char *name) {
+    if (items > LIST_MOVE_MAX) place_error(L, "table.%s would move more than %d items", name, LIST_MOVE_MAX);
+}
+
 int list_insert(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     int n = (int)lua_objlen(L, 1) + 1, args = lua_gettop(L);
@@ -55,6 +60,7 @@ int list_insert(lua_State *L) {
     if (args != 3) place_error(L, "wrong number of arguments to 'insert'");
     lua_Number at = luaL_checknumber(L, 2);
     if (!(at >= 1 && at <= n)) place_error(L, "bad argument #2 to 'insert' (position out of bounds)");
+    check_move(L, n - (int)at, "insert");
     for (int i = n; i > (int)at; i--) {
         lua_rawgeti(L, 1, i - 1);
         lua_rawseti(L, 1, i);
@@ -70,6 +76,7 @@ int list_remove(lua_State *L) {
 
     if (n == 0) return 0;
     if (!(at >= 1 && at <= n)) return 0;
+    check_move(L, n - (int)at, "remove");
     lua_rawgeti(L, 1, (int)at); /* the result */
     for (int i = (int)at; i < n; i++) {
         lua_rawgeti(L, 1, i + 1);
@@ -95,6 +102,8 @@ int list_unpack(lua_State *L) {
 
 /* -- sorting --------------------------------------------------------------------------------------------------------- */
 
+enum { SORT_BYTES = 64 << 20 };
+
 struct item {
     const char *text; /* NULL for a number */
     size_t len;
@@ -102,21 +111,24 @@ struct item {
     int at; /* where its value stands */
 };
 
-static bool before(const struct item *a, const struct item *b) {
+/* budget: bytes that may be compared, or NULL. Below zero the order means nothing any more. */
+static bool before(const struct item *a, const struct item *b, int64_t *budget) {
+    if (a->text && a->text == b->text) return false; /* one string has one place in memory */
     if (!a->text || !b->text) return !a->text && (b->text || a->number < b->number);
     size_t n = a->len < b->len ? a->len : b->len;
+    if (budget && (*budget -= (int64_t)n) < 0) return false;
     int order = memcmp(a->text, b->text, n);
     return order ? order < 0 : a->len < b->len;
 }
 
 /* A stable merge sort: never worse than n log n, whatever the input. Returns the sorted one of the two. */
-static struct item *merge_sort(struct item *from, struct item *to, int n) {
+static struct item *merge_sort(struct item *from, struct item *to, int n, int64_t *budget) {
     for (int width = 1; width < n; width *= 2) {
         for (int low = 0; low < n; low += 2 * width) {
             int middle = low + width < n ? low + width : n, high = low + 2 * width < n ? low + 2 * width : n;
             int i = low, j = middle;
             for (int k = low; k < high; k++) {
-                bool left = i < middle && (j >= high || !before(&from[j], &from[i]));
+                bool left = i < middle && (j >= high || !before(&from[j], &from[i], budget));
                 to[k] = left ? from[i++] : from[j++];
             }
         }
@@ -157,7 +169,10 @@ int list_sort(lua_State *L) {
         items[i].at = i + 1;
         lua_rawseti(L, 3, i + 1);
     }
-    items = merge_sort(items, items + n, n);
+    int64_t budget = SORT_BYTES;
+    items = merge_sort(items, items + n, n, &budget);
+    if (budget < 0)
+        return lua_pushboolean(L, 0), 1; /* long texts that differ late: in Lua, where it can be interrupted */
     for (int i = 0; i < n; i++) {
         lua_rawgeti(L, 3, items[i].at);
         lua_rawseti(L, 1, i + 1);
@@ -200,7 +215,7 @@ int list_keys(lua_State *L) {
         lua_pushvalue(L, -1);
         lua_rawseti(L, 4, i);
     }
-    items = merge_sort(items, items + n, count);
+    items = merge_sort(items, items + n, count, NULL); /* keys differ: memory bounds their lengths */
     for (i = 0; i < count; i++) {
         lua_rawgeti(L, 4, items[i].at);
         lua_rawseti(L, 2, i + 1);

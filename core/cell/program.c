@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERB_ARGS_MAX = 64 };
+enum { VERB_ARGS_MAX = 64, ASKS_MAX = MESSAGE_MAX - 512, ANSWER_SLOTS = 3 * VALUE_DEPTH + 8 };
 
 struct program {
     struct sandbox *sandbox;
@@ -118,14 +118,23 @@ static int core_verb(lua_State *L) {
         buf_clear(&r->asks);
         message_str(&r->asks, name, len);
         message_open(&r->asks);
+        size_t list = r->asks.len - 1;
         for (int i = 1; i <= args && rc == 0; i++) {
             if (lua_isnil(L, i + 1)) continue;
             message_int(&r->asks, i);
-            rc = value_pack(L, i + 1, &r->asks, MESSAGE_MAX - 512 - r->asks.len, &e);
+            if (r->asks.len < ASKS_MAX)
+                rc = value_pack(L, i + 1, &r->asks, ASKS_MAX - r->asks.len, &e);
+            else
+                rc = err_set(&e, ERR_LIMIT, "the arguments are too large");
         }
         message_shut(&r->asks);
-        if (rc == 0 && r->asks.len <= MESSAGE_MAX - 512) return run_wait(L);
-        if (rc == 0) snprintf(e.text, sizeof e.text, "the arguments are too large");
+        /* Each has its bounds, and all together too: else the worker takes the cell for broken. */
+        if (rc == 0 && !value_check(r->asks.data + list, r->asks.data + r->asks.len, NULL))
+            rc = err_set(&e, ERR_INVALID, "the arguments are nested deeper than %d or have more than %d number keys",
+                         VALUE_DEPTH - 1, VALUE_SPARSE);
+        if (rc == 0 && !lua_checkstack(L, ANSWER_SLOTS)) /* raises too: the answer must find room */
+            rc = err_set(&e, ERR_LIMIT, "no room on the stack");
+        if (rc == 0) return run_wait(L);
     }
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_pushcclosure(L, core_raise, 1);

@@ -4,7 +4,7 @@
 #pragma once
 #include <lua.h>
 
-enum { TEXT_MAX = 1024 * 1024, LIST_UNPACK_MAX = 4000, LIST_SORT_MAX = 200000 };
+enum { TEXT_MAX = 1024 * 1024, LIST_UNPACK_MAX = 4000, LIST_SORT_MAX = 200000, LIST_MOVE_MAX = 1000000 };
 
 int text_rep(lua_State *L); /* string.rep */
 int text_format_check(

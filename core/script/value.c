@@ -4,15 +4,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 static const int64_t INTEGER_MAX = 1LL << 53; /* beyond it a double skips integers */
+
+enum { TABLES_A_LOOK = 16, PACK_US = 200000 };
 
 /* -- packing --------------------------------------------------------------------------------------------------------- */
 
 struct packer {
     struct buf *out;
-    size_t end; /* out->len never passes it */
-    int sparse; /* number keys outside lists so far */
+    size_t end;       /* out->len never passes it */
+    int sparse;       /* number keys outside lists so far */
+    int tables;       /* so far */
+    int64_t began_us; /* of CPU, when the first look at the time was taken */
     struct err *e;
     char path[96]; /* where we are, for the error: "data.lead[3].score" */
 };
@@ -117,10 +122,25 @@ static int put_list(struct packer *p, lua_State *L, int idx, int depth, double *
     return rc; /* value_pack() restores the stack */
 }
 
+/* A table that was emptied keeps its slots, and walking them takes time that shows nowhere in what is written: a small list that
+ * holds one such table ten thousand times takes seconds. */
+static bool takes_long(struct packer *p) {
+    struct timespec t;
+
+    if (++p->tables % TABLES_A_LOOK) return false;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    int64_t now_us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    if (p->tables == TABLES_A_LOOK) p->began_us = now_us;
+    return now_us - p->began_us > PACK_US;
+}
+
 static int put_table(struct packer *p, lua_State *L, int idx, int depth) {
     double len = 0;
     int rc;
 
+    if (takes_long(p))
+        return err_set(p->e, ERR_LIMIT, "the value takes too long to pack, at '%s': it holds tables that were emptied",
+                       p->path);
     if (depth >= VALUE_DEPTH)
         return err_set(p->e, ERR_INVALID, "a table is nested deeper than %d (or holds itself) at '%s'", VALUE_DEPTH,
                        p->path);

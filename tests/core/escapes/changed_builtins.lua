@@ -1,5 +1,7 @@
--- ends: done
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: take away or replace the built-ins that the library itself needs
+-- known from: isaac-racing-client#51
+-- expect: ok
 local real = pcall
 string.find, string.gsub, string.format, table.concat, pcall, type, error, next = nil
 for name in real and pairs(math) do math[name] = nil end

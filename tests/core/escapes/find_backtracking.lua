@@ -1,5 +1,7 @@
--- ends: done
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: patterns that take hours
+-- known from: Redis CVE-2024-31228, wiremod#2063
+-- expect: ok
 -- Hours in LuaJIT's own matcher.
 local s = ("a"):rep(400)
 assert(not pcall(string.find, s, "a-a-a-a-b"))

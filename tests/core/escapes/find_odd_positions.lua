@@ -1,5 +1,7 @@
--- ends: done
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: positions that are NaN, infinite, beyond 32 bits
+-- known from: own
+-- expect: ok
 for _, i in ipairs { 0, -1, 1e300, -1e300, 0 / 0, 1 / 0, -1 / 0, 2 ^ 31, -2 ^ 31, 2 ^ 53, 1.5 } do
   local _ = ("abc"):find("b", i); _ = ("abc"):find("b", i, true); _ = ("abc"):match("b", i)
   _ = ("abc"):gsub("b", "x", i); _ = ("abc"):gsub("b", function() end, i); _ = ("abc"):sub(i, i)

@@ -1,4 +1,6 @@
--- ends: memory
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: memory by doubling a string
+-- known from: wiremod#1971
+-- expect: memory
 local s = ("x"):rep(1000000) while true do s = s .. s end
 return {}

@@ -1,5 +1,7 @@
--- ends: done
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: learn addresses by tostring and %p
+-- known from: LuaJIT, PHP's LuaSandbox
+-- expect: ok
 for _, v in ipairs { {}, function() end, tostring, string.find, require "flow", math.sin } do
   assert(not tostring(v):find("%d%d%d"), tostring(v)) assert(not ("%s"):format(v):find("0x"))
 end

@@ -1,5 +1,7 @@
--- ends: done
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: overflow the stack in every metamethod
+-- known from: own
+-- expect: ok
 local t = setmetatable({}, {})
 local m = getmetatable(t)
 for _, name in ipairs { "__index", "__newindex", "__add", "__concat", "__eq", "__lt", "__le", "__call", "__unm", "__tostring" } do

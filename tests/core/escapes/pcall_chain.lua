@@ -1,5 +1,7 @@
--- ends: done
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: pcall(pcall, pcall, ...), which writes past the stack in LuaJIT
+-- known from: LuaJIT#1048
+-- expect: ok
 -- A chain of LuaJIT's own pcall writes past the Lua stack.
 local list = {}
 for i = 1, 50 do list[i] = pcall end

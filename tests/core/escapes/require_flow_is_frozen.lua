@@ -1,5 +1,7 @@
--- ends: done
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: replace functions of the library flow
+-- known from: Redis CVE-2025-46818, for libraries
+-- expect: ok
 local flow = require "flow"
 assert(not pcall(function() flow.define = nil end)) assert(getmetatable(flow) == false) assert(not pcall(setmetatable, flow, {}))
 assert(tostring(flow.done) == "flow.done") assert(not pcall(function() flow.done.x = 1 end))

@@ -1,5 +1,7 @@
--- ends: error 
 -- SPDX-License-Identifier: Apache-2.0
+-- tries: more upvalues than a function may have
+-- known from: own
+-- expect: refused
 local v0 = 0
 local v1 = 1
 local v2 = 2

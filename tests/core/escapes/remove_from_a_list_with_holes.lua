@@ -1,0 +1,10 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- tries: the same with table.remove
+-- known from: own
+-- expect: error would move more than
+local t = { 1, 2, 3, 4, 5, 6, 7, 8 }
+for i = 1, 300 do t["k" .. i] = 1 end
+for i = 1, 300 do t["k" .. i] = nil end -- free slots, so that no rehash moves what follows
+for i = 0, 25 do t[9 * 2 ^ i] = i end
+assert(#t > 1e8, "the trick does not work here")
+table.remove(t, 1)
