@@ -292,13 +292,23 @@ static void block(struct gen *g) {
     for (unsigned n = pick(g, 4); n > 0 && !is_full(g); n--) statement(g);
 }
 
+/* Most are caught, so that those behind them run too. */
+static void statements(struct gen *g, unsigned n) {
+    for (; n > 0; n--) {
+        bool caught = pick(g, 8) > 0;
+        if (caught) put(g, "pcall(function() ");
+        statement(g);
+        if (caught) put(g, "end)\n");
+    }
+}
+
 static void make_program(struct gen *g) {
     put(g, "local flow = require 'flow'\n"
            "local a, b, c, d, e, f = {}, 'x', 3, nil, function(...) return ... end, { 3, 1, 2 }\n"
            "local call\nreturn flow.define { start = 'a', a = function(given) call = given\n");
-    for (unsigned n = 2 + pick(g, 8); n > 0; n--) statement(g);
+    statements(g, 2 + pick(g, 8));
     put(g, "return 'b' end, b = function(given) call = call or given\n");
-    for (unsigned n = pick(g, 5); n > 0; n--) statement(g);
+    statements(g, pick(g, 5));
     put(g, "end }\n");
 }
 
