@@ -120,6 +120,19 @@ static void take_problems(struct task *t, lua_State *L) {
     }
 }
 
+/* It travels within the report's table, which takes one level of what may be nested. */
+static bool fits_the_report(const struct buf *value) {
+    struct buf b = {0};
+
+    message_open(&b);
+    message_int(&b, 1);
+    buf_add(&b, value->data, value->len);
+    message_shut(&b);
+    bool fits = value_check(b.data, b.data + b.len, NULL) != NULL;
+    buf_free(&b);
+    return fits;
+}
+
 void check_take(struct task *t, enum run_end end) {
     struct run *r = t->run;
     lua_State *L = r->L;
@@ -149,6 +162,10 @@ void check_take(struct task *t, enum run_end end) {
             buf_clear(&t->bundle);
             if (value_pack(L, -1, &t->bundle, BUNDLE_BYTES, &e) < 0) {
                 snprintf(text, sizeof text, "bundle.lua: %s", e.text);
+                problem(t, t->path, 1, text);
+            } else if (!fits_the_report(&t->bundle)) {
+                buf_clear(&t->bundle);
+                snprintf(text, sizeof text, "bundle.lua: a table is nested deeper than %d", VALUE_DEPTH - 1);
                 problem(t, t->path, 1, text);
             }
         }

@@ -375,6 +375,20 @@ TEST(a_check_reports_flows_states_and_the_bundles_table) {
           "problems={}}");
 }
 
+TEST(a_bundles_table_nested_to_the_last_level_is_a_problem_and_no_broken_message) {
+    static const char *const deep[] = {"bundle.lua", "local t = {} for _ = 1, 14 do t = { t } end return t", NULL};
+    static const char *const too_deep[] = {"bundle.lua", "local t = {} for _ = 1, 15 do t = { t } end return t", NULL};
+    load(&cell, "v1", deep);
+    HEARD("loaded v1 true ");
+    say_one(&cell, MESSAGE_CHECK, "v1");
+    HEARD("checked v1 true {bundle={{{{{{{{{{{{{{{}}}}}}}}}}}}}}} flows={} problems={}}");
+    load(&cell, "v2", too_deep);
+    HEARD("loaded v2 true ");
+    say_one(&cell, MESSAGE_CHECK, "v2");
+    HEARD("checked v2 false {flows={} problems={{file=bundle.lua line=1 text=bundle.lua: a table is nested deeper than "
+          "15}}}");
+}
+
 TEST(a_check_collects_every_problem) {
     const char *files[] = {
         "bundle.lua",
@@ -506,6 +520,7 @@ int main(void) {
         CELL(two_versions_run_side_by_side),
         CELL(a_bundle_is_refused_unless_sealed_and_well_formed),
         CELL(a_check_reports_flows_states_and_the_bundles_table),
+        CELL(a_bundles_table_nested_to_the_last_level_is_a_problem_and_no_broken_message),
         CELL(a_check_collects_every_problem),
         CELL(files_that_require_each_other_in_a_circle_are_an_error),
         CELL(a_file_cannot_ask_for_anything_while_it_loads),
