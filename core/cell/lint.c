@@ -227,8 +227,9 @@ int lint_ffi_number(const char *source, size_t len) {
     struct reader r = reader(source, len);
 
     for (struct word w = next(&r); w.kind != END; w = next(&r)) {
-        char last = (char)(w.at[w.len ? w.len - 1 : 0] | 0x20);
-        if (w.kind == NUMBER && (last == 'l' || last == 'i')) return w.line;
+        if (w.kind != NUMBER) continue;
+        char last = (char)(w.at[w.len - 1] | 0x20);
+        if (last == 'l' || last == 'i') return w.line;
     }
     return 0;
 }
