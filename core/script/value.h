@@ -15,7 +15,8 @@
 #include <stddef.h>
 
 enum { VALUE_DEPTH = 16, VALUE_SPARSE = 256 };
-/* Appends the value at idx. limit: bytes appended at most (ERR_LIMIT). Never raises. The Lua stack is as before. */
+/* Appends the value at idx. limit: bytes appended at most (ERR_LIMIT). After 0.2 s of CPU, which only large tables that were
+ * emptied need, it is ERR_LIMIT too. Raises when L's stack is at its end, and else never. The Lua stack is as before. */
 int value_pack(lua_State *L, int idx, struct buf *out, size_t limit, struct err *e);
 /* Reads one value from [at, end) and pushes it; returns the position behind it, or NULL with nothing pushed (ERR_PROTOCOL).
  * May raise a Lua memory error: call under protection. */
