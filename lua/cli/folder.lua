@@ -50,6 +50,16 @@ function folder.read(root)
   return list
 end
 
+--- Its files as they go into a pack: { { path =, data = } }, sorted by path; or nil, one line.
+function folder.data(root)
+  local found, err = folder.bytes(root)
+  if not found then return nil, err end
+  local list = {}
+  for path, bytes in pairs(found) do list[#list + 1] = { path = path, data = bytes } end
+  table.sort(list, function(a, b) return a.path < b.path end)
+  return list
+end
+
 --- The files of an answer of the API: path -> bytes. What the server sends is not trusted to stay in a folder.
 function folder.sent(files)
   local found = {}
