@@ -4,6 +4,7 @@
 #include "bind/bind_cell.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "bind/intake.h"
 #include "bind/vm.h"
@@ -13,6 +14,8 @@
 #include "script/zygote.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,14 +40,16 @@ struct queued {
 };
 
 struct cell {
-    struct cell *next;
     struct vm *vm;
     struct bind_wait *spawning;
     uint32_t id;
+    char key[12]; /* the id as text */
     int pid, fd, pidfd;
     uv_poll_t *poll;  /* freed in its close callback, as the timer is */
     uv_timer_t *rest; /* runs while the cell is not read */
     const struct cell_page *page;
+    struct zygote_budget budget; /* as it began with */
+    uint64_t seen_slices;
     struct queued *first, *last;
     int queued;
     size_t queued_bytes;
@@ -54,13 +59,13 @@ struct cell {
     bool ended;
 };
 
-/* One zygote per worker; cells are found by our own id. */
+/* One zygote per worker; cells are found by our own id, as text. */
 static struct {
     struct vm *vm;
     uv_poll_t poll;
     bool open;
     uint32_t last_id;
-    struct cell *cells;
+    struct map cells;
 } zygote;
 
 static const struct {
@@ -232,9 +237,10 @@ static void on_handle_closed(uv_handle_t *h) {
     free(h);
 }
 
-static void zygote_say(enum zygote_type type, uint32_t id) {
+static void zygote_say(enum zygote_type type, uint32_t id, const struct zygote_budget *budget) {
     struct zygote_message m = {.type = type, .id = id};
 
+    if (budget) m.budget = *budget;
     if (send(vm_services(vm_lua(zygote.vm))->zygote_fd, &m, sizeof m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         log_error("zygote.unreachable", "%s", strerror(errno));
 }
@@ -295,7 +301,7 @@ static void cell_end(struct cell *c, const char *why) {
 
     if (c->ended) return;
     c->ended = true;
-    zygote_say(ZYGOTE_KILL, c->id);
+    zygote_say(ZYGOTE_KILL, c->id, NULL);
     if (bind_push_ref(c->vm, c->on_ended)) {
         lua_pushstring(L, why);
         push_page(L, c->page);
@@ -311,9 +317,10 @@ static void cell_end(struct cell *c, const char *why) {
 /* -- the zygote --------------------------------------------------------------------------------------------------------- */
 
 static struct cell *find_cell(uint32_t id) {
-    for (struct cell *c = zygote.cells; c != NULL; c = c->next)
-        if (c->id == id) return c;
-    return NULL;
+    char key[12];
+
+    snprintf(key, sizeof key, "%u", id);
+    return map_get(&zygote.cells, key);
 }
 
 static void cell_spawned(struct cell *c, const struct zygote_message *m, int fds[3]) {
@@ -330,6 +337,7 @@ static void cell_spawned(struct cell *c, const struct zygote_message *m, int fds
         return;
     }
     c->pid = m->pid;
+    c->budget = m->budget;
     c->fd = fds[0];
     c->pidfd = fds[1];
     page = mmap(NULL, sizeof(struct cell_page), PROT_READ, MAP_SHARED, fds[2], 0);
@@ -348,6 +356,26 @@ static void cell_spawned(struct cell *c, const struct zygote_message *m, int fds
     bind_wait_done(w, 1);
 }
 
+static void add_spawning(void *list, void *cell) {
+    struct cell *c = cell;
+
+    if (c->spawning != NULL) buf_add(list, (const void *)&c, sizeof c);
+}
+
+/* Who waits for a cell hears it; that may make or end others, so they are listed first. */
+static void fail_spawning(void) {
+    const struct zygote_message gone = {.type = ZYGOTE_FAILED, .value = EPIPE};
+    struct buf list = {0};
+    struct cell *c;
+
+    map_each(&zygote.cells, add_spawning, &list);
+    for (size_t at = 0; at < list.len; at += sizeof c) {
+        memcpy(&c, list.data + at, sizeof c);
+        if (c->spawning != NULL) cell_spawned(c, &gone, NULL);
+    }
+    buf_free(&list);
+}
+
 static void on_zygote(uv_poll_t *p, int status, int events) {
     int fd = vm_services(vm_lua(zygote.vm))->zygote_fd;
 
@@ -363,10 +391,7 @@ static void on_zygote(uv_poll_t *p, int status, int events) {
             log_error("zygote.gone", "no new cells until this worker is restarted");
             uv_poll_stop(p);
             zygote.open = false;
-            for (c = zygote.cells; c != NULL; c = c->next) {
-                struct zygote_message gone = {.type = ZYGOTE_FAILED, .value = EPIPE};
-                if (c->spawning != NULL) cell_spawned(c, &gone, fds);
-            }
+            fail_spawning();
             return;
         }
         c = find_cell(m.id);
@@ -402,6 +427,35 @@ static struct cell *check_cell(lua_State *L) {
     return *slot;
 }
 
+static const struct {
+    const char *name;
+    size_t at;
+} budget_fields[] = {{"tenant", offsetof(struct zygote_budget, tenant)},
+                     {"weight", offsetof(struct zygote_budget, weight)},
+                     {"soft_mb", offsetof(struct zygote_budget, soft_mb)},
+                     {"hard_mb", offsetof(struct zygote_budget, hard_mb)},
+                     {"slice_ms", offsetof(struct zygote_budget, slice_ms)},
+                     {"invocation_ms", offsetof(struct zygote_budget, invocation_ms)},
+                     {"call_ms", offsetof(struct zygote_budget, call_ms)},
+                     {"share_percent", offsetof(struct zygote_budget, share_percent)}};
+
+/* The table at index, or nil: numbers by name. What is not given stays 0: the zygote's own. */
+static struct zygote_budget check_budget(lua_State *L, int index) {
+    struct zygote_budget b = {0};
+
+    if (lua_isnil(L, index)) return b;
+    luaL_checktype(L, index, LUA_TTABLE);
+    for (size_t i = 0; i < sizeof budget_fields / sizeof *budget_fields; i++) {
+        lua_getfield(L, index, budget_fields[i].name);
+        lua_Number n = lua_isnil(L, -1) ? 0 : lua_isnumber(L, -1) ? lua_tonumber(L, -1) : -1;
+        if (!(n >= 0 && n <= UINT32_MAX))
+            luaL_error(L, "budget.%s must be a number from 0 to 2^32 - 1", budget_fields[i].name);
+        *(uint32_t *)((char *)&b + budget_fields[i].at) = (uint32_t)n;
+        lua_pop(L, 1);
+    }
+    return b;
+}
+
 static int bind_cell_spawn(lua_State *L) {
     struct vm *vm = vm_of(L);
     struct cell *c, **place;
@@ -413,11 +467,13 @@ static int bind_cell_spawn(lua_State *L) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
     lua_getfield(L, 1, "on_ended"); /* 3 */
     luaL_checktype(L, 3, LUA_TFUNCTION);
+    lua_getfield(L, 1, "budget"); /* 4 */
+    struct zygote_budget budget = check_budget(L, 4);
     if (!zygote_open(vm)) return bind_fail_text(L, ERR_CLOSED, "this program has no zygote, so no cells");
-    place = lua_newuserdata(L, sizeof *place); /* 4 */
+    place = lua_newuserdata(L, sizeof *place); /* 5 */
     *place = NULL;
     luaL_getmetatable(L, CELL_TYPE);
-    lua_setmetatable(L, 4);
+    lua_setmetatable(L, 5);
     w = bind_wait_begin(L);
     c = mem_alloc(sizeof *c);
     *place = c;
@@ -427,10 +483,10 @@ static int bind_cell_spawn(lua_State *L) {
     c->fd = c->pidfd = -1;
     c->on_message = bind_ref(L, 2);
     c->on_ended = bind_ref(L, 3);
-    c->self = bind_ref(L, 4);
-    c->next = zygote.cells;
-    zygote.cells = c;
-    zygote_say(ZYGOTE_SPAWN, c->id);
+    c->self = bind_ref(L, 5);
+    snprintf(c->key, sizeof c->key, "%u", c->id);
+    map_put(&zygote.cells, c->key, c);
+    zygote_say(ZYGOTE_SPAWN, c->id, &budget);
     return bind_wait_yield(w);
 }
 
@@ -531,28 +587,87 @@ static int cell_lua_usage(lua_State *L) {
     return 2;
 }
 
+/* What it began with: the zygote may have cut it, and fills in what was not given. */
+static int cell_lua_budget(lua_State *L) {
+    const struct cell *c = check_cell(L);
+
+    lua_createtable(L, 0, 8);
+    for (size_t i = 0; c != NULL && i < sizeof budget_fields / sizeof *budget_fields; i++) {
+        uint32_t n;
+        memcpy(&n, (const char *)&c->budget + budget_fields[i].at, sizeof n);
+        lua_pushnumber(L, n);
+        lua_setfield(L, -2, budget_fields[i].name);
+    }
+    return 1;
+}
+
+/* Whether a slice of it has run or begun since it was last asked. Told by the cell itself: a hint, no proof. */
+static int cell_lua_ran(lua_State *L) {
+    struct cell *c = check_cell(L);
+    bool ran = false;
+
+    if (c != NULL && c->page != NULL) {
+        uint64_t slices = c->page->slices;
+        ran = slices != c->seen_slices || c->page->running != 0;
+        c->seen_slices = slices;
+    }
+    lua_pushboolean(L, ran);
+    return 1;
+}
+
+/* Bytes of it that are in memory, from outside. */
+static int cell_lua_resident(lua_State *L) {
+#ifdef PARLEY_SANITIZED
+    return bind_fail_text(L, ERR_INVALID, "the sanitizer's own memory would be counted");
+#else
+    struct cell *c = check_cell(L);
+    char path[32], text[128];
+    unsigned long pages;
+
+    if (c == NULL || c->ended) return bind_fail_text(L, ERR_CLOSED, "the cell has ended");
+    snprintf(path, sizeof path, "/proc/%d/statm", c->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
+    text[n > 0 ? n : 0] = 0;
+    if (sscanf(text, "%*u %lu", &pages) != 1) return bind_fail_text(L, ERR_IO, "its size cannot be read in /proc");
+    lua_pushnumber(L, (lua_Number)pages * (lua_Number)sysconf(_SC_PAGESIZE));
+    return 1;
+#endif
+}
+
+/* cell:hold(how): "idle" it runs when nobody else wants to, "stop" not at all, "go" on after a stop, "normal" again. */
+static int cell_lua_hold(lua_State *L) {
+    static const char *const names[] = {"idle", "stop", "go", "normal", NULL};
+    static const enum zygote_type asks[] = {ZYGOTE_IDLE, ZYGOTE_STOP, ZYGOTE_CONT, ZYGOTE_NORMAL};
+    struct cell *c = check_cell(L);
+    int which = luaL_checkoption(L, 2, NULL, names);
+
+    if (c != NULL && !c->ended && c->fd >= 0) zygote_say(asks[which], c->id, NULL);
+    return 0;
+}
+
 static int cell_gc(lua_State *L) { /* only ended cells: others are referenced from the registry */
     struct cell **slot = lua_touserdata(L, 1);
-    struct cell *c = *slot, **at;
+    struct cell *c = *slot;
 
     if (c == NULL) return 0;
     *slot = NULL;
-    for (at = &zygote.cells; *at != NULL; at = &(*at)->next)
-        if (*at == c) {
-            *at = c->next;
-            break;
-        }
+    map_drop(&zygote.cells, c->key, c);
     if (c->page != NULL) munmap((void *)(uintptr_t)c->page, sizeof *c->page);
     free(c);
     return 0;
 }
 
 static const struct bind_fn functions[] = {
-    {"spawn", bind_cell_spawn, BIND_YIELDS, "cell.spawn{ on_message=, on_ended= } -> cell | nil, err",
-     "A new process for a tenant's Lua. on_message(type, ...), on_ended(why, page). cell:send(type, ...), "
-     ":load(version, bytes), :kill(), :idle() lowers its weight, :dry_ms() for how long it has sent as fast as it is "
-     "read, "
-     ":page(), :usage()."},
+    {"spawn", bind_cell_spawn, BIND_YIELDS, "cell.spawn{ on_message=, on_ended= [, budget=] } -> cell | nil, err",
+     "A new process for a tenant's Lua. on_message(type, ...), on_ended(why, page). budget: { tenant=, weight=, "
+     "soft_mb=, "
+     "hard_mb=, slice_ms=, invocation_ms=, call_ms=, share_percent= }, each as configured unless given. "
+     "cell:send(type, "
+     "...), :load(version, bytes), :kill(why), :page(), :usage() -> CPU seconds, pid, :resident() -> bytes, :ran() -> "
+     "whether its page moved since last asked, :budget() -> as it began, :hold('idle' | 'stop' | 'go' | 'normal'), "
+     ":idle() lowers its weight, :dry_ms() -> for how long it has sent as fast as it is read."},
     {NULL, NULL, 0, NULL, NULL},
 };
 
@@ -572,8 +687,9 @@ static void push_limits(lua_State *L) {
 
 int bind_open_cell(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"send", cell_lua_send},     {"load", cell_lua_load}, {"kill", cell_lua_kill},   {"idle", cell_lua_idle},
-        {"dry_ms", cell_lua_dry_ms}, {"page", cell_lua_page}, {"usage", cell_lua_usage}, {NULL, NULL}};
+        {"send", cell_lua_send},     {"load", cell_lua_load}, {"kill", cell_lua_kill},         {"page", cell_lua_page},
+        {"usage", cell_lua_usage},   {"ran", cell_lua_ran},   {"resident", cell_lua_resident}, {"hold", cell_lua_hold},
+        {"budget", cell_lua_budget}, {"idle", cell_lua_idle}, {"dry_ms", cell_lua_dry_ms},     {NULL, NULL}};
 
     luaL_newmetatable(L, CELL_TYPE);
     lua_newtable(L);

@@ -37,7 +37,7 @@ static struct {
     int hooks;                 /* of the tasks */
     struct task *first, *last; /* ready, the next in turn first */
     struct buf out, verbs;
-    uint64_t window_ms, window_cpu_us; /* the second being counted: when it began, CPU used by then */
+    uint64_t window_ms, window_cpu_us; /* the second being counted: when it began, CPU paid for by then */
 } cell;
 
 static void on_hard_limit(void) {
@@ -337,13 +337,15 @@ static void run_one(struct task *t) {
 
 /* Milliseconds to wait until the cell may run again: its share of each second is bounded. */
 static int throttled_ms(void) {
-    uint64_t now = clock_mono_ms(), cpu = cpu_us();
+    uint64_t now = clock_mono_ms(), cpu = cpu_us(), share_us = (uint64_t)cell.opts.share_percent * 10000;
+    uint64_t seconds = (now - cell.window_ms) / 1000;
 
-    if (now - cell.window_ms >= 1000) {
+    if (seconds > 0) { /* what a second took beyond its share is the next one's: the worker counts over all of them */
+        uint64_t paid = cell.window_cpu_us + seconds * share_us;
         cell.window_ms = now;
-        cell.window_cpu_us = cpu;
+        cell.window_cpu_us = cpu < paid ? cpu : paid;
     }
-    if (cpu - cell.window_cpu_us < (uint64_t)cell.opts.share_percent * 10000) return 0;
+    if (cpu < cell.window_cpu_us + share_us) return 0;
     return (int)(1000 - (now - cell.window_ms));
 }
 

@@ -10,8 +10,7 @@
 ---         raise(text [, verb])   lint(fn) -> list of { line=, name= }   thread() -> this run
 ---         here() -> file, line                      of the innermost frame of the tenant
 ---         spec() -> function                        spec.lua, compiled
---- verbs   list of names
-local core, verbs = ...
+local core = ...
 local type, pairs, ipairs, error, pcall, setmetatable = type, pairs, ipairs, error, pcall, setmetatable
 local tostring, match, gsub, sub, floor = tostring, string.match, string.gsub, string.sub, math.floor
 local raise = core.raise
@@ -124,12 +123,16 @@ local function answer(name, ok, value)
   return nil, value
 end
 
-for _, name in ipairs(verbs) do
-  methods[name] = function(self, ...)
-    if self == nil or owner[self] ~= core.thread() then
-      raise("write call:" .. name .. "(...), on the call the state was given", name)
+--- What a call object can do. Called once, before the tenant's code runs.
+--- @param verbs table  list of names
+local function offer(verbs)
+  for _, name in ipairs(verbs) do
+    methods[name] = function(self, ...)
+      if self == nil or owner[self] ~= core.thread() then
+        raise("write call:" .. name .. "(...), on the call the state was given", name)
+      end
+      return answer(name, core.verb(name, ...))
     end
-    return answer(name, core.verb(name, ...))
   end
 end
 
@@ -248,4 +251,4 @@ local function hook(path, name, input)
   return value
 end
 
-return run, check_flow, check_bundle, check_file, hook
+return run, check_flow, check_bundle, check_file, hook, offer

@@ -39,19 +39,19 @@ int main(int argc, char **argv) {
         bool ok = true;
         switch (option) {
         case 's':
-            ok = number(optarg, 1, 4096, &soft_mb);
+            ok = number(optarg, 1, CELL_MB_MAX, &soft_mb);
             break;
         case 'h':
-            ok = number(optarg, 1, 8192, &hard_mb);
+            ok = number(optarg, 1, CELL_MB_MAX, &hard_mb);
             break;
         case 'l':
-            ok = number(optarg, 1, 1000, &o.cell.slice_ms);
+            ok = number(optarg, 1, CELL_SLICE_MS_MAX, &o.cell.slice_ms);
             break;
         case 'i':
-            ok = number(optarg, 1, 1 << 30, &o.cell.invocation_ms);
+            ok = number(optarg, 1, CELL_RUN_MS_MAX, &o.cell.invocation_ms);
             break;
         case 'c':
-            ok = number(optarg, 1, 1 << 30, &o.cell.call_ms);
+            ok = number(optarg, 1, CELL_RUN_MS_MAX, &o.cell.call_ms);
             break;
         case 'p':
             ok = number(optarg, 1, 100, &o.cell.share_percent);

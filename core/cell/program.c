@@ -18,8 +18,10 @@ struct program {
     size_t len;
     const char *verbs; /* only while opening */
     size_t verbs_len;
-    int run, check_flow, check_bundle, check_file, hook; /* in the registry */
+    int run, check_flow, check_bundle, check_file, hook, offer; /* in the registry */
 };
+
+static struct program *prepared; /* made before the process was forked; for the first that is opened */
 
 /* Argument of lua_cpcall: nothing of ours may raise outside a protected call. */
 struct making {
@@ -240,7 +242,7 @@ static int open_program(lua_State *L) {
     struct making *m = lua_touserdata(L, 1);
     struct program *p = m->program;
 
-    if (luaL_loadbufferx(L, embedded_flow, embedded_flow_len, "=parley", "t") != 0) return lua_error(L);
+    if (sandbox_load_own(L, embedded_flow, embedded_flow_len) != 0) return lua_error(L);
     lua_newtable(L);
     add_function(L, p, "compile", core_compile);
     add_function(L, p, "loading", core_loading);
@@ -252,13 +254,22 @@ static int open_program(lua_State *L) {
     add_function(L, p, "thread", core_thread);
     add_function(L, p, "lint", core_lint);
     add_function(L, p, "return_line", core_return_line);
-    push_verbs(L, p);
-    lua_call(L, 2, 5);
+    lua_call(L, 1, 6);
+    p->offer = luaL_ref(L, LUA_REGISTRYINDEX);
     p->hook = luaL_ref(L, LUA_REGISTRYINDEX);
     p->check_file = luaL_ref(L, LUA_REGISTRYINDEX);
     p->check_bundle = luaL_ref(L, LUA_REGISTRYINDEX);
     p->check_flow = luaL_ref(L, LUA_REGISTRYINDEX);
     p->run = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+static int offer_verbs(lua_State *L) {
+    struct making *m = lua_touserdata(L, 1);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->program->offer);
+    push_verbs(L, m->program);
+    lua_call(L, 1, 0);
     return 0;
 }
 
@@ -271,16 +282,31 @@ static void protect(struct program *p, lua_CFunction f, struct making *m) {
     abort();
 }
 
-struct program *program_open(const void *bytes, size_t len, const char *verbs, size_t verbs_len) {
+static struct program *make_program(void) {
     struct program *p = mem_alloc(sizeof *p);
     struct making m = {.program = p};
 
+    p->sandbox = sandbox_new();
+    protect(p, open_program, &m);
+    return p;
+}
+
+void program_prepare(void) {
+    sandbox_prepare();
+    prepared = make_program();
+    sandbox_prepared();
+}
+
+struct program *program_open(const void *bytes, size_t len, const char *verbs, size_t verbs_len) {
+    struct program *p = prepared ? prepared : make_program();
+    struct making m = {.program = p};
+
+    prepared = NULL;
     p->bytes = bytes;
     p->len = len;
     p->verbs = verbs;
     p->verbs_len = verbs_len;
-    p->sandbox = sandbox_new();
-    protect(p, open_program, &m);
+    protect(p, offer_verbs, &m);
     p->verbs = NULL;
     return p;
 }

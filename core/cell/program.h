@@ -10,6 +10,8 @@
 #include "script/message.h"
 
 struct program;
+/* In the process that cells are forked from: makes the first program_open() cheap, in time and in memory. */
+void program_prepare(void);
 /* bytes: checked by bundle_check(). verbs: the value of MESSAGE_VERBS, checked by value_check(), or NULL. */
 struct program *program_open(const void *bytes, size_t len, const char *verbs, size_t verbs_len);
 void program_close(struct program *p); /* its runs have ended */

@@ -16,8 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { SHARED_MAX = 1 << 20 };
 
 struct sandbox {
     lua_State *L;
@@ -31,9 +34,11 @@ static struct {
     void (*at_hard)(void);
     timer_t timer;
     struct sandbox *all;
+    char *shared, *shared_at, *shared_end; /* what was allocated before the process was forked */
     struct run *now;
     bool waits; /* the run of the moment yielded by run_wait() */
     bool stopped;
+    bool preparing;
     volatile sig_atomic_t in_slice, slice_over, memory_low;
 } box;
 
@@ -94,18 +99,42 @@ static void timer_set(int ms) {
 
 /* -- memory ---------------------------------------------------------------------------------------------------------- */
 
+/* Before the fork: one piece after the other, and what is freed is not used again. So a process that is forked writes its own
+ * things nowhere among what it shares with the others. */
+static void *allocate_shared(void *p, size_t old, size_t size) {
+    char *new = box.shared_at;
+
+    if (size <= old) return p;
+    box.shared_at += (size + 15) / 16 * 16;
+    if (box.shared_at > box.shared_end) abort(); /* our own Lua has outgrown SHARED_MAX */
+    if (p) memcpy(new, p, old);
+    return new;
+}
+
+static bool is_shared(const char *p) {
+    return p >= box.shared && p < box.shared_end;
+}
+
+static void *reallocate(void *p, size_t old, size_t size) {
+    if (!is_shared(p)) return realloc(p, size);
+    void *new = malloc(size);
+    if (new) memcpy(new, p, old < size ? old : size);
+    return new;
+}
+
 /* Never NULL: LuaJIT can be brought to write where it must not when an allocation fails. */
 static void *allocate(void *ud, void *p, size_t old, size_t size) {
     struct sandbox *s = ud;
 
     if (size == 0) {
         box.used -= old;
-        free(p);
+        if (!is_shared(p)) free(p);
         return NULL;
     }
     box.used += size - (p ? old : 0);
+    if (box.preparing) return allocate_shared(p, p ? old : 0, size);
     if (box.used > box.hard) box.at_hard();
-    void *new = realloc(p, size);
+    void *new = reallocate(p, old, size);
     if (!new) box.at_hard();
     if (box.used > box.soft && size > old && !box.memory_low && s->L) {
         box.memory_low = 1;
@@ -226,6 +255,29 @@ static void open_library(lua_State *L, lua_CFunction open, const char *name) {
     lua_call(L, 1, 0);
 }
 
+static int add_code(lua_State *L, const void *bytes, size_t len, void *code) {
+    (void)L;
+    buf_add(code, bytes, len);
+    return 0;
+}
+
+/* Compiling leaves more garbage than code, and what is shared would lie scattered in it: then it is compiled elsewhere. */
+int sandbox_load_own(lua_State *L, const char *text, size_t len) {
+    if (!box.preparing) return luaL_loadbufferx(L, text, len, "=parley", "t");
+    struct buf code = {0};
+    lua_State *other = luaL_newstate();
+    int rc = luaL_loadbufferx(other, text, len, "=parley", "t");
+    if (rc == 0) {
+        lua_dump(other, add_code, &code);
+        rc = luaL_loadbufferx(L, code.data, code.len, "=parley", "b");
+    } else {
+        lua_pushstring(L, lua_tostring(other, -1));
+    }
+    lua_close(other);
+    buf_free(&code);
+    return rc;
+}
+
 static int open_all(lua_State *L) {
     open_library(L, luaopen_base, "");
     open_library(L, luaopen_string, LUA_STRLIBNAME);
@@ -233,7 +285,7 @@ static int open_all(lua_State *L) {
     open_library(L, luaopen_math, LUA_MATHLIBNAME);
     open_library(L, luaopen_bit, LUA_BITLIBNAME);
 
-    if (luaL_loadbufferx(L, embedded_builtins, embedded_builtins_len, "=parley", "t") != 0) lua_error(L);
+    if (sandbox_load_own(L, embedded_builtins, embedded_builtins_len) != 0) lua_error(L);
     lua_pushvalue(L, LUA_GLOBALSINDEX);
     lua_newtable(L);
     for (const luaL_Reg *f = core; f->name; f++) {
@@ -264,6 +316,26 @@ struct sandbox *sandbox_new(void) {
     s->next = box.all;
     box.all = s;
     return s;
+}
+
+void sandbox_prepare(void) {
+    box.soft = box.hard = SIZE_MAX;
+    box.shared = mmap(NULL, SHARED_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (box.shared == MAP_FAILED) abort();
+    box.shared_at = box.shared;
+    box.shared_end = box.shared + SHARED_MAX;
+    box.preparing = true;
+}
+
+void sandbox_prepared(void) {
+    for (struct sandbox *s = box.all; s; s = s->next) {
+        lua_gc(s->L, LUA_GCCOLLECT, 0);
+        /* A collection writes to every object, and so makes a copy of all of it: the first one begins late. */
+        int pause = lua_gc(s->L, LUA_GCSETPAUSE, 500);
+        lua_gc(s->L, LUA_GCRESTART, -1);
+        lua_gc(s->L, LUA_GCSETPAUSE, pause);
+    }
+    box.preparing = false;
 }
 
 void sandbox_free(struct sandbox *s) {

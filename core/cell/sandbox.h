@@ -27,6 +27,10 @@ size_t sandbox_bytes(void);  /* in use by all sandboxes */
 bool sandbox_is_tight(void); /* above 7/8 of the soft limit */
 
 struct sandbox;
+/* Around the making of sandboxes in the process that others are forked from: nothing of a tenant may be in them, and what
+ * nobody changes of them is in memory once for all processes. */
+void sandbox_prepare(void);
+void sandbox_prepared(void);
 struct sandbox *sandbox_new(void);
 void sandbox_free(struct sandbox *s);
 lua_State *sandbox_lua(struct sandbox *s); /* its main state: only for work that calls no tenant code */
@@ -65,5 +69,7 @@ enum run_end run_slice(struct run *r, int nargs, int slice_ms);
 int run_wait(lua_State *L);
 struct run *run_now(void); /* the run of the moment, or NULL */
 
+/* Our own Lua, as text: pushes its function and returns 0, or the message. */
+int sandbox_load_own(lua_State *L, const char *text, size_t len);
 /* luaL_loadbufferx for a file of the tenant; pushes the function and returns true, or the message. */
 bool sandbox_compile(lua_State *L, const char *path, const char *source, size_t len);

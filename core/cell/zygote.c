@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cell/zygote.h"
+#include "base/map.h"
 #include "base/mem.h"
+#include "cell/program.h"
 #include "cell/walls.h"
+#include "cell/weight.h"
 #include "script/passing.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -19,23 +22,23 @@
 #include <unistd.h>
 
 struct worker {
-    struct worker *next;
-    int fd, number;
+    int fd;
+    struct map cells; /* its own number of a cell, as text -> child */
 };
 struct child {
-    struct child *next;
-    struct worker *worker; /* NULL when it is gone */
-    uint32_t id;
+    struct worker *worker; /* NULL when it is gone, or does not ask about this cell again */
+    uint32_t id, tenant;
     pid_t pid;
     unsigned slot; /* its user id is WALLS_UID + slot: no two living cells share one */
+    char id_key[12], pid_key[12];
 };
 
 static struct {
     struct zygote_opts opts;
     struct walls walls;
     int control, epoll, signals;
-    struct worker *workers;
-    struct child *children;
+    struct map children; /* pid, as text -> child */
+    unsigned *free_slots, free_count, free_cap, slots;
 } zygote;
 
 static void watch(int fd, void *what) {
@@ -60,18 +63,29 @@ static bool good_enough(uint32_t missing) {
     return zygote.opts.weak || (missing & ~walls_not_built()) == 0;
 }
 
-static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, pid_t parent)
-    __attribute__((noreturn));
+static struct zygote_budget told(const struct zygote_budget *asked, const struct cell_opts *o) {
+    return (struct zygote_budget){.tenant = asked->tenant,
+                                  .soft_mb = (uint32_t)(o->soft_bytes >> 20),
+                                  .hard_mb = (uint32_t)(o->hard_bytes >> 20),
+                                  .slice_ms = (uint32_t)o->slice_ms,
+                                  .invocation_ms = (uint32_t)o->invocation_ms,
+                                  .call_ms = (uint32_t)o->call_ms,
+                                  .share_percent = (uint32_t)o->share_percent};
+}
 
-static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, pid_t parent) {
+static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, const struct cell_opts *opts,
+                      pid_t parent) __attribute__((noreturn));
+
+static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, const struct cell_opts *opts,
+                      pid_t parent) {
     struct report r = {0};
     sigset_t none;
 
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     sigemptyset(&none);
-    r.error = cell_setup(&zygote.opts.cell, page);
-    r.missing = walls_close(&zygote.walls, socket, tell, zygote.opts.cell.hard_bytes, WALLS_UID + slot);
+    r.error = cell_setup(opts, page);
+    r.missing = walls_close(&zygote.walls, socket, tell, opts->hard_bytes, WALLS_UID + slot);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (getppid() != parent) _exit(CELL_EXIT_SETUP); /* the zygote died before it could take us along */
     r.missing |= walls_seccomp(&zygote.walls);
@@ -81,12 +95,37 @@ static void run_child(int socket, int tell, struct cell_page *page, unsigned slo
     cell_serve(WALLS_SOCKET);
 }
 
-static unsigned free_slot(void) {
-    for (unsigned slot = 0;; slot++) {
-        struct child *c = zygote.children;
-        while (c && c->slot != slot) c = c->next;
-        if (!c) return slot;
+static unsigned take_slot(void) {
+    return zygote.free_count > 0 ? zygote.free_slots[--zygote.free_count] : zygote.slots++;
+}
+
+static void give_slot(unsigned slot) {
+    if (zygote.free_count == zygote.free_cap) {
+        zygote.free_cap = zygote.free_cap ? 2 * zygote.free_cap : 64;
+        zygote.free_slots = mem_realloc(zygote.free_slots, zygote.free_cap * sizeof *zygote.free_slots);
     }
+    zygote.free_slots[zygote.free_count++] = slot;
+}
+
+static uint32_t given(uint32_t wanted, int otherwise, int most) {
+    return wanted == 0 ? (uint32_t)otherwise : wanted > (uint32_t)most ? (uint32_t)most : wanted;
+}
+
+static size_t given_mb(uint32_t wanted, size_t otherwise) {
+    return wanted == 0 ? otherwise : (size_t)given(wanted, 0, CELL_MB_MAX) << 20;
+}
+
+static struct cell_opts budgeted(const struct zygote_budget *b) {
+    struct cell_opts o = zygote.opts.cell;
+
+    o.soft_bytes = given_mb(b->soft_mb, o.soft_bytes);
+    o.hard_bytes = given_mb(b->hard_mb, o.hard_bytes);
+    if (o.soft_bytes > o.hard_bytes) o.soft_bytes = o.hard_bytes / 2; /* room to collect before it is ended */
+    o.slice_ms = (int)given(b->slice_ms, o.slice_ms, CELL_SLICE_MS_MAX);
+    o.invocation_ms = (int)given(b->invocation_ms, o.invocation_ms, CELL_RUN_MS_MAX);
+    o.call_ms = (int)given(b->call_ms, o.call_ms, CELL_RUN_MS_MAX);
+    o.share_percent = (int)given(b->share_percent, o.share_percent, 100);
+    return o;
 }
 
 static int make_page(struct cell_page **page) {
@@ -112,8 +151,23 @@ static int hear(int fd, struct report *r) {
     return good_enough(r->missing) ? 0 : EPERM;
 }
 
-static void spawn(struct worker *w, uint32_t id) {
-    struct zygote_message m = {.type = ZYGOTE_SPAWNED, .id = id};
+static void add_child(struct child *c, struct worker *w, uint32_t id) {
+    c->id = id;
+    c->worker = w;
+    snprintf(c->id_key, sizeof c->id_key, "%u", id);
+    snprintf(c->pid_key, sizeof c->pid_key, "%d", c->pid);
+    map_put(&w->cells, c->id_key, c);
+    map_put(&zygote.children, c->pid_key, c);
+}
+
+static void leave_worker(struct child *c) {
+    if (c->worker) map_drop(&c->worker->cells, c->id_key, c);
+    c->worker = NULL;
+}
+
+static void spawn(struct worker *w, const struct zygote_message *asked) {
+    struct zygote_message m = {.type = ZYGOTE_SPAWNED, .id = asked->id};
+    struct cell_opts opts = budgeted(&asked->budget);
     int cell[2] = {-1, -1}, tell[2] = {-1, -1}, pidfd = -1;
     struct report r = {0};
     struct cell_page *page;
@@ -126,26 +180,29 @@ static void spawn(struct worker *w, uint32_t id) {
         m.value = errno;
         goto done;
     }
-    c->slot = free_slot();
+    c->slot = take_slot();
     c->pid = fork();
-    if (c->pid == 0) run_child(cell[1], tell[1], page, c->slot, parent);
+    if (c->pid == 0) run_child(cell[1], tell[1], page, c->slot, &opts, parent);
     if (c->pid < 0) {
         m.value = errno;
+        give_slot(c->slot);
         goto done;
     }
-    c->id = id;
-    c->worker = w;
-    c->next = zygote.children;
-    zygote.children = c;
+    add_child(c, w, asked->id);
     close(tell[1]);
     tell[1] = -1;
     pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0); /* it cannot be reaped before we do it */
     m.value = pidfd < 0 ? errno : hear(tell[0], &r);
     m.pid = c->pid;
     m.weak = r.missing;
+    m.budget = told(&asked->budget, &opts);
+    if (m.value == 0) {
+        m.budget.weight = weight_enter(asked->budget.tenant, asked->budget.weight, c->pid);
+        c->tenant = m.budget.weight ? asked->budget.tenant : 0;
+    }
     if (m.value) {
         kill(c->pid, SIGKILL);
-        c->worker = NULL; /* nobody asks about it again */
+        leave_worker(c);
     }
     c = NULL;
 done:
@@ -163,23 +220,24 @@ done:
 
 /* -- workers --------------------------------------------------------------------------------------------------------- */
 
-static struct child *find_child(struct worker *w, uint32_t id) {
-    struct child *c = zygote.children;
+static struct child *find_child(const struct worker *w, uint32_t id) {
+    char key[12];
 
-    while (c && (c->worker != w || c->id != id)) c = c->next;
-    return c;
+    snprintf(key, sizeof key, "%u", id);
+    return map_get(&w->cells, key);
+}
+
+static void kill_child(void *arg, void *child) {
+    struct child *c = child;
+
+    (void)arg;
+    kill(c->pid, SIGKILL);
+    c->worker = NULL;
 }
 
 static void worker_gone(struct worker *w) {
-    struct worker **at = &zygote.workers;
-
-    for (struct child *c = zygote.children; c; c = c->next) {
-        if (c->worker != w) continue;
-        kill(c->pid, SIGKILL);
-        c->worker = NULL;
-    }
-    while (*at != w) at = &(*at)->next;
-    *at = w->next;
+    map_each(&w->cells, kill_child, NULL);
+    map_free(&w->cells);
     close(w->fd);
     free(w);
 }
@@ -194,7 +252,7 @@ static void on_worker(struct worker *w) {
         return;
     }
     if (m.type == ZYGOTE_SPAWN) {
-        spawn(w, m.id);
+        spawn(w, &m);
         return;
     }
     struct child *c = find_child(w, m.id);
@@ -212,6 +270,11 @@ static void on_worker(struct worker *w) {
         break;
     case ZYGOTE_IDLE:
         sched_setscheduler(c->pid, SCHED_IDLE, &none);
+        weight_least(c->tenant, true);
+        break;
+    case ZYGOTE_NORMAL:
+        sched_setscheduler(c->pid, SCHED_OTHER, &none);
+        weight_least(c->tenant, false);
         break;
     default:
         break;
@@ -226,13 +289,16 @@ static void reap(void) {
     while (read(zygote.signals, &info, sizeof info) == sizeof info) {
     }
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct child **at = &zygote.children;
-        while (*at && (*at)->pid != pid) at = &(*at)->next;
-        struct child *c = *at;
+        char key[12];
+        snprintf(key, sizeof key, "%d", pid);
+        struct child *c = map_get(&zygote.children, key);
         if (!c) continue;
-        *at = c->next;
+        map_drop(&zygote.children, key, c);
         struct zygote_message m = {.type = ZYGOTE_ENDED, .id = c->id, .value = status, .pid = pid};
         if (c->worker) answer(c->worker, &m, NULL);
+        leave_worker(c);
+        weight_leave(c->tenant);
+        give_slot(c->slot);
         free(c);
     }
 }
@@ -253,9 +319,6 @@ static bool on_master(void) {
     }
     struct worker *w = mem_alloc(sizeof *w);
     w->fd = fd;
-    w->number = m.value;
-    w->next = zygote.workers;
-    zygote.workers = w;
     watch(fd, w);
     return true;
 }
@@ -271,7 +334,9 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
     zygote.epoll = epoll_create1(EPOLL_CLOEXEC);
     zygote.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
     if (zygote.epoll < 0 || zygote.signals < 0) return CELL_EXIT_SETUP;
+    weight_open(); /* a cell's answer tells whether it has one; before the file system is out of sight */
     walls_prepare(&zygote.walls);
+    program_prepare();
     watch(control, &zygote.control);
     watch(zygote.signals, &zygote.signals);
     for (;;) {
@@ -284,6 +349,6 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
         else if (!on_master())
             break;
     }
-    for (struct child *c = zygote.children; c; c = c->next) kill(c->pid, SIGKILL);
+    map_each(&zygote.children, kill_child, NULL);
     return 0;
 }

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CELL_PROOF_MS = 10000 };
+enum { CELL_PROOF_MS = 10000, CELL_PROOF_TENANT = UINT32_MAX };
 
 static void on_zygote_exit(uv_process_t *p, int64_t status, int signum) {
     master.zygote_running = false;
@@ -98,7 +98,7 @@ static const char *walls_named(uint32_t walls, char *out, size_t cap) {
 
 /* One cell is made and ended: where that fails every call would end on its fallback, so nothing is started at all. */
 int cells_prove(struct err *e) {
-    struct zygote_message msg = {.type = ZYGOTE_SPAWN, .id = 1};
+    struct zygote_message msg = {.type = ZYGOTE_SPAWN, .id = 1, .budget.tenant = CELL_PROOF_TENANT};
     char missing[160];
     int fd = zygote_control(-1), n = -1;
     struct pollfd answer = {.fd = fd, .events = POLLIN};
@@ -111,6 +111,9 @@ int cells_prove(struct err *e) {
     walls_named(msg.weak, missing, sizeof missing);
     if (msg.type == ZYGOTE_SPAWNED) {
         if (msg.weak) log_warn("cells.weak", "tenants' scripts run without: %s", missing);
+        if (msg.budget.weight == 0)
+            log_info("cells.no_weight", "no tree of control groups with the cpu controller can be written: on a full "
+                                        "machine a tenant's cells weigh as processes of nice 5");
         return 0;
     }
     if (msg.value != EPERM || msg.weak == 0) return err_set(e, ERR_IO, "no cell can be made: %s", strerror(msg.value));

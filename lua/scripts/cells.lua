@@ -19,6 +19,7 @@ local promise = require "lib.promise"
 local store = require "scripts.store"
 local task = require "core.task"
 local timer = require "core.timer"
+local watch = require "scripts.watch"
 
 local cells = {}
 
@@ -58,6 +59,7 @@ local function entry_ended(entry, why, page)
   entry.ended = true
   if by_tenant[entry.tenant.id] == entry then by_tenant[entry.tenant.id] = nil end
   if entry.ping then entry.ping:cancel() end
+  if entry.held then watch.drop(entry.held) end
   local runs = entry.runs
   entry.runs = {}
   for _, waiting in pairs(entry.versions) do waiting:give(nil, { code = "closed", text = "the cell " .. why }) end
@@ -185,16 +187,23 @@ end
 
 local function start(tenant)
   local began = clock.mono_ms()
-  local entry = { tenant = tenant, versions = {}, asked_ms = {}, loading = 0, runs = {}, hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
+  local entry = { tenant = tenant, versions = {}, asked_ms = {}, sizes = {}, loading = 0,
+                  runs = {}, hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
+    budget = watch.budget(tenant),
     on_message = function(...) on_message(entry, ...) end,
     on_ended = function(why, page) entry_ended(entry, why, page) end,
   }
   if not spawned then return nil, err end
+  if entry.ended then return nil, { code = "closed", text = "the cell ended at once" } end
   entry.cell = spawned
+  entry.held = watch.add(spawned, tenant)
   metrics.count("cells_started_total", nil, 1, "cells that were started")
   local sent, problem = spawned:send("verbs", gate.stubs())
-  if not sent then return nil, problem end
+  if not sent then
+    spawned:kill("could not be told anything")
+    return nil, problem
+  end
   entry.ping = timer.every(PING_MS, function()
     if entry.ended then return end
     local now, dry_ms = clock.mono_ms(), spawned:dry_ms()
@@ -208,10 +217,13 @@ local function start(tenant)
         entry_ended(entry, "idle", {})
         spawned:kill("idle")
       end
+      entry.heard_ms = now  -- nothing is asked of it: thousands of cells would be woken each second
+      return
     else
       entry.idle_since_ms = now
+      if entry.held.stopped then entry.heard_ms = now end  -- it cannot answer
       if now - entry.heard_ms > SILENT_MS then
-        spawned:kill("did not answer")
+        watch.kill(entry.held, "silent", "did not answer")
         return
       end
       run_late_again(entry, now)
@@ -247,7 +259,8 @@ local function unload_unused(entry, now)
   if count < VERSIONS then return end
   for hash in pairs(entry.versions) do
     if not used[hash] and now - entry.asked_ms[hash] > UNUSED_MS then
-      entry.versions[hash], entry.asked_ms[hash] = nil, nil
+      entry.held.mapped_bytes = entry.held.mapped_bytes - (entry.sizes[hash] or 0)
+      entry.versions[hash], entry.asked_ms[hash], entry.sizes[hash] = nil, nil, nil
       entry.cell:send("unload", hash)
     end
   end
@@ -274,6 +287,8 @@ local function with_version(entry, tenant, hash)
       flight:give(nil, err)
       return nil, err
     end
+    entry.sizes[hash] = #bytes
+    entry.held.mapped_bytes = entry.held.mapped_bytes + #bytes
   end
   entry.loading = entry.loading + 1
   local loaded, err = entry.versions[hash]:wait()
@@ -406,6 +421,7 @@ function cells.check(bytes, files)
     on_message = function(...) on_message(entry, ...) end,
     on_ended = function(why, page)
       entry.ended = true
+      if entry.held then watch.drop(entry.held) end
       why_ended, page_ended = why, page
       entry.versions.new:give(nil, { code = "invalid", text = "the cell " .. why })
       entry.checking:give(nil, nil)
@@ -413,6 +429,10 @@ function cells.check(bytes, files)
   }
   if not spawned then return nil, err end
   entry.cell = spawned
+  if not entry.ended then
+    entry.held = watch.add(spawned, entry.tenant)
+    entry.held.mapped_bytes = #bytes
+  end
   spawned:idle()
   spawned:send("verbs", gate.stubs())
   local starved

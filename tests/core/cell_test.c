@@ -470,14 +470,40 @@ TEST(a_spinning_cell_uses_no_more_than_its_share) {
     limit(&cell, "c1", 2, 100000, 100000);
     run_a(NULL, NULL);
     usleep(2200000);
-    clockid_t clock;
-    struct timespec t;
-    CHECK_INT(0, clock_getcpuclockid(cell.pid, &clock));
-    CHECK_INT(0, clock_gettime(clock, &t));
-    double used = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    double used = cpu_of(&cell);
     CHECK(used > 0.1 && used < 1.8); /* half of 2.2 s, and a window of slack */
     say_one(&cell, MESSAGE_PING, "still there");
     HEARD("pong still there");
+}
+
+static void other_cell(struct zygote_budget budget) {
+    teardown(NULL);
+    cell = spawn_with(zygote.worker, ++last_id, budget);
+}
+
+/* Each second gave a whole slice to a cell whose share is less than that. */
+TEST(what_a_second_took_beyond_the_share_is_missing_in_the_next) {
+    other_cell((struct zygote_budget){.share_percent = 5});
+    load_flow(FLOW("a = function(call) while true do end end"));
+    limit(&cell, "c1", 400, 100000, 100000);
+    run_a(NULL, NULL);
+    usleep(4500000);
+    double used = cpu_of(&cell);
+    if (used < 0.1 || used > 0.8) fail_msg("%.3f s of 4.5, where 5 %% are its share", used);
+}
+
+TEST(a_budget_of_its_own_is_what_a_cell_lives_by) {
+    other_cell((struct zygote_budget){.invocation_ms = 30, .slice_ms = 1, .soft_mb = 4, .hard_mb = 8});
+    load_flow(FLOW("a = function(call) while true do end end,\n"
+                   "b = function(call) local t = {} for i = 1, 1e7 do t[i] = ('x'):rep(1000) .. i end end"));
+    double before = cpu_of(&cell);
+    run_a(NULL, NULL);
+    HEARD("failed c1 1 cpu ran too long without asking for anything flows/main.lua 4");
+    CHECK(cpu_of(&cell) - before < 0.3); /* a second, by the zygote's own options */
+    limit(&cell, "c1", 2, 60000, 60000);
+    run(&cell, "c1", "v1", "flows/main.lua", "b", 2, NULL, NULL);
+    HEARD("failed c1 2 memory used too much memory flows/main.lua 5");
+    CHECK(cell.page->memory < 8 << 20);
 }
 
 static int start(void **state) {
@@ -527,6 +553,8 @@ int main(void) {
         CELL(a_call_object_of_another_call_is_refused),
         CELL(a_malformed_message_ends_the_cell),
         CELL(a_spinning_cell_uses_no_more_than_its_share),
+        CELL(what_a_second_took_beyond_the_share_is_missing_in_the_next),
+        CELL(a_budget_of_its_own_is_what_a_cell_lives_by),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

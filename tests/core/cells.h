@@ -33,6 +33,7 @@ struct cell {
     int fd, pidfd;
     pid_t pid;
     uint32_t weak;
+    struct zygote_budget budget; /* as it began with */
     const struct cell_page *page;
 };
 
@@ -97,10 +98,20 @@ __attribute__((unused)) static void zygote_say(int control, enum zygote_type typ
     assert_int_equal(send(control, &m, sizeof m, MSG_NOSIGNAL), sizeof m);
 }
 
-__attribute__((unused)) static struct cell spawn_cell(int control, uint32_t id) {
+/* CPU seconds it has used so far. */
+__attribute__((unused)) static double cpu_of(const struct cell *c) {
+    clockid_t clock;
+    struct timespec t;
+    CHECK_INT(0, clock_getcpuclockid(c->pid, &clock));
+    CHECK_INT(0, clock_gettime(clock, &t));
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+__attribute__((unused)) static struct cell spawn_with(int control, uint32_t id, struct zygote_budget budget) {
     int fds[3];
     struct cell c = {0};
-    zygote_say(control, ZYGOTE_SPAWN, id);
+    struct zygote_message ask = {.type = ZYGOTE_SPAWN, .id = id, .budget = budget};
+    assert_int_equal(send(control, &ask, sizeof ask, MSG_NOSIGNAL), sizeof ask);
     struct zygote_message m = zygote_hear(control, fds);
     if (m.type != ZYGOTE_SPAWNED) fail_msg("no cell: %s, walls missing %u", strerror(m.value), m.weak);
     CHECK_INT(id, m.id);
@@ -109,10 +120,15 @@ __attribute__((unused)) static struct cell spawn_cell(int control, uint32_t id) 
     c.pidfd = fds[1];
     c.pid = m.pid;
     c.weak = m.weak;
+    c.budget = m.budget;
     c.page = mmap(NULL, sizeof *c.page, PROT_READ, MAP_SHARED, fds[2], 0);
     CHECK(c.page != MAP_FAILED);
     close(fds[2]);
     return c;
+}
+
+__attribute__((unused)) static struct cell spawn_cell(int control, uint32_t id) {
+    return spawn_with(control, id, (struct zygote_budget){0});
 }
 
 __attribute__((unused)) static void close_cell(struct cell *c) {

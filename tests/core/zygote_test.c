@@ -2,6 +2,7 @@
 /* A real zygote, and the test as master and worker. */
 #include "cells.h"
 #include <sched.h>
+#include <sys/resource.h>
 
 static const char *const options[] = {NULL};
 #ifdef PARLEY_SANITIZED
@@ -175,8 +176,156 @@ TEST(a_cell_is_stopped_goes_on_and_is_made_idle) {
     for (int i = 0; i < PATIENCE_MS && sched_getscheduler(c.pid) != SCHED_IDLE; i++) usleep(1000);
     CHECK_INT(SCHED_IDLE, sched_getscheduler(c.pid));
     ping(&c);
+    if (geteuid() == 0) {
+        zygote_say(z.worker, ZYGOTE_NORMAL, 1);
+        for (int i = 0; i < PATIENCE_MS && sched_getscheduler(c.pid) != SCHED_OTHER; i++) usleep(1000);
+        CHECK_INT(SCHED_OTHER, sched_getscheduler(c.pid));
+    }
     close_cell(&c);
     stop_zygote(&z);
+}
+
+TEST(a_stopped_cell_answers_when_it_goes_on_and_can_be_killed_before) {
+    struct zygote z = start_zygote(options);
+    struct cell c = spawn_cell(z.worker, 1), d = spawn_cell(z.worker, 2);
+    zygote_say(z.worker, ZYGOTE_STOP, 1);
+    CHECK(becomes(c.pid, 'T'));
+    say_one(&c, MESSAGE_PING, "x");
+    CHECK(!readable(c.fd, 50));
+    zygote_say(z.worker, ZYGOTE_CONT, 1);
+    CHECK_STR("pong x", heard(&c));
+    zygote_say(z.worker, ZYGOTE_STOP, 2);
+    CHECK(becomes(d.pid, 'T'));
+    zygote_say(z.worker, ZYGOTE_KILL, 2);
+    expect_end(&z, 2, SIGKILL);
+    close_cell(&c);
+    close_cell(&d);
+    stop_zygote(&z);
+}
+
+static unsigned uid_of(const struct cell *c) {
+    unsigned uid = 0;
+    CHECK(sscanf(status_of(c->pid, "Uid:"), "%u", &uid) == 1);
+    return uid;
+}
+
+TEST(a_user_id_is_used_again_when_its_cell_is_gone_and_not_before) {
+    if (geteuid() != 0) return; /* they all have ours */
+    enum { MANY = 20 };
+    struct zygote z = start_zygote(options);
+    struct cell cells[MANY];
+    unsigned uids[MANY];
+    for (int i = 0; i < MANY; i++) {
+        cells[i] = spawn_cell(z.worker, (uint32_t)i);
+        uids[i] = uid_of(&cells[i]);
+        for (int k = 0; k < i; k++) CHECK(uids[k] != uids[i]);
+    }
+    for (int i = 5; i < 8; i++) {
+        zygote_say(z.worker, ZYGOTE_KILL, (uint32_t)i);
+        expect_end(&z, (uint32_t)i, SIGKILL);
+        close_cell(&cells[i]);
+    }
+    for (int i = 5; i < 8; i++) {
+        cells[i] = spawn_cell(z.worker, (uint32_t)(100 + i));
+        unsigned uid = uid_of(&cells[i]);
+        CHECK(uid == uids[5] || uid == uids[6] || uid == uids[7]);
+        for (int k = 0; k < MANY; k++)
+            if (k != i && (k < 5 || k >= 8 || k < i)) CHECK(uid_of(&cells[k]) != uid);
+    }
+    for (int i = 0; i < MANY; i++) close_cell(&cells[i]);
+    stop_zygote(&z);
+}
+
+#ifndef PARLEY_SANITIZED
+static long long data_limit_of(const struct cell *c) {
+    struct rlimit l;
+    CHECK_INT(0, prlimit(c->pid, RLIMIT_DATA, NULL, &l));
+    return (long long)l.rlim_cur;
+}
+
+TEST(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_option_may_be) {
+    if (geteuid() != 0) return; /* limits of other users' processes are root's to see */
+    const char *const own[] = {"--soft-mb", "16", "--hard-mb", "32", NULL};
+    struct zygote z = start_zygote(own);
+    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.hard_mb = 100}), b = spawn_cell(z.worker, 2),
+                c = spawn_with(z.worker, 3,
+                               (struct zygote_budget){.tenant = UINT32_MAX,
+                                                      .weight = UINT32_MAX,
+                                                      .soft_mb = UINT32_MAX,
+                                                      .hard_mb = UINT32_MAX,
+                                                      .slice_ms = UINT32_MAX,
+                                                      .invocation_ms = UINT32_MAX,
+                                                      .call_ms = UINT32_MAX,
+                                                      .share_percent = UINT32_MAX});
+    CHECK_INT((100 + 16) << 20, data_limit_of(&a));
+    CHECK_INT((32 + 16) << 20, data_limit_of(&b));
+    CHECK_INT((4096LL + 16) << 20, data_limit_of(&c));
+    ping(&c);
+    close_cell(&a);
+    close_cell(&b);
+    close_cell(&c);
+    stop_zygote(&z);
+}
+#endif
+
+/* The number in a file of a tenant's control group, or -1. */
+static long in_group(uint32_t tenant, const char *file) {
+    char path[128];
+    long n = -1;
+    snprintf(path, sizeof path, "/sys/fs/cgroup/cpu/parley-cells/tenant-%u/%s", tenant, file);
+    FILE *f = fopen(path, "r");
+    if (!f) {
+        snprintf(path, sizeof path, "/sys/fs/cgroup/parley-cells/tenant-%u/%s", tenant, file);
+        f = fopen(path, "r");
+    }
+    if (!f) return -1;
+    if (fscanf(f, "%ld", &n) != 1) n = -1;
+    fclose(f);
+    return n;
+}
+
+static bool group_says(uint32_t tenant, const char *file, long n) { /* within patience */
+    for (int i = 0; i < PATIENCE_MS && in_group(tenant, file) != n; i++) usleep(1000);
+    return in_group(tenant, file) == n;
+}
+
+TEST(cells_of_one_tenant_share_a_weight_where_there_are_control_groups) {
+    enum { TENANT = 4000000001, OTHER = 4000000002 };
+    struct zygote z = start_zygote(options);
+    int second = add_worker(&z, 2);
+    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200}),
+                b = spawn_with(second, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200}),
+                c = spawn_with(second, 2, (struct zygote_budget){.tenant = OTHER});
+    if (a.budget.weight == 0) {
+        print_message("no tree of control groups can be written here\n");
+    } else {
+        CHECK_INT(200, a.budget.weight);
+        CHECK_INT(100, c.budget.weight);
+        CHECK(group_says(OTHER, "cgroup.procs", c.pid));
+        const char *file = in_group(OTHER, "cpu.weight") >= 0 ? "cpu.weight" : "cpu.shares";
+        long one = in_group(OTHER, file);
+        CHECK(group_says(TENANT, file, 2 * one));
+        zygote_say(z.worker, ZYGOTE_IDLE, 1);
+        CHECK(group_says(TENANT, file, one / 100));
+        zygote_say(z.worker, ZYGOTE_NORMAL, 1);
+        CHECK(group_says(TENANT, file, 2 * one));
+        zygote_say(z.worker, ZYGOTE_KILL, 1);
+        CHECK(group_says(TENANT, "cgroup.procs", b.pid)); /* the other one stays in it */
+        char kill_helper[64];                             /* the next one goes on */
+        snprintf(kill_helper, sizeof kill_helper, "pkill -9 -P %d parley-weight", z.pid);
+        CHECK_INT(0, system(kill_helper));
+        struct cell d = spawn_with(second, 3, (struct zygote_budget){.tenant = OTHER, .weight = 300});
+        CHECK(group_says(OTHER, file, 3 * one));
+        close_cell(&d);
+        zygote_say(second, ZYGOTE_KILL, 1);
+        CHECK(group_says(TENANT, file, -1)); /* gone with its last cell */
+    }
+    close(second);
+    close_cell(&a);
+    close_cell(&b);
+    close_cell(&c);
+    stop_zygote(&z);
+    CHECK(group_says(OTHER, "cpu.shares", -1) && group_says(OTHER, "cpu.weight", -1));
 }
 
 TEST(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else) {
@@ -248,6 +397,12 @@ int main(void) {
         RUN(cells_die_with_a_zygote_that_is_killed),
         RUN(a_worker_cannot_touch_the_cells_of_another),
         RUN(a_cell_is_stopped_goes_on_and_is_made_idle),
+        RUN(a_stopped_cell_answers_when_it_goes_on_and_can_be_killed_before),
+        RUN(a_user_id_is_used_again_when_its_cell_is_gone_and_not_before),
+#ifndef PARLEY_SANITIZED
+        RUN(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_option_may_be),
+#endif
+        RUN(cells_of_one_tenant_share_a_weight_where_there_are_control_groups),
         RUN(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else),
         RUN(two_hundred_cells_come_and_go),
         RUN(wrong_options_are_refused),

@@ -28,7 +28,8 @@ describe("a tenant's cell", function()
         end,
         dry_ms = function() return 0 end,
         idle = function() table.insert(sent, { "idle" }) end,
-        usage = function() return 0 end,
+        ran = function() return false end, usage = function() return 0, 1 end, hold = function() end,
+        budget = function() return { share_percent = 50, hard_mb = 64, tenant = 7, weight = 0 } end,
       }
       return spawned
     end
