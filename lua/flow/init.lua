@@ -277,7 +277,7 @@ local function on_failed(instance, visit, kind, text, file, line, trace)
   instance:visited{ failed = kind, text = text, file = file, line = line }
   -- A flow without a state `failed` gives the same error back: it has been logged once.
   if not (instance.state == "failed" and text == instance.error_text) then
-    note(instance.tenant, { level = "error", call = instance.id, call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
+    note(instance, { level = "error", call = instance.id, call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash,
       file = file, line = line, text = text, trace = script_log.trace(trace) })
   end
   -- An error may be dealt with by the script's own state `failed`, once.

@@ -68,7 +68,8 @@ function readers.next(call, visit, state, data, file, line)
 end
 
 function readers.failed(call, visit, kind, text, file, line, trace)
-  if not is_of_run(call, visit) or not is_word(kind) or type(text) ~= "string" or not is_place(file, line) or type(trace) ~= "table" then
+  if not is_of_run(call, visit) or not is_word(kind) or type(text) ~= "string" or type(file) ~= "string"
+    or not is_integer(line, 0, NUMBER_MAX) or type(trace) ~= "table" then
     return false
   end
   return true, call, visit, kind, words(text), place(file), line, trace

@@ -159,7 +159,7 @@ describe("a tenant's cell", function()
     for _, call in ipairs{ "c2", "another tenant's", "" } do
       say("verb", call, 1, 1, "log", { "x" }, "flows/main.lua", 1)
       say("next", call, 1, "b", {}, "flows/main.lua", 1)
-      say("failed", call, 1, "error", "boom", "flows/main.lua", 1)
+      say("failed", call, 1, "error", "boom", "flows/main.lua", 1, {})
     end
     say("verb", "c1", 0, 1, "log", { "x" }, "flows/main.lua", 1)
     say("next", "c1", 2, "b", {}, "flows/main.lua", 1)
@@ -175,7 +175,7 @@ describe("a tenant's cell", function()
     run("h", "c1", handler)
     say("next", "c1", 1, "b", {}, "flows/main.lua", 1)
     say("next", "c1", 1, "c", {}, "flows/main.lua", 1)
-    say("failed", "c1", 1, "error", "boom", "flows/main.lua", 1)
+    say("failed", "c1", 1, "error", "boom", "flows/main.lua", 1, {})
     say("verb", "c1", 1, 1, "log", { "x" }, "flows/main.lua", 1)
     assert.same({ { "next", 1, "b", {}, "flows/main.lua", 1 } }, heard)
   end)
@@ -287,7 +287,7 @@ describe("a tenant's cell", function()
   it("gives an error's text and place cut and clean", function()
     local handler, heard = listener()
     run("h", "c1", handler)
-    say("failed", "c1", 1, "error", "\0\255\27[2J\n\tx" .. ("x"):rep(60000), "\27\n\195\188" .. ("f"):rep(500), 3)
+    say("failed", "c1", 1, "error", "\0\255\27[2J\n\tx" .. ("x"):rep(60000), "\27\n\195\188" .. ("f"):rep(500), 3, {})
     assert.equal(2000, #heard[1][4])
     assert.equal("???[2J\n\tx", heard[1][4]:sub(1, 9))
     assert.equal(128, #heard[1][5])
@@ -469,6 +469,7 @@ describe("the cell of a simulated call", function()
       return {
         send = function() return true end,
         load = function() say("loaded", "sim", true, "") return true end,
+        idle = function() end,
         kill = function(_, why)
           ended = ended or why
           handlers.on_ended(why, {})

@@ -26,13 +26,14 @@ describe("the operator's rules", function()
     return { { path = "prices.lua", data = ('return { currency = "EUR", models = { ["*"] = { input = %s } } }'):format(input) } }
   end
 
-  local function publish(files, action)
-    local version = files and assert(scripts.upload(operator.tenant, files, "us_op"))
+  local function publish(files, rollback)
+    local version = files and assert(scripts.upload(operator.tenant, files, { actor = "us_op" }))
     local moved = audit.transaction(operator.tenant, function(tx)
-      return assert(scripts.move(tx, version and version.hash, "us_op", nil, action or "publish"))
+      if rollback then return assert(scripts.pointers.rollback(tx, { actor = "us_op" })) end
+      return assert(scripts.pointers.publish(tx, version.hash, { actor = "us_op" }))
     end)
-    scripts.moved(operator.tenant, moved, "us_op")
-    return moved.hash
+    scripts.pointers.moved(operator.tenant, moved, "us_op")
+    return moved.live.hash
   end
 
   it("are the shipped ones until some are published", function()
@@ -46,12 +47,12 @@ describe("the operator's rules", function()
   it("price the next use when they are published, and the one after a roll-back as before, with the version that did", function()
     local first = publish(priced_at("2"))
     assert.same({ micros = 2000, currency = "EUR", version = first, exact = false }, (prices.cost("gpt-5.5", { input = 1000 })))
-    assert.equal(operator.shipped().hash, publish(nil, "rollback"), "the first one followed what ships")
+    assert.equal(operator.shipped().hash, publish(nil, true), "the first one followed what ships")
     assert.equal("USD", prices.cost("gpt-5.5", { input = 1000 }).currency)
     assert.equal(first, publish(priced_at("2")))
     local second = publish(priced_at("3"))
     assert.same({ 3000, second }, { prices.cost("gpt-5.5", { input = 1000 }).micros, prices.cost("gpt-5.5", { input = 1000 }).version })
-    assert.equal(first, publish(nil, "rollback"))
+    assert.equal(first, publish(nil, true))
     assert.same({ 2000, first }, { prices.cost("gpt-5.5", { input = 1000 }).micros, prices.cost("gpt-5.5", { input = 1000 }).version })
     local _, from = prices.plans()
     assert.equal(operator.shipped().hash, from, "what the published rules do not have")
@@ -71,7 +72,7 @@ describe("the operator's rules", function()
   end)
 
   it("are refused with file and line when they make no sense, and nothing is stored", function()
-    local version, err = scripts.upload(operator.tenant, priced_at("-1"), "us_op")
+    local version, err = scripts.upload(operator.tenant, priced_at("-1"), { actor = "us_op" })
     assert.is_nil(version)
     assert.same({ "prices.lua", 1 }, { err.problems[1].file, err.problems[1].line })
     assert.truthy(err.text:find("^prices.lua:1: "))
