@@ -552,14 +552,6 @@ static int cell_lua_kill(lua_State *L) {
     return 0;
 }
 
-/* Its processor time counts last from here on: what it does, nobody waits for on a line. */
-static int cell_lua_idle(lua_State *L) {
-    struct cell *c = check_cell(L);
-
-    if (c != NULL && !c->ended && c->fd >= 0) zygote_say(ZYGOTE_IDLE, c->id);
-    return 0;
-}
-
 static int cell_lua_dry_ms(lua_State *L) {
     struct cell *c = check_cell(L);
 
@@ -667,7 +659,7 @@ static const struct bind_fn functions[] = {
      "cell:send(type, "
      "...), :load(version, bytes), :kill(why), :page(), :usage() -> CPU seconds, pid, :resident() -> bytes, :ran() -> "
      "whether its page moved since last asked, :budget() -> as it began, :hold('idle' | 'stop' | 'go' | 'normal'), "
-     ":idle() lowers its weight, :dry_ms() -> for how long it has sent as fast as it is read."},
+     ":dry_ms() -> for how long it has sent as fast as it is read."},
     {NULL, NULL, 0, NULL, NULL},
 };
 
@@ -686,10 +678,17 @@ static void push_limits(lua_State *L) {
 }
 
 int bind_open_cell(lua_State *L) {
-    static const luaL_Reg methods[] = {
-        {"send", cell_lua_send},     {"load", cell_lua_load}, {"kill", cell_lua_kill},         {"page", cell_lua_page},
-        {"usage", cell_lua_usage},   {"ran", cell_lua_ran},   {"resident", cell_lua_resident}, {"hold", cell_lua_hold},
-        {"budget", cell_lua_budget}, {"idle", cell_lua_idle}, {"dry_ms", cell_lua_dry_ms},     {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"send", cell_lua_send},
+                                       {"load", cell_lua_load},
+                                       {"kill", cell_lua_kill},
+                                       {"page", cell_lua_page},
+                                       {"usage", cell_lua_usage},
+                                       {"ran", cell_lua_ran},
+                                       {"resident", cell_lua_resident},
+                                       {"hold", cell_lua_hold},
+                                       {"budget", cell_lua_budget},
+                                       {"dry_ms", cell_lua_dry_ms},
+                                       {NULL, NULL}};
 
     luaL_newmetatable(L, CELL_TYPE);
     lua_newtable(L);

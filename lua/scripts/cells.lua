@@ -433,7 +433,7 @@ function cells.check(bytes, files)
     entry.held = watch.add(spawned, entry.tenant)
     entry.held.mapped_bytes = #bytes
   end
-  spawned:idle()
+  spawned:hold("idle")
   spawned:send("verbs", gate.stubs())
   local starved
   local limit = timer.after(CHECK_MS, function()

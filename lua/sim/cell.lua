@@ -83,7 +83,7 @@ function sim_cell.open(bytes, eager)
     }
     if not spawned then return nil, err end
     made.cell = spawned
-    if not eager then spawned:idle() end
+    if not eager then spawned:hold("idle") end
     made.ping = timer.every(PING_MS, function()
       if next(runs) == nil and not made.checking then
         made.heard_ms = clock.mono_ms()

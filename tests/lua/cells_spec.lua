@@ -27,8 +27,7 @@ describe("a tenant's cell", function()
           handlers.on_ended(why, self.page_now)
         end,
         dry_ms = function() return 0 end,
-        idle = function() table.insert(sent, { "idle" }) end,
-        ran = function() return false end, usage = function() return 0, 1 end, hold = function() end,
+        ran = function() return false end, usage = function() return 0, 1 end, hold = function(_, how) table.insert(sent, { how }) end,
         budget = function() return { share_percent = 50, hard_mb = 64, tenant = 7, weight = 0 } end,
       }
       return spawned
@@ -469,7 +468,7 @@ describe("the cell of a simulated call", function()
       return {
         send = function() return true end,
         load = function() say("loaded", "sim", true, "") return true end,
-        idle = function() end,
+        hold = function() end,
         kill = function(_, why)
           ended = ended or why
           handlers.on_ended(why, {})
