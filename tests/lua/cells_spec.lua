@@ -562,7 +562,7 @@ describe("a cell that is no cell any more", function()
   it("gives its processor to others when it is idle", function()
     local spawned = spawn()
     local _, pid = spawned:usage()
-    spawned:idle()
+    spawned:hold("idle")
     local policy
     for _ = 1, 100 do
       policy = assert(io.open("/proc/" .. pid .. "/sched")):read("*a"):match("policy%s*:%s*(%d+)")
