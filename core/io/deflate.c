@@ -6,7 +6,7 @@
 #include <zlib.h>
 
 enum {
-    LEVEL = 3, /* of what a loop waits for: half the time of zlib's own choice, a tenth more bytes */
+    LEVEL = 3, /* below zlib's own choice: the loop waits for it */
     STEP = 16 * 1024,
 };
 

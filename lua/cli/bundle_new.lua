@@ -37,7 +37,8 @@ return flow.define {
 
   message = function(call)
     local message = call:record { prompt = "Please leave your message after the tone.", seconds = 60 }
-    call.data.lead = call:create_lead { notes = ("a message of %s seconds"):format(tostring(message.seconds)) }
+    local notes = message and ("a message of %d seconds"):format(message.seconds) or "the message could not be recorded"
+    call.data.lead = call:create_lead { notes = notes }
     return "goodbye"
   end,
 
