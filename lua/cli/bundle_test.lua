@@ -57,7 +57,7 @@ local function run_specs(root, bytes, options)
     out(options.filter and ("no spec has '%s' in its name"):format(options.filter) or ("%s has no specs; put them in %s/spec/*.lua"):format(root, root))
     return options.filter and 1 or 0
   end
-  out("\n%d passed, %d failed; %d simulated calls in %.2f s", report.passed, report.failed, report.calls, (clock.mono_ms() - began) / 1000)
+  out("\n%d passed, %d failed; %d simulated call%s in %.2f s", report.passed, report.failed, report.calls, report.calls == 1 and "" or "s", (clock.mono_ms() - began) / 1000)
   return report.failed > 0 and 1 or 0
 end
 
