@@ -529,6 +529,14 @@ TEST(the_same_attempts_work_where_nothing_stands) {
 
 static const char *const options[] = {"--soft-mb", "16", "--hard-mb", "64", "--share-percent", "100", NULL};
 
+/* What is left of a VERB or NEXT: file and line where the script stands, and no more. */
+static bool is_placed(struct message *m) {
+    size_t len;
+    message_get_str(m, &len);
+    message_get_int(m);
+    return !m->bad && m->at == m->end;
+}
+
 /* Hears until the visit has ended: "next" with data, or how it failed. */
 static void hear_end(struct zygote *z, struct cell *c, struct buf *data, char got[2048]) {
     static char bytes[MESSAGE_MAX];
@@ -566,7 +574,7 @@ static void hear_end(struct zygote *z, struct cell *c, struct buf *data, char go
         if (m.type == MESSAGE_NEXT) {
             message_get_any(&m, &name_len);
             const char *value = message_get_any(&m, &len);
-            if (m.bad || m.at != m.end) break;
+            if (!is_placed(&m)) break;
             buf_clear(data);
             buf_add(data, value, len);
             snprintf(got, 2048, "ok");
@@ -575,7 +583,7 @@ static void hear_end(struct zygote *z, struct cell *c, struct buf *data, char go
         if (m.type != MESSAGE_VERB) break;
         int64_t step = message_get_int(&m);
         const char *name = message_get_str(&m, &name_len), *args = message_get_any(&m, &len);
-        if (m.bad || m.at != m.end) break;
+        if (!is_placed(&m)) break;
         struct buf b = {0};
         lua_State *L = luaL_newstate();
         bool ok = name[0] == 's' || name[0] == 'a';

@@ -98,6 +98,10 @@ static void failed(const char *call, int64_t visit, const char *kind, const char
     message_str(&out, text, len);
     message_str(&out, text, len < 200 ? len : 200);
     message_int(&out, 1);
+    message_open(&out);
+    message_int(&out, 1);
+    message_str(&out, text, len < 200 ? len : 200);
+    message_shut(&out);
     say_out();
 }
 
