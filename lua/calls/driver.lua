@@ -169,7 +169,9 @@ local function by_operator(call, own)
   call.file = call.route and call.route.flow
   if not call.file then return nil end
   call.hash, call.canary = flows[call.file], nil
-  return call.hash == hash and report.flows[call.file] or own.flows[call.file]
+  if call.hash ~= hash then return own.flows[call.file] end
+  call.permissions = report.bundle and report.bundle.permissions
+  return report.flows[call.file]
 end
 
 -- What a new call runs: its file as it is declared, or nil, why not. What hooks decide is kept in the call's record: whoever

@@ -34,7 +34,8 @@ end
 --- @param call table  its verbs act: name -> function(call, args, entry, n)
 function fallback.run(call, data)
   local act = call.verbs
-  local words, number = gate.check("say", { data.say }), gate.check("transfer", { data.transfer })
+  local records = not (call.permissions and call.permissions.record == false)
+  local words, number = gate.check("say", { data.say }), gate.check("transfer", { data.transfer, { record = records } })
   if words and not call.dial then
     local _, err = act.say(call, words, {})
     if err and (err.code == "gone" or err.code == "frozen" or err.code == "cut") then return end

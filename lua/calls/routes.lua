@@ -33,6 +33,8 @@ local function not_found()
 end
 
 local function place(ctx)
+  local first, first_body, first_headers = ctx:first_answer()
+  if first then return first, first_body, first_headers end  -- before anybody is asked whether it may be
   local body = ctx.body
   local number = body.phoneNumber
   if not number:match("^%+?[%d%s%-%(%)%./]+$") or not number:match("%d") then
@@ -146,7 +148,7 @@ local function run_again(ctx)
   end
   note_reading(ctx, "call.replayed", row, { version = version })
   local result
-  result, err = replay.run(ctx.tenant, recorded, version, report.bundle.permissions)
+  result, err = replay.run(ctx.tenant, recorded, version, (report.bundle or {}).permissions)
   if not result then
     return problem.new(503, "cells_unavailable", "The call could not be run again right now (" .. err.text .. "). Try again in a moment.")
   end

@@ -3,6 +3,7 @@
 local hooks = require "scripts.hooks"
 local operator = require "scripts.operator"
 local rules = require "money.rules"
+local scripts = require "scripts"
 
 local prices = {}
 
@@ -12,6 +13,7 @@ local kept = {}
 -- The version in whose words this is, and the words: value, hash | nil, nil.
 local function current(name)
   local last = kept[name]
+  if not last then scripts.wait_for_shipped() end
   local ok, hash = pcall(hooks.version, operator.tenant, name)
   if not ok or not hash then
     if last then return last.value, last.hash end

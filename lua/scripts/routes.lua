@@ -142,7 +142,7 @@ local function read(ctx)
 end
 
 local function download(ctx)
-  local files = scripts.files(ctx.tenant, ctx.params.version)
+  local files = scripts.own_files(ctx.tenant, ctx.params.version)
   if not files then return missing() end
   local found, work = json.array(), 0
   for i, file in ipairs(files) do
@@ -166,7 +166,7 @@ local function compare(ctx)
   local row = store.bundle(ctx.tenant.db, ctx.params.version)
   if not row then return missing() end
   local from = ctx.query.with or row.parent
-  local old_files = from and scripts.files(ctx.tenant, from)
+  local old_files = from and scripts.own_files(ctx.tenant, from)
   if ctx.query.with and not old_files then return missing() end
   local changes = diff.files(by_path(old_files or {}), by_path(scripts.files(ctx.tenant, row.hash) or {}), function() task.sleep(0) end)
   return 200, { from = from, to = row.hash, files = json.array(changes) }
@@ -201,7 +201,9 @@ local function declare(add)
 end
 
 -- The operator's own rules have the same routes, in front of the same code: the operator's record stands where a tenant's would.
+-- It has no canary: its rules decide for all.
 local function add_for_operators(route)
+  if route.path:find("^/scripts/canary") then return end
   local handler = route.handler
   route.path, route.roles, route.tenant = "/admin" .. route.path, { "platform" }, false
   route.summary = "The operator's rules: " .. route.summary:gsub("^%u", string.lower)

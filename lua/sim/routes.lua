@@ -9,6 +9,7 @@ local json = require "core.json"
 local problem = require "lib.problem"
 local router = require "lib.router"
 local rules = require "scripts.rules"
+local store = require "scripts.store"
 local sim = require "sim"
 local task = require "core.task"
 local timer = require "core.timer"
@@ -35,7 +36,7 @@ local function bytes_of(ctx)
     return nil, problem.new(422, "invalid_simulation", "Give either files or the version of a stored bundle.", { errors = { { pointer = "/files", detail = "or /version" } } })
   end
   if body.version then
-    local bytes = cells.bundle_bytes(ctx.tenant, body.version)
+    local bytes = store.bundle(ctx.tenant.db, body.version) and cells.bundle_bytes(ctx.tenant, body.version)
     if not bytes then return nil, problem.new(404, "bundle_not_found", "There is no such version; upload it first.") end
     return bytes
   end
