@@ -53,6 +53,7 @@ class World(load.World):
 
     def _start(self):
         super()._start()
+        self.url_before = os.environ.get("PARLEY_URL")  # of the stack that the other tests share
         os.environ["PARLEY_URL"] = self.env["PARLEY_URL"]
         self.tokens = {"load": api.login("admin@load.example", "a-Long-password")}
         self.parley("trunk", "set", "--tenant", "load", "--name", "carrier", "--match", "127.0.0.2", "--number", load.NUMBER, "--number", LONG_NUMBER)
@@ -76,6 +77,10 @@ class World(load.World):
         assert self.lines.get(timeout=60) == "ready"
 
     def __exit__(self, *given):
+        if getattr(self, "url_before", None):
+            os.environ["PARLEY_URL"] = self.url_before
+        else:
+            os.environ.pop("PARLEY_URL", None)
         if hasattr(self, "exchange"):
             self.exchange.stdin.close()
             try:
