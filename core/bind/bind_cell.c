@@ -329,10 +329,15 @@ static void cell_spawned(struct cell *c, const struct zygote_message *m, int fds
     void *page;
 
     c->spawning = NULL;
-    if (m->type != ZYGOTE_SPAWNED || m->value != 0) {
-        err_set(&e, ERR_IO, "no cell: %s", strerror(m->value));
+    bool made = m->type == ZYGOTE_SPAWNED && m->value == 0;
+    if (!made || fds[0] < 0) { /* its descriptors are cut off where this process may have no more */
+        err_set(&e, ERR_IO, "no cell: %s", strerror(made ? EMFILE : m->value));
+        if (made) zygote_say(ZYGOTE_KILL, c->id, NULL);
         c->ended = true;
+        bind_unref(c->vm, c->on_message);
+        bind_unref(c->vm, c->on_ended);
         bind_unref(c->vm, c->self);
+        c->on_message = c->on_ended = c->self = LUA_NOREF;
         bind_wait_fail(w, &e);
         return;
     }

@@ -23,7 +23,8 @@ local watch = require "scripts.watch"
 
 local cells = {}
 
-local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and does not answer is ended
+local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and answers none of so many pings is ended
+local SILENT_HELD_MS = 20000              -- one that is put behind all others may have to wait for its turn
 local IDLE_MS = 120000                    -- a cell without calls is ended
 local SPAWN_MS = 5000                     -- the zygote takes less than one
 local BACK_OFF_MS, BACK_OFF_MAX_MS = 100, 5000
@@ -168,7 +169,7 @@ local function dealt(entry, kind, sound, ...)
 end
 
 local function on_message(entry, kind, ...)
-  entry.heard_ms = clock.mono_ms()
+  entry.heard_ms, entry.unanswered = clock.mono_ms(), 0
   dealt(entry, kind, heard.read(kind, ...))
 end
 
@@ -187,7 +188,7 @@ end
 
 local function start(tenant)
   local began = clock.mono_ms()
-  local entry = { tenant = tenant, versions = {}, asked_ms = {}, sizes = {}, loading = 0,
+  local entry = { tenant = tenant, versions = {}, asked_ms = {}, sizes = {}, loading = 0, unanswered = 0,
                   runs = {}, hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
     budget = watch.budget(tenant),
@@ -222,13 +223,16 @@ local function start(tenant)
     else
       entry.idle_since_ms = now
       if entry.held.stopped then entry.heard_ms = now end  -- it cannot answer
-      if now - entry.heard_ms > SILENT_MS then
+      -- Counted in pings too: where this worker stood still itself, nothing was asked, and nothing is owed.
+      local patience_ms = entry.held.step and SILENT_HELD_MS or SILENT_MS
+      if now - entry.heard_ms > patience_ms and entry.unanswered * PING_MS >= patience_ms then
         watch.kill(entry.held, "silent", "did not answer")
         return
       end
-      run_late_again(entry, now)
+      if not entry.held.step then run_late_again(entry, now) end
     end
     spawned:send("ping", now)
+    entry.unanswered = entry.unanswered + 1
   end)
   return entry
 end

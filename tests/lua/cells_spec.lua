@@ -322,6 +322,17 @@ describe("a tenant's cell", function()
       assert.equal("did not answer", ended)
     end)
 
+    -- A worker that was given no time for some seconds killed every busy cell at once.
+    it("owes no answer to what it was not asked", function()
+      run("h")
+      pass(1)
+      now = now + 20000
+      tick()
+      assert.is_nil(ended)
+      pass(4)
+      assert.equal("did not answer", ended)
+    end)
+
     it("is not silent while it is not read", function()
       run("h")
       spawned.dry_ms = function() return 1000 end
