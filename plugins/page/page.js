@@ -174,6 +174,7 @@ function enter(me) {
   }
   $("gate").hidden = true;
   $("desk").hidden = $("logout").hidden = $("wire").hidden = false;
+  $("top").focus(); // what had it is hidden now: the next key begins at the top
   $("who").textContent = [me.email || me.name || me.id, me.tenant, me.role].filter(Boolean).join(" · ");
   loadLeads();
   connect();
