@@ -238,6 +238,8 @@ static void kill_child(void *arg, void *child) {
 static void worker_gone(struct worker *w) {
     map_each(&w->cells, kill_child, NULL);
     map_free(&w->cells);
+    epoll_ctl(zygote.epoll, EPOLL_CTL_DEL, w->fd,
+              NULL); /* a copy that the helper for weights inherited would keep it, and point to w */
     close(w->fd);
     free(w);
 }
