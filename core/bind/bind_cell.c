@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core.cell: the worker's end of a tenant's cell. Everything a cell sends is checked for form here before a value is made of it,
- * and is read no faster than intake.h allows. */
+/* core.cell: tenants' processes, as Lua sees them. Everything a cell sends is checked for form here before a value is made of it. What
+ * comes and goes does so over zygote_client.h (that there are cells at all) and cell_link.h (what is said with one). */
 #include "bind/bind_cell.h"
 #include "base/buf.h"
-#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "bind/intake.h"
+#include "bind/cell_link.h"
 #include "bind/vm.h"
+#include "bind/zygote_client.h"
 #include "script/message.h"
-#include "script/passing.h"
 #include "script/value.h"
-#include "script/zygote.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -19,54 +17,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CELL_TYPE "parley.cell"
-enum {
-    READ_BURST = 16,         /* messages in one turn of the loop, which then goes on to others */
-    READ_BYTES = 128 * 1024, /* and bytes: the message that passes it is the turn's last */
-    VALUES_MAX = 16,
-    SEND_QUEUE_MAX = 4096,
-    SEND_BYTES_MAX = 4 << 20, /* of what waits for a cell that does not read */
-};
-
-struct queued {
-    struct queued *next;
-    size_t len;
-    int fd; /* to be passed along, or -1 */
-    char bytes[];
-};
+enum { VALUES_MAX = 16 };
 
 struct cell {
+    struct cell_link link; /* open once it was made, until it has ended */
     struct vm *vm;
-    struct bind_wait *spawning;
+    struct bind_wait *spawning; /* who waits for it to be made */
     uint32_t id;
     char key[12]; /* the id as text */
-    int pid, fd, pidfd;
-    uv_poll_t *poll;  /* freed in its close callback, as the timer is */
-    uv_timer_t *rest; /* runs while the cell is not read */
+    int pid, pidfd;
     const struct cell_page *page;
     struct zygote_budget budget; /* as it began with */
     uint64_t seen_slices;
-    struct queued *first, *last;
-    int queued;
-    size_t queued_bytes;
-    struct intake intake;
     int on_message, on_ended, self;
-    bool resting; /* not read until the timer comes */
     bool ended;
 };
 
-/* One zygote per worker; cells are found by our own id, as text. */
 static struct {
-    struct vm *vm;
-    uv_poll_t poll;
-    bool open;
     uint32_t last_id;
-    struct map cells;
-} zygote;
+    struct map by_id;
+} cells;
 
 static const struct {
     const char *name;
@@ -78,73 +52,7 @@ static const struct {
     {"checked", MESSAGE_CHECKED}, {"verb", MESSAGE_VERB},   {"next", MESSAGE_NEXT},      {"failed", MESSAGE_FAILED},
     {"pong", MESSAGE_PONG},       {"cover", MESSAGE_COVER}, {"covered", MESSAGE_COVERED}};
 
-static void cell_end(struct cell *c, const char *why);
-
-/* -- sending --------------------------------------------------------------------------------------------------------- */
-
-static int send_now(int fd, const void *data, size_t len, int pass) {
-    return passing_send(fd, data, len, &pass, pass >= 0, MSG_DONTWAIT);
-}
-
-static void on_cell_io(uv_poll_t *p, int status, int events);
-
-/* Waits for what there is to wait for. */
-static void cell_poll(struct cell *c) {
-    int events = (c->resting ? 0 : UV_READABLE) | (c->first == NULL ? 0 : UV_WRITABLE);
-
-    if (events)
-        uv_poll_start(c->poll, events, on_cell_io);
-    else
-        uv_poll_stop(c->poll);
-}
-
-static int cell_send(struct cell *c, const struct buf *b, int pass, struct err *e) {
-    struct queued *q;
-    int rc = c->first == NULL ? send_now(c->fd, b->data, b->len, pass) : -EAGAIN;
-
-    if (rc == 0) {
-        if (pass >= 0) close(pass);
-        return 0;
-    }
-    if (rc != -EAGAIN && rc != -ENOBUFS) {
-        if (pass >= 0) close(pass);
-        return err_set(e, ERR_CLOSED, "the cell is gone: %s", strerror(-rc));
-    }
-    if (c->queued >= SEND_QUEUE_MAX || c->queued_bytes + b->len > SEND_BYTES_MAX) {
-        if (pass >= 0) close(pass);
-        return err_set(e, ERR_BUSY, "the cell does not read: %d messages wait", c->queued);
-    }
-    q = mem_alloc(sizeof *q + b->len);
-    q->len = b->len;
-    q->fd = pass;
-    memcpy(q->bytes, b->data, b->len);
-    if (c->last != NULL)
-        c->last->next = q;
-    else
-        c->first = q;
-    c->last = q;
-    c->queued++;
-    c->queued_bytes += q->len;
-    cell_poll(c);
-    return 0;
-}
-
-static void cell_flush(struct cell *c) {
-    while (c->first != NULL) {
-        struct queued *q = c->first;
-        int rc = send_now(c->fd, q->bytes, q->len, q->fd);
-        if (rc == -EAGAIN || rc == -ENOBUFS) return;
-        c->first = q->next;
-        if (c->first == NULL) c->last = NULL;
-        c->queued--;
-        c->queued_bytes -= q->len;
-        if (q->fd >= 0) close(q->fd);
-        free(q);
-    }
-    cell_poll(c);
-}
-
-/* -- receiving ------------------------------------------------------------------------------------------------------- */
+/* -- from a message to Lua ------------------------------------------------------------------------------------------- */
 
 int bind_cell_push_message(lua_State *L, const char *data, size_t len, const char **why) {
     const char *at = data + 4, *end = data + len;
@@ -176,75 +84,6 @@ int bind_cell_push_message(lua_State *L, const char *data, size_t len, const cha
     return n + 1;
 }
 
-static void cell_message(struct cell *c, const char *data, size_t len) {
-    lua_State *L = vm_lua(c->vm);
-    const char *why;
-    int top = lua_gettop(L);
-
-    if (!bind_push_ref(c->vm, c->on_message)) return;
-    int n = bind_cell_push_message(L, data, len, &why);
-    if (n < 0) {
-        lua_settop(L, top);
-        cell_end(c, why);
-        return;
-    }
-    vm_spawn(c->vm, n, NULL, NULL);
-}
-
-static uint64_t now_ms(struct cell *c) {
-    return uv_now(vm_services(vm_lua(c->vm))->loop);
-}
-
-static void on_rested(uv_timer_t *t) {
-    struct cell *c = t->data;
-
-    c->resting = false;
-    cell_poll(c);
-}
-
-static void on_cell_io(uv_poll_t *p, int status, int events) {
-    struct cell *c = p->data;
-    static char data[MESSAGE_MAX]; /* one loop thread */
-    size_t heard = 0;
-
-    if (c == NULL) return;
-    if (status < 0) {
-        cell_end(c, "its socket failed");
-        return;
-    }
-    if (events & UV_WRITABLE) cell_flush(c);
-    if (!(events & UV_READABLE)) return;
-    for (int i = 0; i < READ_BURST && heard < READ_BYTES && !c->resting; i++) {
-        ssize_t n = recv(c->fd, data, sizeof data, MSG_DONTWAIT | MSG_TRUNC); /* n: as it was sent */
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-        if (n <= 0) {
-            cell_end(c, "died");
-            return;
-        }
-        heard += (size_t)n;
-        uint64_t rest_ms = intake_take(&c->intake, (size_t)n, now_ms(c));
-        if (rest_ms > 0) {
-            c->resting = true;
-            uv_timer_start(c->rest, on_rested, rest_ms, 0);
-            cell_poll(c);
-        }
-        cell_message(c, data, (size_t)n);
-        if (p->data == NULL) return; /* ended meanwhile */
-    }
-}
-
-static void on_handle_closed(uv_handle_t *h) {
-    free(h);
-}
-
-static void zygote_say(enum zygote_type type, uint32_t id, const struct zygote_budget *budget) {
-    struct zygote_message m = {.type = type, .id = id};
-
-    if (budget) m.budget = *budget;
-    if (send(vm_services(vm_lua(zygote.vm))->zygote_fd, &m, sizeof m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_error("zygote.unreachable", "%s", strerror(errno));
-}
-
 /* Pushes what the page says ran last. The page is the cell's: texts are cut and cleaned. */
 static void push_page(lua_State *L, const struct cell_page *page) {
     char text[128];
@@ -273,27 +112,20 @@ static void push_page(lua_State *L, const struct cell_page *page) {
     lua_setfield(L, -2, "slices");
 }
 
-static void cell_close_fds(struct cell *c) {
-    struct queued *q;
+/* -- from spawning to the end ---------------------------------------------------------------------------------------- */
 
-    if (c->poll != NULL) {
-        c->poll->data = NULL;
-        uv_close((uv_handle_t *)c->poll, on_handle_closed);
-        uv_close((uv_handle_t *)c->rest, on_handle_closed);
-        c->poll = NULL;
-        c->rest = NULL;
-    }
-    if (c->fd >= 0) close(c->fd);
-    if (c->pidfd >= 0) close(c->pidfd);
-    c->fd = c->pidfd = -1;
-    while ((q = c->first) != NULL) {
-        c->first = q->next;
-        if (q->fd >= 0) close(q->fd);
-        free(q);
-    }
-    c->last = NULL;
-    c->queued = 0;
-    c->queued_bytes = 0;
+static void unref(struct cell *c) {
+    bind_unref(c->vm, c->on_message);
+    bind_unref(c->vm, c->on_ended);
+    bind_unref(c->vm, c->self);
+    c->on_message = c->on_ended = c->self = LUA_NOREF;
+}
+
+/* STOP, KILL and so on. A zygote that is gone took its cells along. */
+static void tell_zygote(enum zygote_type type, const struct cell *c) {
+    const struct zygote_message m = {.type = type, .id = c->id};
+
+    zygote_client_say(&m, NULL);
 }
 
 static void cell_end(struct cell *c, const char *why) {
@@ -301,128 +133,119 @@ static void cell_end(struct cell *c, const char *why) {
 
     if (c->ended) return;
     c->ended = true;
-    zygote_say(ZYGOTE_KILL, c->id, NULL);
+    tell_zygote(ZYGOTE_KILL, c);
     if (bind_push_ref(c->vm, c->on_ended)) {
         lua_pushstring(L, why);
         push_page(L, c->page);
         vm_spawn(c->vm, 2, NULL, NULL);
     }
-    cell_close_fds(c);
-    bind_unref(c->vm, c->on_message);
-    bind_unref(c->vm, c->on_ended);
-    bind_unref(c->vm, c->self);
-    c->on_message = c->on_ended = c->self = LUA_NOREF;
+    cell_link_close(&c->link);
+    close(c->pidfd);
+    c->pidfd = -1;
+    unref(c);
 }
 
-/* -- the zygote --------------------------------------------------------------------------------------------------------- */
+static struct cell *cell_of(struct cell_link *l) {
+    return (struct cell *)(void *)((char *)l - offsetof(struct cell, link));
+}
+
+static void on_said(struct cell_link *l, const char *data, size_t len) {
+    struct cell *c = cell_of(l);
+    lua_State *L = vm_lua(c->vm);
+    const char *why;
+    int top = lua_gettop(L);
+
+    if (!bind_push_ref(c->vm, c->on_message)) return;
+    int n = bind_cell_push_message(L, data, len, &why);
+    if (n < 0) {
+        lua_settop(L, top);
+        cell_end(c, why);
+        return;
+    }
+    vm_spawn(c->vm, n, NULL, NULL);
+}
+
+static void on_over(struct cell_link *l, const char *why) {
+    cell_end(cell_of(l), why);
+}
+
+static const struct cell_link_events link_events = {on_said, on_over};
 
 static struct cell *find_cell(uint32_t id) {
     char key[12];
 
     snprintf(key, sizeof key, "%u", id);
-    return map_get(&zygote.cells, key);
+    return map_get(&cells.by_id, key);
 }
 
-static void cell_spawned(struct cell *c, const struct zygote_message *m, int fds[3]) {
+static void cell_not_made(struct cell *c, int code, const char *text) {
     struct bind_wait *w = c->spawning;
     struct err e = {0};
+
+    err_set(&e, code, "no cell: %s", text);
+    c->spawning = NULL;
+    c->ended = true;
+    unref(c);
+    bind_wait_fail(w, &e);
+}
+
+/* Takes the descriptors. */
+static void cell_made(struct cell *c, const struct zygote_message *m, int fds[3]) {
+    struct bind_wait *w = c->spawning;
     void *page;
 
     c->spawning = NULL;
-    bool made = m->type == ZYGOTE_SPAWNED && m->value == 0;
-    if (!made || fds[0] < 0) { /* its descriptors are cut off where this process may have no more */
-        err_set(&e, ERR_IO, "no cell: %s", strerror(made ? EMFILE : m->value));
-        if (made) zygote_say(ZYGOTE_KILL, c->id, NULL);
-        c->ended = true;
-        bind_unref(c->vm, c->on_message);
-        bind_unref(c->vm, c->on_ended);
-        bind_unref(c->vm, c->self);
-        c->on_message = c->on_ended = c->self = LUA_NOREF;
-        bind_wait_fail(w, &e);
-        return;
-    }
     c->pid = m->pid;
     c->budget = m->budget;
-    c->fd = fds[0];
     c->pidfd = fds[1];
     page = mmap(NULL, sizeof(struct cell_page), PROT_READ, MAP_SHARED, fds[2], 0);
     c->page = page == MAP_FAILED ? NULL : page;
     close(fds[2]);
+    cell_link_open(&c->link, vm_services(vm_lua(c->vm))->loop, fds[0], &link_events);
     fds[0] = fds[1] = fds[2] = -1;
-    c->poll = mem_alloc(sizeof *c->poll);
-    uv_poll_init(vm_services(vm_lua(c->vm))->loop, c->poll, c->fd);
-    c->poll->data = c;
-    c->rest = mem_alloc(sizeof *c->rest);
-    uv_timer_init(vm_services(vm_lua(c->vm))->loop, c->rest);
-    c->rest->data = c;
-    intake_open(&c->intake, now_ms(c));
-    cell_poll(c);
     lua_rawgeti(bind_wait_state(w), LUA_REGISTRYINDEX, c->self);
     bind_wait_done(w, 1);
 }
 
-static void add_spawning(void *list, void *cell) {
+static void on_zygote_said(const struct zygote_message *m, int fds[3]) {
+    struct cell *c = find_cell(m->id);
+
+    if (c == NULL) return;
+    if (c->spawning == NULL) {
+        if (m->type == ZYGOTE_ENDED) cell_end(c, "died");
+    } else if (m->type == ZYGOTE_SPAWNED && m->value == 0 && fds[0] >= 0) {
+        cell_made(c, m, fds);
+    } else if (m->type == ZYGOTE_SPAWNED && m->value == 0) { /* they are cut off where this process may have no more */
+        tell_zygote(ZYGOTE_KILL, c);
+        cell_not_made(c, ERR_IO, strerror(EMFILE));
+    } else if (m->type == ZYGOTE_ENDED) { /* and what told of its beginning was lost */
+        cell_not_made(c, ERR_IO, strerror(ECHILD));
+    } else {
+        cell_not_made(c, ERR_IO, strerror(m->value));
+    }
+}
+
+static void add_spawning(void *ids, void *cell) {
     struct cell *c = cell;
 
-    if (c->spawning != NULL) buf_add(list, (const void *)&c, sizeof c);
+    if (c->spawning != NULL) buf_add(ids, &c->id, sizeof c->id);
 }
 
-/* Who waits for a cell hears it; that may make or end others, so they are listed first. */
-static void fail_spawning(void) {
-    const struct zygote_message gone = {.type = ZYGOTE_FAILED, .value = EPIPE};
-    struct buf list = {0};
-    struct cell *c;
+/* Whoever waits for a cell hears of it. What they do then may make, end and free others. */
+static void on_zygote_gone(void) {
+    struct buf ids = {0};
+    uint32_t id;
 
-    map_each(&zygote.cells, add_spawning, &list);
-    for (size_t at = 0; at < list.len; at += sizeof c) {
-        memcpy(&c, list.data + at, sizeof c);
-        if (c->spawning != NULL) cell_spawned(c, &gone, NULL);
+    map_each(&cells.by_id, add_spawning, &ids);
+    for (size_t at = 0; at < ids.len; at += sizeof id) {
+        memcpy(&id, ids.data + at, sizeof id);
+        struct cell *c = find_cell(id);
+        if (c != NULL && c->spawning != NULL) cell_not_made(c, ERR_CLOSED, "the zygote is gone");
     }
-    buf_free(&list);
+    buf_free(&ids);
 }
 
-static void on_zygote(uv_poll_t *p, int status, int events) {
-    int fd = vm_services(vm_lua(zygote.vm))->zygote_fd;
-
-    (void)events;
-    for (int i = 0; i < READ_BURST && status >= 0; i++) {
-        struct zygote_message m;
-        int fds[3];
-        ssize_t n = passing_receive(fd, &m, sizeof m, fds, 3);
-        struct cell *c;
-
-        if (n == -EAGAIN || n == -EINTR) return;
-        if (n < (ssize_t)sizeof m) {
-            log_error("zygote.gone", "no new cells until this worker is restarted");
-            uv_poll_stop(p);
-            zygote.open = false;
-            fail_spawning();
-            return;
-        }
-        c = find_cell(m.id);
-        if (c != NULL && c->spawning != NULL && (m.type == ZYGOTE_SPAWNED || m.type == ZYGOTE_FAILED))
-            cell_spawned(c, &m, fds);
-        else if (c != NULL && m.type == ZYGOTE_ENDED)
-            cell_end(c, "died");
-        for (int k = 0; k < 3; k++)
-            if (fds[k] >= 0) close(fds[k]);
-    }
-}
-
-static bool zygote_open(struct vm *vm) {
-    struct vm_services *s = vm_services(vm_lua(vm));
-
-    if (zygote.open) return true;
-    if (s->zygote_fd < 0 && s->zygote_start) s->zygote_fd = s->zygote_start();
-    int fd = s->zygote_fd;
-    if (fd < 0) return false;
-    zygote.vm = vm;
-    zygote.open = true;
-    uv_poll_init(vm_services(vm_lua(vm))->loop, &zygote.poll, fd);
-    uv_poll_start(&zygote.poll, UV_READABLE, on_zygote);
-    uv_unref((uv_handle_t *)&zygote.poll);
-    return true;
-}
+static const struct zygote_events zygote_events = {on_zygote_said, on_zygote_gone};
 
 /* -- for Lua ------------------------------------------------------------------------------------------------------------- */
 
@@ -463,8 +286,10 @@ static struct zygote_budget check_budget(lua_State *L, int index) {
 
 static int bind_cell_spawn(lua_State *L) {
     struct vm *vm = vm_of(L);
+    struct zygote_message ask = {.type = ZYGOTE_SPAWN};
     struct cell *c, **place;
     struct bind_wait *w;
+    struct err e = {0};
 
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
@@ -473,8 +298,9 @@ static int bind_cell_spawn(lua_State *L) {
     lua_getfield(L, 1, "on_ended"); /* 3 */
     luaL_checktype(L, 3, LUA_TFUNCTION);
     lua_getfield(L, 1, "budget"); /* 4 */
-    struct zygote_budget budget = check_budget(L, 4);
-    if (!zygote_open(vm)) return bind_fail_text(L, ERR_CLOSED, "this program has no zygote, so no cells");
+    ask.budget = check_budget(L, 4);
+    if (!zygote_client_open(vm_services(L), &zygote_events))
+        return bind_fail_text(L, ERR_CLOSED, "this program has no zygote, so no cells");
     place = lua_newuserdata(L, sizeof *place); /* 5 */
     *place = NULL;
     luaL_getmetatable(L, CELL_TYPE);
@@ -484,14 +310,15 @@ static int bind_cell_spawn(lua_State *L) {
     *place = c;
     c->vm = vm;
     c->spawning = w;
-    c->id = ++zygote.last_id;
-    c->fd = c->pidfd = -1;
+    c->id = ++cells.last_id;
+    c->link.fd = c->pidfd = -1;
     c->on_message = bind_ref(L, 2);
     c->on_ended = bind_ref(L, 3);
     c->self = bind_ref(L, 5);
     snprintf(c->key, sizeof c->key, "%u", c->id);
-    map_put(&zygote.cells, c->key, c);
-    zygote_say(ZYGOTE_SPAWN, c->id, &budget);
+    map_put(&cells.by_id, c->key, c);
+    ask.id = c->id;
+    if (zygote_client_say(&ask, &e) < 0) cell_not_made(c, e.code, e.text);
     return bind_wait_yield(w);
 }
 
@@ -499,7 +326,7 @@ static int bind_cell_spawn(lua_State *L) {
 static int cell_lua_send(lua_State *L) {
     struct cell *c = check_cell(L);
     const char *name = luaL_checkstring(L, 2);
-    struct buf b = {0};
+    static struct buf b; /* one thread, and nothing here comes back to Lua */
     struct err e = {0};
     uint8_t head[4] = {0};
     int top = lua_gettop(L), rc = 0;
@@ -509,10 +336,10 @@ static int cell_lua_send(lua_State *L) {
             head[0] = types[i].type;
     luaL_argcheck(L, head[0] != 0, 2, "a message type for a cell");
     if (c == NULL || c->ended) return bind_fail_text(L, ERR_CLOSED, "the cell has ended");
+    buf_clear(&b);
     buf_add(&b, head, sizeof head);
     for (int i = 3; i <= top && rc == 0; i++) rc = value_pack(L, i, &b, MESSAGE_MAX - b.len, &e);
-    if (rc == 0) rc = cell_send(c, &b, -1, &e);
-    buf_free(&b);
+    if (rc == 0) rc = cell_link_send(&c->link, &b, -1, &e);
     if (rc < 0) return bind_fail(L, &e);
     lua_pushboolean(L, 1);
     return 1;
@@ -541,7 +368,7 @@ static int cell_lua_load(lua_State *L) {
     buf_add(&b, head, sizeof head);
     rc = value_pack(L, 2, &b, MESSAGE_MAX, &e);
     if (rc == 0)
-        rc = cell_send(c, &b, fd, &e); /* takes fd */
+        rc = cell_link_send(&c->link, &b, fd, &e); /* takes fd */
     else
         close(fd);
     buf_free(&b);
@@ -553,14 +380,14 @@ static int cell_lua_load(lua_State *L) {
 static int cell_lua_kill(lua_State *L) {
     struct cell *c = check_cell(L);
 
-    if (c != NULL && !c->ended && c->fd >= 0) cell_end(c, luaL_optstring(L, 2, "was ended"));
+    if (c != NULL && !c->ended && c->link.fd >= 0) cell_end(c, luaL_optstring(L, 2, "was ended"));
     return 0;
 }
 
 static int cell_lua_dry_ms(lua_State *L) {
     struct cell *c = check_cell(L);
 
-    lua_pushnumber(L, c == NULL || c->ended || c->fd < 0 ? 0 : (lua_Number)intake_dry_ms(&c->intake, now_ms(c)));
+    lua_pushnumber(L, c == NULL ? 0 : (lua_Number)cell_link_dry_ms(&c->link));
     return 1;
 }
 
@@ -640,7 +467,7 @@ static int cell_lua_hold(lua_State *L) {
     struct cell *c = check_cell(L);
     int which = luaL_checkoption(L, 2, NULL, names);
 
-    if (c != NULL && !c->ended && c->fd >= 0) zygote_say(asks[which], c->id, NULL);
+    if (c != NULL && !c->ended && c->link.fd >= 0) tell_zygote(asks[which], c);
     return 0;
 }
 
@@ -650,7 +477,7 @@ static int cell_gc(lua_State *L) { /* only ended cells: others are referenced fr
 
     if (c == NULL) return 0;
     *slot = NULL;
-    map_drop(&zygote.cells, c->key, c);
+    map_drop(&cells.by_id, c->key, c);
     if (c->page != NULL) munmap((void *)(uintptr_t)c->page, sizeof *c->page);
     free(c);
     return 0;

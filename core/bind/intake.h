@@ -2,7 +2,7 @@
 /* How fast a worker reads one cell: a bucket of tokens for messages and one for bytes. When one is empty the worker does not read
  * the cell until some have come back; the socket fills and the cell waits in send(). What was sent is read later, not lost.
  *
- * A message's size is known when it has been read, so a bucket may owe one message's worth.
+ * A message's size is known when it has been read, so a bucket may owe what one read brought: two messages.
  * Arithmetic only: nothing is allocated, and the time (milliseconds, monotonic) is given.
  */
 #pragma once

@@ -37,6 +37,7 @@ static struct {
     int hooks;                 /* of the tasks */
     struct task *first, *last; /* ready, the next in turn first */
     struct buf out, verbs;
+    uint64_t cpu_us;                   /* used, when it was last looked at */
     uint64_t window_ms, window_cpu_us; /* the second being counted: when it began, CPU paid for by then */
 } cell;
 
@@ -53,11 +54,12 @@ int cell_setup(const struct cell_opts *opts, struct cell_page *page) {
     return sandbox_setup(opts->soft_bytes, opts->hard_bytes, on_hard_limit, &e) < 0 ? EAGAIN : 0;
 }
 
-static uint64_t cpu_us(void) {
+/* A system call, unlike other clocks. */
+static uint64_t look_at_cpu(void) {
     struct timespec t;
 
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    return cell.cpu_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 /* -- answering ------------------------------------------------------------------------------------------------------- */
@@ -321,15 +323,16 @@ static void stamp(const struct task *t) {
     page->running = 1;
 }
 
+/* Right after throttled_ms(), which looks at the CPU's clock. */
 static void run_one(struct task *t) {
-    uint64_t before = cpu_us();
+    uint64_t before = cell.cpu_us;
 
     stamp(t);
     enum run_end end = run_slice(t->run, t->nargs, t->slice_ms);
     cell.page->running = 0;
     cell.page->slices++;
     cell.page->memory = sandbox_bytes();
-    uint64_t used = cpu_us() - before;
+    uint64_t used = look_at_cpu() - before;
     t->invocation_us += used;
     t->total_us += used;
     take_end(t, end);
@@ -337,7 +340,7 @@ static void run_one(struct task *t) {
 
 /* Milliseconds to wait until the cell may run again: its share of each second is bounded. */
 static int throttled_ms(void) {
-    uint64_t now = clock_mono_ms(), cpu = cpu_us(), share_us = (uint64_t)cell.opts.share_percent * 10000;
+    uint64_t now = clock_mono_ms(), cpu = look_at_cpu(), share_us = (uint64_t)cell.opts.share_percent * 10000;
     uint64_t seconds = (now - cell.window_ms) / 1000;
 
     if (seconds > 0) { /* what a second took beyond its share is the next one's: the worker counts over all of them */
@@ -690,8 +693,8 @@ static void on_message(const char *bytes, size_t len, int fd) {
     if (m.bad) _exit(CELL_EXIT_PROTOCOL);
 }
 
-/* One message; false when none is there. */
-static bool receive(void) {
+/* One message, which it waits for unless flags say MSG_DONTWAIT; false when none is there. */
+static bool receive(int flags) {
     static char bytes[MESSAGE_MAX];
     union {
         struct cmsghdr head;
@@ -701,7 +704,7 @@ static bool receive(void) {
     struct msghdr h = {
         .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
     int fd = -1;
-    ssize_t n = recvmsg(cell.fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t n = recvmsg(cell.fd, &h, flags | MSG_CMSG_CLOEXEC);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     if (n <= 0) _exit(CELL_EXIT_CLOSED);
@@ -714,16 +717,25 @@ static bool receive(void) {
     return true;
 }
 
+/* A cell lives on short turns: an answer comes, its flow runs on to the next verb. So each system call here counts. With nothing to do
+ * it waits in recvmsg() itself, and what that brings is dealt with before anything is asked for behind it. */
 void cell_serve(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
     cell.fd = fd;
     cell.window_ms = clock_mono_ms();
-    cell.window_cpu_us = cpu_us();
+    cell.window_cpu_us = look_at_cpu();
     for (;;) {
-        int wait = cell.first ? throttled_ms() : -1;
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        if (poll(&p, 1, wait) > 0)
-            for (int i = 0; i < READ_BURST && receive(); i++) {
+        if (!cell.first)
+            receive(0);
+        else
+            for (int i = 0; i < READ_BURST && receive(MSG_DONTWAIT); i++) {
             }
-        if (wait == 0 && cell.first) run_one(take_ready()); /* a message may have dropped it */
+        if (!cell.first) continue; /* or a message has dropped it */
+        int wait = throttled_ms();
+        if (wait > 0)
+            poll(&p, 1, wait);
+        else
+            run_one(take_ready());
     }
 }

@@ -175,10 +175,14 @@ end
 
 -- A zygote that does not answer leaves nobody on a silent line.
 local function spawn(handlers)
-  local made = promise.new()
+  local made, on_ended, late = promise.new(), handlers.on_ended, false
+  handlers.on_ended = function(...)
+    if not late then on_ended(...) end  -- what nobody was given has not died on its tenant
+  end
   task.spawn(function()
     local spawned, err = cell.spawn(handlers)
-    if spawned and made:given() then spawned:kill("came too late") else made:give(spawned, err) end
+    late = made:given()
+    if spawned and late then spawned:kill("came too late") else made:give(spawned, err) end
   end)
   local limit = timer.after(SPAWN_MS, function() made:give(nil, { code = "timeout", text = "no cell was made in time" }) end)
   local spawned, err = made:wait()

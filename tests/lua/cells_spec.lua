@@ -111,7 +111,29 @@ describe("a tenant's cell", function()
     timer.after = after
     assert.is_nil(ok)
     assert.equal("timeout", err.code)
-    late()  -- it is ended then
+    assert.is_nil(ended)
+    late()
+    assert.equal("came too late", ended)
+  end)
+
+  -- Each one made a tenant's next cell wait longer, on a machine that was too slow already.
+  it("that came too late is no death of its tenant's", function()
+    local after, spawn = timer.after, cell.spawn
+    timer.after = function(_, fn) return after(10, fn) end
+    local tenant, late = { id = -1002, slug = "t", db = "t" }, nil
+    cell.spawn = function(handlers)
+      task.wait(function(resume) late = resume end)
+      return spawn(handlers)
+    end
+    cells.run(tenant, "h", "c1", { lost = function() end }, "flows/main.lua", "a", 1, {}, {})
+    late()
+    timer.after = after
+    assert.equal("came too late", ended)
+    assert.is_nil(cells.deaths[tenant.id])
+    cell.spawn = spawn
+    assert.is_true(cells.run(tenant, "h", "c1", { lost = function() end }, "flows/main.lua", "a", 1, {}, {}))
+    spawned:kill("died")
+    assert.equal(1, cells.deaths[tenant.id])
   end)
 
   it("has room for the newest version however often a busy tenant publishes", function()
