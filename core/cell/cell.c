@@ -24,8 +24,10 @@ enum {
     READ_BURST = 64,
     VERSIONS_MAX = 32,
     COVER_LINES_MAX = MESSAGE_MAX - 512, /* of a file, as they go into one message */
-    CALLS_MAX = 65536
-}; /* calls: well above limits.calls_per_tenant, as those of a dead worker come on top */
+    CALLS_MAX = 65536,                   /* well above limits.calls_per_tenant, as those of a dead worker come on top */
+    GLANCE_US = 200,                     /* of use as the wall's clock tells it, and the CPU's is looked at */
+    IDLE_US = 1000, /* a cell that waited longer for its last message is not expected to run again soon */
+};
 
 static struct {
     struct cell_opts opts;
@@ -37,7 +39,9 @@ static struct {
     int hooks;                 /* of the tasks */
     struct task *first, *last; /* ready, the next in turn first */
     struct buf out, verbs;
-    uint64_t cpu_us;                   /* used, when it was last looked at */
+    uint64_t cpu_us, looked_us; /* used, at most; and when the CPU's clock was last looked at */
+    uint64_t now_us;            /* as of which moment */
+    bool idles;
     uint64_t window_ms, window_cpu_us; /* the second being counted: when it began, CPU paid for by then */
 } cell;
 
@@ -54,12 +58,25 @@ int cell_setup(const struct cell_opts *opts, struct cell_page *page) {
     return sandbox_setup(opts->soft_bytes, opts->hard_bytes, on_hard_limit, &e) < 0 ? EAGAIN : 0;
 }
 
-/* A system call, unlike other clocks. */
-static uint64_t look_at_cpu(void) {
+/* What has been used, as if nobody else had run since the CPU's clock was looked at: that is a system call and the wall's clock is
+ * none, and for so short a time it makes little difference. */
+static void count_cpu(void) {
+    uint64_t now = clock_mono_us();
     struct timespec t;
 
+    cell.cpu_us += now - cell.now_us;
+    cell.now_us = now;
+    if (cell.cpu_us - cell.looked_us < GLANCE_US) return;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return cell.cpu_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    cell.cpu_us = cell.looked_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Nothing was used since it was last counted: the cell slept. */
+static void count_sleep(void) {
+    uint64_t now = clock_mono_us();
+
+    cell.idles = now - cell.now_us > IDLE_US;
+    cell.now_us = now;
 }
 
 /* -- answering ------------------------------------------------------------------------------------------------------- */
@@ -323,7 +340,7 @@ static void stamp(const struct task *t) {
     page->running = 1;
 }
 
-/* Right after throttled_ms(), which looks at the CPU's clock. */
+/* Right after throttled_ms(), which counts. */
 static void run_one(struct task *t) {
     uint64_t before = cell.cpu_us;
 
@@ -332,7 +349,8 @@ static void run_one(struct task *t) {
     cell.page->running = 0;
     cell.page->slices++;
     cell.page->memory = sandbox_bytes();
-    uint64_t used = look_at_cpu() - before;
+    count_cpu();
+    uint64_t used = cell.cpu_us > before ? cell.cpu_us - before : 0; /* less: too much had been counted before */
     t->invocation_us += used;
     t->total_us += used;
     take_end(t, end);
@@ -340,15 +358,16 @@ static void run_one(struct task *t) {
 
 /* Milliseconds to wait until the cell may run again: its share of each second is bounded. */
 static int throttled_ms(void) {
-    uint64_t now = clock_mono_ms(), cpu = look_at_cpu(), share_us = (uint64_t)cell.opts.share_percent * 10000;
-    uint64_t seconds = (now - cell.window_ms) / 1000;
+    uint64_t share_us = (uint64_t)cell.opts.share_percent * 10000;
 
+    count_cpu();
+    uint64_t now = cell.now_us / 1000, seconds = (now - cell.window_ms) / 1000;
     if (seconds > 0) { /* what a second took beyond its share is the next one's: the worker counts over all of them */
         uint64_t paid = cell.window_cpu_us + seconds * share_us;
         cell.window_ms = now;
-        cell.window_cpu_us = cpu < paid ? cpu : paid;
+        cell.window_cpu_us = cell.cpu_us < paid ? cell.cpu_us : paid;
     }
-    if (cpu < cell.window_cpu_us + share_us) return 0;
+    if (cell.cpu_us < cell.window_cpu_us + share_us) return 0;
     return (int)(1000 - (now - cell.window_ms));
 }
 
@@ -706,6 +725,7 @@ static bool receive(int flags) {
     int fd = -1;
     ssize_t n = recvmsg(cell.fd, &h, flags | MSG_CMSG_CLOEXEC);
 
+    if (!(flags & MSG_DONTWAIT)) count_sleep();
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     if (n <= 0) _exit(CELL_EXIT_CLOSED);
     if (h.msg_flags & MSG_TRUNC) _exit(CELL_EXIT_PROTOCOL);
@@ -717,25 +737,35 @@ static bool receive(int flags) {
     return true;
 }
 
-/* A cell lives on short turns: an answer comes, its flow runs on to the next verb. So each system call here counts. With nothing to do
- * it waits in recvmsg() itself, and what that brings is dealt with before anything is asked for behind it. */
+/* A cell lives on short turns: an answer comes, and its flow runs on to the next verb. So each system call here counts. With nothing
+ * to do it waits in recvmsg() itself, and what that brings is dealt with before anything is asked for behind it. */
 void cell_serve(int fd) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
 
     cell.fd = fd;
-    cell.window_ms = clock_mono_ms();
-    cell.window_cpu_us = look_at_cpu();
+    cell.now_us = clock_mono_us();
+    cell.window_ms = cell.now_us / 1000;
+    cell.looked_us = 0;
+    cell.cpu_us = GLANCE_US; /* so that the clock is looked at */
+    count_cpu();
+    cell.window_cpu_us = cell.cpu_us;
     for (;;) {
-        if (!cell.first)
+        if (!cell.first) {
+            count_cpu();
+            if (cell.idles) sandbox_rest();
             receive(0);
-        else
+        } else {
             for (int i = 0; i < READ_BURST && receive(MSG_DONTWAIT); i++) {
             }
+        }
         if (!cell.first) continue; /* or a message has dropped it */
         int wait = throttled_ms();
-        if (wait > 0)
-            poll(&p, 1, wait);
-        else
+        if (wait == 0) {
             run_one(take_ready());
+        } else {
+            sandbox_rest();
+            poll(&p, 1, wait);
+            count_sleep();
+        }
     }
 }

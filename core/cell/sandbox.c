@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cell/sandbox.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cell/cover.h"
@@ -39,6 +40,7 @@ static struct {
     bool waits; /* the run of the moment yielded by run_wait() */
     bool stopped;
     bool preparing;
+    volatile uint64_t slice_ends_us, timer_due_us; /* 0: not set */
     volatile sig_atomic_t in_slice, slice_over, memory_low;
 } box;
 
@@ -81,20 +83,33 @@ static void arm(lua_State *L) {
     lua_sethook(L, on_hook, LUA_MASKCOUNT | (box.now && box.now->sandbox->cover ? LUA_MASKLINE : 0), 1);
 }
 
-/* Setting a hook from a signal that interrupts the VM's own thread is what lua_sethook is made for. The timer repeats, so
- * one that comes in the middle of another lua_sethook() costs a millisecond and no more. */
-static void on_timer(int signal) {
-    (void)signal;
-    if (!box.in_slice) return;
-    box.slice_over = 1;
-    arm(box.now->L);
+/* By clock_mono_us(); 0: not again. It repeats, so a signal that comes in the middle of another lua_sethook() costs a millisecond
+ * and no more. */
+static void timer_set(uint64_t due_us) {
+    struct itimerspec t = {
+        .it_value = {.tv_sec = (time_t)(due_us / 1000000), .tv_nsec = (long)(due_us % 1000000) * 1000}};
+
+    if (due_us) t.it_interval.tv_nsec = 1000000;
+    box.timer_due_us = due_us;
+    timer_settime(box.timer, TIMER_ABSTIME, &t, NULL);
 }
 
-static void timer_set(int ms) {
-    struct itimerspec t = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}};
+/* Setting the timer takes longer than many a slice does. So one that was set for an earlier slice stays, and sees here by the clock
+ * what it is for now. Setting a hook from a signal that interrupts the VM's own thread is what lua_sethook is made for. */
+static void on_timer(int signal) {
+    (void)signal;
+    if (!box.in_slice) {
+        timer_set(0);
+    } else if (clock_mono_us() < box.slice_ends_us) {
+        timer_set(box.slice_ends_us);
+    } else {
+        box.slice_over = 1;
+        arm(box.now->L);
+    }
+}
 
-    if (ms) t.it_interval.tv_nsec = 1000000;
-    timer_settime(box.timer, 0, &t, NULL);
+void sandbox_rest(void) {
+    if (box.timer_due_us) timer_set(0);
 }
 
 /* -- memory ---------------------------------------------------------------------------------------------------------- */
@@ -160,6 +175,7 @@ int sandbox_setup(size_t soft, size_t hard, void (*at_hard)(void), struct err *e
     struct sigaction action = {.sa_handler = on_timer, .sa_flags = SA_RESTART};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM}; /* one thread: it is ours */
 
+    sandbox_rest();
     box.soft = soft;
     box.hard = hard;
     box.at_hard = at_hard;
@@ -402,11 +418,11 @@ enum run_end run_slice(struct run *r, int nargs, int slice_ms) {
     box.slice_over = 0;
     calm(r->L, r->sandbox);
     if (box.memory_low) arm(r->L);
+    box.slice_ends_us = clock_mono_us() + (uint64_t)slice_ms * 1000;
     box.in_slice = 1;
-    timer_set(slice_ms);
+    if (!box.timer_due_us || box.timer_due_us > box.slice_ends_us) timer_set(box.slice_ends_us);
     int rc = lua_resume(r->L, nargs);
     box.in_slice = 0;
-    timer_set(0);
     lua_sethook(r->L, NULL, 0, 0);
     box.now = NULL;
 

@@ -64,6 +64,8 @@ void run_free(struct run *r);
 int sandbox_runs(const struct sandbox *s); /* made and not freed */
 /* Runs for at most slice_ms (and what one C function takes). The caller pushed nargs values (and first the function). */
 enum run_end run_slice(struct run *r, int nargs, int slice_ms);
+/* When no slice will begin soon: the timer of the last one need not wake the process. */
+void sandbox_rest(void);
 /* From a C function within the run: return run_wait(L) makes run_slice() return RUN_WAITS; nargs of the next slice are the
  * function's results. */
 int run_wait(lua_State *L);

@@ -481,6 +481,54 @@ static void other_cell(struct zygote_budget budget) {
     cell = spawn_with(zygote.worker, ++last_id, budget);
 }
 
+/* How often it has gone to sleep. */
+static long sleeps(const struct cell *c) {
+    char path[64], line[128];
+    long n = -1;
+
+    snprintf(path, sizeof path, "/proc/%d/status", c->pid);
+    FILE *f = fopen(path, "r");
+    CHECK(f != NULL);
+    while (fgets(line, sizeof line, f) && sscanf(line, "voluntary_ctxt_switches: %ld", &n) != 1) {
+    }
+    fclose(f);
+    return n;
+}
+
+/* Thousands of cells wait at a time; the timer of a cell's last slice must not go on ticking in each. */
+TEST(a_cell_that_waits_is_not_woken) {
+    load_flow(FLOW("a = function(call) while true do call:now() end end"));
+    run_a(NULL, NULL);
+    HEARD("verb c1 1 1 now {}");
+    for (int n = 1; n <= 50; n++) {
+        answer(&cell, "c1", 1, n, true, "1");
+        CHECK(hear(&cell).type == MESSAGE_VERB);
+    }
+    usleep(200000);
+    long before = sleeps(&cell);
+    usleep(300000);
+    CHECK_INT(before, sleeps(&cell));
+    CHECK(before > 0);
+}
+
+/* What uses little at a time is told by another clock than what uses much. */
+TEST(a_cell_of_many_short_turns_uses_no_more_than_its_share) {
+    other_cell((struct zygote_budget){.share_percent = 5, .invocation_ms = 1000000, .call_ms = 1000000});
+    offer_verbs(&cell, "now");
+    load_flow(FLOW("a = function(call) while true do call:now() end end"));
+    run_a(NULL, NULL);
+    HEARD("verb c1 1 1 now {}");
+    uint64_t began = clock_mono_ms();
+    int n = 1;
+    for (; clock_mono_ms() - began < 4500; n++) {
+        answer(&cell, "c1", 1, n, true, "1");
+        if (hear(&cell).type != MESSAGE_VERB) fail_msg("it asks no more");
+    }
+    double used = cpu_of(&cell);
+    if (used > 0.8) fail_msg("%.3f s of 4.5, where 5 %% are its share", used);
+    CHECK(n > 100);
+}
+
 /* Each second gave a whole slice to a cell whose share is less than that. */
 TEST(what_a_second_took_beyond_the_share_is_missing_in_the_next) {
     other_cell((struct zygote_budget){.share_percent = 5});
@@ -553,6 +601,8 @@ int main(void) {
         CELL(a_call_object_of_another_call_is_refused),
         CELL(a_malformed_message_ends_the_cell),
         CELL(a_spinning_cell_uses_no_more_than_its_share),
+        CELL(a_cell_that_waits_is_not_woken),
+        CELL(a_cell_of_many_short_turns_uses_no_more_than_its_share),
         CELL(what_a_second_took_beyond_the_share_is_missing_in_the_next),
         CELL(a_budget_of_its_own_is_what_a_cell_lives_by),
     };

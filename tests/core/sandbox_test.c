@@ -2,6 +2,7 @@
 /* The built-ins that were replaced give what Lua gives; runs are cut into slices, stopped at any moment and for their memory.
  * What hostile source does is in escapes_test.c. */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "cell/program.h"
 #include "test.h"
 #include <lauxlib.h>
@@ -175,6 +176,29 @@ TEST(cutting_a_run_into_slices_changes_nothing) {
     sandbox_free(s);
 }
 
+/* The timer of an earlier slice stands for later ones. */
+TEST(a_slice_is_as_long_as_it_says_however_long_others_were) {
+    static const char done[] = "return 1", endless[] = "while true do end";
+    struct err e = {0};
+
+    CHECK_INT(0, sandbox_setup(64 << 20, 256 << 20, at_hard, &e));
+    struct sandbox *s = sandbox_new();
+    for (int i = 0; i < 4; i++) {
+        struct run *first = run_new(s), *then = run_new(s);
+        CHECK(sandbox_compile(first->L, "x.lua", done, strlen(done)));
+        CHECK(sandbox_compile(then->L, "x.lua", endless, strlen(endless)));
+        CHECK_INT(RUN_DONE, run_slice(first, 0, i % 2 ? 1 : 100000));
+        if (i >= 2) sandbox_rest();
+        uint64_t began = clock_mono_ms();
+        CHECK_INT(RUN_SLICED, run_slice(then, 0, 50));
+        uint64_t took = clock_mono_ms() - began;
+        CHECK(took >= 49 && took < 5000); /* on a machine that does other things too */
+        run_free(first);
+        run_free(then);
+    }
+    sandbox_free(s);
+}
+
 TEST(runs_stopped_at_any_moment_leave_the_vm_whole) {
     struct err e = {0};
     enum run_end end = RUN_DONE;
@@ -262,6 +286,7 @@ TEST(garbage_alone_stops_nobody) {
 int main(void) {
     const struct CMUnitTest tests[] = {RUN(replaced_functions_give_what_lua_gives),
                                        RUN(cutting_a_run_into_slices_changes_nothing),
+                                       RUN(a_slice_is_as_long_as_it_says_however_long_others_were),
                                        RUN(runs_stopped_at_any_moment_leave_the_vm_whole),
                                        RUN(a_stopped_run_tells_where_it_stood),
                                        RUN(memory_of_a_stopped_run_comes_back),
