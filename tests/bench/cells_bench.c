@@ -193,16 +193,45 @@ static double cpu_ms(int pid) {
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-static void round_trips(struct cell *c, int pause_us, const char *name, int rounds) {
+static void round_trips(struct cell *c, void (*there_and_back)(struct cell *c), int pause_us, const char *name,
+                        int rounds) {
     static double us[ROUNDS];
 
     for (int i = 0; i < rounds; i++) {
         if (pause_us) usleep((useconds_t)pause_us);
         double from = now_us();
-        answer(c);
+        there_and_back(c);
         us[i] = now_us() - from;
     }
     printf("%s|p50 %.1f us|p99 %.1f us\n", name, at(us, rounds, .5), at(us, rounds, .99));
+}
+
+static void echo(struct cell *c) {
+    char bytes[64] = {0};
+
+    if (send(c->fd, bytes, sizeof bytes, MSG_NOSIGNAL) < 0 || recv(c->fd, bytes, sizeof bytes, 0) <= 0) die("echo");
+}
+
+/* The yardstick: a process of a cell's priority that does nothing but send back what it hears. */
+static void bare_round_trips(void) {
+    struct cell c = {0};
+    char bytes[64];
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) die("socketpair");
+    fflush(stdout);
+    c.pid = fork();
+    if (c.pid == 0) {
+        close(pair[0]);
+        setpriority(PRIO_PROCESS, 0, 5);
+        for (ssize_t n; (n = recv(pair[1], bytes, sizeof bytes, 0)) > 0;) send(pair[1], bytes, (size_t)n, MSG_NOSIGNAL);
+        _exit(0);
+    }
+    close(pair[1]);
+    c.fd = pair[0];
+    round_trips(&c, echo, 0, "a bare process that sends back what it hears, one after the other", ROUNDS);
+    round_trips(&c, echo, 1000, "a bare process that sends back what it hears, one a millisecond", ROUNDS_COLD);
+    close(c.fd);
 }
 
 /* KiB of the process that are its own, from the rollup's line of that name. */
@@ -259,8 +288,9 @@ int main(int argc, char **argv) {
         ms[made] = (double)(clock_mono_us() - from) / 1e3;
         cpu[made] = cpu_ms(cells[made].pid);
         at_zygote[made] = cpu_ms(zygote) - zygote_ms;
-        if (made == 0) round_trips(&cells[0], 0, "a verb there and back, one after the other", ROUNDS);
-        if (made == 0) round_trips(&cells[0], 1000, "a verb there and back, one a millisecond", ROUNDS_COLD);
+        if (made == 0) bare_round_trips();
+        if (made == 0) round_trips(&cells[0], answer, 0, "a verb there and back, one after the other", ROUNDS);
+        if (made == 0) round_trips(&cells[0], answer, 1000, "a verb there and back, one a millisecond", ROUNDS_COLD);
     }
     double after = available_kb();
     if (made < SAMPLE) die("too few cells");
@@ -273,7 +303,7 @@ int main(int argc, char **argv) {
     printf("processor time of one, all of them|of the cell %.2f ms|of the zygote %.2f ms\n", at(cpu, made, .5),
            at(at_zygote, made, .5));
     printf("cells at once|%d of %d|%s\n", made, most, problem ? strerror(problem) : "all");
-    round_trips(&cells[made / 2], 0, "a verb there and back, with all of them there", ROUNDS);
+    round_trips(&cells[made / 2], answer, 0, "a verb there and back, with all of them there", ROUNDS);
     double own[SAMPLE], shared[SAMPLE];
     for (int i = 0; i < SAMPLE; i++) {
         int pid = cells[(long)i * made / SAMPLE].pid;
