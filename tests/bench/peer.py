@@ -31,20 +31,18 @@ def unpacked():
     return root
 
 
-class Peer:
-    """with Peer(world, schema) as p: p.url, p.token, p.cpu()"""
+class Nginx:
+    """with Nginx(folder, "x.conf", NAME=value, ...) as p: p.url, p.cpu(). The values stand for @NAME@ in peer/x.conf."""
 
-    def __init__(self, world, schema):
-        self.dir, self.port, self.schema, self.socket = world.dir / "peer", free_ports(1)[0], schema, world.dir / "mysql.sock"
-        claims = "eyJzdWIiOiJiZW5jaCJ9"
-        self.token = claims + "." + base64.b64encode(hmac.new(b"a key of the bench", claims.encode(), hashlib.sha1).digest()).decode()
+    def __init__(self, folder, conf, **values):
+        self.dir, self.conf, self.values, self.port = Path(folder), conf, values, free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self):
         root = unpacked()
         self.dir.mkdir()
-        conf = (HERE / "peer/nginx.conf").read_text()
-        for name, value in {"ROOT": root, "DIR": self.dir, "HERE": HERE / "peer", "PORT": self.port, "SOCKET": self.socket, "SCHEMA": self.schema}.items():
+        conf = (HERE / "peer" / self.conf).read_text()
+        for name, value in {"ROOT": root, "DIR": self.dir, "BENCH": HERE, "PORT": self.port, **self.values}.items():
             conf = conf.replace(f"@{name}@", str(value))
         (self.dir / "nginx.conf").write_text(conf)
         libraries = root / "usr/lib/x86_64-linux-gnu"
@@ -73,3 +71,12 @@ class Peer:
     def cpu(self):
         parts = Path(f"/proc/{self.worker}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(parts[11]) + int(parts[12])) / TICK
+
+
+class Peer(Nginx):
+    """The routes of peer/routes.lua on a world's database. with Peer(world, schema) as p: p.token too"""
+
+    def __init__(self, world, schema):
+        super().__init__(world.dir / "peer", "nginx.conf", SOCKET=world.dir / "mysql.sock", SCHEMA=schema)
+        claims = "eyJzdWIiOiJiZW5jaCJ9"
+        self.token = claims + "." + base64.b64encode(hmac.new(b"a key of the bench", claims.encode(), hashlib.sha1).digest()).decode()
