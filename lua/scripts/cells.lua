@@ -60,6 +60,7 @@ local function entry_ended(entry, why, page)
   entry.ended = true
   if by_tenant[entry.tenant.id] == entry then by_tenant[entry.tenant.id] = nil end
   if entry.ping then entry.ping:cancel() end
+  if entry.rest then entry.rest:cancel() end
   if entry.held then watch.drop(entry.held) end
   local runs = entry.runs
   entry.runs = {}
@@ -190,13 +191,68 @@ local function spawn(handlers)
   return spawned, err
 end
 
+-- -- looking after a cell: each second while anything is asked of it, and no longer. Thousands are at rest, or wait with their calls -------
+
+local function is_unused(entry) return next(entry.runs) == nil and next(entry.hooks) == nil and entry.loading == 0 end
+
+-- Ends a cell that was not used for IDLE_MS; looks again when that may be.
+local function rest(entry)
+  if entry.rest then return end
+  local unused_ms = is_unused(entry) and clock.mono_ms() - entry.idle_since_ms or 0
+  if unused_ms > IDLE_MS then
+    entry_ended(entry, "idle", {})
+    entry.cell:kill("idle")
+    return
+  end
+  entry.rest = timer.after(IDLE_MS - unused_ms + 1, function()
+    entry.rest = nil
+    if not entry.ended then rest(entry) end
+  end)
+end
+
+local function ping(entry)
+  if entry.ended then return end
+  local now, dry_ms = clock.mono_ms(), entry.cell:dry_ms()
+  if dry_ms > 0 then entry.heard_ms = now end  -- what it says waits until we read it
+  if dry_ms > FLOOD_MS and now - entry.progress_ms > FLOOD_MS then
+    entry.cell:kill(FLOODED)
+    return
+  end
+  if dry_ms == 0 and next(entry.owed) == nil and next(entry.hooks) == nil and entry.loading == 0 then
+    entry.ping:cancel()
+    entry.ping = nil
+    rest(entry)
+    return
+  end
+  if entry.held.stopped then entry.heard_ms = now end  -- it cannot answer
+  -- Counted in pings too: where this worker stood still itself, nothing was asked, and nothing is owed.
+  local patience_ms = entry.held.step and SILENT_HELD_MS or SILENT_MS
+  if now - entry.heard_ms > patience_ms and entry.unanswered * PING_MS >= patience_ms then
+    watch.kill(entry.held, "silent", "did not answer")
+    return
+  end
+  if not entry.held.step then run_late_again(entry, now) end
+  entry.cell:send("ping", now)
+  entry.unanswered = entry.unanswered + 1
+end
+
+-- Something is asked of it, or it says something.
+local function look_after(entry)
+  if entry.ping or entry.ended then return end
+  entry.heard_ms, entry.unanswered = clock.mono_ms(), 0
+  entry.ping = timer.every(PING_MS, function() ping(entry) end)
+end
+
 local function start(tenant)
   local began = clock.mono_ms()
   local entry = { tenant = tenant, versions = {}, asked_ms = {}, sizes = {}, loading = 0, unanswered = 0,
                   runs = {}, hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
     budget = watch.budget(tenant),
-    on_message = function(...) on_message(entry, ...) end,
+    on_message = function(...)
+      look_after(entry)
+      on_message(entry, ...)
+    end,
     on_ended = function(why, page) entry_ended(entry, why, page) end,
   }
   if not spawned then return nil, err end
@@ -209,35 +265,7 @@ local function start(tenant)
     spawned:kill("could not be told anything")
     return nil, problem
   end
-  entry.ping = timer.every(PING_MS, function()
-    if entry.ended then return end
-    local now, dry_ms = clock.mono_ms(), spawned:dry_ms()
-    if dry_ms > 0 then entry.heard_ms = now end  -- what it says waits until we read it
-    if dry_ms > FLOOD_MS and now - entry.progress_ms > FLOOD_MS then
-      spawned:kill(FLOODED)
-      return
-    end
-    if next(entry.runs) == nil and next(entry.hooks) == nil and entry.loading == 0 then
-      if now - entry.idle_since_ms > IDLE_MS then
-        entry_ended(entry, "idle", {})
-        spawned:kill("idle")
-      end
-      entry.heard_ms = now  -- nothing is asked of it: thousands of cells would be woken each second
-      return
-    else
-      entry.idle_since_ms = now
-      if entry.held.stopped then entry.heard_ms = now end  -- it cannot answer
-      -- Counted in pings too: where this worker stood still itself, nothing was asked, and nothing is owed.
-      local patience_ms = entry.held.step and SILENT_HELD_MS or SILENT_MS
-      if now - entry.heard_ms > patience_ms and entry.unanswered * PING_MS >= patience_ms then
-        watch.kill(entry.held, "silent", "did not answer")
-        return
-      end
-      if not entry.held.step then run_late_again(entry, now) end
-    end
-    spawned:send("ping", now)
-    entry.unanswered = entry.unanswered + 1
-  end)
+  look_after(entry)
   return entry
 end
 
@@ -299,6 +327,7 @@ local function with_version(entry, tenant, hash)
     entry.held.mapped_bytes = entry.held.mapped_bytes + #bytes
   end
   entry.loading = entry.loading + 1
+  look_after(entry)
   local loaded, err = entry.versions[hash]:wait()
   entry.loading = entry.loading - 1
   return loaded, err
@@ -344,6 +373,7 @@ function cells.run_in(entry, tenant, hash, call, run, file, state, visit, data, 
     return nil, err
   end
   owe(run)
+  look_after(entry)
   return true
 end
 
@@ -357,6 +387,7 @@ function cells.hook(tenant, hash, file, name, input)
   if not ready then return nil, err end
   local id, waiting = entry.last_hook + 1, promise.new()
   entry.last_hook, entry.hooks[id] = id, waiting
+  look_after(entry)
   entry.idle_since_ms = clock.mono_ms()
   local sent
   sent, err = entry.cell:send("hook", id, hash, file, name, input)
@@ -391,7 +422,10 @@ function cells.answer(call, run, visit, n, ok, value)
   local entry = run.entry
   if not entry or entry.ended then return nil, { code = "closed", text = "the cell has ended" } end
   local sent, err = entry.cell:send("answer", call, visit, n, ok, value)
-  if not run.ended then owe(run) end
+  if not run.ended then
+    owe(run)
+    look_after(entry)
+  end
   if not sent and err.code == "busy" then  -- its calls would wait for ever; a new cell runs them again
     entry.cell:kill("did not read")
   elseif not sent and err.code ~= "closed" then  -- the value did not fit: the script hears that instead

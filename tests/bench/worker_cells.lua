@@ -167,6 +167,7 @@ local function spent(seconds)
   task.sleep(2000)
   local own, theirs, its = os.clock(), cells_cpu_us(), #processes > 0 and zygote_cpu_us() or 0
   task.sleep(seconds * 1000)
+  for _, one in ipairs(processes) do assert(one:usage(), "a cell has ended") end
   return (os.clock() - own) * 1e3 / seconds, (#processes > 0 and zygote_cpu_us() - its or 0) / 1e3 / seconds, (cells_cpu_us() - theirs) / 1e3 / seconds
 end
 
@@ -190,7 +191,11 @@ function parts.idle(seconds, ...)
     print(("rest|%d|%.2f|%.2f|%.2f|%.2f"):format(count, own, its, theirs, watch_ms()))
   end
   local most = math.min(#tenants, 1000)
-  for i = 1, most do begin(tenants[i], "c", function() end) end
+  for i = 1, most do
+    local asked = promise.new()
+    begin(tenants[i], "c", function() asked:give() end)
+    asked:wait()
+  end
   local own, its, theirs = spent(seconds)
   print(("calls|%d|%.2f|%.2f|%.2f|%.2f"):format(most, own, its, theirs, watch_ms()))
 end

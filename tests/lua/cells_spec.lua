@@ -323,7 +323,7 @@ describe("a tenant's cell", function()
       clock.mono_ms = function() return now end
       timer.every = function(_, fn)
         tick = fn
-        return { cancel = function() end }
+        return { cancel = function() if tick == fn then tick = function() end end end }
       end
     end)
     after_each(function() timer.every, clock.mono_ms = every, mono_ms end)
@@ -353,6 +353,47 @@ describe("a tenant's cell", function()
       assert.is_nil(ended)
       pass(4)
       assert.equal("did not answer", ended)
+    end)
+
+    -- Five thousand cells at rest took a fifth of a core from their worker, and each with a call that waited was woken every second.
+    it("is left alone while its calls wait for us, and asked again once they are answered", function()
+      local handler = listener()
+      run("h", "c1", handler)
+      pass(2, function() say("pong", 1) end)
+      assert.equal(2, count("ping"))
+      say("verb", "c1", 1, 1, "log", { "x" }, "flows/main.lua", 1)
+      pass(60)
+      assert.equal(2, count("ping"))
+      cells.answer("c1", handler, 1, 1, true, true)
+      pass(4)
+      assert.equal(6, count("ping"))
+      pass(1)
+      assert.equal("did not answer", ended)
+    end)
+
+    it("is ended when no call has used it for two minutes", function()
+      local after, due_ms, due = timer.after, nil, nil
+      timer.after = function(ms, fn)
+        if ms < 40000 then return after(ms, fn) end
+        due_ms, due = now + ms, fn
+        return { cancel = function() end }
+      end
+      local handler = listener()
+      run("h", "c1", handler)
+      say("verb", "c1", 1, 1, "log", { "x" }, "flows/main.lua", 1)
+      pass(1)
+      now = due_ms
+      due()
+      assert.is_nil(ended)  -- its call waits
+      now = now + 50000
+      cells.drop("c1", handler)
+      now = due_ms
+      due()
+      assert.is_nil(ended)
+      now = due_ms
+      due()
+      timer.after = after
+      assert.equal("idle", ended)
     end)
 
     it("is not silent while it is not read", function()
