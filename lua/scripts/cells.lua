@@ -240,6 +240,7 @@ end
 local function look_after(entry)
   if entry.ping or entry.ended then return end
   entry.heard_ms, entry.unanswered = clock.mono_ms(), 0
+  if entry.held then watch.wake(entry.held) end
   entry.ping = timer.every(PING_MS, function() ping(entry) end)
 end
 

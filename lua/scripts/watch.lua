@@ -12,7 +12,8 @@
 --- is killed at once.
 ---
 --- The cost is flat for each cell: one that has not run is asked for a flag in shared memory and nothing else. The flag is the
---- cell's own, so once a second its clock is read all the same.
+--- cell's own, so once a second its clock is read all the same. One that has used nothing for some seconds is at rest: it is looked
+--- at every four seconds, or as before from the moment that it is given something to do.
 local clock = require "core.clock"
 local log = require "core.log"
 local metrics = require "core.metrics"
@@ -22,6 +23,8 @@ local watch = {}
 
 local LOOK_MS = 250
 local TURNS = 4                  -- a cell that does not look as if it ran is measured at one look of so many
+local REST_TURNS = 16            -- one at rest is looked at once in so many, which TURNS divides
+local CALM = 3                   -- so often measured without any use it is at rest
 local SLACK_S = 0.25             -- owed beyond a second's share by what cannot be interrupted: collecting a full heap takes 0.1
 local STOP_AFTER_MS = 1000
 local KILL_AFTER_MS = 10000
@@ -29,7 +32,9 @@ local FORGIVE_MS = 10000
 local PROCESS_MB = 32            -- a process beside its Lua: program, libraries, buffers, the allocator's waste
 local MB = 1024 * 1024
 
-local all, count, turn, ticker = {}, 0, 0, nil
+local count, turn, ticker = 0, 0, nil
+local awake, resting = {}, {}    -- held -> true; the second by the turn when they are looked at
+for i = 0, REST_TURNS - 1 do resting[i] = {} end
 local told_unknown = false       -- that sizes cannot be read is told of the first
 
 local BUDGET = { "weight", "soft_mb", "hard_mb", "slice_ms", "invocation_ms", "call_ms", "share_percent" }
@@ -99,29 +104,54 @@ local function too_large(held)
     .. "keeps, or raise cells.hard_mb"):format(bytes / MB, most / MB, PROCESS_MB)
 end
 
+-- Where it is found: among those awake, or at rest.
+local function move(held, among)
+  if held.among then held.among[held] = nil end
+  held.among, held.calm = among, 0
+  if among then among[held] = true end
+end
+
 -- One look at one cell. Returns why and how it is to be killed, if it is.
 local function look(held, now)
-  local ran = held.cell:ran()
-  if not (ran or held.step or held.owed_s > 0 or held.turn == turn) then return end
+  local ran, awake_now = held.cell:ran(), held.among == awake
+  if awake_now and not (ran or held.step or held.owed_s > 0 or held.turn % TURNS == turn % TURNS) then return end
   local cpu_s = held.cell:usage()
   if not cpu_s then return end  -- it has ended, and its owner hears so
   local used = cpu_s - held.cpu_s
   held.owed_s = math.max(0, held.owed_s + used - held.share * (now - held.at_ms) / 1000)
   held.cpu_s, held.at_ms = cpu_s, now
+  if ran or used > 0 or held.step or held.owed_s > 0 then
+    held.calm = 0
+    if not awake_now then move(held, awake) end
+  elseif awake_now then
+    held.calm = held.calm + 1
+    if held.calm == CALM then move(held, resting[held.turn]) end
+  end
   local text = used > 0 and too_large(held)
   if text then return "memory", text end
   return climb(held)
 end
 
---- One look at all; what is in the timer, public for the spec.
+--- One look at those whose turn it is; what is in the timer, public for the spec.
 function watch.look()
   local now, doomed = clock.mono_ms(), {}
-  turn = (turn + 1) % TURNS
-  for held in pairs(all) do
-    local why, text = look(held, now)
-    if why then doomed[#doomed + 1] = { held, why, text } end
+  turn = (turn + 1) % REST_TURNS
+  local function look_at(some)
+    for held in pairs(some) do
+      local why, text = look(held, now)
+      if why then doomed[#doomed + 1] = { held, why, text } end
+    end
   end
+  look_at(awake)
+  look_at(resting[turn])  -- then: nobody is added to a table that is being walked through
   for _, one in ipairs(doomed) do watch.kill(unpack(one)) end  -- now: who hears of it may start cells
+end
+
+--- It is given something to do. What it may use begins anew: a long rest is no credit.
+function watch.wake(held)
+  if not held.among or held.among == awake then return end
+  move(held, awake)
+  held.at_ms = clock.mono_ms()
 end
 
 --- Begins to watch a cell. watch.drop() is owed when it ends.
@@ -131,9 +161,10 @@ function watch.add(cell, tenant)
   local held = {
     cell = cell, slug = tenant.slug, share = budget.share_percent / 100,
     hard_bytes = budget.hard_mb * MB, mapped_bytes = 0,
-    cpu_s = 0, owed_s = 0, at_ms = clock.mono_ms(), turn = count % TURNS,
+    cpu_s = 0, owed_s = 0, at_ms = clock.mono_ms(), turn = count % REST_TURNS,
   }
-  all[held], count = true, count + 1
+  move(held, awake)
+  count = count + 1
   metrics.gauge("cells", nil, count, "tenants' processes of this worker")
   if budget.tenant > 0 then
     metrics.gauge("cells_weighted", nil, budget.weight > 0 and 1 or 0, "workers whose tenants have a CPU weight of their own (control groups)")
@@ -143,8 +174,9 @@ function watch.add(cell, tenant)
 end
 
 function watch.drop(held)
-  if not all[held] then return end
-  all[held], count = nil, count - 1
+  if not held.among then return end
+  move(held, nil)
+  count = count - 1
   metrics.gauge("cells", nil, count, "tenants' processes of this worker")
   if count > 0 or not ticker then return end
   ticker:cancel()

@@ -105,10 +105,36 @@ describe("a watched cell", function()
     assert.equal("idle", cell.told[1])
   end)
 
-  it("that sleeps costs one clock a second", function()
+  local function rests() return 0 end
+
+  it("that sleeps costs one clock a second, and one in four once it is at rest", function()
     cell.shows = false
-    live(10000, function() return 0 end)
-    assert.equal(10, cell.asked)
+    live(3000, rests)
+    assert.equal(3, cell.asked)
+    live(40000, rests)
+    assert.truthy(cell.asked >= 3 + 10 and cell.asked <= 3 + 11)
+  end)
+
+  it("that is at rest is found out when it works though nobody asked it, whether it shows it or not", function()
+    for _, shows in ipairs{ true, false } do
+      cell.shows = false
+      live(20000, rests)
+      cell.shows = shows
+      local told = #cell.told
+      live(5500, spins)
+      assert.truthy(#cell.told > told)
+      live(40000, rests)
+    end
+  end)
+
+  it("that wakes up to work has no credit for its rest", function()
+    cell.shows = false
+    live(19000, rests)
+    now = now + 3000
+    watch.wake(held)
+    cell.shows = true
+    live(2000, spins)
+    assert.same({ "idle" }, cell.told)
   end)
 
   it("with a budget of its own is held to that one", function()
