@@ -9,7 +9,7 @@ local raw, core = ...
 
 local type, select, next, rawget, raw_pcall = raw.type, raw.select, raw.next, raw.rawget, raw.pcall
 local raw_tostring, raw_format, raw_getmetatable = raw.tostring, raw.string.format, raw.getmetatable
-local huge, byte, sub = raw.math.huge, raw.string.byte, raw.string.sub
+local huge, byte, sub, tonumber = raw.math.huge, raw.string.byte, raw.string.sub, raw.tonumber
 local raise, enter, leave, step, concat = core.raise, core.enter, core.leave, core.step, core.concat
 local text_max = core.text_max
 
@@ -133,18 +133,19 @@ local function format(form, ...)
   return raw_format(form, ...)
 end
 
+local function check_text(value, position, name)
+  if type(value) == "string" then return value end
+  if type(value) == "number" then return raw_tostring(value) end
+  raise("bad argument #" .. position .. " to '" .. name .. "' (string expected, got " .. type(value) .. ")")
+end
+
 function string.format(form, ...)
+  form = check_text(form, 1, "format")
   local n = select("#", ...)
   if n > 200 then raise("string.format of more than 200 values") end
   if has_objects(...) then return format(form, texts(n, ...)) end
   core.format_check(form, ...)
   return raw_format(form, ...)
-end
-
-local function check_text(value, position, name)
-  if type(value) == "string" then return value end
-  if type(value) == "number" then return raw_tostring(value) end
-  raise("bad argument #" .. position .. " to '" .. name .. "' (string expected, got " .. type(value) .. ")")
 end
 
 function string.gmatch(text, pattern)
@@ -153,13 +154,13 @@ function string.gmatch(text, pattern)
   local function advance(first, last, ...)
     if not first then
       at = #text + 2
-      return nil
+      return
     end
     at = last >= first and last + 1 or first + 1
     return ...
   end
   return function()
-    if at > #text + 1 then return nil end
+    if at > #text + 1 then return end
     return advance(step(text, pattern, at, false))
   end
 end
@@ -177,9 +178,9 @@ end
 
 local function gsub_by(text, pattern, replacement, limit)
   local parts, n, count, size, at = {}, 0, 0, 0, 1
-  local anchored = byte(pattern) == 94 -- ^
-  while count < limit do
-    local first, last, value = replaced(text, replacement, step(text, pattern, at, true))
+  local anchored, by_key = byte(pattern) == 94, type(replacement) == "table" -- ^
+  while count + 1 <= limit do -- 1.5 is one
+    local first, last, value = replaced(text, replacement, step(text, pattern, at, true, by_key))
     if not first then break end
     count = count + 1
     local upto = first
@@ -201,13 +202,22 @@ function string.gsub(text, pattern, replacement, limit)
   if kind ~= "function" and kind ~= "table" then
     raise("bad argument #3 to 'gsub' (string/function/table expected, got " .. kind .. ")")
   end
-  if limit ~= nil and type(limit) ~= "number" then raise("bad argument #4 to 'gsub' (number expected)") end
-  return gsub_by(check_text(text, 1, "gsub"), check_text(pattern, 2, "gsub"), replacement, limit or huge)
+  text, pattern = check_text(text, 1, "gsub"), check_text(pattern, 2, "gsub")
+  if limit == nil then return gsub_by(text, pattern, replacement, huge) end
+  local most = tonumber(limit)
+  if not most then raise("bad argument #4 to 'gsub' (number expected, got " .. type(limit) .. ")") end
+  return gsub_by(text, pattern, replacement, most)
 end
 
 -- Lists.
 
-local function less(a, b) return a < b end
+--- a < b; what cannot be compared is raised where the script called, not here.
+local function less(a, b)
+  local of_a, of_b = type(a), type(b)
+  if of_a == of_b and (of_a == "number" or of_a == "string") then return a < b end
+  if core.meta(a, "__lt") ~= nil or core.meta(b, "__lt") ~= nil then return a < b end
+  raise(of_a == of_b and "attempt to compare two " .. of_a .. " values" or "attempt to compare " .. of_a .. " with " .. of_b)
+end
 
 --- Merge sort: stable, and n log n even when the order makes no sense. The list changes only when all is done.
 local function sort(list, before)

@@ -3,6 +3,7 @@
 #include "cell/place.h"
 #include "cell/text.h"
 #include <lauxlib.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -58,7 +59,7 @@ int list_insert(lua_State *L) {
         return 0;
     }
     if (args != 3) place_error(L, "wrong number of arguments to 'insert'");
-    lua_Number at = luaL_checknumber(L, 2);
+    lua_Number at = trunc(luaL_checknumber(L, 2));
     if (!(at >= 1 && at <= n)) place_error(L, "bad argument #2 to 'insert' (position out of bounds)");
     check_move(L, n - (int)at, "insert");
     for (int i = n; i > (int)at; i--) {
@@ -89,12 +90,12 @@ int list_remove(lua_State *L) {
 
 int list_unpack(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_Number first = luaL_optnumber(L, 2, 1);
-    lua_Number last = lua_isnoneornil(L, 3) ? (lua_Number)lua_objlen(L, 1) : luaL_checknumber(L, 3);
+    lua_Number first = trunc(luaL_optnumber(L, 2, 1));
+    lua_Number last = trunc(lua_isnoneornil(L, 3) ? (lua_Number)lua_objlen(L, 1) : luaL_checknumber(L, 3));
 
     if (!(first <= last)) return 0;
     if (last - first >= LIST_UNPACK_MAX || first < -2147483648.0 || last > 2147483647.0 ||
-        !lua_checkstack(L, LIST_UNPACK_MAX + 8))
+        !lua_checkstack(L, (int)(last - first) + 8)) /* no more than it takes: a stack that has grown stays so */
         place_error(L, "too many results to unpack");
     for (int64_t i = (int64_t)first; i <= (int64_t)last; i++) lua_rawgeti(L, 1, (int)i);
     return (int)((int64_t)last - (int64_t)first) + 1;

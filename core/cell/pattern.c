@@ -4,6 +4,7 @@
 #include "cell/text.h"
 #include <ctype.h>
 #include <lauxlib.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -281,7 +282,7 @@ static int push_captures(struct match *m, const char *s, const char *e, bool who
 }
 
 static size_t start_position(lua_State *L, int arg, size_t len) {
-    lua_Number from = luaL_optnumber(L, arg, 1);
+    lua_Number from = trunc(luaL_optnumber(L, arg, 1));
 
     if (from < 0) from += (lua_Number)len + 1;
     if (!(from >= 1)) return 0;
@@ -353,12 +354,14 @@ int pattern_step(lua_State *L) {
 
     begin(&m, L, &p);
     const char *s = m.text + start_position(L, 3, (size_t)(m.end - m.text));
-    bool anchored = lua_toboolean(L, 4) && p < m.pattern_end && *p == '^';
+    bool first_only = lua_toboolean(L, 5), anchored = lua_toboolean(L, 4) && p < m.pattern_end && *p == '^';
     const char *e = search(&m, &s, p + anchored, anchored);
     if (!e) return 0;
     lua_pushinteger(L, s - m.text + 1);
     lua_pushinteger(L, e - m.text);
-    return 2 + push_captures(&m, s, e, true);
+    if (!first_only) return 2 + push_captures(&m, s, e, true);
+    push_capture(&m, 0, s, e);
+    return 3;
 }
 
 /* Adds to the result; total counts it against the cap. */
@@ -394,7 +397,7 @@ static void add_replacement(struct match *m, luaL_Buffer *b, size_t *total, cons
             } else if (i == 0 && m->level == 0) {
                 add(b, total, s, (size_t)(e - s));
             } else {
-                place_error(m->L, "invalid capture index");
+                place_error(m->L, i < m->level ? "unfinished capture" : "invalid capture index");
             }
         }
     }
@@ -414,7 +417,7 @@ int pattern_gsub(lua_State *L) {
     int count = 0;
     lua_settop(L, 4);
     luaL_buffinit(L, &b);
-    while (count < limit) {
+    while (count + 1 <= limit) { /* 1.5 is one */
         const char *from = s, *e = search(&m, &s, p + anchored, anchored);
         if (!e) {
             s = from;

@@ -11,7 +11,7 @@ enum { PATTERN_STEPS = 2000000, PATTERN_DEPTH = 200, PATTERN_CAPTURES = 32 };
 
 int pattern_find(lua_State *L);  /* (text, pattern [, from [, plain]]) as string.find */
 int pattern_match(lua_State *L); /* (text, pattern [, from]) as string.match */
-/* (text, pattern, from, anchors) -> first, last, captures... of the next match at or behind from, or nothing.
- * anchors: whether a leading ^ is special (it is not in gmatch). */
+/* (text, pattern, from, anchors, first_only) -> first, last, captures... of the next match at or behind from, or nothing.
+ * anchors: whether a leading ^ is special (it is not in gmatch); first_only: of its captures. */
 int pattern_step(lua_State *L);
 int pattern_gsub(lua_State *L); /* (text, pattern, replacement text [, count]) as string.gsub; the result is capped */

@@ -427,5 +427,8 @@ void program_error(struct run *r, char text[1024], struct place *where) {
     if (!found) found = "the error is no text", len = strlen(found);
     for (size_t i = 0; i < len && n < 1000; i++) text[n++] = found[i] == 0 ? ' ' : found[i];
     text[n] = '\0';
+    if (strncmp(text, "parley:", 7) == 0 &&
+        (found = strstr(text, ": "))) /* a line of ours: of no use to a script's author */
+        memmove(text, found + 2, strlen(found + 2) + 1);
     if (!split_place(text, where)) *where = r->stood.line ? r->stood : r->function;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* C parts of the built-ins on strings and lists: the same results as Lua's own, with a cap on what one call can make and do.
+/* C parts of the built-ins on strings and lists: the same results as Lua's own, with a cap on what one call can make and do
+ * (tests/core/alike.lua says where they differ all the same).
  * All are Lua functions in C; none calls back into Lua, none asks a metatable. */
 #pragma once
 #include <lua.h>

@@ -94,6 +94,9 @@ return flow.define {
     } },
     { text = "Scripts are Lua 5.1 with `assert error ipairs next pairs pcall select setmetatable tonumber tostring type unpack xpcall`, `string`, "
       .. "`table`, `math`, `bit` and `os.time`. There are no files, no network and no coroutines: what touches the world is a verb." },
+    { text = "What differs from Lua 5.1: `pairs` goes through a table in the same order each time (numbers, then texts, each ascending), `table.sort` keeps "
+      .. "the order of what is equal, `table.insert` raises when the place is not in the list or right behind it, `xpcall` calls its handler after the call has "
+      .. "ended, and `tostring` shows no addresses. One text that a built-in makes has at most 1 MiB, and a pattern that takes too long raises an error." },
   },
 }
 
