@@ -94,7 +94,8 @@ function kinds.gmatch() return "gmatch", all_matches, 2, { some(letters, 14), pa
 
 local replacements = { "", "x", "<%0>", "%1", "%2%1", "%%", "%a", "a%1b" }
 function kinds.gsub()
-  local what, repl = below(6)
+  local what = below(6)
+  local repl
   if what <= 2 then
     repl = one_of(replacements)
   elseif what == 3 then
