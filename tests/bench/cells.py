@@ -115,7 +115,7 @@ def nginx(folder, rounds, seconds, answer):
 
 
 def sandbox(say, quick):
-    """Rows: way, runs/s, CPU us, p50 us, p99 us, ratio to interpreted LuaJIT, what it adds to which."""
+    """Rows: letter, way, runs/s, CPU us, p50 us, p99 us, ratio to interpreted LuaJIT, what it adds to which."""
     rounds, runs = (1, 2000) if quick else (3, 20000)
     found = {name: [tuple(map(float, figures))] for name, *figures in
              lines(compiled("handler_bench", "cell", "metrics", "script", "base"), BUILD / "bin/parley-cell", HERE, runs, 1 if quick else 7)}
@@ -128,9 +128,10 @@ def sandbox(say, quick):
         found.update(nginx(Path(folder), rounds, 1 if quick else 3, answer))
     mid = {name: [median(column) for column in zip(*values)] for name, values in found.items()}
     rows = []
+    letters = dict(zip(WAYS, "abcdefghijklmnopqrstuvwxyz"))
     for name, (what, beside) in WAYS.items():
         rate, cpu, p50, p99 = mid[name]
-        adds = f"{cpu - mid[beside][1]:+.1f}" if beside else ""
-        rows.append([what, f"{rate:.0f}", f"{cpu:.1f}", f"{p50:.1f}", f"{p99:.1f}", f"{cpu / mid['interpreted'][1]:.2f}", adds])
+        adds = f"{cpu - mid[beside][1]:+.1f} to {letters[beside]}" if beside else ""
+        rows.append([letters[name], what, f"{rate:.0f}", f"{cpu:.1f}", f"{p50:.1f}", f"{p99:.1f}", f"{cpu / mid['interpreted'][1]:.2f}", adds])
         say(f"  {name}: {rows[-1]}")
     return rows
