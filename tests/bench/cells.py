@@ -50,7 +50,7 @@ def compiled(name, *floors):
 
 
 def lines(*words):
-    done = subprocess.run(list(map(str, words)), env={"PATH": os.environ["PATH"], "PARLEY_ROOT": str(ROOT)}, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(list(map(str, words)), env={"PATH": os.environ["PATH"], "PARLEY_ROOT": str(ROOT)}, capture_output=True, text=True, timeout=480)  # a tenth of it on a machine with nothing else to do
     if done.returncode:
         raise RuntimeError(f"{words[0]}: {done.stdout}{done.stderr}"[-2000:])
     return [line.split("|") for line in done.stdout.splitlines()]
