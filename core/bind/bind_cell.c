@@ -299,12 +299,14 @@ static int bind_cell_spawn(lua_State *L) {
     luaL_checktype(L, 3, LUA_TFUNCTION);
     lua_getfield(L, 1, "budget"); /* 4 */
     ask.budget = check_budget(L, 4);
+    lua_getfield(L, 1, "unpaced"); /* 5 */
+    bool unpaced = lua_toboolean(L, 5);
     if (!zygote_client_open(vm_services(L), &zygote_events))
         return bind_fail_text(L, ERR_CLOSED, "this program has no zygote, so no cells");
-    place = lua_newuserdata(L, sizeof *place); /* 5 */
+    place = lua_newuserdata(L, sizeof *place); /* 6 */
     *place = NULL;
     luaL_getmetatable(L, CELL_TYPE);
-    lua_setmetatable(L, 5);
+    lua_setmetatable(L, 6);
     w = bind_wait_begin(L);
     c = mem_alloc(sizeof *c);
     *place = c;
@@ -314,7 +316,8 @@ static int bind_cell_spawn(lua_State *L) {
     c->link.fd = c->pidfd = -1;
     c->on_message = bind_ref(L, 2);
     c->on_ended = bind_ref(L, 3);
-    c->self = bind_ref(L, 5);
+    c->self = bind_ref(L, 6);
+    c->link.unpaced = unpaced;
     snprintf(c->key, sizeof c->key, "%u", c->id);
     map_put(&cells.by_id, c->key, c);
     ask.id = c->id;
@@ -484,10 +487,12 @@ static int cell_gc(lua_State *L) { /* only ended cells: others are referenced fr
 }
 
 static const struct bind_fn functions[] = {
-    {"spawn", bind_cell_spawn, BIND_YIELDS, "cell.spawn{ on_message=, on_ended= [, budget=] } -> cell | nil, err",
+    {"spawn", bind_cell_spawn, BIND_YIELDS,
+     "cell.spawn{ on_message=, on_ended= [, budget=] [, unpaced=] } -> cell | nil, err",
      "A new process for a tenant's Lua. on_message(type, ...), on_ended(why, page). budget: { tenant=, weight=, "
      "soft_mb=, "
-     "hard_mb=, slice_ms=, invocation_ms=, call_ms=, share_percent= }, each as configured unless given. "
+     "hard_mb=, slice_ms=, invocation_ms=, call_ms=, share_percent= }, each as configured unless given. unpaced: it is "
+     "read as fast as it sends, where nobody else needs the loop. "
      "cell:send(type, "
      "...), :load(version, bytes), :kill(why), :page(), :usage() -> CPU seconds, pid, :resident() -> bytes, :ran() -> "
      "whether its page moved since last asked, :budget() -> as it began, :hold('idle' | 'stop' | 'go' | 'normal'), "

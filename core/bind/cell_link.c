@@ -103,7 +103,7 @@ static void on_rested(uv_timer_t *t) {
 
 /* Counts a message that was read. */
 static void take_in(struct cell_link *l, size_t len) {
-    uint64_t rest_ms = intake_take(&l->intake, len, uv_now(l->loop));
+    uint64_t rest_ms = l->unpaced ? 0 : intake_take(&l->intake, len, uv_now(l->loop));
 
     if (rest_ms == 0) return;
     l->resting = true;
@@ -168,7 +168,7 @@ static void on_closed(uv_handle_t *h) {
 }
 
 void cell_link_open(struct cell_link *l, uv_loop_t *loop, int fd, const struct cell_link_events *events) {
-    *l = (struct cell_link){.fd = fd, .loop = loop, .events = events};
+    *l = (struct cell_link){.fd = fd, .loop = loop, .events = events, .unpaced = l->unpaced};
     l->poll = mem_alloc(sizeof *l->poll);
     uv_poll_init(loop, l->poll, fd);
     l->poll->data = l;

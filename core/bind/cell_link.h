@@ -36,6 +36,7 @@ struct cell_link {
     size_t unsent_bytes;
     struct intake intake;
     bool resting; /* not read until the timer comes */
+    bool unpaced; /* read as fast as it sends: set before it is opened */
 };
 
 /* A link that is all 0 but for fd = -1 may be closed, and not be used otherwise. */

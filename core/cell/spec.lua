@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
---- A bundle's own tests: busted's words, and simulate{}. Loaded with the first spec of a VM, which a live cell never runs.
+--- A bundle's own tests: busted's words, simulate{} and hook(). Loaded with the first spec of a VM, which a live cell never runs.
 ---
 --- core    as in flow.lua, and here() -> file, line of the innermost frame of the tenant
 --- answer  what a verb gave back, as a state would see it
@@ -237,8 +237,13 @@ local function simulate(caller)
   return result
 end
 
+--- What a hook of the bundle gives for an input; nil, { kind, text, file, line } when it fails.
+local function hook(name, input)
+  return answer("hook", core.verb("hook", name, input))
+end
+
 local globals = setmetatable({
-  describe = describe, it = it, before_each = before_each, after_each = after_each, simulate = simulate, assert = words(true),
+  describe = describe, it = it, before_each = before_each, after_each = after_each, simulate = simulate, hook = hook, assert = words(true),
 }, { __index = _G, __metatable = false })
 
 --- Runs the tests of a file, from number first on, whose names hold filter. Each is told as it begins and as it ends.

@@ -8,6 +8,7 @@ local crypto = require "core.crypto"
 local db = require "lib.db"
 local fault = require "core.fault"
 local flow = require "flow"
+local hook_rules = require "scripts.hooks.rules"
 local hooks = require "scripts.hooks"
 local journals = require "calls.journals"
 local json = require "core.json"
@@ -146,17 +147,6 @@ end
 
 -- new calls ------------------------------------------------------------------------------------------------------------------
 
-local function names_of(flows)
-  local names = {}
-  for name in pairs(flows) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
-local function routing_input(call, flows)
-  return { from = call.from, to = call.to, direction = call.direction, tenant = call.tenant.slug, flows = names_of(flows) }
-end
-
 -- The operator's routing: for a call that has nothing of its tenant. Its flow is one of the tenant's, or of the operator's own.
 local function by_operator(call, own)
   local hash = hooks.version(operator.tenant, "routing")
@@ -165,7 +155,7 @@ local function by_operator(call, own)
   local flows = {}
   for name in pairs(report.flows) do flows[name] = hash end
   for name in pairs(own and own.flows or {}) do flows[name] = call.hash end
-  call.route = hooks.call(operator.tenant, "routing", routing_input(call, flows), hash)
+  call.route = hooks.call(operator.tenant, "routing", hook_rules.routing_input(call, flows, call.tenant.slug), hash)
   call.file = call.route and call.route.flow
   if not call.file then return nil end
   call.hash, call.canary = flows[call.file], nil
@@ -182,7 +172,7 @@ local function choose(call)
   local number = call.direction == "inbound" and call.to or call.from or call.to
   call.hash, call.canary, call.file, call.route = hash, is_canary or nil, call.flow_file, nil
   if not call.file and report then
-    call.route = hooks.call(call.tenant, "routing", routing_input(call, report.flows), hash)
+    call.route = hooks.call(call.tenant, "routing", hook_rules.routing_input(call, report.flows, call.tenant.slug), hash)
     call.file = call.route and call.route.flow or rules.flow_for(report.bundle, number)
   end
   call.permissions = report and report.bundle.permissions

@@ -11,6 +11,7 @@ local json = require "core.json"
 local live = require "calls.live"
 local nodes = require "nodes"
 local pii = require "lib.pii"
+local pointer_routes = require "scripts.pointer_routes"
 local problem = require "lib.problem"
 local recordings = require "calls.recordings"
 local replay = require "flow.replay"
@@ -149,6 +150,7 @@ local function run_again(ctx)
   note_reading(ctx, "call.replayed", row, { version = version })
   local result
   result, err = replay.run(ctx.tenant, recorded, version, (report.bundle or {}).permissions)
+  if not result and (err.code == "busy" or err.code == "too_many") then return pointer_routes.refusal(err) end
   if not result then
     return problem.new(503, "cells_unavailable", "The call could not be run again right now (" .. err.text .. "). Try again in a moment.")
   end

@@ -101,7 +101,7 @@ files[".luarc.json"] = [[
   "runtime.path": ["?.lua"],
   "runtime.builtin": { "io": "disable", "debug": "disable", "coroutine": "disable", "package": "disable", "ffi": "disable", "jit": "disable" },
   "workspace.library": [".parley"],
-  "diagnostics.globals": ["describe", "it", "before_each", "after_each", "simulate"]
+  "diagnostics.globals": ["describe", "it", "before_each", "after_each", "simulate", "hook"]
 }
 ]]
 

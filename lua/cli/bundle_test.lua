@@ -8,7 +8,8 @@ local render = require "sim.render"
 local shell = require "cli.shell"
 local sim  -- loaded with the command: the simulator brings the flow engine and all that it needs
 
-local LIMIT_S = 900  -- of real time; who waits can interrupt it
+local LIMIT_S = 900     -- of real time; who waits can interrupt it
+local TELL_MS = 2000    -- between two lines that say how far it is
 
 local function out(form, ...) io.stdout:write(select("#", ...) > 0 and form:format(...) or form, "\n") end
 
@@ -26,12 +27,26 @@ local function percent_line(label, percent, have, all, missing)
   out("  %-28s %5.1f %%  (%d of %d)%s", label, percent, have, all, missing ~= "" and "  not: " .. missing or "")
 end
 
-local function print_coverage(lines, report)
+local function print_coverage(lines, flows, visits)
+  local states, defined, hit, code = 0, 0, 0, 0
   out("\ncoverage")
-  for _, flow in ipairs(coverage.states(report.flows or {}, report.states)) do
+  for _, flow in ipairs(coverage.states(flows, visits)) do
     percent_line(flow.path .. " states", flow.percent, flow.visited, flow.defined, table.concat(flow.missing, " "))
+    states, defined = states + flow.visited, defined + flow.defined
   end
-  for _, file in ipairs(lines:files()) do percent_line(file.path .. " lines", file.percent, file.hit, file.code, file.missing) end
+  for _, file in ipairs(lines:files()) do
+    percent_line(file.path .. " lines", file.percent, file.hit, file.code, file.missing)
+    hit, code = hit + file.hit, code + file.code
+  end
+  out("  in all: %d of %d states, %d of %d lines", states, defined, hit, code)
+end
+
+-- Adds the lines of a world's files that have run; those of its tests do not count.
+local function add_lines(lines, world)
+  for path, source in pairs(world.files) do
+    local marks = path:match("%.lua$") and not path:match("^spec/") and world.cell.covered(path)
+    if marks then lines:add(path, marks, source) end
+  end
 end
 
 local function run_specs(root, bytes, options)
@@ -44,15 +59,10 @@ local function run_specs(root, bytes, options)
       out("     %s/%s:%d: %s", root, plain(test.file), test.line or 1, (plain(test.text):gsub("\n", "\n     ")))
       for _, line in ipairs(test.call and render.call(test.call) or {}) do out("     | %s", plain(line)) end
     end,
-    cover = not options["no-coverage"] and function(world)
-      for path, source in pairs(world.files) do
-        local marks = path:match("%.lua$") and not path:match("^spec/") and world.cell.covered(path)
-        if marks then lines:add(path, marks, source) end
-      end
-    end or nil,
+    cover = not options["no-coverage"] and function(world) add_lines(lines, world) end or nil,
   })
   if not report then return told(root, err) end
-  if not options["no-coverage"] and #report.tests > 0 then print_coverage(lines, report) end
+  if not options["no-coverage"] and #report.tests > 0 then print_coverage(lines, report.flows or {}, report.states) end
   if #report.tests == 0 then
     out(options.filter and ("no spec has '%s' in its name"):format(options.filter) or ("%s has no specs; put them in %s/spec/*.lua"):format(root, root))
     return options.filter and 1 or 0
@@ -61,8 +71,23 @@ local function run_specs(root, bytes, options)
   return report.failed > 0 and 1 or 0
 end
 
+-- Says now and then how far a walk is, where somebody may be waiting for it.
+local function teller()
+  local told = clock.mono_ms()
+  return function(walk, place)
+    local now = clock.mono_ms()
+    if now - told < TELL_MS then return end
+    told = now
+    local done = 0
+    for i, other in ipairs(walk.queue) do if other == place then done = i end end
+    io.stderr:write(("... %s: place %d of %d so far (state %s, %d states from the start), %d calls, %d found\n"):format(
+      walk.flow, done, #walk.queue, plain(place.state), place.depth, walk.calls, #walk.findings))
+  end
+end
+
 local function run_explorer(root, bytes, options)
-  local world, err = sim.open(bytes, { eager = true })
+  local lines, visits = coverage.new(), {}
+  local world, err = sim.open(bytes, { eager = true, cover = not options["no-coverage"] })
   if not world then return told(root, err) end
   local flows = {}
   for path in pairs(world.flows) do
@@ -76,7 +101,8 @@ local function run_explorer(root, bytes, options)
   local findings = 0
   for _, flow in ipairs(flows) do
     local began = clock.mono_ms()
-    local walk = require("sim.explore").run(world, { flow = flow })
+    local walk = require("sim.explore").run(world, { flow = flow, on_progress = teller() })
+    visits[flow] = walk.visits
     out("%s: %d places in %d simulated calls, %.2f s%s", flow, walk.places, walk.calls, (clock.mono_ms() - began) / 1000,
       walk.complete and "" or "; there is more than that, so not all was tried")
     for _, one in ipairs(walk.findings) do
@@ -90,6 +116,12 @@ local function run_explorer(root, bytes, options)
         end
       end
     end
+  end
+  if not options["no-coverage"] then
+    add_lines(lines, world)
+    local walked = {}
+    for _, flow in ipairs(flows) do walked[flow] = world.flows[flow] end
+    print_coverage(lines, walked, visits)
   end
   world.close()
   out(findings == 0 and "\nnothing found" or "\n%d found", findings)

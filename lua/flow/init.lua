@@ -16,7 +16,8 @@
 ---   finished()                  the flow has ended by itself
 ---   failed(kind, text, file, line)   it cannot go on: the fallback is next
 --- and, when it is only played through (the simulator does):
----   virtual                     nothing of it is counted, slowed down or logged by the worker
+---   virtual                     nothing of it is counted, slowed down, kept or logged by the worker, and its verbs wait for no clock
+---   payer                       whose share of the worker its verbs take, like a tenant: { id, limits }; or nil
 ---   cells, log                  where it runs, and fn(tenant, entry) for what went wrong, instead of scripts.cells and scripts.log
 --- An instance that is `over` (its call ended, or is another worker's) is not touched any more.
 local cells = require "scripts.cells"
@@ -86,10 +87,11 @@ end
 
 -- The tenant's share of this worker, over all its calls: what is refused or replayed takes as much of it as what acts.
 local function wait_for_share(instance, cost)
-  if instance.virtual then return end
   local tenant = instance.tenant
-  local wait_ms, tell = quota.take(tenant, cost, clock.mono_ms())
-  if tell then
+  local payer = instance.payer or not instance.virtual and tenant
+  if not payer then return end
+  local wait_ms, tell = quota.take(payer, cost, clock.mono_ms())
+  if tell and not instance.virtual then
     local text = ("the calls together ask for more than %d verbs a second in one worker, so answers wait; let flows ask less often "
       .. "(loops around log, now and short waits cost most) or have limits.verbs_per_second raised"):format(quota.per_second(tenant))
     task.spawn(scripts.log, tenant, { level = "warn", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash, text = text })
@@ -99,16 +101,28 @@ local function wait_for_share(instance, cost)
   task.sleep(wait_ms)
 end
 
+-- Writes that a verb has begun, or what came of it. Returns true, or nil, err.
+local function write(instance, n, entry, fields, drop)
+  if instance.virtual then return true end
+  fields[entry_name(instance, n)] = entry
+  return instance:keep(fields, drop)
+end
+
+-- How large a result is in the journal.
+local function size_of(value)
+  if type(value) == "table" or type(value) == "string" then return #json.encode(value) end
+  return 8
+end
+
 -- What comes back to the script, kept as it was given.
 local function finish(instance, visit, n, entry, ok, value)
   if instance.over or instance.visit ~= visit then return end
-  local small = instance.journal:finish(n, ok, value, #json.encode(value == nil and "" or value) + 96)
+  local small = instance.journal:finish(n, ok, value, size_of(value) + 96)
   -- What the verb consumed (digits) goes in the same write: it is never consumed twice.
   local fields = instance.consumed and instance.consumed() or {}
   instance.consumed = nil
-  fields[entry_name(instance, n)] = journal.kept(entry)
   fault.point("verb.done")
-  local kept, err = instance:keep(fields)
+  local kept, err = write(instance, n, journal.kept(entry), fields)
   fault.point("verb.result_written")
   if not kept and err.code == "stale" then return end  -- another worker has the call: it acts, not we
   if instance.over or instance.visit ~= visit then return end
@@ -122,12 +136,12 @@ end
 local function act(instance, n, name, args, entry, acting)
   local visit, seconds = instance.visit, gate.verb(name).timeout
   -- Whatever hangs, nobody is kept on a line with nothing on it.
-  local limit = timer.after(seconds * 1000, function()
+  local limit = not instance.virtual and timer.after(seconds * 1000, function()
     if instance.acting ~= acting or instance.visit ~= visit then return end
     fail(instance, "timeout", ("%s took longer than %g s"):format(name, seconds))
   end)
   local ok, value, err = pcall(instance.verbs[name], instance, args, entry, n)
-  limit:cancel()
+  if limit then limit:cancel() end
   if instance.acting == acting then instance.acting = nil end
   if not ok then
     log.error("verb.failed", { call = instance.id, tenant = instance.tenant.slug, verb = name, text = tostring(value) })
@@ -162,7 +176,7 @@ local function on_verb(instance, visit, n, name, args, file, line)
   n = n - instance.run.mistakes
   local checked, problem = gate.check(name, args, instance.permissions)
   if not checked then return answer_mistake(instance, n, problem) end
-  local arguments, given = journal.arguments(args)
+  local arguments, given = journal.arguments(args, instance.virtual)
   if not arguments then return answer_mistake(instance, n, name .. ": " .. given) end
   local what, entry = instance.journal:ask(n, name, arguments, given)
   if what == "replay" and entry.secret and entry.value == journal.SECRET then
@@ -191,7 +205,7 @@ local function on_verb(instance, visit, n, name, args, file, line)
   instance.acting = acting
   local stale = false
   if what == "begin" then
-    local kept, err = instance:keep({ [entry_name(instance, n)] = entry }, forgotten)
+    local kept, err = write(instance, n, entry, {}, forgotten)
     fault.point("verb.begun")
     stale = not kept and err.code == "stale"
   end
@@ -353,7 +367,7 @@ end
 function flow.enter(instance, state, failure)
   if instance.over then return end
   local drop = {}
-  for n = 1, #instance.journal.entries do drop[n] = entry_name(instance, n) end
+  for n = 1, instance.virtual and 0 or #instance.journal.entries do drop[n] = entry_name(instance, n) end
   instance.visit = instance.visit + 1
   instance.state = state
   instance.journal = journal.new()

@@ -17,9 +17,11 @@ journal.GIVEN_BYTES = 512  -- larger arguments are known by their hash only
 journal.SECRET = "done"  -- all that is written of what was gathered in secret
 
 --- What arguments are known by: a hash, and the arguments themselves where they are small; nil, one line for the script's author.
-function journal.arguments(args)
+--- @param unwritten boolean|nil  the journal is only in memory: the arguments' text will do for a hash
+function journal.arguments(args, unwritten)
   local ok, text = pcall(json.encode, args)
   if not ok then return nil, (tostring(text):gsub("^.-:%d+: ", "")) end
+  if unwritten then return text end
   return crypto.hex(crypto.sha256(text)):sub(1, 24), #text <= journal.GIVEN_BYTES and args or nil
 end
 

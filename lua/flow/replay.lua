@@ -6,6 +6,7 @@
 --- What has been recorded after a difference was decided by the other way, so the visit ends there and the next recorded one
 --- begins with the data it had.
 local cells = require "scripts.cells"
+local checks = require "scripts.checks"
 local clock = require "core.clock"
 local flow = require "flow"
 local gate = require "scripts.gate"
@@ -19,10 +20,8 @@ local replay = {}
 
 replay.DIFFERENCES = 50
 local VISIT_MS, ALL_MS = 10000, 30000
-local CELLS = 3    -- that may end under one replay
-local AT_ONCE = 4  -- of a worker: each has a process of its own
-
-local running = 0
+local CELLS = 3            -- that may end under one replay
+local BYTES = 1024 * 1024  -- that a history takes at most, about
 
 -- comparing ------------------------------------------------------------------------------------------------------------------
 
@@ -208,18 +207,15 @@ local function run_all(tenant, recorded, hash, permissions, own)
   return result
 end
 
---- Runs the history of a call again.
+--- Runs the history of a call again, when it is the tenant's turn (scripts.checks).
 --- @param recorded table  what history.open gives
 --- @param version string|nil  hash; the one that ran unless given
 --- @param permissions table|nil  of that version's bundle.lua
 --- @return table|nil  { same, version, recorded, visits = { { visit, state, verbs, how, result, difference } | { gap, visit } },
 ---   differences = { ... }, stopped = why not all of it was run }; or nil, err
 function replay.run(tenant, recorded, version, permissions)
-  if running >= AT_ONCE then return nil, { code = "busy", text = "other calls are being run again" } end
-  running = running + 1
   local own = {}  -- the cell that is there now
-  local ok, result, err = pcall(run_all, tenant, recorded, version or recorded.hash, permissions, own)
-  running = running - 1
+  local ok, result, err = pcall(checks.run, tenant, BYTES, run_all, tenant, recorded, version or recorded.hash, permissions, own)
   if own.cell then cells.close(own.cell) end
   if not ok then error(result, 0) end
   return result, err

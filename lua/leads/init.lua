@@ -90,31 +90,21 @@ local function check_fields(fields)
   if errors then refuse(errors[1].pointer:sub(3), errors[1].detail) end
 end
 
--- What scoring and assignment are given of a lead.
-local function hook_input(lead, call)
-  return { id = lead.id, name = lead.name, phone = lead.phone, email = lead.email, status = lead.status, source = lead.source,
-    campaign = lead.campaign, notes = lead.notes, data = lead.data, score = lead.score, call = call }
-end
-
 --- What the tenant's hooks decide about a lead that is to be made: { score, reasons, agent }, each may be nil. Waits for them, so
 --- it is asked before the transaction; what it says is given to leads.create as options.decided.
 --- @param fields table  as leads.create takes them
 --- @param call table|nil  what the hook is told of the call
 function leads.decide(tenant, fields, call)
-  local decided, version = {}, hooks.live(tenant)
-  if not version then return decided end
-  local input = hook_input(fields, call)
-  input.status, input.source = fields.status or "new", fields.source or "call"
-  if fields.score == nil then
-    local scored = hooks.call(tenant, "scoring", input, version)
-    if scored then decided.score, decided.reasons = scored.score, scored.reasons or json.array{} end
-  end
-  if hooks.offers(tenant, "assignment", version) then
-    input.score, input.now, input.seed = fields.score or decided.score or 0, nil, nil
-    local known, choice = pcall(agents.assignable, tenant)
-    if known and #choice > 0 then decided.agent = hooks.call(tenant, "assignment", { lead = input, agents = choice }, version) end
-  end
-  return decided
+  local version = hooks.live(tenant)
+  if not version then return {} end
+  return rules.decide(fields, call, {
+    ask = function(name, input) return (hooks.call(tenant, name, input, version)) end,
+    offers = function(name) return hooks.offers(tenant, name, version) end,
+    agents = function()
+      local known, choice = pcall(agents.assignable, tenant)
+      return known and choice or {}
+    end,
+  })
 end
 
 -- Fields of a new lead in the form we keep; raises problems.
@@ -197,7 +187,7 @@ local function rescore(tenant, public, call, options)
   if not version or not hooks.offers(tenant, "scoring", version) then return end
   local lead = leads.get(tenant, public)
   if not lead or not lead.score_reasons then return end
-  local input = hook_input(lead, call)
+  local input = rules.hook_input(lead, call)
   input.campaign = lead.campaign_id and campaigns.public_id(lead.campaign_id)
   local scored = hooks.call(tenant, "scoring", input, version)
   if not scored or rules.score_text(scored.score) == rules.score_text(lead.score) then return end

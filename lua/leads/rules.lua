@@ -71,4 +71,34 @@ function rules.has_identity(lead)
   return lead.name ~= nil or lead.phone ~= nil or lead.email ~= nil
 end
 
+--- What scoring and assignment are given of a lead.
+--- @param call table|nil  what they are told of the call
+function rules.hook_input(lead, call)
+  return { id = lead.id, name = lead.name, phone = lead.phone, email = lead.email, status = lead.status, source = lead.source,
+    campaign = lead.campaign, notes = lead.notes, data = lead.data, score = lead.score, call = call }
+end
+
+--- What hooks decide about a lead that is to be made: { score, reasons, agent }, each may be nil.
+--- @param fields table  of the lead
+--- @param hooks table  { ask = function(name, input) -> output | nil, offers = function(name) -> boolean, agents = function() -> list
+---   of { id, name, role } }; agents is called where there is a hook that chooses
+function rules.decide(fields, call, hooks)
+  local decided = {}
+  local function input()
+    local given = rules.hook_input(fields, call)
+    given.status, given.source = fields.status or "new", fields.source or "call"
+    return given
+  end
+  if fields.score == nil then
+    local scored = hooks.ask("scoring", input())
+    if scored then decided.score, decided.reasons = scored.score, scored.reasons or json.array{} end
+  end
+  if hooks.offers("assignment") then
+    local lead, choice = input(), hooks.agents()
+    lead.score = fields.score or decided.score or 0
+    if #choice > 0 then decided.agent = hooks.ask("assignment", { lead = lead, agents = choice }) end
+  end
+  return decided
+end
+
 return rules

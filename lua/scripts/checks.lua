@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
---- The queue for what runs a tenant's uploaded bundle before it is stored: each takes a process and processor time that calls need.
---- So many run at a time in a worker, one of each tenant; the others wait in the order they came, but for tenants that have one running.
+--- The queue for what runs a tenant's scripts beside its calls: checks and specs of bundles, simulated calls, calls that are run
+--- again. Each takes a process and processor time that calls need. So many run at a time in a worker, one of each tenant; the others
+--- wait in the order they came, but for tenants that have one running.
 local promise = require "lib.promise"
 local timer = require "core.timer"
 
@@ -13,8 +14,9 @@ local WAIT_MS = 30000
 local running, running_of = 0, {}                 -- tenant id -> true
 local waiting, waiting_of, waiting_bytes = {}, {}, 0  -- in their order; tenant id -> how many
 
-local function busy(text, retry_after_s)
-  return nil, { code = "busy", text = text, retry_after_s = retry_after_s }
+-- code: "too_many" is the tenant's own doing, "busy" is not.
+local function refused(code, text, retry_after_s)
+  return nil, { code = code, text = text, retry_after_s = retry_after_s }
 end
 
 local function leave(place, seat)
@@ -51,10 +53,10 @@ end
 -- Waits for a turn. true; or nil, err.
 local function queue(tenant_id, bytes)
   if (waiting_of[tenant_id] or 0) >= WAITING_OF_TENANT then
-    return busy(("%d of your bundles wait to be checked already. Push one after the other"):format(WAITING_OF_TENANT), 10)
+    return refused("too_many", ("%d of your checks, simulations and replays wait already. Send one after the other"):format(WAITING_OF_TENANT), 10)
   end
   if #waiting >= WAITING or waiting_bytes + bytes > WAITING_BYTES then
-    return busy("Too many bundles wait to be checked", 30)
+    return refused("busy", "Too many checks and simulations wait already", 30)
   end
   local seat = { tenant_id = tenant_id, bytes = bytes, turn = promise.new() }
   waiting[#waiting + 1] = seat
@@ -64,12 +66,12 @@ local function queue(tenant_id, bytes)
   local mine = seat.turn:wait()
   limit:cancel()
   if mine then return true end
-  return busy(("The bundle waited %d s for its check, and others are still before it"):format(WAIT_MS / 1000), 30)
+  return refused("busy", ("It waited %d s for its turn, and others are still before it"):format(WAIT_MS / 1000), 30)
 end
 
 --- Runs check(...) when it is the tenant's turn, and returns what it returns. Waits.
---- @param bytes number  how large what is checked is
---- @return any  or nil, { code = "busy", text =, retry_after_s = }
+--- @param bytes number  how large is what is held in memory meanwhile
+--- @return any  or nil, { code = "busy" | "too_many" (of this tenant), text =, retry_after_s = }
 function checks.run(tenant, bytes, check, ...)
   if running < AT_ONCE and not running_of[tenant.id] then
     begin(tenant.id)

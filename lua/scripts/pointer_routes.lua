@@ -35,9 +35,10 @@ function routes.refusal(err, version)
     return problem.new(422, err.code == "specs" and "specs_failed" or "bundle_invalid", err.text,
       { errors = #errors > 0 and errors or nil, version = version })
   end
-  if err.code == "busy" then
-    local wait_s = err.retry_after_s or 5
-    return problem.new(503, "checks_busy", ("%s. Try again in %d s."):format(err.text, wait_s), { headers = { ["Retry-After"] = tostring(wait_s) } })
+  if err.code == "busy" or err.code == "too_many" then
+    local wait_s, own = err.retry_after_s or 5, err.code == "too_many"
+    return problem.new(own and 429 or 503, own and "too_many_checks" or "checks_busy", ("%s. Try again in %d s."):format(err.text, wait_s),
+      { headers = { ["Retry-After"] = tostring(wait_s) } })
   end
   local known = codes[err.code]
   if known then return problem.new(known[1], known[2], err.text) end

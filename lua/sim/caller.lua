@@ -4,7 +4,9 @@
 ---   { from =, to =, direction =, flow =, state =, data =, now =, seed =, limit_s =,
 ---     steps = { { key = "1" }, { keys = "94107" }, { say = "I need help" }, { silence = 5 }, { hangup = true }, { now = ... } },
 ---     transfer = "busy" | { "no_answer", "answered" },      what becomes of each transfer in turn; the last one stands for the rest
----     fail = { create_lead = { code =, text = } | { false, { code = } } } }   errors of verbs, each time or in turn
+---     fail = { create_lead = { code =, text = } | { false, { code = } } },     errors of verbs and hooks, each time or in turn
+---     agents = { { id =, name =, role = } },                for assignment; two of them unless given
+---     campaign = { code =, id =, name =, platform =, status = } }   of an outbound call: may_contact is asked about it
 ---
 --- Steps are done one after the other, when the flow gives an occasion: keys when it waits for keys (or records), words too,
 --- silence from when it waits, hanging up in the next verb that takes time. A step with `at` (seconds since the call began) is
@@ -16,6 +18,8 @@ local caller = {}
 local STEPS_MOST = 500
 local REACTS_MS, NEXT_KEY_MS = 500, 300      -- from the end of a prompt to the first key; from key to key
 local WORDS_A_MS = 15 / 1000                 -- characters spoken in a millisecond
+local AGENTS_MOST, CAMPAIGN = 200, { "id", "code", "name", "platform", "status" }
+local AGENTS = { { id = "us_sim1", name = "Ann", role = "agent" }, { id = "us_sim2", name = "Bo", role = "agent" } }
 local TRANSFERS = { answered = true, busy = true, no_answer = true, rejected = true, limit = true, failed = true }
 local kinds = { "key", "keys", "say", "silence", "hangup", "now" }
 
@@ -159,10 +163,10 @@ function checks.transfer(value)
 end
 
 function checks.fail(value)
-  if type(value) ~= "table" then bad("must be a table of errors by verb", "fail") end
-  local gate, result = require "scripts.gate", {}
+  if type(value) ~= "table" then bad("must be a table of errors by verb or hook", "fail") end
+  local gate, hooks, result = require "scripts.gate", require "scripts.hooks.rules", {}
   for name, errors in pairs(value) do
-    if not gate.verb(name) then bad("there is no such verb", "fail", tostring(name)) end
+    if not gate.verb(name) and not hooks.named(name) then bad("there is no such verb or hook", "fail", tostring(name)) end
     if type(errors) ~= "table" then bad('must be an error such as { code = "failed", text = "..." }, or a list of them', "fail", name) end
     if errors.code ~= nil then
       result[name] = { every = error_of(errors, "fail", name) }
@@ -175,11 +179,44 @@ function checks.fail(value)
   return result
 end
 
+-- A table of texts with no other fields than these.
+local function texts(value, fields, ...)
+  if type(value) ~= "table" then bad("must be a table", ...) end
+  local checked, known = {}, {}
+  for _, name in ipairs(fields) do known[name] = true end
+  for name, text in pairs(value) do
+    local at = { ... }
+    at[#at + 1] = tostring(name)
+    if not known[name] then bad("is no field here; there are " .. table.concat(fields, ", "), unpack(at)) end
+    if type(text) ~= "string" or text == "" or #text > 128 then bad("must be text of at most 128 bytes", unpack(at)) end
+    checked[name] = text
+  end
+  return checked
+end
+
+function checks.agents(value)
+  if type(value) ~= "table" or not is_list(value) then bad("must be a list of agents", "agents") end
+  if #value > AGENTS_MOST then bad(("has more than %d agents"):format(AGENTS_MOST), "agents") end
+  local list = {}
+  for i, agent in ipairs(value) do
+    list[i] = texts(agent, { "id", "name", "role" }, "agents", i)
+    if not list[i].id then bad("must have an id", "agents", i) end
+  end
+  return list
+end
+
+function checks.campaign(value)
+  local campaign = texts(value, CAMPAIGN, "campaign")
+  campaign.id, campaign.status = campaign.id or "cp_sim1", campaign.status or "active"
+  campaign.code = campaign.code or campaign.id
+  return campaign
+end
+
 --- Checks what somebody wrote. Returns a caller of its own making, or nil, { path = list, text = }.
 function caller.check(given)
   if type(given) ~= "table" then return nil, { path = {}, text = "a caller must be a table" } end
   local ok, result = pcall(function()
-    local checked = { steps = {}, transfer = { "answered" }, fail = {}, direction = "inbound", seed = 1, limit_s = 3600 }
+    local checked = { steps = {}, transfer = { "answered" }, fail = {}, agents = AGENTS, direction = "inbound", seed = 1, limit_s = 3600 }
     for name, value in pairs(given) do
       if type(name) ~= "string" or not checks[name] then
         local names = {}

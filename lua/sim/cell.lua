@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- A cell of its own for simulated calls and specs, never the tenant's live one: one bundle, several runs at a time, ended by
 --- whoever opened it. It has the walls and budgets of every cell; one that died is made anew for the runs that were in it.
---- run, answer and drop are those of scripts.cells, so the flow engine does not know the difference.
+--- run, answer, drop and hook are those of scripts.cells, so the flow engine does not know the difference.
 local cell = require "core.cell"
 local clock = require "core.clock"
 local gate = require "scripts.gate"
@@ -22,7 +22,8 @@ local VERSION = "sim"
 --- @param eager boolean  it need not stand back behind calls: the machine is whose bundle it is
 function sim_cell.open(bytes, eager)
   local self = { deaths = 0 }
-  local runs, process, opening, closed, why_ended, page_ended = {}, nil, nil, false, nil, nil
+  local runs, hooks, last_hook = {}, {}, 0  -- hooks: id -> { process, answer }, of those that are asked
+  local process, opening, closed, why_ended, page_ended = nil, nil, false, nil, nil
   local marked, covering
 
   -- By type; false: it was not asked for that.
@@ -40,6 +41,13 @@ function sim_cell.open(bytes, eager)
       return waiting ~= nil
     end,
   }
+  function deal.hooked(made, id, ok, result)
+    local asked = hooks[id]
+    if not asked or asked.process ~= made then return false end
+    hooks[id] = nil
+    asked.answer:give(ok, result)
+    return true
+  end
   for _, kind in ipairs{ "verb", "next", "failed" } do
     deal[kind] = function(made, call, visit, ...)
       local run = runs[call]
@@ -66,6 +74,13 @@ function sim_cell.open(bytes, eager)
     if made.checking then made.checking:give(nil) end
     if made.covered then made.covered:give(nil) end
     if not closed then self.deaths = self.deaths + 1 end
+    for id, asked in pairs(hooks) do
+      if asked.process == made then
+        hooks[id] = nil
+        local mine = page.running and page.call == "hook " .. id
+        asked.answer:give(mine and false or nil, { kind = "died", text = "the script's process " .. why, file = page.file, line = page.line })
+      end
+    end
     for id, run in pairs(runs) do
       if run.process == made then
         runs[id] = nil
@@ -78,6 +93,7 @@ function sim_cell.open(bytes, eager)
     if self.deaths >= DEATHS_MOST then return nil, { code = "failed", text = ("the script's process died %d times"):format(self.deaths) } end
     local made = { loaded = promise.new(), heard_ms = clock.mono_ms() }
     local spawned, err = cell.spawn{
+      unpaced = eager,
       on_message = function(...) on_message(made, ...) end,
       on_ended = function(why, page) on_ended(made, why, page) end,
     }
@@ -85,7 +101,7 @@ function sim_cell.open(bytes, eager)
     made.cell = spawned
     if not eager then spawned:hold("idle") end
     made.ping = timer.every(PING_MS, function()
-      if next(runs) == nil and not made.checking then
+      if next(runs) == nil and next(hooks) == nil and not made.checking then
         made.heard_ms = clock.mono_ms()
       elseif clock.mono_ms() - made.heard_ms > SILENT_MS then
         return spawned:kill("did not answer")
@@ -167,12 +183,27 @@ function sim_cell.open(bytes, eager)
     return now and marked and math.floor((now - marked) * 1e6 + 0.5) or 0
   end
 
+  --- As cells.hook, of this bundle.
+  function self.hook(file, name, input)
+    local made, err = open()
+    if not made then return nil, err end
+    last_hook = last_hook + 1
+    local id, answer = last_hook, promise.new()
+    hooks[id] = { process = made, answer = answer }
+    local sent
+    sent, err = made.cell:send("hook", id, VERSION, file, name, input)
+    if sent then return answer:wait() end
+    hooks[id] = nil
+    return nil, err
+  end
+
   --- What CHECKED says of the bundle; nil, err when it could not be checked.
-  function self.check()
+  --- @param files table  names of files that are loaded besides flows and bundle.lua
+  function self.check(files)
     local made, err = open()
     if not made then return nil, err end
     made.checking = promise.new()
-    made.cell:send("check", VERSION)
+    made.cell:send("check", VERSION, files)
     local ok, result = made.checking:wait()
     made.checking = nil
     if ok ~= nil then return heard.report(result) end

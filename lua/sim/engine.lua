@@ -2,21 +2,26 @@
 --- A simulated call: the flow runs in a real cell, by the real flow engine (flow), and only its verbs and its clock are played.
 --- Nothing waits for the clock, so a call of minutes takes as long as its messages to the cell.
 ---
---- A world is what calls are played in: { cell, bundle, flows, files, sounds, numbers, region }, see sim.open().
+--- A world is what calls are played in: { cell, bundle, flows, hooks, files, sounds, numbers, region }, see sim.open().
 --- A result:
----   { outcome = "done" | "hangup" | "fallback" | "unanswered" | "endless", hangup_by = "caller" | "flow" | "platform",
+---   { outcome = "done" | "hangup" | "fallback" | "unanswered" | "endless" | "not_allowed" (may_contact), hangup_by = "caller" | "flow" |
+---     "platform", route = what routing gave,
 ---     states = { name, ... }, data = call.data at the end, seconds =,
----     trace = { { at_ms, state, verb, args, result | error, took_ms, used_us }, ... },   used_us: what the script used to get there
+---     trace = { { at_ms, state, verb, args, result | error, took_ms, used_us }, ... },   used_us: what the script used to get there; or
+---             { at_ms, state, hook, input, result | error, fallback = what is done without it, took_ms, used_us = by the hook }
 ---     said = { text, ... }, logged = { text, ... }, lead = the last one made, leads = all,
 ---     error = { kind, text, file, line, state } | nil, errors = all of them, flow = its file, heard = what the caller said }
 local caller = require "sim.caller"
 local fallback = require "calls.fallback"
 local flow = require "flow"
 local gate = require "scripts.gate"
+local hook_rules = require "scripts.hooks.rules"
+local hooks = require "sim.hooks"
 local journal = require "flow.journal"
 local json = require "core.json"
 local log = require "core.log"
 local promise = require "lib.promise"
+local lead_rules = require "leads.rules"
 local rules = require "scripts.rules"
 local verbs = require "sim.verbs"
 
@@ -24,7 +29,7 @@ local engine = {}
 
 local VERBS_MOST, VISITS_MOST = 2000, 1000   -- of a call; then it counts as endless
 local WEIGHT_MOST = 1024 * 1024               -- bytes of arguments that a call's trace holds
-local EPOCH_US = 1767258000000000            -- 2026-01-01 09:00 UTC, when a caller does not say: results are the same every day
+engine.EPOCH_US = 1767258000000000           -- 2026-01-01 09:00 UTC, when a caller does not say: results are the same every day
 
 local Call = {}
 Call.__index = Call
@@ -80,10 +85,16 @@ end
 
 function Call:info()
   local info = { id = self.id, from = self.from, to = self.to, direction = self.direction, started_us = self.started_us,
-                 seed = journal.seed(self.seed, self.visit) }
+                 seed = journal.seed(self.seed, self.visit), route = self.route }
   if self.state == "ended" then info.why = self.why end
   if self.state == "failed" then info.error = self.error_text end
   return info
+end
+
+--- What hooks are told of it, as of a live call.
+function Call:about()
+  return { id = self.id, from = self.from, to = self.to, direction = self.direction, state = self.state, flow = self.file,
+    seconds = math.floor(self.now_ms / 1000), outcome = self.outcome or self.closed and (self.up and "hangup" or "unanswered") or nil }
 end
 
 function Call:keep() return true end
@@ -152,21 +163,35 @@ local function weight(value)
   return sum
 end
 
+--- Where it stands, for the trace.
+function Call:place()
+  if self.fallen then return "(fallback)" end
+  if self.closed then return "(after)" end
+  return self.visit > 0 and self.state or "(before)"
+end
+
+--- Adds a step to the trace. False when the call has more than a call may, and is ended.
+--- @param given_to table  what the step was given, which a script decides
+function Call:add_step(step, given_to)
+  self.trace[#self.trace + 1] = step
+  self.weight = self.weight + weight(given_to)
+  if self.weight > WEIGHT_MOST then
+    self:give_up(("its verbs were given more than %d KiB"):format(WEIGHT_MOST / 1024))
+    return false
+  end
+  if #self.trace > self.verbs_most then
+    self:give_up(("after %d verbs the call was still going on"):format(self.verbs_most))
+    return false
+  end
+  return true
+end
+
 local traced = {}
 for _, verb in ipairs(gate.verbs) do
   traced[verb.name] = function(call, args, entry, n)
-    local step = { at_ms = call.now_ms, state = call.fallen and "(fallback)" or call.state, verb = verb.name, args = given(verb, args) }
+    local step = { at_ms = call.now_ms, state = call:place(), verb = verb.name, args = given(verb, args) }
     if call.world.measures then step.used_us = call.cells.used_us() end
-    call.trace[#call.trace + 1] = step
-    call.weight = call.weight + weight(step.args)
-    if call.weight > WEIGHT_MOST then
-      call:give_up(("its verbs were given more than %d KiB"):format(WEIGHT_MOST / 1024))
-      return nil, { code = "gone", text = "the simulated call was ended" }
-    end
-    if #call.trace > call.verbs_most then
-      call:give_up(("after %d verbs the call was still going on"):format(call.verbs_most))
-      return nil, { code = "gone", text = "the simulated call was ended" }
-    end
+    if not call:add_step(step, step.args) then return nil, { code = "gone", text = "the simulated call was ended" } end
     if call.asked then call:asked(verb, args) end
     local err, value = call.caller:failure(verb.name), nil
     if not err then value, err = verbs.table[verb.name](call, args, entry, n) end
@@ -190,35 +215,66 @@ end
 
 local last_id = 0
 
---- Makes the call without starting it. nil, { path, text } when it has no flow.
+-- May it be placed? Asked for an outbound call of a campaign, before all else.
+local function may_be_placed(call, campaign)
+  if call.direction ~= "outbound" or not campaign then return true end
+  local contact = hooks.ask(call, "may_contact", { number = call.to, campaign = campaign })
+  if not contact or contact.allowed then return true end
+  call.outcome, call.reason, call.closed, call.over = "not_allowed", contact.reason, true, true
+  return false
+end
+
+-- The flow of a call, as a new call gets it; or nil, { path, text }.
+local function choose(call, given)
+  local world, file = call.world, given.flow
+  local number = given.direction == "outbound" and given.from or call.to  -- the tenant's own
+  if not file then
+    call.route = hooks.ask(call, "routing", hook_rules.routing_input(call, world.flows, call.tenant.slug))
+    file = call.route and call.route.flow or rules.flow_for(world.bundle, number)
+  end
+  if not file then return nil, { path = { number == call.to and "to" or "from" }, text = ("no flow of bundle.lua answers %s"):format(number) } end
+  if not world.flows[file] then return nil, { path = { given.flow and "flow" or "to" }, text = ("'%s' is no flow of this bundle"):format(file) } end
+  return file
+end
+
+--- Makes the call without starting it. May ask hooks, and so wait. nil, { path, text } when it has no flow.
 --- @param given_caller table  of caller.check()
 function engine.new(world, given_caller)
   local to = given_caller.to or a_number(world.bundle)
-  local number = given_caller.direction == "outbound" and given_caller.from or to  -- the tenant's own
-  local file = given_caller.flow or rules.flow_for(world.bundle, number)
-  if not file then return nil, { path = { number == to and "to" or "from" }, text = ("no flow of bundle.lua answers %s"):format(number) } end
-  local defined = world.flows[file]
-  if not defined then return nil, { path = { given_caller.flow and "flow" or "to" }, text = ("'%s' is no flow of this bundle"):format(file) } end
   last_id = last_id + 1
   local self = setmetatable({
-    id = "sim" .. last_id, world = world, tenant = world.tenant, hash = "sim", file = file, state = "start", visit = 0, virtual = true,
-    data = given_caller.data or {}, journal = journal.new(), verbs = traced, permissions = world.bundle.permissions, cells = world.cell, caller = caller.new(given_caller),
+    id = "sim" .. last_id, world = world, tenant = world.tenant, hash = "sim", state = "start", visit = 0, virtual = true,
+    data = given_caller.data or {}, journal = journal.new(), payer = world.payer, verbs = traced, permissions = world.bundle.permissions, cells = world.cell, caller = caller.new(given_caller),
     from = given_caller.from or "+15550123", to = to, direction = given_caller.direction, seed = given_caller.seed,
-    start = given_caller.state or defined.start, up = given_caller.direction == "outbound",
+    agents = given_caller.agents, up = given_caller.direction == "outbound",
     now_ms = 0, limit_ms = given_caller.limit_s * 1000, digits = {}, recordings = 0, weight = 0, verbs_most = VERBS_MOST, over_promise = promise.new(),
     states = {}, trace = {}, said = {}, heard = {}, logged = {}, leads = {}, errors = {},
   }, Call)
-  self.started_us = given_caller.now or EPOCH_US
+  self.started_us = given_caller.now or engine.EPOCH_US
   self:set_wall(self.started_us)
   self.log = noted(self)
+  if not may_be_placed(self, given_caller.campaign) then return self end
+  local file, problem = choose(self, given_caller)
+  if not file then return nil, problem end
+  self.file, self.start = file, given_caller.state or world.flows[file].start
   return self
+end
+
+-- A lead whose score its hook gave is scored once more when the call has ended.
+local function rescore(call)
+  local lead = call.leads[#call.leads]
+  if not lead or not lead.reasons or not call.gone_why or call.outcome == "endless" then return end
+  local scored = hooks.ask(call, "scoring", lead_rules.hook_input(lead, call:about()))
+  if scored then lead.score, lead.reasons = scored.score, scored.reasons or json.array{} end
 end
 
 --- Plays it to its end. Waits; nothing of a cell that cannot be made is left waiting.
 function engine.play(call)
+  if call.over then return call end
   if call.world.measures then call.cells.mark() end
   flow.enter(call, call.start)
   call.over_promise:wait()
+  rescore(call)
   return call
 end
 
@@ -228,7 +284,7 @@ local lists = { "states", "trace", "said", "heard", "logged", "leads", "errors" 
 function engine.result(call)
   local result = {
     outcome = call.outcome or (call.up and "hangup" or "unanswered"), hangup_by = call.hangup_by, seconds = call.now_ms / 1000,
-    data = call.data, lead = call.leads[#call.leads], error = call.errors[1], flow = call.file,
+    data = call.data, lead = call.leads[#call.leads], error = call.errors[1], flow = call.file, route = call.route, reason = call.reason,
   }
   for _, name in ipairs(lists) do result[name] = json.array(call[name]) end
   return result

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Walks a flow: every key of a menu, every end of an input, silence, hanging up in every verb that takes time, failing verbs and
---- transfers. Breadth first, so what it finds comes with the shortest caller that leads there.
+--- Walks a flow: every key of a menu, every end of an input, silence, hanging up in every verb that takes time, failing verbs, hooks
+--- and transfers. Breadth first, so what it finds comes with the shortest caller that leads there.
 ---
 --- A place is a state with the data it is entered with; from each place the flow is run up to the next one. Where it has been it
 --- does not go again. Within one visit at most two verbs end otherwise than they commonly do.
 --- Findings: { kind, text, state, file, line, caller = to be pasted into a spec, confirmed = it happened again from the beginning }
----   crash          an error, a wrong state's name, a budget overrun
+---   crash          an error, of a hook too; a wrong state's name, a budget overrun
 ---   endless        it comes back to the same place without the caller doing anything, or never leaves a state
 ---   dead end       only the caller's hanging up gets out of it
 ---   unreachable    no way leads to the state
@@ -13,7 +13,10 @@ local caller = require "sim.caller"
 local clock = require "core.clock"
 local engine = require "sim.engine"
 local json = require "core.json"
+local hooks = require "sim.hooks"
 local outcomes = require "sim.outcomes"
+local promise = require "lib.promise"
+local rules = require "scripts.rules"
 local task = require "core.task"
 
 local explore = {}
@@ -22,11 +25,12 @@ local ODD_MOST = 2                 -- verbs of a visit that end otherwise than c
 local CHOICES_MOST = 30            -- verbs of a visit whose other ends are tried
 local VERBS_MOST = 200             -- of a visit; then it never leaves
 local HANGS_UP_MS = 100            -- from a verb's beginning
+local AT_ONCE = 8                  -- runs of a place that are under way together
 
 -- The caller's script so far -------------------------------------------------------------------------------------------------
 
 local function copy_of(script)
-  local new = { steps = { unpack(script.steps) }, transfer = { unpack(script.transfer) }, fail = {} }
+  local new = { flow = script.flow, steps = { unpack(script.steps) }, transfer = { unpack(script.transfer) }, fail = {} }
   for verb, errors in pairs(script.fail) do new.fail[verb] = { unpack(errors) } end
   return new
 end
@@ -42,8 +46,8 @@ local function add(script, verb, outcome, at_ms)
 end
 
 -- As it is given to simulate{ ... }.
-local function given(script, flow)
-  local result = { flow = flow, steps = script.steps, transfer = #script.transfer > 0 and script.transfer or nil }
+local function given(script)
+  local result = { flow = script.flow, steps = script.steps, transfer = #script.transfer > 0 and script.transfer or nil }
   for verb, errors in pairs(script.fail) do
     while errors[#errors] == false do errors[#errors] = nil end
     if #errors > 0 then
@@ -56,8 +60,9 @@ end
 
 -- Running from a place -------------------------------------------------------------------------------------------------------
 
-local function key_of(state, data, digits, up)
-  return ("%s|%s|%s|%s"):format(state, json.encode(data), table.concat(digits), tostring(up))
+-- A place by all that its state can see.
+local function key_of(state, data, digits, up, route)
+  return ("%s|%s|%s|%s|%s"):format(state, json.encode(data), table.concat(digits), tostring(up), route and json.encode(route) or "")
 end
 
 -- Lets a caller of its own do what was decided.
@@ -70,13 +75,14 @@ local function apply(call, outcome)
 end
 
 --- Runs one visit: as prefix says, then as is common (or idle: without the caller's doing).
---- @return table  { call, script, odd, acts, to = place | nil, choices = { { verb, list, taken } } }
+--- @return table  { call, script, odd, acts, to = place | nil, ended = key of its state ended, choices = { { verb, list, taken } } }
 local function run(walk, place, prefix, idle)
-  local checked = { steps = {}, transfer = {}, fail = {}, direction = "inbound", seed = 1, limit_s = 86400, flow = walk.flow, state = place.state,
-                    data = json.decode(place.data) }
+  local checked = assert(caller.check{ flow = walk.flow, state = place.state, limit_s = 86400 })
+  checked.data = json.decode(place.data)
   local call = assert(engine.new(walk.world, checked))
   local way = { call = call, script = copy_of(place.script), choices = {}, acts = false }
   call.visit, call.digits, call.up, call.verbs_most = place.visit, { unpack(place.digits) }, place.up, VERBS_MOST
+  call.route = place.route
   call.now_ms, call.started_us = 0, call.started_us + place.at_ms * 1000
   call:set_wall(call.started_us)
 
@@ -98,23 +104,25 @@ local function run(walk, place, prefix, idle)
   end
 
   function call:entered()
+    walk.visits[self.state] = (walk.visits[self.state] or 0) + 1
     if self.visit == place.visit + 1 then return end
     if self.state == "failed" then return end
-    local key = key_of(self.state, self.data, self.digits, self.up)
+    local key = key_of(self.state, self.data, self.digits, self.up, self.route)
     if self.state == "ended" then
       way.over = true
       key = key .. tostring(self.why)
       if walk.ended[key] then return self:close() end
-      walk.ended[key] = true
+      way.ended = key
       return
     end
     way.to = { key = key, state = self.state, data = json.encode(self.data), digits = { unpack(self.digits) }, up = self.up, visit = self.visit - 1,
-               at_ms = place.at_ms + self.now_ms, depth = place.depth + 1, from = place }
+               route = self.route, at_ms = place.at_ms + self.now_ms, depth = place.depth + 1, from = place }
     self:close()
   end
 
   engine.play(call)
   walk.calls = walk.calls + 1
+  if walk.on_progress then walk.on_progress(walk, place) end
   return way
 end
 
@@ -142,20 +150,21 @@ end
 local function crash(walk, way, err)
   local key = ("%s:%s:%s:%s"):format(err.kind, tostring(err.file), tostring(err.line), (err.text:gsub("%d+", "#")))
   if walk.known["crash:" .. key] then return end
-  local script = given(way.script, walk.flow_given)
+  local script = given(way.script)
   found(walk, "crash", key, { text = err.text, state = err.state, file = err.file, line = err.line, caller = script,
     confirmed = happens_again(walk, script, err) })
 end
 
 -- Takes what one run showed.
 local function take(walk, place, way)
+  if way.ended then walk.ended[way.ended] = true end
   for _, err in ipairs(way.call.errors) do
     if err.kind ~= "endless" then crash(walk, way, err) end
   end
   if way.call.outcome == "endless" then
     if not way.acts then
       found(walk, "endless", place.state, { text = ("the state '%s' never ends while the caller does nothing"):format(place.state), state = place.state,
-        caller = given(copy_of(place.script), walk.flow_given) })
+        caller = given(copy_of(place.script)) })
     end
     place.ends = place.ends or way.acts  -- with a caller who acts for ever it is his doing
     return
@@ -180,29 +189,54 @@ local function take(walk, place, way)
   if not way.acts then edge.idle = true end
 end
 
+-- Runs the next few items together, and gives their ways in the items' order: what is found does not depend on which is done first.
+local function run_together(walk, place, work, from, to)
+  local ways, left, over = {}, to - from + 1, promise.new()
+  for i = from, to do
+    task.spawn(function()
+      local ok, way = pcall(run, walk, place, work[i].prefix)
+      ways[i], left = { ok = ok, way = way }, left - 1
+      if left == 0 then over:give() end
+    end)
+  end
+  over:wait()
+  local list = {}
+  for i = from, to do
+    if not ways[i].ok then error(ways[i].way, 0) end
+    list[#list + 1] = ways[i].way
+  end
+  return list
+end
+
+-- What else may become of the verbs of a way, as further work.
+local function add_variants(work, item, way)
+  if item.odd >= ODD_MOST then return end
+  for n = #item.prefix + 1, math.min(#way.choices, CHOICES_MOST) do
+    for taken = 2, #way.choices[n].list do
+      local prefix = {}
+      for k = 1, n - 1 do prefix[k] = way.choices[k].taken end
+      prefix[n] = taken
+      work[#work + 1] = { prefix = prefix, odd = item.odd + 1 }
+    end
+  end
+end
+
 -- All ways out of a place, fewest oddities first.
 local function expand(walk, place)
   take(walk, place, run(walk, place, {}, true))
   local work, at = { { prefix = {}, odd = 0 } }, 1
   while work[at] do
-    if walk.calls >= walk.calls_most or clock.mono_ms() > walk.ends_ms then
+    local last = math.min(#work, at + AT_ONCE - 1, at + walk.calls_most - walk.calls - 1)
+    if last < at or clock.mono_ms() > walk.ends_ms then
       walk.complete = false
       return
     end
-    if at % 20 == 0 then task.sleep(0) end
-    local item = work[at]
-    at = at + 1
-    local way = run(walk, place, item.prefix)
-    take(walk, place, way)
-    for n = #item.prefix + 1, math.min(#way.choices, CHOICES_MOST) do
-      if item.odd >= ODD_MOST then break end
-      for taken = 2, #way.choices[n].list do
-        local prefix = {}
-        for k = 1, n - 1 do prefix[k] = way.choices[k].taken end
-        prefix[n] = taken
-        work[#work + 1] = { prefix = prefix, odd = item.odd + 1 }
-      end
+    for i, way in ipairs(run_together(walk, place, work, at, last)) do
+      take(walk, place, way)
+      add_variants(work, work[at + i - 1], way)
     end
+    at = last + 1
+    task.sleep(0)
   end
 end
 
@@ -239,7 +273,7 @@ local function find_loops(walk, order)
       local sorted = { unpack(names) }
       table.sort(sorted)
       names[#names + 1] = place.state
-      found(walk, "endless", table.concat(sorted, " "), { state = place.state, caller = given(copy_of(place.script), walk.flow_given),
+      found(walk, "endless", table.concat(sorted, " "), { state = place.state, caller = given(copy_of(place.script)),
         text = ("%s goes round for ever while the caller does nothing"):format(table.concat(names, " -> ")) })
     end
   end
@@ -260,26 +294,44 @@ local function find_dead_ends(walk, order)
   end
   for _, place in ipairs(order) do
     if not alive[place] and not (place.from and not alive[place.from]) then
-      found(walk, "dead end", place.state, { state = place.state, caller = given(copy_of(place.script), walk.flow_given),
+      found(walk, "dead end", place.state, { state = place.state, caller = given(copy_of(place.script)),
         text = ("from the state '%s' only hanging up gets out"):format(place.state) })
     end
   end
 end
 
+-- A place to begin at, for callers who say which flow, or do not.
+local function start_of(walk, state, route, flow, fail)
+  local start = { state = state, data = "{}", digits = {}, up = false, visit = 0, at_ms = 0, depth = 1, next = {}, route = route,
+                  script = { flow = flow, steps = {}, transfer = {}, fail = fail or {} } }
+  start.key = key_of(state, {}, {}, false, route)
+  if walk.places[start.key] then return end
+  walk.places[start.key], walk.reached[state], walk.queue[#walk.queue + 1] = start, true, start
+end
+
+-- Where calls begin: with what the hook routing gives, and where they begin without its answer.
+local function add_starts(walk, common, state)
+  local routed = common and common.file == walk.flow
+  start_of(walk, state, routed and common.route or nil, not routed and walk.flow or nil)
+  if not common or not hooks.offers(walk.world, "routing") then return end
+  for _, err in ipairs(common.errors) do crash(walk, { script = { steps = {}, transfer = {}, fail = {} } }, err) end
+  if rules.flow_for(walk.world.bundle, common.to) == walk.flow then
+    start_of(walk, state, nil, nil, { routing = { { code = "failed", text = "the hook fails" } } })
+  end
+end
+
 --- Walks a flow of a world.
---- @param options table  { flow = file (else that of numbers), calls = most (5000), depth = most states in a row (40), seconds = most (60) }
---- @return table  { flow, calls, places, complete, findings }; or nil, one line
+--- @param options table  { flow = file (else that of numbers), calls = most (5000), depth = most states in a row (40), seconds = most (60),
+---   on_progress = fn(walk, place): after each call; walk has flow, calls, queue (places), findings }
+--- @return table  { flow, calls, places, complete, findings, visits = { [state] = times } }; or nil, one line
 function explore.run(world, options)
   local common = engine.new(world, assert(caller.check{}))
   local first, problem = engine.new(world, assert(caller.check{ flow = options.flow }))
   if not first then return nil, problem.text end
-  local walk = { world = world, flow = first.file, flow_given = not (common and common.file == first.file) and first.file or nil, calls = 0, calls_most = options.calls or 5000, complete = true,
-                 places = {}, ended = {}, reached = {}, queue = {}, known = {}, findings = {} }
+  local walk = { world = world, flow = first.file, calls = 0, calls_most = options.calls or 5000, complete = true,
+                 places = {}, ended = {}, reached = {}, queue = {}, known = {}, findings = {}, visits = {}, on_progress = options.on_progress }
   walk.ends_ms = clock.mono_ms() + (options.seconds or 60) * 1000
-  local start = { state = first.start, data = "{}", digits = {}, up = false, visit = 0, at_ms = 0, depth = 1, next = {},
-                  script = { steps = {}, transfer = {}, fail = {} } }
-  start.key = key_of(start.state, {}, {}, false)
-  walk.places[start.key], walk.reached[start.state], walk.queue[1] = start, true, start
+  add_starts(walk, common, first.start)
   local at = 1
   while walk.queue[at] and walk.calls < walk.calls_most and clock.mono_ms() < walk.ends_ms do
     local place = walk.queue[at]
@@ -304,7 +356,7 @@ function explore.run(world, options)
       found(walk, "unreachable", name, { state = name, text = ("no way leads to the state '%s'%s"):format(name, walk.complete and "" or " so far") })
     end
   end
-  return { flow = walk.flow, calls = walk.calls, places = #walk.queue, complete = walk.complete, findings = walk.findings }
+  return { flow = walk.flow, calls = walk.calls, places = #walk.queue, complete = walk.complete, findings = walk.findings, visits = walk.visits }
 end
 
 return explore

@@ -3,6 +3,7 @@
 local bundle = require "core.bundle"
 local caller = require "sim.caller"
 local engine = require "sim.engine"
+local hook_rules = require "scripts.hooks.rules"
 local rules = require "scripts.rules"
 local sim_cell = require "sim.cell"
 local specs = require "sim.specs"
@@ -25,10 +26,13 @@ local function flows_of(result)
   return flows
 end
 
+--- Whose share of a worker a tenant's simulated calls take: not that of its live calls, and just as large.
+function sim.payer(tenant) return { id = "sim " .. tenant.id, limits = tenant.limits } end
+
 --- Opens a world for a bundle's bytes, for whoever closes it. It has been checked.
 --- @param options table|nil  { measures = true: note what each step used; cover = true: note which lines run; region = "US";
----   eager = true: at full weight, on a machine that has no calls }
---- @return table|nil  { cell, bundle, flows, files, ..., close() }, as engine wants it; or nil, { code, text, problems = { { file, line, text } } }
+---   payer = whose share of the worker its verbs take; eager = true: at full weight, on a machine that has no calls }
+--- @return table|nil  { cell, bundle, flows, hooks, files, ..., close() }, as engine wants it; or nil, { code, text, problems = { { file, line, text } } }
 function sim.open(bytes, options)
   options = options or {}
   local list, err = bundle.files(bytes)
@@ -38,20 +42,22 @@ function sim.open(bytes, options)
   local cell = sim_cell.open(bytes, options.eager)
   if options.cover then cell.cover() end
   local result
-  result, err = cell.check()
+  result, err = cell.check(hook_rules.files())
   if not result then
     cell.close()
     return nil, err
   end
-  local ok, problems = pcall(rules.report, result, list)
+  local ok, problems, found = pcall(rules.report, result, list)
   if not ok or #problems > 0 then
     cell.close()
     if not ok then return nil, { code = "invalid", text = "what the check gave cannot be read" } end
     local first = problems[1]
     return nil, { code = "invalid", text = (first.file and ("%s:%d: "):format(first.file, first.line or 1) or "") .. first.text, problems = problems }
   end
-  return { cell = cell, bundle = result.bundle, flows = flows_of(result), files = files, sounds = {}, numbers = {}, region = options.region or "US",
-           measures = options.measures, tenant = { id = -1, slug = "(simulated)", region = options.region or "US" }, close = cell.close }
+  local hooks = {}
+  for _, name in ipairs(found) do hooks[name] = true end
+  return { cell = cell, bundle = result.bundle, flows = flows_of(result), hooks = hooks, epoch_s = engine.EPOCH_US / 1e6, files = files, sounds = {}, numbers = {}, region = options.region or "US",
+           measures = options.measures, payer = options.payer, tenant = { id = -1, slug = "(simulated)", region = options.region or "US" }, close = cell.close }
 end
 
 --- Plays a call as its caller is described (sim.caller). @return table|nil  the result; or nil, { path, text }
@@ -62,7 +68,7 @@ function sim.call(world, given)
 end
 
 --- Runs the specs of a bundle. One without any passes.
---- @param options table|nil  { filter, on_test = fn(test), cover = fn(world): asked before each of its cells ends, limit_s, region, eager }
+--- @param options table|nil  { filter, on_test = fn(test), cover = fn(world): asked before each of its cells ends, limit_s, region, payer, eager }
 --- @return table|nil  specs.report(), with stopped = true when there was no time for all; or nil, err as sim.open() gives it
 function sim.specs(bytes, options)
   options = options or {}
@@ -79,7 +85,7 @@ function sim.specs(bytes, options)
   end)
   for _, path in ipairs(specs.files(files)) do
     if report.stopped then break end
-    open, err = sim.open(bytes, { cover = options.cover ~= nil, region = options.region, eager = options.eager })
+    open, err = sim.open(bytes, { cover = options.cover ~= nil, region = options.region, payer = options.payer, eager = options.eager })
     if not open then break end
     local ok, raised = pcall(function()
       specs.run(open, path, options, report)

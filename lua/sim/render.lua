@@ -39,6 +39,7 @@ render.value = value_text
 local function time_text(ms) return ("%d:%04.1f"):format(math.floor(ms / 60000), ms % 60000 / 1000) end
 
 local function call_text(step)
+  if step.hook then return ("hook %s%s"):format(step.hook, value_text(step.input)) end
   local parts = {}
   for i = 1, #step.args do parts[i] = value_text(step.args[i]) end
   local text = table.concat(parts, ", ")
@@ -48,7 +49,7 @@ end
 
 local function outcome_text(step)
   if step.error then return step.error.code .. (step.error.code ~= "gone" and ": " .. printable(step.error.text) or "") end
-  if step.result == nil then return "nil" end
+  if step.result == nil then return step.fallback and "nil, so " .. step.fallback or "nil" end
   return value_text(step.result, 44)
 end
 
@@ -71,7 +72,8 @@ function render.call(result)
     lines[#lines + 1] = ("        ! %s%s%s"):format(err.file and ("%s:%s: "):format(err.file, tostring(err.line or "?")) or "", printable(err.text),
       err.state and (" (in state %s)"):format(err.state) or "")
   end
-  lines[#lines + 1] = ("%7s   %s, hung up by the %s"):format(time_text(result.seconds * 1000), result.outcome, tostring(result.hangup_by))
+  lines[#lines + 1] = ("%7s   %s%s"):format(time_text(result.seconds * 1000), result.outcome,
+    result.hangup_by and ", hung up by the " .. result.hangup_by or result.reason and ": " .. printable(result.reason) or "")
   return lines
 end
 

@@ -3,9 +3,11 @@
 local bundle = require "core.bundle"
 local caller = require "sim.caller"
 local cells = require "scripts.cells"
+local checks = require "scripts.checks"
 local crypto = require "core.crypto"
 local engine = require "sim.engine"
 local json = require "core.json"
+local pointer_routes = require "scripts.pointer_routes"
 local problem = require "lib.problem"
 local router = require "lib.router"
 local rules = require "scripts.rules"
@@ -17,9 +19,8 @@ local timer = require "core.timer"
 local CALLERS_MOST = 20
 local RESULT_MOST = 64 * 1024   -- bytes of a call's result
 local LIMIT_S = 20              -- of real time, for all callers of a request; its cell stands back behind calls
-local AT_ONCE = 2               -- requests of a worker; others are told to come again
 
-local routes, running = {}, 0
+local routes = {}
 
 local function bundle_problem(text, problems)
   local errors = {}
@@ -73,13 +74,10 @@ local function callers_of(body)
   return list
 end
 
-local function simulate(ctx)
-  local callers, refused = callers_of(ctx.body)
-  if not callers then return refused end
-  local bytes
-  bytes, refused = bytes_of(ctx)
-  if not bytes then return refused end
-  local world, err = sim.open(bytes, { measures = true, region = ctx.tenant.region })
+-- Plays them when it is the tenant's turn.
+local function play(tenant, bytes, callers)
+  local refused
+  local world, err = sim.open(bytes, { measures = true, region = tenant.region, payer = sim.payer(tenant) })
   if not world then
     if err.code == "invalid" then return bundle_problem(err.text, err.problems) end
     return problem.new(503, "cells_unavailable", "The calls could not be simulated right now (" .. err.text .. "). Try again in a moment.")
@@ -107,6 +105,17 @@ local function simulate(ctx)
   return 200, { calls = calls }
 end
 
+local function simulate(ctx)
+  local callers, refused = callers_of(ctx.body)
+  if not callers then return refused end
+  local bytes
+  bytes, refused = bytes_of(ctx)
+  if not bytes then return refused end
+  local status, answer = checks.run(ctx.tenant, #bytes, play, ctx.tenant, bytes, callers)
+  if not status then return pointer_routes.refusal(answer) end
+  return status, answer
+end
+
 --- Declares the route.
 function routes.register()
   router.add{
@@ -121,16 +130,7 @@ function routes.register()
         description = "as a spec's simulate{ ... } takes them, such as { \"steps\": [{ \"key\": \"1\" }, { \"hangup\": true }] }" },
       tenantId = { type = "string", maxLength = 63 },
     } },
-    handler = function(ctx)
-      if running >= AT_ONCE then
-        return problem.new(503, "simulator_busy", "Other calls are being simulated. Try again in a moment.", { headers = { ["Retry-After"] = "2" } })
-      end
-      running = running + 1
-      local ok, status, body = pcall(simulate, ctx)
-      running = running - 1
-      if not ok then error(status, 0) end
-      return status, body
-    end,
+    handler = simulate,
   }
 end
 

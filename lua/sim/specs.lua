@@ -3,6 +3,7 @@
 local caller = require "sim.caller"
 local clock = require "core.clock"
 local engine = require "sim.engine"
+local hooks = require "sim.hooks"
 local log = require "core.log"
 local promise = require "lib.promise"
 local text_of = require "lib.text"
@@ -66,10 +67,18 @@ local function run_file(world, path, first, options, report)
     if checked then result, problem = engine.call(world, checked) end
     if not result then return nil, { code = "invalid", text = problem_text(problem), raise = true } end
     report.calls, last_call = report.calls + 1, result
-    local flow_states = report.states[result.flow] or {}
-    report.states[result.flow] = flow_states
-    for _, state in ipairs(result.states) do flow_states[state] = (flow_states[state] or 0) + 1 end
+    if result.flow then
+      local flow_states = report.states[result.flow] or {}
+      report.states[result.flow] = flow_states
+      for _, state in ipairs(result.states) do flow_states[state] = (flow_states[state] or 0) + 1 end
+    end
     return engine.fitting(result, ANSWER_MOST)
+  end
+
+  function answers.hook(args)
+    local output, failure, wrong = hooks.ask_for_spec(world, args[1], args[2] == nil and {} or args[2])
+    if wrong then return nil, { code = "invalid", text = problem_text(wrong), raise = true } end
+    return output, failure
   end
 
   -- What ended the run besides its own end: the test it was in has failed, and those behind it have not been run.
@@ -83,7 +92,7 @@ local function run_file(world, path, first, options, report)
     local answer = answers[name]
     local value, err
     if not answer or type(args) ~= "table" then
-      err = { code = "invalid", text = ("a spec has no call of its own; use simulate{ ... } (%s)"):format(text_of.clean(tostring(name), 40)), raise = true }
+      err = { code = "invalid", text = ("a spec has no call of its own; use simulate{ ... } or hook(name, { ... }) (%s)"):format(text_of.clean(tostring(name), 40)), raise = true }
     elseif #report.tests > TESTS_MOST then
       err = { code = "limit", text = ("a file may have at most %d tests"):format(TESTS_MOST), raise = true }
     else

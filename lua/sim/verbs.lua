@@ -2,6 +2,7 @@
 --- What the verbs do to a simulated call: verbs.table[name](call, args, entry, n) -> value | nil, err. They never wait: time is
 --- the call's own and goes on by as much as the verb would have taken. Which keys count is decided by calls/keys, as for a real call.
 local caller = require "sim.caller"
+local hooks = require "sim.hooks"
 local keys = require "calls.keys"
 local lead_rules = require "leads.rules"
 local media = require "core.media"
@@ -229,9 +230,18 @@ function act.create_lead(call, args)
   local text = given.phone or call.from
   local number = lead_rules.phone(text, parsed(call.world, text))
   if not number then return nil, { code = "invalid", text = ("'%s' is not a phone number"):format(text) } end
-  local lead = { id = ("ld_sim%d"):format(#call.leads + 1) }
+  local lead = { id = ("ld_sim%d"):format(#call.leads + 1), source = "call" }
   for name, value in pairs(given) do lead[name] = value end
-  lead.phone, lead.score = number, tonumber(lead_rules.score_text(given.score or 0))
+  lead.phone = number
+  local decided = lead_rules.decide({ name = given.name, phone = text, email = given.email, score = given.score, notes = given.notes,
+    status = given.status, source = "call" }, call:about(), {
+    ask = function(name, input) return hooks.ask(call, name, input) end,
+    offers = function(name) return hooks.offers(call.world, name) end,
+    agents = function() return call.agents end,
+  })
+  lead.score = tonumber(lead_rules.score_text(given.score or decided.score or 0))
+  lead.reasons, lead.agent = decided.reasons, decided.agent
+  if lead.agent then lead.status = lead_rules.status_when_assigned(lead.status) end
   call.leads[#call.leads + 1] = lead
   return { id = lead.id, score = lead.score, status = lead.status }
 end

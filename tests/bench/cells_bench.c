@@ -80,7 +80,8 @@ static void round_trips(struct cell *c, void (*there_and_back)(struct cell *c), 
 static void echo(struct cell *c) {
     char bytes[64] = {0};
 
-    if (send(c->fd, bytes, sizeof bytes, MSG_NOSIGNAL) < 0 || recv(c->fd, bytes, sizeof bytes, 0) <= 0) host_die("echo");
+    if (send(c->fd, bytes, sizeof bytes, MSG_NOSIGNAL) < 0 || recv(c->fd, bytes, sizeof bytes, 0) <= 0)
+        host_die("echo");
 }
 
 /* The yardstick: a process of a cell's priority that does nothing but send back what it hears. */

@@ -62,8 +62,8 @@ describe("the queue for checks", function()
   it("refuses a tenant's ninth that would wait, and says what to do", function()
     for n = 0, 8 do ask(1, "a" .. n) end
     local ninth = ask(1, "a9")
-    assert.equal("busy", ninth.err.code)
-    assert.equal("8 of your bundles wait to be checked already. Push one after the other", ninth.err.text)
+    assert.equal("too_many", ninth.err.code)
+    assert.equal("8 of your checks, simulations and replays wait already. Send one after the other", ninth.err.text)
     assert.is_true(ninth.err.retry_after_s > 0)
     assert.is_nil(ask(2, "b").err)
   end)
@@ -104,18 +104,22 @@ end)
 local world = require "data_world"
 if not world then return end
 
-describe("who uploads a bundle while too many wait", function()
+describe("who uploads or simulates a bundle while too many wait", function()
   it("hears that, and when to come back", function()
-    world.begin{ "auth", "tenants", "agents", "audit", "scripts" }
+    world.begin{ "auth", "tenants", "agents", "audit", "scripts", "sim" }
     require("tenants").create{ slug = "acme", admin_email = "admin@acme.test", admin_password = "a-long-password" }
     world.token = world.login("admin@acme.test", "a-long-password")
     local run = checks.run
-    checks.run = function() return nil, { code = "busy", text = "Too many bundles wait to be checked", retry_after_s = 30 } end
+    checks.run = function() return nil, { code = "busy", text = "Too many checks and simulations wait already", retry_after_s = 30 } end
     local status, body, headers = world.ask("POST", "/scripts/bundles", { files = { { path = "bundle.lua", text = "return {}" } } })
-    checks.run = run
     assert.equal(503, status)
     assert.equal("checks_busy", body.code)
-    assert.equal("Too many bundles wait to be checked. Try again in 30 s.", body.detail)
+    assert.equal("Too many checks and simulations wait already. Try again in 30 s.", body.detail)
     assert.equal("30", headers["Retry-After"])
+    checks.run = function() return nil, { code = "too_many", text = "8 of yours wait already", retry_after_s = 10 } end
+    status, body, headers = world.ask("POST", "/scripts/simulate",
+      { files = { { path = "bundle.lua", text = "return {}" } }, callers = { {} } })
+    checks.run = run
+    assert.same({ 429, "too_many_checks", "10" }, { status, body.code, headers["Retry-After"] })
   end)
 end)

@@ -13,7 +13,6 @@ local promise = require "lib.promise"
 local rules = require "scripts.hooks.rules"
 local scripts = require "scripts"
 local task = require "core.task"
-local text_of = require "lib.text"
 local timer = require "core.timer"
 
 local hooks = {}
@@ -74,16 +73,6 @@ function hooks.offers(tenant, name, hash)
   return ok and found ~= nil
 end
 
--- A place that a cell names.
-local function placed(failure)
-  local line = tonumber(failure.line)
-  if line and not (line > 0 and line < 2 ^ 31) then line = nil end
-  local file = type(failure.file) == "string" and failure.file ~= "" and text_of.clean(failure.file, 128) or nil
-  return file, line
-end
-
-local kinds = { error = true, cpu = true, memory = true, form = true, busy = true, died = true, late = true, away = true }
-
 local function failed(tenant, hook, hash, trouble, failure)
   local now = clock.mono_ms()
   if not trouble or trouble.hash ~= hash then
@@ -92,12 +81,10 @@ local function failed(tenant, hook, hash, trouble, failure)
   end
   trouble.count = trouble.count + 1
   if trouble.count >= FAILURES then trouble.until_ms = now + LEFT_ALONE_MS end
-  local kind = kinds[failure.kind] and failure.kind or "form"
-  local file, line = placed(failure)
-  count(hook.name, kind)
-  log.warn("hook.failed", { tenant = tenant.slug, hook = hook.name, kind = kind, file = file, line = line, times = trouble.count })
-  scripts.log(tenant, { level = "error", bundle_hash = hash, file = file or hook.file, line = line,
-    text = ("the hook %s: %s%s"):format(hook.name, text_of.clean(tostring(failure.text), 2000),
+  count(hook.name, failure.kind)
+  log.warn("hook.failed", { tenant = tenant.slug, hook = hook.name, kind = failure.kind, file = failure.file, line = failure.line, times = trouble.count })
+  scripts.log(tenant, { level = "error", bundle_hash = hash, file = failure.file or hook.file, line = failure.line,
+    text = ("the hook %s: %s%s"):format(hook.name, failure.text,
       trouble.count == FAILURES and (". It is left alone for %d s"):format(LEFT_ALONE_MS / 1000) or "") })
 end
 
@@ -116,24 +103,16 @@ local function ask(tenant, hook, input, pinned)
   end
   input.now, input.seed = math.floor(clock.wall_us() / 1e6), math.random(1, 2 ^ 31)
   local what, ok, value = within(hook.ms, function() return cells.hook(tenant, hash, hook.file, hook.data and "" or hook.name, input) end)
-  local failure
+  local output, failure
   if what == "late" then
     failure = { kind = "late", text = ("no answer within %d ms"):format(hook.ms) }
-  elseif ok == nil then
-    if value and (value.code == "limit" or value.code == "invalid") then  -- more than a message can carry: not the script's fault
-      count(hook.name, "too large")
-      log.warn("hook.input_too_large", { tenant = tenant.slug, hook = hook.name })
-      return nil
-    end
-    failure = { kind = "away", text = "could not be asked: " .. tostring(value and value.text) }
-  elseif ok ~= true then
-    failure = type(value) == "table" and value or { kind = "form", text = "failed without saying why" }
-  end
-  local output
-  if not failure then
-    local wrong
-    output, wrong = rules.output(hook, value, input)
-    if wrong then failure = { kind = "form", text = wrong } end
+  elseif ok == nil and value and (value.code == "limit" or value.code == "invalid") then
+    -- more than a message can carry: not the script's fault
+    count(hook.name, "too large")
+    log.warn("hook.input_too_large", { tenant = tenant.slug, hook = hook.name })
+    return nil
+  else
+    output, failure = rules.answered(hook, input, ok, value)
   end
   if failure then
     failed(tenant, hook, hash, trouble, failure)

@@ -10,8 +10,10 @@
 ---   whose           "tenant", "operator" or nil: both
 ---   data            the file returns a table (or a function that gives one) that is read when a bundle is uploaded, too
 local json = require "core.json"
+local names = require "lib.names"
 local price_rules = require "money.rules"
 local schema = require "lib.schema"
+local text_of = require "lib.text"
 
 local rules = {}
 
@@ -145,14 +147,14 @@ end
 
 --- Names of the files that a check is to load: a list, each once.
 function rules.files(operators)
-  local names, seen = {}, {}
+  local list, seen = {}, {}
   for _, hook in ipairs(declared(operators)) do
     if not seen[hook.file] then
       seen[hook.file] = true
-      names[#names + 1] = hook.file
+      list[#list + 1] = hook.file
     end
   end
-  return names
+  return list
 end
 
 local function hooks_of(file, operators)
@@ -235,6 +237,33 @@ function rules.output(hook, value, input)
   local wrong = hook.check and hook.check(checked, input)
   if wrong then return nil, "what it returned: " .. wrong end
   return checked
+end
+
+--- What routing is given of a new call.
+--- @param flows table  those to choose from, by file
+--- @param whose string  the tenant's slug
+function rules.routing_input(call, flows, whose)
+  return { from = call.from, to = call.to, direction = call.direction, tenant = whose, flows = names(flows) }
+end
+
+local kinds = { error = true, cpu = true, memory = true, form = true, busy = true, died = true, late = true, away = true }
+
+-- Why a hook failed, with a kind and a place that a cell may name.
+local function failure_of(given)
+  local line = tonumber(given.line)
+  if line and not (line > 0 and line < 2 ^ 31) then line = nil end
+  local file = type(given.file) == "string" and given.file ~= "" and text_of.clean(given.file, 128) or nil
+  return { kind = kinds[given.kind] and given.kind or "form", text = text_of.clean(tostring(given.text), 2000), file = file, line = line }
+end
+
+--- What came of asking a hook: output; nil when it left the decision to the platform; nil, { kind, text, file, line }.
+--- @param ok boolean|nil, value any  as cells.hook gives them
+function rules.answered(hook, input, ok, value)
+  if ok == nil then return nil, failure_of{ kind = "away", text = "could not be asked: " .. tostring(value and value.text) } end
+  if ok ~= true then return nil, failure_of(type(value) == "table" and value or { text = "failed without saying why" }) end
+  local output, wrong = rules.output(hook, value, input)
+  if wrong then return nil, failure_of{ text = wrong } end
+  return output
 end
 
 return rules
