@@ -10,13 +10,29 @@ heard.NONSENSE = "sent a message that makes no sense"
 
 local VERBS_AT_ONCE = 4  -- of one run: it waits for each answer, but what it had asked may be on its way twice
 local NAME_MAX, NUMBER_MAX, TEXT_MAX = 128, 2 ^ 31, 2000
+local REMEMBERED = 256
+
+-- What fn says of a text, remembered: a flow's few names come again with each verb. Bounded, for a cell may send any.
+local function remembered(fn)
+  local known, count = {}, 0
+  return function(text)
+    local answer = known[text]
+    if answer == nil then
+      if count == REMEMBERED then known, count = {}, 0 end
+      answer = fn(text)
+      known[text], count = answer, count + 1
+    end
+    return answer
+  end
+end
 
 -- Of control characters only tab and newline; a place has none at all.
 local function words(text) return (text_of.clean(text, TEXT_MAX):gsub("[%z\1-\8\11-\31\127]", "?")) end
-local function place(file) return (text_of.clean(file, NAME_MAX):gsub("[^\32-\126]", "?")) end
+local place = remembered(function(file) return (text_of.clean(file, NAME_MAX):gsub("[^\32-\126]", "?")) end)
 
 local function is_text(value, most) return type(value) == "string" and #value <= most end
-local function is_word(value) return is_text(value, 64) and value:find("^[%a_][%w_.]*$") ~= nil end
+local is_a_word = remembered(function(text) return text:find("^[%a_][%w_.]*$") ~= nil end)
+local function is_word(value) return is_text(value, 64) and is_a_word(value) end
 -- NaN is in no range.
 local function is_integer(value, least, most) return type(value) == "number" and value >= least and value <= most and value == math.floor(value) end
 -- A file of the bundle and a line, or "" and 0.

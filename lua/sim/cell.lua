@@ -93,7 +93,7 @@ function sim_cell.open(bytes, eager)
     if self.deaths >= DEATHS_MOST then return nil, { code = "failed", text = ("the script's process died %d times"):format(self.deaths) } end
     local made = { loaded = promise.new(), heard_ms = clock.mono_ms() }
     local spawned, err = cell.spawn{
-      unpaced = eager,
+      unpaced = eager, budget = eager and { share_percent = 100 } or nil,
       on_message = function(...) on_message(made, ...) end,
       on_ended = function(why, page) on_ended(made, why, page) end,
     }
