@@ -9,6 +9,7 @@ local gate = require "scripts.gate"
 local journal = require "flow.journal"
 local names = require "lib.names"
 local rules = require "scripts.rules"
+local tests = require "sim.reference"
 
 local guide = {}
 
@@ -205,6 +206,6 @@ end
 
 --- Sections before and behind the verbs.
 function guide.before() return { flows, durable, bundle_section() } end
-function guide.behind() return { errors_section(), limits_section() } end
+function guide.behind() return { errors_section(), tests.sections()[1], limits_section() } end
 
 return guide

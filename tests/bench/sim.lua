@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Simulated calls of ten verbs: parley run tests/bench/sim.lua FOLDER CALLS. A line for each number of calls at a time.
+--- Simulated calls of ten verbs: parley run tests/bench/sim.lua FOLDER CALLS [WIDTH]. A line for each number of calls at a time.
 local bundle = require "core.bundle"
 local caller = require "sim.caller"
 local clock = require "core.clock"
@@ -9,13 +9,13 @@ local promise = require "lib.promise"
 local sim = require "sim"
 local task = require "core.task"
 
-local root, calls = ...
+local root, calls, only = ...
 calls = tonumber(calls)
 local world = assert(sim.open(assert(bundle.pack(assert(folder.data(root)))), { eager = true }))
 local him = assert(caller.check{ steps = { { key = "1" }, { keys = "94107" }, { say = "My roof is large and sunny." } } })
 local verbs = #engine.call(world, him).trace
 
-for _, width in ipairs{ 1, 2, 8 } do
+for _, width in ipairs(only and { tonumber(only) } or { 1, 2, 8 }) do
   local began_ms, cpu, left, running, over = clock.mono_ms(), os.clock(), calls, width, promise.new()
   world.cell.mark()
   for _ = 1, width do

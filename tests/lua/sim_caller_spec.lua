@@ -149,3 +149,12 @@ describe("coverage", function()
     assert.same({ path = "a.lua", hit = 3, code = 4, percent = 75, missing = "5" }, lines:files()[1])
   end)
 end)
+
+describe("the reference of simulated calls", function()
+  it("names every field that a caller may have", function()
+    local text = require("core.json").encode(require("sim.reference").sections())
+    local _, problem = caller.check{ nothing = true }
+    local fields = problem.text:match("there are (.*)$")
+    for name in fields:gmatch("%w[%w_]*") do assert.truthy(text:find("`" .. name .. "`", 1, true), name) end
+  end)
+end)
