@@ -7,4 +7,4 @@ files["tests/lua"] = { std = "+busted" }
 files["tests/e2e"] = { std = "+busted" }
 files["core/cell"] = { std = "lua51" }
 files["tenants"] = { read_globals = { "require" } }
-files["tenants/*/spec"] = { std = "+busted", read_globals = { "simulate" } }
+files["tenants/*/spec"] = { std = "+busted", read_globals = { "simulate", "hook" } }

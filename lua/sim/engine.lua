@@ -225,15 +225,15 @@ local function may_be_placed(call, campaign)
 end
 
 -- The flow of a call, as a new call gets it; or nil, { path, text }.
-local function choose(call, given)
-  local world, file = call.world, given.flow
-  local number = given.direction == "outbound" and given.from or call.to  -- the tenant's own
+local function choose(call, him)
+  local world, file = call.world, him.flow
+  local number = him.direction == "outbound" and him.from or call.to  -- the tenant's own
   if not file then
     call.route = hooks.ask(call, "routing", hook_rules.routing_input(call, world.flows, call.tenant.slug))
     file = call.route and call.route.flow or rules.flow_for(world.bundle, number)
   end
   if not file then return nil, { path = { number == call.to and "to" or "from" }, text = ("no flow of bundle.lua answers %s"):format(number) } end
-  if not world.flows[file] then return nil, { path = { given.flow and "flow" or "to" }, text = ("'%s' is no flow of this bundle"):format(file) } end
+  if not world.flows[file] then return nil, { path = { him.flow and "flow" or "to" }, text = ("'%s' is no flow of this bundle"):format(file) } end
   return file
 end
 
