@@ -17,10 +17,15 @@ local function out(form, ...) io.stdout:write(select("#", ...) > 0 and form:form
 local function plain(text) return (tostring(text):gsub("[%z\1-\9\11-\31\127]", "?")) end
 
 local function told(root, err)
+  local placed = 0
   for _, problem in ipairs(err.problems or {}) do
-    if problem.file then io.stderr:write(("%s/%s:%s: %s\n"):format(root, problem.file, tostring(problem.line or 1), plain(problem.text))) end
+    if problem.file then
+      placed = placed + 1
+      io.stderr:write(("%s/%s:%s: %s\n"):format(root, problem.file, tostring(problem.line or 1), plain(problem.text)))
+    end
   end
-  return shell.fail(plain(err.text))
+  if placed == 0 then return shell.fail(plain(err.text)) end
+  return shell.fail(("%s has %s, and nothing was run; a server would refuse it too"):format(root, placed == 1 and "a mistake" or placed .. " mistakes"))
 end
 
 local function percent_line(label, percent, have, all, missing)
@@ -101,13 +106,14 @@ local function run_explorer(root, bytes, options)
   local findings = 0
   for _, flow in ipairs(flows) do
     local began = clock.mono_ms()
+    io.stderr:write(("%s: every key, silence, hang-up, and each verb and hook that may fail, state by state\n"):format(flow))
     local walk = require("sim.explore").run(world, { flow = flow, on_progress = teller() })
     visits[flow] = walk.visits
     out("%s: %d places in %d simulated calls, %.2f s%s", flow, walk.places, walk.calls, (clock.mono_ms() - began) / 1000,
       walk.complete and "" or "; there is more than that, so not all was tried")
     for _, one in ipairs(walk.findings) do
       findings = findings + 1
-      out("\n%s: %s%s", one.kind, one.file and ("%s/%s:%s: "):format(root, plain(one.file), tostring(one.line or "?")) or "", plain(one.text))
+      out("\n%s: %s%s", one.kind, one.file and ("%s/%s: "):format(root, plain(render.place(one))) or "", plain(one.text))
       if one.caller then
         local result = sim.call(world, one.caller)
         out("  local call = %s%s", plain(render.caller(one.caller)), one.confirmed == false and "  -- did not happen again from the beginning" or "")

@@ -47,11 +47,18 @@ local function call_text(step)
   return step.verb .. "(" .. text .. ")"
 end
 
+-- What the platform does without the hook, in short.
+local function without(step) return step.fallback:match("^[^;]*") end
+
 local function outcome_text(step)
+  if step.error and step.hook then return "failed (" .. step.error.code .. "), so " .. without(step) end
   if step.error then return step.error.code .. (step.error.code ~= "gone" and ": " .. printable(step.error.text) or "") end
-  if step.result == nil then return step.fallback and "nil, so " .. step.fallback or "nil" end
+  if step.result == nil then return step.fallback and "nil, so " .. without(step) or "nil" end
   return value_text(step.result, 44)
 end
+
+--- "flows/main.lua:12", or the file alone where nobody knows the line.
+function render.place(at) return at.line and ("%s:%d"):format(at.file, at.line) or at.file end
 
 --- The lines of a call: time, what was asked and what came of it, by state.
 --- @return table  list of text
@@ -64,12 +71,12 @@ function render.call(result)
     end
     local text = call_text(step)
     local outcome = outcome_text(step)
-    local room = WIDTH - 16 - #outcome
+    local room = math.max(40, WIDTH - 16 - #outcome)
     if #text > room then text = text:sub(1, math.max(20, room - 3)) .. "..." end
     lines[#lines + 1] = ("%7s   %s -> %s%s"):format(time_text(step.at_ms), text, outcome, step.used_us and ("   (%d us)"):format(step.used_us) or "")
   end
   for _, err in ipairs(result.errors) do
-    lines[#lines + 1] = ("        ! %s%s%s"):format(err.file and ("%s:%s: "):format(err.file, tostring(err.line or "?")) or "", printable(err.text),
+    lines[#lines + 1] = ("        ! %s%s%s"):format(err.file and render.place(err) .. ": " or "", printable(err.text),
       err.state and (" (in state %s)"):format(err.state) or "")
   end
   lines[#lines + 1] = ("%7s   %s%s"):format(time_text(result.seconds * 1000), result.outcome,
