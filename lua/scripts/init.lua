@@ -34,7 +34,7 @@ end
 -- The tenant's own specs, run against the simulator: { passed, failed, failures } | nil, err.
 local function run_specs(bytes, tenant)
   local sim = require "sim"  -- which runs flows, and so needs this file
-  local result, err = sim.specs(bytes, { region = tenant.region, payer = sim.payer(tenant) })
+  local result, err = sim.specs(bytes, { region = tenant.region, tenant = tenant })
   if not result then return nil, err end
   return rules.kept_specs(result)
 end

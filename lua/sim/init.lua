@@ -26,12 +26,12 @@ local function flows_of(result)
   return flows
 end
 
---- Whose share of a worker a tenant's simulated calls take: not that of its live calls, and just as large.
-function sim.payer(tenant) return { id = "sim " .. tenant.id, limits = tenant.limits } end
+-- Whose share of a worker a tenant's simulated calls take: not that of its live calls, and just as large.
+local function payer_of(tenant) return tenant and { id = "sim " .. tenant.id, limits = tenant.limits } end
 
 --- Opens a world for a bundle's bytes, for whoever closes it. It has been checked.
 --- @param options table|nil  { measures = true: note what each step used; cover = true: note which lines run; region = "US";
----   payer = whose share of the worker its verbs take; eager = true: at full weight, on a machine that has no calls }
+---   tenant = who pays for its verbs, where there are others on the machine; eager = true: at full weight, on a machine that has no calls }
 --- @return table|nil  { cell, bundle, flows, hooks, files, ..., close() }, as engine wants it; or nil, { code, text, problems = { { file, line, text } } }
 function sim.open(bytes, options)
   options = options or {}
@@ -57,7 +57,7 @@ function sim.open(bytes, options)
   local hooks = {}
   for _, name in ipairs(found) do hooks[name] = true end
   return { cell = cell, bundle = result.bundle, flows = flows_of(result), hooks = hooks, epoch_s = engine.EPOCH_US / 1e6, files = files, sounds = {}, numbers = {}, region = options.region or "US",
-           measures = options.measures, payer = options.payer, tenant = { id = -1, slug = "(simulated)", region = options.region or "US" }, close = cell.close }
+           measures = options.measures, payer = payer_of(options.tenant), tenant = { id = -1, slug = "(simulated)", region = options.region or "US" }, close = cell.close }
 end
 
 --- Plays a call as its caller is described (sim.caller). @return table|nil  the result; or nil, { path, text }
@@ -68,7 +68,7 @@ function sim.call(world, given)
 end
 
 --- Runs the specs of a bundle. One without any passes.
---- @param options table|nil  { filter, on_test = fn(test), cover = fn(world): asked before each of its cells ends, limit_s, region, payer, eager }
+--- @param options table|nil  { filter, on_test = fn(test), cover = fn(world): asked before each of its cells ends, limit_s, region, tenant, eager }
 --- @return table|nil  specs.report(), with stopped = true when there was no time for all; or nil, err as sim.open() gives it
 function sim.specs(bytes, options)
   options = options or {}
@@ -85,7 +85,7 @@ function sim.specs(bytes, options)
   end)
   for _, path in ipairs(specs.files(files)) do
     if report.stopped then break end
-    open, err = sim.open(bytes, { cover = options.cover ~= nil, region = options.region, payer = options.payer, eager = options.eager })
+    open, err = sim.open(bytes, { cover = options.cover ~= nil, region = options.region, tenant = options.tenant, eager = options.eager })
     if not open then break end
     local ok, raised = pcall(function()
       specs.run(open, path, options, report)

@@ -77,7 +77,7 @@ end
 -- Plays them when it is the tenant's turn.
 local function play(tenant, bytes, callers)
   local refused
-  local world, err = sim.open(bytes, { measures = true, region = tenant.region, payer = sim.payer(tenant) })
+  local world, err = sim.open(bytes, { measures = true, region = tenant.region, tenant = tenant })
   if not world then
     if err.code == "invalid" then return bundle_problem(err.text, err.problems) end
     return problem.new(503, "cells_unavailable", "The calls could not be simulated right now (" .. err.text .. "). Try again in a moment.")
