@@ -78,11 +78,11 @@ end
 
 -- Says now and then how far a walk is, where somebody may be waiting for it.
 local function teller()
-  local told = clock.mono_ms()
+  local last = clock.mono_ms()
   return function(walk, place)
     local now = clock.mono_ms()
-    if now - told < TELL_MS then return end
-    told = now
+    if now - last < TELL_MS then return end
+    last = now
     local done = 0
     for i, other in ipairs(walk.queue) do if other == place then done = i end end
     io.stderr:write(("... %s: place %d of %d so far (state %s, %d states from the start), %d calls, %d found\n"):format(

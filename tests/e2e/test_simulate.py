@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated calls: over HTTP for a bundle as it is or as it is stored, and a bundle's own specs by the command line, offline."""
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -85,6 +86,33 @@ def test_a_script_that_takes_all_time_does_not_hold_up_the_worker():
     answer = simulate({}, files=files(loops))
     assert answer.json["calls"][0]["error"]["kind"] == "cpu"
     assert call("GET", "/health").status == 200
+
+
+def test_a_bundles_hooks_are_asked_and_shown():
+    hooks = [{"path": "routing.lua", "text": 'return function(call) return { flow = "flows/main.lua", priority = 7 } end'},
+             {"path": "scoring.lua", "text": "return function(lead) return nil + 1 end"}]
+    flow = FLOW.replace("create_lead { score = 40 }", "create_lead {}")
+    played = simulate({"steps": [{"key": "1"}]}, files=files(flow) + hooks).json["calls"][0]
+    assert played["route"] == {"flow": "flows/main.lua", "priority": 7}
+    routing, scoring = [step for step in played["trace"] if "hook" in step]
+    assert (routing["hook"], routing["input"]["direction"], routing["result"]["priority"]) == ("routing", "inbound", 7)
+    assert (scoring["hook"], scoring["error"]["file"], scoring["fallback"]) == ("scoring", "scoring.lua", "the score that was given, else 0")
+    assert routing["used_us"] > 0
+    assert (played["error"]["kind"], played["outcome"], played["lead"]["score"]) == ("hook", "hangup", 0)
+
+
+def test_a_tenant_that_simulates_without_end_waits_for_itself_and_nobody_waits_for_it():
+    loops = files('local flow = require "flow"\nreturn flow.define { start = "a", a = function() for _ = 1, 3e7 do end end }\n')
+    greedy = token()
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        asked = [pool.submit(simulate, {}, files=loops, who=greedy) for _ in range(24)]
+        other = simulate({}, files=files(), who=api.rival())
+        answers = [one.result() for one in asked]
+    assert other.status == 200, other.json
+    refused = [answer for answer in answers if answer.status == 429]  # 422 and 503: on a busy machine it had no time or no turn
+    assert refused and {answer.status for answer in answers} <= {200, 422, 429, 503}, [answer.status for answer in answers]
+    check_problem(refused[0], 429, "too_many_checks")
+    assert int(refused[0].headers["retry-after"]) > 0
 
 
 # -- parley bundle test -----------------------------------------------------------------------------------------------------------
