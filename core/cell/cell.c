@@ -22,7 +22,7 @@
 
 enum {
     READ_BURST = 64,
-    VERSIONS_MAX = 32,
+    VERSIONS_MAX = 128, /* calls that are up keep theirs; lua/scripts/cells.lua unloads the others long before */
     COVER_LINES_MAX = MESSAGE_MAX - 512, /* of a file, as they go into one message */
     CALLS_MAX = 65536,                   /* well above limits.calls_per_tenant, as those of a dead worker come on top */
     GLANCE_US = 200,                     /* of use as the wall's clock tells it, and the CPU's is looked at */

@@ -33,6 +33,7 @@ local OWED_MS, TICK_MS = 30000, 5000      -- a run that says nothing for so long
 local CHECK_MS, CHECK_CPU_S = 20000, 2    -- a check that takes longer; by its own doing if it had so much of a processor
 local HOOK_MS = 5000                       -- a hook that is not answered by then never will be
 local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
+local VERSIONS_FULL = 32                   -- and with so many all that nothing is at work in; a cell holds 128 (core/cell/cell.c)
 
 local by_tenant = {}                      -- tenant id -> entry
 
@@ -64,7 +65,7 @@ local function entry_ended(entry, why, page)
   if entry.held then watch.drop(entry.held) end
   local runs = entry.runs
   entry.runs = {}
-  for _, waiting in pairs(entry.versions) do waiting:give(nil, { code = "closed", text = "the cell " .. why }) end
+  for _, version in pairs(entry.versions) do version.loaded:give(nil, { code = "closed", text = "the cell " .. why }) end
   for id, waiting in pairs(entry.hooks) do
     if page.running and page.call == "hook " .. id then
       waiting:give(false, { kind = "died", text = "the script's process " .. why, file = page.file, line = page.line })
@@ -134,10 +135,22 @@ local deal = {}
 
 function deal.pong() end
 
-function deal.loaded(entry, version, ok, text)
-  local waiting = entry.versions[version]
-  if not waiting then return end  -- unloaded meanwhile
-  if ok then waiting:give(true) else waiting:give(nil, { code = "invalid", text = text }) end
+-- A version in a cell: { loaded = promise, asked_ms =, waiting = how many wait for it, size = | nil }.
+local function forget_version(entry, hash)
+  local version = entry.versions[hash]
+  entry.versions[hash] = nil
+  if version.size then entry.held.mapped_bytes = entry.held.mapped_bytes - version.size end
+end
+
+function deal.loaded(entry, hash, ok, text)
+  local version = entry.versions[hash]
+  if not version or version.loaded:given() then return end
+  if ok then
+    version.loaded:give(true)
+  else
+    forget_version(entry, hash)  -- first: who is told may ask for it once more, and that is a new try
+    version.loaded:give(nil, { code = "invalid", text = text })
+  end
 end
 
 function deal.checked(entry, _, ok, result)
@@ -246,7 +259,7 @@ end
 
 local function start(tenant)
   local began = clock.mono_ms()
-  local entry = { tenant = tenant, versions = {}, asked_ms = {}, sizes = {}, loading = 0, unanswered = 0,
+  local entry = { tenant = tenant, versions = {}, loading = 0, unanswered = 0,
                   runs = {}, hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
     budget = watch.budget(tenant),
@@ -289,48 +302,52 @@ local function open(tenant)
 end
 
 -- A cell holds only so many versions: a tenant that is never idle and publishes often would have no room for the newest.
+-- One that somebody waits for, calls run or a hook may be at work in stays.
 local function unload_unused(entry, now)
   local used, count = {}, 0
   for _, run in pairs(entry.runs) do used[run.hash] = true end
+  for _, waiting in pairs(entry.hooks) do used[waiting.hash] = true end
   for _ in pairs(entry.versions) do count = count + 1 end
   if count < VERSIONS then return end
-  for hash in pairs(entry.versions) do
-    if not used[hash] and now - entry.asked_ms[hash] > UNUSED_MS then
-      entry.held.mapped_bytes = entry.held.mapped_bytes - (entry.sizes[hash] or 0)
-      entry.versions[hash], entry.asked_ms[hash], entry.sizes[hash] = nil, nil, nil
+  for hash, version in pairs(entry.versions) do
+    if not used[hash] and version.waiting == 0 and (count >= VERSIONS_FULL or now - version.asked_ms > UNUSED_MS) then
+      forget_version(entry, hash)
       entry.cell:send("unload", hash)
     end
   end
 end
 
-local function with_version(entry, tenant, hash)
-  local now = clock.mono_ms()
-  entry.asked_ms[hash] = now
-  if not entry.versions[hash] then
-    unload_unused(entry, now)
-    local flight = promise.new()
-    entry.versions[hash] = flight
-    local ok, bytes = pcall(bundle_bytes, tenant, hash)
-    if not ok or not bytes then
-      entry.versions[hash] = nil
-      local err = not ok and { code = "away", text = "the bundle cannot be read: " .. tostring(bytes) }
-        or { code = "not_found", text = "bundle " .. hash:sub(1, 12) .. " is not stored" }
-      flight:give(nil, err)
-      return nil, err
-    end
-    local sent, err = entry.cell:load(hash, bytes)
-    if not sent then
-      entry.versions[hash] = nil
-      flight:give(nil, err)
-      return nil, err
-    end
-    entry.sizes[hash] = #bytes
+local function begin_loading(entry, tenant, hash)
+  local version = entry.versions[hash]
+  local ok, bytes = pcall(bundle_bytes, tenant, hash)
+  local sent, err
+  if ok and bytes then
+    version.size = #bytes
     entry.held.mapped_bytes = entry.held.mapped_bytes + #bytes
+    sent, err = entry.cell:load(hash, bytes)
+  elseif ok then
+    err = { code = "not_found", text = "bundle " .. hash:sub(1, 12) .. " is not stored" }
+  else
+    err = { code = "away", text = "the bundle cannot be read: " .. tostring(bytes) }
   end
-  entry.loading = entry.loading + 1
+  if sent or version.loaded:given() then return end
+  forget_version(entry, hash)
+  version.loaded:give(nil, err)
+end
+
+local function with_version(entry, tenant, hash)
+  local now, version = clock.mono_ms(), entry.versions[hash]
+  local is_new = not version
+  if is_new then
+    unload_unused(entry, now)
+    version = { loaded = promise.new(), waiting = 0 }
+    entry.versions[hash] = version
+  end
+  version.asked_ms, version.waiting, entry.loading = now, version.waiting + 1, entry.loading + 1
   look_after(entry)
-  local loaded, err = entry.versions[hash]:wait()
-  entry.loading = entry.loading - 1
+  if is_new then begin_loading(entry, tenant, hash) end
+  local loaded, err = version.loaded:wait()
+  version.waiting, entry.loading = version.waiting - 1, entry.loading - 1
   return loaded, err
 end
 
@@ -387,6 +404,7 @@ function cells.hook(tenant, hash, file, name, input)
   ready, err = with_version(entry, tenant, hash)
   if not ready then return nil, err end
   local id, waiting = entry.last_hook + 1, promise.new()
+  waiting.hash = hash
   entry.last_hook, entry.hooks[id] = id, waiting
   look_after(entry)
   entry.idle_since_ms = clock.mono_ms()
@@ -457,7 +475,8 @@ end
 --- @return table|nil  what CHECKED says, or nil, err
 function cells.check(bytes, files)
   local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, runs = {}, hooks = {} }
-  entry.versions.new = promise.new()
+  local loading = promise.new()
+  entry.versions.new = { loaded = loading }
   entry.checking = promise.new()
   local why_ended, page_ended
   local spawned, err = spawn{
@@ -466,7 +485,7 @@ function cells.check(bytes, files)
       entry.ended = true
       if entry.held then watch.drop(entry.held) end
       why_ended, page_ended = why, page
-      entry.versions.new:give(nil, { code = "invalid", text = "the cell " .. why })
+      loading:give(nil, { code = "invalid", text = "the cell " .. why })
       entry.checking:give(nil, nil)
     end,
   }
@@ -486,7 +505,7 @@ function cells.check(bytes, files)
   local loaded, result = false, nil
   local sent
   sent, err = spawned:load("new", bytes)
-  if sent then loaded, err = entry.versions.new:wait() end
+  if sent then loaded, err = loading:wait() end
   if loaded then
     spawned:send("check", "new", files or {})
     local _

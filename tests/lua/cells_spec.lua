@@ -7,6 +7,7 @@ local process = require "core.process"
 local store = require "scripts.store"
 local task = require "core.task"
 local timer = require "core.timer"
+local watch = require "scripts.watch"
 
 describe("a tenant's cell", function()
   local real, sent, spawned, say, ended, last_id = {}, nil, nil, nil, nil, 0
@@ -147,6 +148,77 @@ describe("a tenant's cell", function()
     clock.mono_ms = mono_ms
     assert.truthy(count("load") - count("unload") <= 9)
     for _, message in ipairs(sent) do assert.is_false(message[1] == "unload" and message[2] == "h-old") end
+  end)
+
+  -- It was dropped for being old and loaded a second time; who waited for the first time waited for ever.
+  it("keeps a version that is still being loaded, however many others come meanwhile", function()
+    local mono_ms, now = clock.mono_ms, 0
+    clock.mono_ms = function() return now end
+    run("h-first", "c-first")
+    local at_once, answers = spawned.load, {}
+    spawned.load = function(_, hash) table.insert(sent, { "load", hash }) return true end
+    task.spawn(function() answers[1] = run("h-slow", "c1") end)
+    spawned.load = at_once
+    for n = 1, 20 do
+      now = now + 11000
+      assert.is_true(run("h" .. n))
+    end
+    task.spawn(function() answers[2] = run("h-slow", "c2") end)
+    clock.mono_ms = mono_ms
+    assert.same({}, answers)
+    say("loaded", "h-slow", true, "")
+    assert.same({ true, true }, answers)
+    local loads = 0
+    for _, message in ipairs(sent) do
+      if message[1] == "load" and message[2] == "h-slow" then loads = loads + 1 end
+      assert.is_false(message[1] == "unload" and message[2] == "h-slow")
+    end
+    assert.equal(1, loads)
+  end)
+
+  -- Its failure was remembered as long as the cell lived: each call of that version went to its fallback without a try.
+  it("tries a version again that it could not load, for the next call", function()
+    run("h-first", "c-first")
+    local works = spawned.load
+    spawned.load = function(_, hash)
+      table.insert(sent, { "load", hash })
+      say("loaded", hash, false, "too little memory")
+      return true
+    end
+    local ok, err = run("h-new", "c1")
+    assert.is_nil(ok)
+    assert.equal("too little memory", err.text)
+    spawned.load = works
+    assert.is_true(run("h-new", "c2"))
+    assert.equal(3, count("load"))
+    say("loaded", "h-new", false, "and once more")  -- said twice: it changes nothing
+    assert.is_true(run("h-new", "c3"))
+    assert.equal(3, count("load"))
+  end)
+
+  it("counts the bytes of versions it holds, and not of those it could not load", function()
+    local add, held = watch.add, nil
+    watch.add = function(...)
+      held = add(...)
+      return held
+    end
+    run("h-first", "c-first")
+    watch.add = add
+    spawned.load = function(_, hash) say("loaded", hash, false, "no") return true end
+    local before = held.mapped_bytes
+    assert.is_true(before > 0)
+    for _ = 1, 3 do run("h-new", "c1") end
+    assert.equal(before, held.mapped_bytes)
+  end)
+
+  it("keeps the version that a hook is at work in, and drops others sooner when there are very many", function()
+    local tenant, answer = { id = -100 - last_id, slug = "t", db = "t" }, nil
+    task.spawn(function() answer = { cells.hook(tenant, "h-hook", "scoring.lua", "scoring", {}) } end)
+    for n = 1, 60 do assert.is_true(run("h" .. n)) end  -- within a moment
+    assert.is_true(count("load") - count("unload") <= 33)
+    for _, message in ipairs(sent) do assert.is_false(message[1] == "unload" and message[2] == "h-hook") end
+    say("hooked", 1, true, 5)
+    assert.same({ true, 5 }, answer)
   end)
 
   -- The worker kept each question of a cell that answers none, and never let the cell go for being idle.
