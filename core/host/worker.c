@@ -31,6 +31,7 @@ enum {
     LINGER_MIN_MS = 500,
     LINGER_MAX_MS = 11000,
     LINGER_LOOK_MS = 100,
+    SETTLE_MS = 3000,
     ANNOUNCE_MS = 20,
     ANNOUNCE_LIMIT_MS = 2000
 };
@@ -65,9 +66,35 @@ static void leave(void) {
     exit(0); /* connections, threads and memory go with the process: it is crash-only anyway */
 }
 
+static void on_settled(void *arg, bool ok, int status) {
+    (void)arg, (void)ok, (void)status; /* what went wrong is logged */
+    leave();
+}
+
+static void on_settle_late(uv_timer_t *t) {
+    (void)t;
+    log_warn("worker.not_settled", "what waited to be written was not within %d ms", SETTLE_MS);
+    leave();
+}
+
+/* What Lua keeps in memory to write it a moment later. A worker that is killed loses it: the modules say how much that may be. */
+static void settle(void) {
+    static uv_timer_t limit;
+    struct err e = {0};
+    char file[4200];
+
+    uv_timer_init(&w.loop, &limit);
+    uv_timer_start(&limit, on_settle_late, SETTLE_MS, 0);
+    snprintf(file, sizeof file, "%s/lua/ending.lua", host_root());
+    if (vm_run_file(w.vm, file, 0, NULL, on_settled, NULL, &e) < 0) {
+        log_error("worker.not_settled", "%s", e.text);
+        leave();
+    }
+}
+
 static void on_server_closed(void *arg) {
     (void)arg;
-    if (--w.closing == 0) leave();
+    if (--w.closing == 0) settle();
 }
 
 static void close_servers(int grace_ms) {

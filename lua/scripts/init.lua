@@ -5,6 +5,7 @@ local audit = require "audit"
 local bundle = require "core.bundle"
 local cells = require "scripts.cells"
 local checks = require "scripts.checks"
+local clock = require "core.clock"
 local crypto = require "core.crypto"
 local fault = require "core.fault"
 local hook_rules = require "scripts.hooks.rules"
@@ -227,6 +228,14 @@ local function warm_up(message)
     cells.warm(tenant, hash)
   end)
   if not ok then log.info("bundle.not_warm", { tenant_id = tonumber(id), hash = hash:sub(1, 12), text = tostring(err) }) end
+end
+
+--- Writes what waits in this process: lines of script logs, and what came of calls. For a worker that ends; at most so long.
+--- Returns whether nothing is left.
+function scripts.settle(ms)
+  local ends = clock.mono_ms() + ms
+  local counted = use.settle(ms)
+  return script_log.settle(math.max(0, ends - clock.mono_ms())) and counted
 end
 
 --- Listens for versions that are published, and declares the jobs of the script log.

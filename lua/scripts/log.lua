@@ -1,6 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The tenant's script log: what scripts logged and how they failed. A line waits in the worker until it is written, a moment
 --- later and with others; no call waits for it. Then who follows the log over /ws is told.
+---
+--- What may be lost: a worker that ends by itself (drained, stopped, renewed) writes what waits first; one that is killed loses
+--- the lines that waited, at most MOST of a tenant: those of its last milliseconds, or since the database was last there.
 local audit_stream = require "audit.stream"
 local clock = require "core.clock"
 local config = require "core.config"
@@ -135,7 +138,7 @@ function script_log.add(tenant, entry)
   task.spawn(write, queue)
 end
 
---- Waits until what was added before is written, at most so long. For tests and for who ends.
+--- Waits until what was added is written, at most so long: for who ends. Returns whether nothing is left.
 function script_log.settle(ms)
   local ends = clock.mono_ms() + ms
   while next(queues) and clock.mono_ms() < ends do task.sleep(10) end

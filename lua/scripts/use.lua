@@ -1,7 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Counts the calls of each version, and ends a canary of which too many fail. A worker adds up what it has seen and writes it
---- every two seconds, one statement for each version that had calls, however many; what a worker that dies had not written is
---- lost. Whoever writes the count that is one too many moves the pointer.
+--- every two seconds, one statement for each version that had calls, however many. Whoever writes the count that is one too many
+--- moves the pointer.
+---
+--- What may be lost: a worker that ends by itself (drained, stopped, renewed) writes what it has counted first; one that is killed
+--- loses the counts of the calls that ended in its last two seconds, or since the database was last there. A count is never
+--- written twice but when the answer to its statement was lost. So a canary may be judged by a few calls late, never by calls
+--- that were not.
 local clock = require "core.clock"
 local db = require "lib.db"
 local log = require "core.log"
@@ -9,6 +14,7 @@ local metrics = require "core.metrics"
 local pointers = require "scripts.pointers"
 local rules = require "scripts.rules"
 local store = require "scripts.store"
+local task = require "core.task"
 local time = require "lib.time"
 local timer = require "core.timer"
 
@@ -61,6 +67,13 @@ function use.write()
   end
   writing = false
   return next(counted) == nil
+end
+
+--- Writes what was counted until nothing is left, at most so long: for who ends. Returns whether nothing is left.
+function use.settle(ms)
+  local ends = clock.mono_ms() + ms
+  while (writing or not use.write()) and clock.mono_ms() < ends do task.sleep(20) end
+  return not writing and next(counted) == nil
 end
 
 local function write_soon()

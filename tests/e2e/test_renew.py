@@ -8,7 +8,11 @@ import time
 from pathlib import Path
 
 import api
-from callers import GAP_MS, Caller, leads_of, wait_workers
+from callers import GAP_MS, Caller, leads_of, make_tenant, push, wait_workers
+
+SHORT = """local flow = require "flow"
+return flow.define { start = "main", main = function(call) call:answer() call:log("the last words of " .. call.from) call:hangup() end }
+"""
 
 
 def pid(name):
@@ -75,6 +79,34 @@ def test_calls_and_requests_go_on_while_everything_is_renewed():
         assert row["status"] == "completed" and len(found) == 1 and "zip 94107" in found[0]["notes"], (row, found)
     assert gaps[-1] < GAP_MS
     assert set(answers) == {200}
+    wait_workers()
+
+
+def test_calls_that_ended_just_before_their_worker_was_renewed_are_counted_and_logged():
+    """They were counted every two seconds, and what an old worker had not written by its end was lost."""
+    wait_workers()
+    token = make_tenant("renewed-" + api.RUN, "127.0.0.35", "+15550735")
+    version = push(token, {"bundle.lua": 'return { numbers = { ["*"] = "flows/main.lua" } }', "flows/main.lua": SHORT}).json["version"]
+
+    def counted():
+        return api.call("GET", f"/scripts/bundles/{version}", token=token).json["use"]["calls"]
+
+    async def one():
+        async with Caller("+15550735", "127.0.0.35", token) as c:
+            await c.ended(20)
+            return c.caller
+
+    async def some(n):
+        return await asyncio.gather(*(one() for _ in range(n)))
+
+    asyncio.run(some(1))  # its count is written, and with the next call the two seconds begin anew
+    api.until(lambda: counted() == 1, what="the first call is counted")
+    callers = asyncio.run(some(6))
+    old = renew()
+    api.until(lambda: not any(is_there(process) for process in old), 30, "the end of the old workers")
+    assert counted() == 7
+    log = api.call("GET", "/scripts/log?limit=50", token=token).json["entries"]
+    assert {caller for caller in callers if any(caller in entry["text"] for entry in log)} == set(callers), log
     wait_workers()
 
 
