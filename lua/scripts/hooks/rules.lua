@@ -106,18 +106,6 @@ rules.list = {
     example = [[return { may_contact = function(input) return input.campaign.status == "active" end }]],
   },
   {
-    name = "next_attempt", file = "campaigns.lua", ms = MS, whose = "tenant",
-    doc = "In how many seconds a number that was not reached is tried again.",
-    without = "it is not tried again",
-    input = {
-      number = { type = "string", doc = "that was rung" }, campaign = { type = "table", doc = "as for may_contact" },
-      attempts = { type = "number", doc = "how often by now" }, outcome = { type = "string", doc = "of the last one" },
-    },
-    output = { type = "number", minimum = 0, maximum = 366 * 86400 },
-    shape = function(value) if value ~= false then return value end end,
-    example = [[return { next_attempt = function(input) return input.attempts < 3 and input.attempts * 3600 or nil end }]],
-  },
-  {
     name = "prices", file = "prices.lua", ms = MS, whose = "operator", data = true,
     doc = "What AI models and minutes cost.", without = "the prices that Parley came with",
     input = {}, output = price_rules.prices, check = price_rules.price_problem,
