@@ -11,6 +11,8 @@ For operators (need PARLEY_CONFIG and the database):
   parley migrate                                   bring the platform's and every tenant's schema up
   parley operator set --email E --password P|-     make a platform operator, or change its password
   parley tenant create --slug S --name N --admin-email E --admin-password P [--region US]
+  parley tenant limits --slug S [--set cells.share_percent=80]... [--unset NAME]... [--clear]
+                                                   what its scripts may use instead of what the configuration says
   parley trunk set --tenant S --name N [--match ADDR]... [--host H --port P] [--number +1...]...
   parley node add --name N --ari-url URL --user U --password P|- [--sip HOST:PORT]
                                                    add an Asterisk node (or change it) while all runs
@@ -38,6 +40,7 @@ For tenants (need PARLEY_URL and PARLEY_TOKEN, or PARLEY_ADMIN_EMAIL and PARLEY_
 -- The options of each command; those that end with ! have no value.
 local known = {
   ["migrate"] = "", ["operator set"] = "email password", ["tenant create"] = "slug name region admin-email admin-password",
+  ["tenant limits"] = "slug set unset clear!",
   ["node add"] = "name ari-url user password sip", ["node remove"] = "name", ["node list"] = "",
   ["trunk set"] = "tenant name match host port number",
   ["bundle"] = "", ["bundle new"] = "", ["bundle check"] = "tenant", ["bundle push"] = "tenant publish! skip-specs! reason",

@@ -52,6 +52,48 @@ commands["tenant create"] = function(options)
   end)
 end
 
+-- "cells.share_percent" -> the table it lies in, its name there.
+local function place_of(limits, path)
+  local name = path:match("^cells%.([%w_]+)$")
+  if not name then return limits, path end
+  limits.cells = limits.cells or {}
+  return limits.cells, name
+end
+
+commands["tenant limits"] = function(options, _, many)
+  local ok, err = need(options, "slug")
+  if not ok then return fail(err, 2) end
+  return with_database(function()
+    local rules, schema, tenants = require "tenants.rules", require "lib.schema", require "tenants"
+    local tenant = tenants.get(options.slug)
+    if not tenant then return fail("there is no tenant " .. options.slug) end
+    local limits = not options.clear and tenant.limits or {}
+    for _, word in ipairs(many.set or {}) do
+      local path, value = word:match("^([%w_.]+)=(%d+)$")
+      if not path then return fail(("--set %s: write NAME=NUMBER, such as cells.share_percent=80"):format(word), 2) end
+      local into, name = place_of(limits, path)
+      into[name] = tonumber(value)
+    end
+    for _, path in ipairs(many.unset or {}) do
+      local from, name = place_of(limits, path)
+      from[name] = nil
+    end
+    if options.clear or many.set or many.unset then
+      local _, errors = schema.check(rules.limits, limits)
+      if errors then return fail(("%s %s"):format(errors[1].pointer:gsub("^#?/", ""):gsub("/", "."), errors[1].detail), 2) end
+      local db = require "lib.db"
+      limits = tenants.set_limits(tenant, limits, "cli", nil, function(write) db.transaction(db.platform(), write) end) or {}
+    end
+    if not next(limits) then print(("tenant %s has no limits of its own: the configuration's hold"):format(tenant.slug)) end
+    if limits.verbs_per_second then print(("verbs_per_second=%d"):format(limits.verbs_per_second)) end
+    local names = {}
+    for name in pairs(limits.cells or {}) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do print(("cells.%s=%d"):format(name, limits.cells[name])) end
+    return 0
+  end)
+end
+
 commands["trunk set"] = function(options, _, many)
   local ok, err = need(options, "tenant", "name")
   if not ok then return fail(err, 2) end

@@ -18,6 +18,7 @@ local operator = require "scripts.operator"
 local promise = require "lib.promise"
 local store = require "scripts.store"
 local task = require "core.task"
+local tenants = require "tenants"
 local timer = require "core.timer"
 local watch = require "scripts.watch"
 
@@ -208,15 +209,16 @@ end
 
 local function is_unused(entry) return next(entry.runs) == nil and next(entry.hooks) == nil and entry.loading == 0 end
 
--- Ends a cell that was not used for IDLE_MS; looks again when that may be.
+-- Ends a cell that was not used for IDLE_MS, or is not to be used again; looks again when that may be.
 local function rest(entry)
-  if entry.rest then return end
-  local unused_ms = is_unused(entry) and clock.mono_ms() - entry.idle_since_ms or 0
-  if unused_ms > IDLE_MS then
+  local unused = is_unused(entry)
+  local unused_ms = unused and clock.mono_ms() - entry.idle_since_ms or 0
+  if unused and entry.retired or unused_ms > IDLE_MS then
     entry_ended(entry, "idle", {})
     entry.cell:kill("idle")
     return
   end
+  if entry.rest then return end
   entry.rest = timer.after(IDLE_MS - unused_ms + 1, function()
     entry.rest = nil
     if not entry.ended then rest(entry) end
@@ -262,7 +264,7 @@ local function start(tenant)
   local entry = { tenant = tenant, versions = {}, loading = 0, unanswered = 0,
                   runs = {}, hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
-    budget = watch.budget(tenant),
+    budget = watch.budget(tenants.known(tenant.id) or tenant),  -- a call has the record of its beginning
     on_message = function(...)
       look_after(entry)
       on_message(entry, ...)
@@ -284,7 +286,7 @@ local function start(tenant)
 end
 
 --- The tenant's cell, started when there is none. Single flight.
-local opening = {}
+local opening, renewals = {}, 0
 local function open(tenant)
   local entry = by_tenant[tenant.id]
   if entry and not entry.ended then return entry end
@@ -293,12 +295,23 @@ local function open(tenant)
   opening[tenant.id] = flight
   local deaths = cells.deaths[tenant.id] or 0
   if deaths > 1 then task.sleep(math.min(BACK_OFF_MS * 2 ^ (deaths - 2), BACK_OFF_MAX_MS)) end
+  local renewals_before = renewals
   local ok, found, err = pcall(start, tenant)
   if not ok then found, err = nil, { code = "io", text = tostring(found) } end
-  if found then by_tenant[tenant.id] = found end
+  if found then found.retired = renewals ~= renewals_before end
+  if found and not found.retired then by_tenant[tenant.id] = found end
   opening[tenant.id] = nil
   flight:give(found, err)
   return found, err
+end
+
+--- Lets a tenant's next run begin in a cell of its own, with the budget it has then. What runs in the one there is ends there.
+function cells.renew(tenant_id)
+  local entry = by_tenant[tenant_id]
+  renewals = renewals + 1  -- also one that is being started
+  if not entry then return end
+  by_tenant[tenant_id], entry.retired = nil, true
+  rest(entry)
 end
 
 -- A cell holds only so many versions: a tenant that is never idle and publishes often would have no room for the newest.

@@ -238,10 +238,17 @@ function scripts.settle(ms)
   return script_log.settle(math.max(0, ends - clock.mono_ms())) and counted
 end
 
---- Listens for versions that are published, and declares the jobs of the script log.
+-- A tenant's limits have changed: its next run begins in a cell that has them.
+local function renew_cells(slug)
+  local tenant = tenants.get(slug)
+  if tenant then cells.renew(tenant.id) end
+end
+
+--- Listens for versions that are published and limits that change, and declares the jobs of the script log.
 function scripts.start()
   task.spawn(scripts.wait_for_shipped)
   script_log.start()
+  redis.subscribe(rediskey("cells:renew"), function(slug) task.spawn(renew_cells, slug) end)
   return redis.subscribe(rediskey("bundles"), function(message) task.spawn(warm_up, message) end)
 end
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Tenants: found by slug or id, made, migrated.
----   tenants.get("acme") -> { id, slug, name, db, schema, region, status, key (data key, in memory only), created_at }
+---   tenants.get("acme") -> { id, slug, name, db, schema, region, status, limits (of its own: rules.limits; or nil),
+---     key (data key, in memory only), created_at }
 --- Records are kept for a minute and dropped at once when somebody publishes a change.
 local agents = require "agents"
 local audit = require "audit"
@@ -9,6 +10,7 @@ local config = require "core.config"
 local crypto = require "core.crypto"
 local db = require "lib.db"
 local jobs = require "lib.jobs"
+local json = require "core.json"
 local keys = require "lib.keys"
 local log = require "core.log"
 local migrate = require "lib.migrate"
@@ -29,6 +31,7 @@ local function record(row)
   local schema = row.schema_name
   return {
     id = row.id, slug = row.slug, name = row.name, region = row.region, status = row.status, schema = schema,
+    limits = row.limits and json.decode(row.limits) or nil,
     server = row.database == "main" and "" or row.database .. "/",
     db = schema and (row.database == "main" and schema or row.database .. "/" .. schema),
     key = keys.unwrap(row.data_key, row.slug),
@@ -54,6 +57,9 @@ function tenants.get(ref)
   by_slug[tenant.slug], by_id[tenant.id] = tenant, tenant
   return tenant
 end
+
+--- The newest record that this worker has of a tenant, or nil. Asks nobody.
+function tenants.known(id) return by_id[id] end
 
 --- Drops the record of a tenant in this worker.
 function tenants.forget(slug)
@@ -190,6 +196,26 @@ function tenants.set_status(tenant, status, actor, trace, transaction)
     audit.platform(tx, { actor = actor, action = "tenant." .. status, subject = tenant.slug, trace = trace })
   end)
   tenants.changed(tenant.slug)
+end
+
+--- Sets the limits a tenant has of its own (rules.limits); {} takes them back. In all workers new calls, and states that calls that
+--- are up enter, run with them; without Redis it takes until the records are read again (a minute) and the cell is started anew.
+--- Raises a problem where they do not fit.
+--- @param transaction function  as tenants.set_status takes it
+--- @return table|nil  what is kept of them
+function tenants.set_limits(tenant, limits, actor, trace, transaction)
+  local pointer, fault = rules.limits_fault(limits, config.cells)
+  if fault then
+    problem.raise(422, "invalid_body", ("A value is not valid: %s %s."):format(pointer, fault), { errors = { { pointer = pointer, detail = fault } } })
+  end
+  local kept = rules.kept_limits(limits)
+  transaction(function(tx)
+    store.set_limits(tx, tenant.id, kept and json.encode(kept))
+    audit.platform(tx, { actor = actor, action = "tenant.limits", subject = tenant.slug, trace = trace, fields = { limits = kept, before = tenant.limits } })
+  end)
+  tenants.changed(tenant.slug)
+  redis.call("PUBLISH", rediskey("cells:renew"), tenant.slug)
+  return kept
 end
 
 --- A page for GET /admin/tenants.

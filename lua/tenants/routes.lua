@@ -4,6 +4,7 @@ local cursor = require "lib.cursor"
 local json = require "core.json"
 local problem = require "lib.problem"
 local router = require "lib.router"
+local rules = require "tenants.rules"
 local schema = require "lib.schema"
 local tenants = require "tenants"
 local time = require "lib.time"
@@ -13,11 +14,12 @@ local routes = {}
 local tenant_schema = schema.object{
   id = { type = "string" }, name = { type = "string" }, region = { type = "string" },
   status = { type = "string", enum = { "creating", "active", "suspended", "closed" } },
-  created_at = { type = "string", format = "date-time" },
+  created_at = { type = "string", format = "date-time" }, limits = rules.limits,
 }
 
 local function shown(tenant, status)
-  return { id = tenant.slug, name = tenant.name, region = tenant.region, status = status or tenant.status, created_at = tenant.created_at }
+  return { id = tenant.slug, name = tenant.name, region = tenant.region, status = status or tenant.status, created_at = tenant.created_at,
+           limits = tenant.limits }
 end
 
 local function create(ctx)
@@ -54,11 +56,28 @@ local function found(ctx)
   return tenant
 end
 
-local function change(ctx)
+local function finished(ctx)
   local tenant = found(ctx)
   if tenant.status == "creating" then
     problem.raise(409, "tenant_creating", "The tenant is not finished; create it once more with the same slug.")
   end
+  return tenant
+end
+
+local function set_limits(ctx)
+  local tenant = finished(ctx)
+  local status, body, headers
+  tenants.set_limits(tenant, ctx.body, ctx:actor(), ctx.trace.id, function(write)
+    status, body, headers = ctx:platform_transaction(function(tx)
+      write(tx)
+      return 200, { limits = rules.kept_limits(ctx.body) }
+    end)
+  end)
+  return status, body, headers
+end
+
+local function change(ctx)
+  local tenant = finished(ctx)
   local status, body, headers
   tenants.set_status(tenant, ctx.body.status, ctx:actor(), ctx.trace.id, function(write)
     status, body, headers = ctx:platform_transaction(function(tx)
@@ -97,6 +116,11 @@ function routes.register()
     method = "PATCH", path = "/admin/tenants/{tenant}", summary = "Suspend, reopen or close a tenant", roles = roles, tenant = false,
     body = schema.object({ status = { type = "string", enum = { "active", "suspended", "closed" } } }, { "status" }),
     response = tenant_schema, handler = change,
+  }
+  router.add{
+    method = "PUT", path = "/admin/tenants/{tenant}/limits", roles = roles, tenant = false, body = rules.limits, handler = set_limits,
+    summary = "Set the limits of a tenant's scripts; what is left out is as the configuration has it. The next state of each call runs with them",
+    response = schema.object{ limits = rules.limits },
   }
 end
 

@@ -3,7 +3,7 @@ local db = require "lib.db"
 
 local store = {}
 
-local columns = "id, slug, name, schema_name, `database`, region, status, data_key, created_at"
+local columns = "id, slug, name, schema_name, `database`, region, status, limits, data_key, created_at"
 
 function store.by_slug(slug)
   return db.query(db.platform(), "SELECT " .. columns .. " FROM tenant WHERE slug = ?", slug)[1]
@@ -37,6 +37,11 @@ end
 
 function store.set_status(tx, id, status)
   db.run(tx, "UPDATE tenant SET status = ? WHERE id = ?", status, id)
+end
+
+--- @param limits string|nil  JSON
+function store.set_limits(tx, id, limits)
+  db.run(tx, "UPDATE tenant SET limits = ? WHERE id = ?", limits, id)
 end
 
 --- Lets the tables of a tenant's schema number their rows from `first` on; those that are beyond it already stay as they are.

@@ -221,6 +221,34 @@ describe("a tenant's cell", function()
     assert.same({ true, 5 }, answer)
   end)
 
+  it("is renewed for a tenant's next run, and ends when what ran in it has", function()
+    local every, ping = timer.every, nil
+    timer.every = function(ms, fn)
+      if ms == 1000 then ping = fn end
+      return every(ms, fn)
+    end
+    local tenant = { id = -100 - last_id, slug = "t", db = "t" }
+    local up = listener()
+    assert.is_true(run("h", "c1", up))
+    timer.every = every
+    local first, say_first, ended_first = spawned, say, nil
+    first.kill = function(_, why) ended_first = why end  -- its end is told of by who ends it
+    cells.renew(tenant.id)
+    assert.is_false(cells.is_open(tenant.id))
+    assert.is_true(run("h", "c2"))
+    assert.is_true(first ~= spawned and cells.is_open(tenant.id))
+    local heard
+    up.next = function() heard = true end
+    say_first("next", "c1", 1, "b", {}, "flows/main.lua", 1)
+    assert.is_true(heard)
+    ping()
+    assert.is_nil(ended_first)
+    cells.drop("c1", up)
+    ping()
+    assert.equal("idle", ended_first)
+    assert.is_true(cells.is_open(tenant.id))
+  end)
+
   -- The worker kept each question of a cell that answers none, and never let the cell go for being idle.
   it("that answers no hook is not waited for, and its questions are forgotten", function()
     local after = timer.after
