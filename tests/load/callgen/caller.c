@@ -21,6 +21,7 @@ struct call {
     char name[40], endpoint[40], exten[40]; /* begun on command */
     struct target own;                      /* of it, when it names one */
     double stay_s;
+    int app; /* that is tried first; 0: a random one */
 };
 
 static struct {
@@ -144,7 +145,7 @@ static void dial(uv_timer_t *timer) {
     if (endpoint == NULL) endpoint = "none";
     json_t *args = json_pack("[s, s]", endpoint, c->to->exten);
     snprintf(text, sizeof text, "%s,%s", endpoint, c->to->exten);
-    if (node_offer(c->node, c->channel, text, args))
+    if (node_offer(c->node, c->channel, c->app, text, args))
         c->state = CALL_DIALLING;
     else if (clock_mono_us() - c->began_us > 30000000)
         hang_up(c, "no application within 30 s"); /* the dialplan's Hangup(34) */
@@ -165,7 +166,7 @@ static struct call *begin(void) {
     return c;
 }
 
-void call_begin(const char *name, double stay_s, const char *endpoint, const char *exten) {
+void call_begin(const char *name, double stay_s, const char *endpoint, const char *exten, int app) {
     struct call *c = begin();
     str_copy(c->name, sizeof c->name, name);
     if (exten[0]) {
@@ -176,6 +177,7 @@ void call_begin(const char *name, double stay_s, const char *endpoint, const cha
         c->channel->exten = c->exten;
     }
     c->stay_s = stay_s;
+    c->app = app;
     dial(&c->timer);
 }
 

@@ -89,8 +89,9 @@ struct channel {
 
 struct net;
 struct node *node_open(int index, struct net *net);
-/* Begins a channel in the dialplan of a node: false when no application is there right now. */
-bool node_offer(struct node *n, struct channel *c, const char *args_text, json_t *args);
+/* Begins a channel in the dialplan of a node, which tries its applications from that one on (0: a random one): false when none is
+ * there right now. */
+bool node_offer(struct node *n, struct channel *c, int app, const char *args_text, json_t *args);
 struct channel *node_channel(struct node *n, const char *id, struct call *call);
 void node_hang_up(struct channel *c, int cause); /* by the caller or the other side; c is gone */
 void node_start_dialled(struct channel *c);      /* what the platform dialled has been answered */
@@ -114,6 +115,6 @@ struct ear *call_ear(struct call *c);
 /* The platform dials: a party of its own. */
 void call_dialled(struct node *n, struct channel *channel, const char *app, const char *args);
 /* Begins a call now; its end is told on standard output under that name. stay_s: he hangs up so long after the answer; 0: not.
- * endpoint, exten: the trunk he comes from and what he dials; empty: one of the options'. */
-void call_begin(const char *name, double stay_s, const char *endpoint, const char *exten);
+ * endpoint, exten: the trunk he comes from and what he dials; empty: one of the options'. app: as node_offer takes it. */
+void call_begin(const char *name, double stay_s, const char *endpoint, const char *exten, int app);
 void calls_start(uv_loop_t *loop, struct node **nodes, void (*over)(void));

@@ -39,7 +39,8 @@ static const char help[] =
     "  --sound-nodes N    with --sound: only the calls of the first N nodes have it\n"
     "  --report FILE      the figures as JSON\n"
     "  --commands         calls on command, by lines of standard input: call NAME [SECONDS until he hangs up, 0: not\n"
-    "                     [TRUNK NUMBER]]; left; its end ends callgen. Answers: ready; over NAME why (or -);\n"
+    "                     [TRUNK NUMBER [K: application that is tried first]]]; left; its end ends callgen.\n"
+    "                     The I-th call begins at node (I - 1) mod N. Answers: ready; over NAME why (or -);\n"
     "                     left CHANNELS BRIDGES APPLICATIONS (that somebody is there for)\n"
     "It begins when every application of every node has somebody there, and exits 0 when no call failed and nothing "
     "was left.\n";
@@ -98,11 +99,11 @@ static void on_signal(uv_signal_t *signal, int number) {
 
 static void on_command(char *line) {
     uint64_t channels = 0, bridges = 0, requests = 0, failed = 0;
-    int there = 0;
+    int there = 0, app = 0;
     char name[40], endpoint[40] = "", exten[40] = "";
     double stay_s = 0;
-    if (sscanf(line, "call %39s %lf %39s %39s", name, &stay_s, endpoint, exten) >= 1) {
-        call_begin(name, stay_s, endpoint, exten);
+    if (sscanf(line, "call %39s %lf %39s %39s %d", name, &stay_s, endpoint, exten, &app) >= 1) {
+        call_begin(name, stay_s, endpoint, exten, app);
     } else if (strcmp(line, "left") == 0) {
         for (int i = 0; i < options.nodes; i++) node_counts(nodes[i], &channels, &bridges, &requests, &failed);
         for (int i = 0; i < options.nodes; i++) there += node_apps(nodes[i]);

@@ -202,8 +202,8 @@ void node_each_stream(struct channel *c, void (*each)(void *arg, struct stream *
         if (c->bridge->inside[i]->stream) each(arg, c->bridge->inside[i]->stream);
 }
 
-bool node_offer(struct node *n, struct channel *c, const char *args_text, json_t *args) {
-    int first = rand() % SLOTS;
+bool node_offer(struct node *n, struct channel *c, int app, const char *args_text, json_t *args) {
+    int first = app > 0 ? app - 1 : rand() % SLOTS;
     for (int i = 0; i < SLOTS; i++) {
         int slot = (first + i) % SLOTS + 1;
         if (n->apps[slot] == NULL) continue;
