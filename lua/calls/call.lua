@@ -19,6 +19,7 @@ local live = require "calls.live"
 local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
+local operator = require "scripts.operator"
 local pii = require "lib.pii"
 local promise = require "lib.promise"
 local record = require "calls.record"
@@ -59,7 +60,7 @@ end
 --- What a successor needs, as JSON.
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "counted" }
+  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted" }
 
 function Call:head()
   local head = {}
@@ -391,7 +392,7 @@ end
 function Call:count(kind)
   if self.counted or not self.hash then return end
   self.counted = true
-  require("scripts").count(self.tenant, self.hash, kind, self.canary)
+  require("scripts").count(self.operators and operator.tenant or self.tenant, self.hash, kind, self.canary)
 end
 
 function Call:sealed_failure() return pii.seal(self.tenant, "call.failure", self.failure) end

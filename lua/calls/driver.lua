@@ -149,17 +149,20 @@ end
 
 -- The operator's routing: for a call that has nothing of its tenant. Its flow is one of the tenant's, or of the operator's own.
 local function by_operator(call, own)
-  local hash = hooks.version(operator.tenant, "routing")
+  local picked, is_canary = scripts.pointers.pick(operator.tenant, call.id)
+  local hash = hooks.version(operator.tenant, "routing", picked)
   local report = hash and scripts.report(operator.tenant, hash)
   if not report then return nil end
   local flows = {}
   for name in pairs(report.flows) do flows[name] = hash end
   for name in pairs(own and own.flows or {}) do flows[name] = call.hash end
-  call.route = hooks.call(operator.tenant, "routing", hook_rules.routing_input(call, flows, call.tenant.slug), hash)
-  call.file = call.route and call.route.flow
+  local route, _, failure = hooks.call(operator.tenant, "routing", hook_rules.routing_input(call, flows, call.tenant.slug), hash)
+  call.route, call.file = route, route and route.flow
+  call.operators = call.file ~= nil and flows[call.file] == hash or nil
+  if not call.operators then scripts.count(operator.tenant, picked, failure, is_canary) end  -- else when the call fails or ends
   if not call.file then return nil end
-  call.hash, call.canary = flows[call.file], nil
-  if call.hash ~= hash then return own.flows[call.file] end
+  call.hash, call.canary = flows[call.file], call.operators and is_canary or nil
+  if not call.operators then return own.flows[call.file] end
   call.permissions = report.bundle and report.bundle.permissions
   return report.flows[call.file]
 end
@@ -170,7 +173,7 @@ local function choose(call)
   local hash, is_canary = scripts.pointers.pick(call.tenant, call.id)
   local report = hash and scripts.report(call.tenant, hash)
   local number = call.direction == "inbound" and call.to or call.from or call.to
-  call.hash, call.canary, call.file, call.route = hash, is_canary or nil, call.flow_file, nil
+  call.hash, call.canary, call.file, call.route, call.operators = hash, is_canary or nil, call.flow_file, nil, nil
   if not call.file and report then
     call.route = hooks.call(call.tenant, "routing", hook_rules.routing_input(call, report.flows, call.tenant.slug), hash)
     call.file = call.route and call.route.flow or rules.flow_for(report.bundle, number)

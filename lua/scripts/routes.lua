@@ -201,12 +201,15 @@ local function declare(add)
 end
 
 -- The operator's own rules have the same routes, in front of the same code: the operator's record stands where a tenant's would.
--- It has no canary: its rules decide for all.
+-- A canary of them routes a share of the calls for which the tenant has nothing. Prices and plans are the live version's until it is
+-- promoted: what somebody pays is not drawn by lot.
 local function add_for_operators(route)
-  if route.path:find("^/scripts/canary") then return end
   local handler = route.handler
   route.path, route.roles, route.tenant = "/admin" .. route.path, { "platform" }, false
   route.summary = "The operator's rules: " .. route.summary:gsub("^%u", string.lower)
+  if route.path == "/admin/scripts/canary" and route.method == "POST" then
+    route.summary = route.summary .. ". Of the calls that the operator's routing decides; prices and plans stay the live ones until it is promoted"
+  end
   route.handler = function(ctx)
     ctx.tenant = operator.tenant
     return handler(ctx)

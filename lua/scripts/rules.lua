@@ -165,8 +165,9 @@ function rules.canary_fails(use)
   return use.calls >= use.min_calls and use.failed * 1000 > use.error_limit * use.calls
 end
 
--- Why a flow could not go on, where its scripts are to blame. "cell" and "away" are the platform's own failures.
-local blamed = { error = "failed", form = "failed", no_flow = "failed", journal = "failed", diverged = "failed", strikes = "failed", cpu = "over_budget",
+-- Why a flow could not go on or a hook did not decide, where the scripts are to blame. "cell", "away" and "late" are the platform's
+-- own failures.
+local blamed = { error = "failed", form = "failed", no_flow = "failed", journal = "failed", diverged = "failed", strikes = "failed", died = "failed", cpu = "over_budget",
                  memory = "over_budget" }
 
 --- What a call that went to its fallback counts as: "failed", "over_budget" (failed too) or nil.

@@ -113,6 +113,42 @@ def test_the_operator_changes_default_routing_and_prices_while_calls_are_up(bare
     assert actions == ["publish", "rollback", "publish", "publish"]
 
 
+def test_a_canary_of_the_operators_rules_routes_its_share_and_goes_back_by_itself_and_nobody_pays_by_it(bare):
+    good = upload({**SHIPPED, "routing.lua": routing("flows/front.lua"), "flows/front.lua": flow("The front desk.")}).json["version"]
+    dear = SHIPPED["prices.lua"].replace('["gpt-5.5"] = { input = 5,', '["gpt-5.5"] = { input = 6,')
+    broken = flow("Hm.").replace("call:wait(1)", "local order = call.data.order.id")
+    bad = upload({"routing.lua": routing("flows/new.lua"), "flows/new.lua": broken, "prices.lua": dear}, publish=False).json["version"]
+    before = prices()
+    begun = call("POST", "/admin/scripts/canary", {"version": bad, "share": 50, "error_limit": 20, "min_calls": 3}, api.operator())
+    assert begun.status == 200 and begun.json["canary"]["version"] == bad, begun
+    assert live()["canary"]["version"] == bad
+
+    rows = []
+    for _ in range(8):
+        async def scene():
+            return await asyncio.gather(*(asyncio.to_thread(ring, bare) for _ in range(4)))
+        rows += asyncio.run(scene())
+        if sum(row["version"] == bad for row in rows) >= 3:
+            break
+    assert prices() == before and before["models"]["gpt-5.5"]["input"] == 5, "what is paid is the live version's"
+    assert {row["version"] for row in rows} == {good, bad}, rows
+    for row in rows:
+        assert (row["outcome"] == "fallback") == (row["version"] == bad), row
+    api.until(lambda: not live().get("canary"), what="the canary has ended")
+    now = live()
+    assert now["version"] == good and (now["moves"][0]["action"], now["moves"][0]["actor"]) == ("auto", "system"), now
+    assert ring(bare)["version"] == good
+    failed = sum(row["version"] == bad for row in rows)
+    use = call("GET", f"/admin/scripts/bundles/{bad}", token=api.operator()).json["use"]
+    assert (use["calls"], use["failed"]) == (failed, failed), use
+
+    again = call("POST", "/admin/scripts/canary", {"version": bad, "share": 1}, api.operator())
+    assert again.status == 200
+    ended = call("DELETE", "/admin/scripts/canary", token=api.operator())
+    assert ended.status == 200 and ended.json["canary_ended"] == bad, ended
+    check_problem(call("POST", "/admin/scripts/canary/promote", {}, api.operator()), 409, "no_canary")
+
+
 def test_a_tenant_without_a_number_that_fits_gets_a_flow_of_its_own_by_the_operators_routing(bare):
     late = make_tenant("late-" + RUN, "127.0.0.34", "+15550734")
     assert push(late, {"bundle.lua": 'return { numbers = { ["+15550999"] = "flows/mine.lua" } }', "flows/mine.lua": flow("My own flow.")}).status == 201

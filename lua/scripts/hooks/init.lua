@@ -79,13 +79,14 @@ local function failed(tenant, hook, hash, trouble, failure)
     trouble = { hash = hash, count = 0, until_ms = 0 }
     troubles[tenant.id .. ":" .. hook.name] = trouble
   end
-  trouble.count = trouble.count + 1
+  trouble.count, trouble.kind = trouble.count + 1, failure.kind
   if trouble.count >= FAILURES then trouble.until_ms = now + LEFT_ALONE_MS end
   count(hook.name, failure.kind)
   log.warn("hook.failed", { tenant = tenant.slug, hook = hook.name, kind = failure.kind, file = failure.file, line = failure.line, times = trouble.count })
   scripts.log(tenant, { level = "error", bundle_hash = hash, file = failure.file or hook.file, line = failure.line,
     text = ("the hook %s: %s%s"):format(hook.name, failure.text,
       trouble.count == FAILURES and (". It is left alone for %d s"):format(LEFT_ALONE_MS / 1000) or "") })
+  return failure.kind
 end
 
 local function ask(tenant, hook, input, pinned)
@@ -97,7 +98,7 @@ local function ask(tenant, hook, input, pinned)
     local now = clock.mono_ms()
     if now < trouble.until_ms then
       count(hook.name, "left alone")
-      return nil
+      return nil, nil, trouble.kind
     end
     trouble.until_ms = now + LEFT_ALONE_MS  -- one tries; the others go on without
   end
@@ -115,8 +116,7 @@ local function ask(tenant, hook, input, pinned)
     output, failure = rules.answered(hook, input, ok, value)
   end
   if failure then
-    failed(tenant, hook, hash, trouble, failure)
-    return nil
+    return nil, nil, failed(tenant, hook, hash, trouble, failure)
   end
   troubles[key] = nil
   count(hook.name, "ok")
@@ -128,13 +128,14 @@ end
 --- @param input table  what the table of hooks says it gets; now and seed are set here
 --- @param pinned string|nil  the version that is asked, of a call that is pinned to it; else the live one
 --- @return any output as declared, string hash of the version that decided; nil: the platform decides
+--- @return string|nil kind  how it failed, or did when it was last asked; nil: it did not
 function hooks.call(tenant, name, input, pinned)
   local hook = assert(rules.named(name), name)
-  local ok, output, hash = pcall(ask, tenant, hook, input, pinned)
-  if ok then return output, hash end
+  local ok, output, hash, kind = pcall(ask, tenant, hook, input, pinned)
+  if ok then return output, hash, kind end
   count(name, "away")
   log.warn("hook.not_asked", { tenant = tenant.slug, hook = name, text = tostring(output) })
-  return nil
+  return nil, nil, "away"
 end
 
 return hooks
