@@ -161,11 +161,12 @@ void check_take(struct task *t, enum run_end end) {
         } else {
             buf_clear(&t->bundle);
             if (value_pack(L, -1, &t->bundle, BUNDLE_BYTES, &e) < 0) {
-                snprintf(text, sizeof text, "bundle.lua: %s", e.text);
+                snprintf(text, sizeof text, "the file must return plain data: %s", e.text);
                 problem(t, t->path, 1, text);
             } else if (!fits_the_report(&t->bundle)) {
                 buf_clear(&t->bundle);
-                snprintf(text, sizeof text, "bundle.lua: a table is nested deeper than %d", VALUE_DEPTH - 1);
+                snprintf(text, sizeof text, "the file must return plain data: a table is nested deeper than %d",
+                         VALUE_DEPTH - 1);
                 problem(t, t->path, 1, text);
             }
         }

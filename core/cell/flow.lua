@@ -80,7 +80,10 @@ function load(path)
   loading[run] = mine
   if mine[path] then raise(path .. " requires itself") end
   local chunk, text = core.compile(path, is_spec(path) and spec_globals or nil)
-  if not chunk then error(text, 0) end
+  if not chunk then
+    if match(text, "^[%w_%./%-]+:%d+: ") then error(text, 0) end
+    raise(text)  -- it has no place of its own: whose require it was has
+  end
   mine[path] = true
   core.loading(1)
   local ok, result = pcall(chunk)

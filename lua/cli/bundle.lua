@@ -71,7 +71,10 @@ end
 
 -- Prints the problems of a refusal (with the folder's own paths where there is one) and the refusal itself.
 local function refused(text, document, root)
-  if type(document) == "table" then folder.print_problems(root or ".", document.errors, io.stderr) end
+  local told = type(document) == "table" and folder.print_problems(root or ".", document.errors, io.stderr) or 0
+  if told > 0 and root and document.code == "bundle_invalid" then
+    return fail(("%s was not stored: %d problem%s"):format(root, told, told == 1 and "" or "s"))
+  end
   local hint = type(document) == "table" and document.code == "specs_failed" and root == nil
     and "; --skip-specs --reason \"...\" publishes nevertheless" or ""
   return fail(text .. hint)

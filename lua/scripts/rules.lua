@@ -3,6 +3,7 @@
 --- script's author.
 local crypto = require "core.crypto"
 local gate = require "scripts.gate"
+local hints = require "scripts.hints"
 local hook_rules = require "scripts.hooks.rules"
 local text_of = require "lib.text"
 local urlencoded = require "lib.urlencoded"
@@ -44,6 +45,8 @@ function rules.files(files, operators)
       add(shown, ("a Lua file may have at most %d bytes, this one has %d; split it and use require"):format(rules.MAX_LUA, #file.data))
     elseif file.path:find("%.lua$") and file.data:byte(1) == 27 then
       add(shown, "compiled Lua is not accepted; upload the source text", 1)
+    elseif file.path:find("%.lua$") and hints.no_text(file.data) then
+      add(shown, hints.no_text(file.data), 1)
     elseif #file.data > rules.MAX_FILE then
       add(shown, ("a file may have at most %d bytes, this one has %d"):format(rules.MAX_FILE, #file.data))
     end
@@ -51,7 +54,11 @@ function rules.files(files, operators)
     size = size + #file.data
   end
   if size > rules.MAX_BYTES then add(nil, ("the bundle has %d bytes; at most %d are allowed"):format(size, rules.MAX_BYTES)) end
-  if not seen["bundle.lua"] and not operators then add("bundle.lua", "the file is missing; it says which number runs which flow", 1) end
+  if not seen["bundle.lua"] and not operators then
+    local elsewhere = hints.paths(files, "/bundle.lua")
+    add("bundle.lua", "the file is missing; it says which number runs which flow"
+      .. (elsewhere and (". There is %s: upload the files of that folder"):format(elsewhere) or ""), 1)
+  end
   return problems
 end
 
@@ -84,12 +91,14 @@ end
 --- @return table problems, table hooks  names of those there are
 function rules.report(result, files, operators)
   local problems = {}
-  for _, problem in ipairs(result.problems) do problems[#problems + 1] = problem end
+  for _, problem in ipairs(result.problems) do problems[#problems + 1] = hints.add(problem, files) end
   if #problems > 0 then return problems, {} end
   local hooks, wrong = hook_rules.found(result.files, operators)
   for i, problem in ipairs(wrong) do problems[i] = problem end
   if operators then return problems, hooks end
-  local function add(text) problems[#problems + 1] = { file = "bundle.lua", line = 1, text = text } end
+  local function add(text, words)  -- words: where in the file to look
+    problems[#problems + 1] = { file = "bundle.lua", line = words and hints.line_with(files, "bundle.lua", words) or 1, text = text }
+  end
   local bundle = result.bundle
   if type(bundle) ~= "table" then
     add("the file must return a table such as { numbers = { [\"+15550100\"] = \"flows/main.lua\" } }")
@@ -102,24 +111,26 @@ function rules.report(result, files, operators)
   else
     for number, flow in pairs(bundle.numbers) do
       if number ~= "*" and not (type(number) == "string" and number:match("^%+%d+$")) then
-        add(("numbers: '%s' is not a number such as \"+15550100\" and not \"*\""):format(tostring(number)))
+        add(("numbers: '%s' is not a number such as \"+15550100\" and not \"*\""):format(tostring(number)), tostring(number))
       end
       if type(flow) == "string" and #flow > rules.MAX_FLOW_PATH then
-        add(("numbers['%s']: the path of a flow may have at most %d characters"):format(tostring(number), rules.MAX_FLOW_PATH))
+        add(("numbers['%s']: the path of a flow may have at most %d characters"):format(tostring(number), rules.MAX_FLOW_PATH), flow)
       elseif type(flow) ~= "string" or not there[flow] then
-        add(("numbers['%s']: there is no file '%s'"):format(tostring(number), tostring(flow)))
+        local flows = hints.paths(files, ".lua", "flows/")
+        add(("numbers['%s']: there is no file '%s'%s"):format(tostring(number), tostring(flow), flows and "; there is " .. flows or ""),
+          type(flow) == "string" and flow or nil)
       elseif not (result.flows or {})[flow] then
-        add(("numbers['%s']: '%s' is not a flow; it must return flow.define{ ... }"):format(tostring(number), flow))
+        add(("numbers['%s']: '%s' is not a flow; it must lie in flows/ and return flow.define{ ... }"):format(tostring(number), flow), flow)
       end
     end
   end
   if bundle.fallback ~= nil then
     local problem = rules.fallback_problem(bundle.fallback)
-    if problem then add(problem) end
+    if problem then add(problem, "fallback") end
   end
   if bundle.permissions ~= nil then
     local problem = gate.permissions_problem(bundle.permissions)
-    if problem then add(problem) end
+    if problem then add(problem, "permissions") end
   end
   return problems, hooks
 end

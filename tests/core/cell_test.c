@@ -385,8 +385,10 @@ TEST(a_bundles_table_nested_to_the_last_level_is_a_problem_and_no_broken_message
     load(&cell, "v2", too_deep);
     HEARD("loaded v2 true ");
     say_one(&cell, MESSAGE_CHECK, "v2");
-    HEARD("checked v2 false {flows={} problems={{file=bundle.lua line=1 text=bundle.lua: a table is nested deeper than "
-          "15}}}");
+    HEARD(
+        "checked v2 false {flows={} problems={{file=bundle.lua line=1 text=the file must return plain data: a table is "
+        "nested deeper than "
+        "15}}}");
 }
 
 TEST(a_check_collects_every_problem) {
@@ -415,7 +417,7 @@ TEST(a_check_collects_every_problem) {
     HEARD("loaded v1 true ");
     say_one(&cell, MESSAGE_CHECK, "v1");
     HEARD("checked v1 false {flows={flows/f.lua={start=a states={a b}}} problems={"
-          "{file=bundle.lua line=1 text=bundle.lua: a function cannot be sent, at 'f'} "
+          "{file=bundle.lua line=1 text=the file must return plain data: a function cannot be sent, at 'f'} "
           "{file=flows/a.lua line=1 text=unexpected symbol near '='} "
           "{file=flows/b.lua line=3 text=flow.define: start names 'nowhere', which is no state} "
           "{file=flows/c.lua line=1 text=the file must return flow.define{ ... }} "

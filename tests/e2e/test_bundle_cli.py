@@ -110,6 +110,7 @@ def test_what_is_wrong_is_told_with_file_and_line(tmp_path):
         main.write_text(text.replace('return "goodbye"', 'return "goodby"', 1))
         told = refused("bundle", command, str(folder))
         assert re.search(rf"^{re.escape(str(main))}:\d+: .*goodby", told, re.M), told
+        assert told.count("goodby'") == 1 and "1 problem" in told, "once"
     main.write_text(text)
     (folder / "a b.txt").write_text("x")
     refused("bundle", "check", str(folder), says="the path may only have letters")
