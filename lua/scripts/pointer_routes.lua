@@ -74,6 +74,8 @@ local function mover(add, path, method, summary, declared, move)
     handler = function(ctx)
       local order = routes.order(ctx)
       order.expected = order.expected or ctx.query.expected
+      local hash = ctx.params.version or ctx.body and ctx.body.version
+      if hash then scripts.pointers.announce(ctx.tenant, hash) end  -- it is loaded while the rows are written
       local moved, err  -- stay nil when a repeat gets the first answer
       local status, answer, headers = ctx:transaction(function(tx)
         moved, err = move(tx, ctx, order)

@@ -189,13 +189,18 @@ local function keep(tenant, live, canary)
     canary and canary.hash or "", canary and canary.share or 0, canary and canary.version or -1)
 end
 
+--- Hints to all workers that a version is about to be asked for, so that cells that run load it meanwhile. Nobody waits for it.
+function pointers.announce(tenant, hash)
+  task.spawn(redis.call, "PUBLISH", rediskey("bundles"), tenant.id .. " " .. hash)
+end
+
 --- Tells the workers of a move that is committed.
 function pointers.moved(tenant, move, actor)
   fault.point("bundle.published")
+  local news = move.live or move.canary
+  if news.hash then pointers.announce(tenant, news.hash) end  -- goes out with the copy
   keep(tenant, move.live, move.canary)
   fault.point("bundle.remembered")
-  local news = move.live or move.canary
-  if news.hash then redis.call("PUBLISH", rediskey("bundles"), tenant.id .. " " .. news.hash) end
   log.info(move.kind, { tenant = tenant.slug, hash = (news.hash or news.previous):sub(1, 12), version = news.version, share = news.share, by = actor })
 end
 
