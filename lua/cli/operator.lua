@@ -64,10 +64,10 @@ commands["tenant limits"] = function(options, _, many)
   local ok, err = need(options, "slug")
   if not ok then return fail(err, 2) end
   return with_database(function()
-    local rules, schema, tenants = require "tenants.rules", require "lib.schema", require "tenants"
+    local json, rules, schema, tenants = require "core.json", require "tenants.rules", require "lib.schema", require "tenants"
     local tenant = tenants.get(options.slug)
     if not tenant then return fail("there is no tenant " .. options.slug) end
-    local limits = not options.clear and tenant.limits or {}
+    local limits = not options.clear and tenant.limits and json.decode(json.encode(tenant.limits)) or {}  -- the record keeps those before
     for _, word in ipairs(many.set or {}) do
       local path, value = word:match("^([%w_.]+)=(%d+)$")
       if not path then return fail(("--set %s: write NAME=NUMBER, such as cells.share_percent=80"):format(word), 2) end
