@@ -48,6 +48,7 @@ struct vm_services {
     struct media *media;
     struct telephony *telephony;
     struct work_queue *passwords; /* Argon2 */
+    struct work_queue *packing;   /* deflate */
     int zygote_fd;                /* control socket to the zygote, -1: none yet */
     int (*zygote_start)(void); /* gives that socket when the first cell is asked for, or -1; NULL: no cells without */
     int worker;                /* index, -1: a command line program */

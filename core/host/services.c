@@ -55,6 +55,7 @@ int services_open(struct vm_services *s, struct err *e) {
     if (net_open(&s->net, s->loop, s->metrics, e) < 0) return e->code;
     if (http_client_open(&s->http_client, s->loop, s->metrics, e) < 0) return e->code;
     s->passwords = work_queue_new(s->loop, "passwords", 2, 64);
+    s->packing = work_queue_new(s->loop, "packing", 1, 64);
     if (c == NULL) return 0;
     if (open_sql(s, e) < 0) return e->code;
     if (text_or_null(config_str(c, "redis.url")) != NULL) {

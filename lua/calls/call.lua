@@ -128,7 +128,7 @@ function Call:keep_all()
   local fields = { head = self:head(), digits = self:digits_kept() }
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
   self.history:all(fields)
-  local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields)
+  local ok, err = record.write_all(self.tenant, self.slot, self.id, self.fence, fields, self.visit)
   if ok then
     self.unwritten, unwritten_told = nil, false
     self:stands(true)

@@ -11,6 +11,7 @@ local deflate = require "core.deflate"
 local journal = require "flow.journal"
 local json = require "core.json"
 local pii = require "lib.pii"
+local task = require "core.task"
 
 local history = {}
 history.__index = history
@@ -20,6 +21,7 @@ history.FIRST_BYTES = 64 * 1024  -- of the first visits, which always stay
 history.VISIT_BYTES = 64 * 1024
 local OPEN_BYTES = 1024 * 1024   -- more than any that was packed
 local FORM = 1
+local AGAIN_MS = 50  -- when too many others are being packed
 
 local function field(visit) return ("h%d"):format(visit) end
 local function gap_text(gap, visit) return ('{"gap":%d,"visit":%d}'):format(gap, visit) end
@@ -118,7 +120,16 @@ function history.visit(call, how)
   return ('%s,"verbs":[%s]}'):format(head:sub(1, -2), table.concat(verbs, ","))
 end
 
---- The bytes for the call's row; nil when its flow never ran.
+local function packed(text)
+  local bytes = deflate.pack(text)
+  while not bytes do
+    task.sleep(AGAIN_MS)
+    bytes = deflate.pack(text)
+  end
+  return bytes
+end
+
+--- The bytes for the call's row; nil when its flow never ran. May wait.
 function history.pack(call)
   local texts = {}
   for i, visit in ipairs(call.history.visits) do texts[i] = visit.text end
@@ -126,7 +137,7 @@ function history.pack(call)
   local head = json.encode{ form = FORM, file = call.file, hash = call.hash, seed = call.seed, info = { id = call.id, from = call.from, to = call.to,
     direction = call.direction, started_us = call.started_us, route = call.route } }
   local text = ('%s,"visits":[%s]}'):format(head:sub(1, -2), table.concat(texts, ","))
-  return pii.seal(call.tenant, "call.journal", deflate.pack(text))
+  return pii.seal(call.tenant, "call.journal", packed(text))
 end
 
 --- What pack() packed. Raises when it is not that: damage, not input.

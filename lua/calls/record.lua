@@ -17,14 +17,21 @@ local record = {}
 
 local AGAIN_MS = 500
 
--- KEYS: call, set. ARGV: fence, id, how many fields to delete, names..., then name value pairs.
+-- KEYS: call, set. ARGV: fence, id, the visit if all is written (else 0), how many fields to delete, names..., then name value pairs.
 local write = redis.script [[
   local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
   if fence > tonumber(ARGV[1]) then return 'stale' end
-  local drop = tonumber(ARGV[3])
-  local set = { 'fence', ARGV[1] }
-  for i = 4 + drop, #ARGV do set[#set + 1] = ARGV[i] end
-  if drop > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV, 4, 3 + drop)) end
+  local visit, drop = tonumber(ARGV[3]), tonumber(ARGV[4])
+  local set, given = { 'fence', ARGV[1] }, {}
+  for i = 5 + drop, #ARGV, 2 do
+    set[#set + 1], set[#set + 2] = ARGV[i], ARGV[i + 1]
+    given[ARGV[i]] = true
+  end
+  if drop > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV, 5, 4 + drop)) end
+  for _, name in ipairs(visit > 0 and redis.call('HKEYS', KEYS[1]) or {}) do
+    local of = tonumber(string.match(name, '^[hj](%d+)'))
+    if of and of < visit and not given[name] then redis.call('HDEL', KEYS[1], name) end
+  end
   redis.call('HSET', KEYS[1], unpack(set))
   redis.call('EXPIRE', KEYS[1], 172800)
   redis.call('SADD', KEYS[2], ARGV[2])
@@ -64,11 +71,9 @@ local function answer(slot, id, fence, reply, err)
   return true
 end
 
---- Writes fields (values are sealed here) and drops others.
---- @param fields table  name -> Lua value (kept as JSON)
---- @param drop table|nil  names
-function record.write(tenant, slot, id, fence, fields, drop)
-  local args = { fence, id, drop and #drop or 0 }
+-- Values are sealed here.
+local function put(tenant, slot, id, fence, fields, drop, visit)
+  local args = { fence, id, visit, drop and #drop or 0 }
   for _, name in ipairs(drop or {}) do args[#args + 1] = name end
   args[#args + 1] = "tenant"
   args[#args + 1] = tenant.id
@@ -78,6 +83,15 @@ function record.write(tenant, slot, id, fence, fields, drop)
   end
   return answer(slot, id, fence, write:call({ call_key(slot, id), set_key(slot) }, unpack(args)))
 end
+
+--- Writes fields and drops others.
+--- @param fields table  name -> Lua value (kept as JSON)
+--- @param drop table|nil  names
+function record.write(tenant, slot, id, fence, fields, drop) return put(tenant, slot, id, fence, fields, drop, 0) end
+
+--- Writes all there is of a call. What the record still has of visits before this one and is not in fields goes: the write
+--- that was to drop it may have failed. (Of later ones nothing goes: a write that came after may have been quicker.)
+function record.write_all(tenant, slot, id, fence, fields, visit) return put(tenant, slot, id, fence, fields, nil, visit) end
 
 function record.remove(slot, id, fence)
   return answer(slot, id, fence, remove:call({ call_key(slot, id), set_key(slot) }, fence, id))

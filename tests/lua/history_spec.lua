@@ -3,6 +3,7 @@ local deflate = require "core.deflate"
 local history = require "calls.history"
 local journal = require "flow.journal"
 local json = require "core.json"
+local task = require "core.task"
 
 describe("a call's history", function()
   local tenant = { id = 1, slug = "t", key = ("k"):rep(32) }
@@ -117,6 +118,25 @@ describe("a call's history", function()
     assert.truthy(visit.cut > 50)
   end)
 
+  -- Many calls that end at once wait for their turn; none is without its journal.
+  it("is packed also when more calls end at once than may wait", function()
+    local c = call{ journal = journal.new{ verb("say", ("x"):rep(30000)) } }
+    c.history:add(1, history.visit(c, { done = true }))
+    local left = 200
+    for _ = 1, left do
+      task.spawn(function()
+        assert.equal(30000, #opened(c).visits[1].verbs[1].value)
+        left = left - 1
+      end)
+    end
+    assert.equal(200, left)
+    for _ = 1, 500 do
+      if left == 0 then break end
+      task.sleep(10)
+    end
+    assert.equal(0, left)
+  end)
+
   it("does not unpack more than was ever packed", function()
     local c = call()
     c.history:add(1, history.visit(c, { done = true }))
@@ -134,6 +154,18 @@ describe("core.deflate", function()
     for _, text in ipairs{ "", "a", ("\0\255"):rep(50000) } do
       assert.equal(text, deflate.unpack(deflate.pack(text), 100000))
     end
+  end)
+
+  -- A worker stood still while a long call's journal was packed.
+  it("lets others run while it packs much", function()
+    local packed
+    task.spawn(function() packed = deflate.pack(("0123456789abcdef"):rep(256 * 1024)) end)
+    assert.is_nil(packed)
+    for _ = 1, 500 do
+      if packed then break end
+      task.sleep(10)
+    end
+    assert.equal(4 * 1024 * 1024, #deflate.unpack(packed, 4 * 1024 * 1024))
   end)
 
   it("says what is wrong with bytes that are too many or damaged", function()
