@@ -1,23 +1,25 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Calls: the phone side of Parley. What the rest may call.
 local driver = require "calls.driver"
+local entry = require "calls.entry"
 local ids = require "lib.ids"
 local json = require "core.json"
 local pii = require "lib.pii"
+local roster = require "calls.roster"
 local store = require "calls.store"
 local time = require "lib.time"
 
 local calls = {}
 
 --- Places a call: its public id at once, or nil, err. What becomes of it is told by its row and its events.
-calls.place = driver.place
+calls.place = entry.place
 
 --- Asks for a human: what runs is left for the flow's fallback. true | nil, err
 function calls.escalate(id) return driver.tell(id, "escalate") end
 
 function calls.hangup(id) return driver.tell(id, "hangup") end
 
-calls.count = driver.count
+calls.count = roster.count
 
 -- One that a worker of an older version has written in clear is not shown.
 local function failure_of(tenant, row)
@@ -37,7 +39,7 @@ function calls.view(tenant, row, whole)
   }
   if not whole then return view end
   local timeline = row.timeline and json.decode(pii.open(tenant, "call.timeline", row.timeline))
-  local live = driver.find(row.public_id)
+  local live = roster.find(row.public_id)
   view.states = timeline and timeline.states or (live and json.array(live.states)) or json.array{}
   view.recordings = json.array{}
   for i, recording in ipairs(store.recordings(tenant.db, row.id)) do

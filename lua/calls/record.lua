@@ -18,7 +18,7 @@ local record = {}
 local AGAIN_MS = 500
 
 -- KEYS: call, set. ARGV: fence, id, the visit if all is written (else 0), how many fields to delete, names..., then name value pairs.
-local write = redis.script [[
+local write = redis.script [=[
   local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
   if fence > tonumber(ARGV[1]) then return 'stale' end
   local visit, drop = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -37,7 +37,7 @@ local write = redis.script [[
   redis.call('SADD', KEYS[2], ARGV[2])
   local t = redis.call('TIME')
   return string.format('%d%06d', t[1], t[2])
-]]
+]=]
 
 local remove = redis.script [[
   local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')

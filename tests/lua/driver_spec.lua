@@ -3,6 +3,7 @@
 local driver = require "calls.driver"
 local record = require "calls.record"
 local redis = require "core.redis"
+local roster = require "calls.roster"
 local task = require "core.task"
 local telephony = require "core.telephony"
 local trunks = require "calls.trunks"
@@ -65,7 +66,7 @@ describe("a slot that is taken", function()
     end
     task.sleep(50)
     handlers.on_event("n1.1", { type = "ChannelDtmfReceived", digit = "4", channel = { id = "1.2" } })
-    local call = driver.find("c-n1-1-y")
+    local call = roster.find("c-n1-1-y")
     assert.equal("1234", table.concat(call.digits))
     for _ = 1, 1000 do call:on_digit("5") end
     assert.equal(128, #call.digits)
@@ -85,56 +86,15 @@ describe("a slot that is taken", function()
       return { tenant = { id = 1, slug = "t", db = "t" }, fence = 5, fields = { head = { id = "c-n1-1-z", channel = "1.3", direction = "inbound",
         status = "ringing", visit = 1, state = "a", hash = "h", row_id = 1 } } }
     end
-    local before = driver.count()
+    local before = roster.count()
     for _, first in ipairs{ true, false } do
       task.spawn(handlers.on_ready, "n1.1", first, "", { { id = "1.3", name = "PJSIP/t-3", state = "Ring" } }, {})
     end
     task.sleep(50)
     assert.equal(1, resumed)
-    assert.equal(before + 1, driver.count())
-    driver.find("c-n1-1-z"):lost()
-    assert.equal(before, driver.count())
+    assert.equal(before + 1, roster.count())
+    roster.find("c-n1-1-z"):lost()
+    assert.equal(before, roster.count())
     flow.resume, calls_store.take, record.write = resume, take, write
-  end)
-
-  -- A look that ended at the first slot that could not be read missed all the others.
-  it("writes its records again when Redis may have lost them, each slot by itself", function()
-    local flow, calls_store, written, losses, away, gone = require "flow", require "calls.store", {}, redis.losses(), {}, {}
-    local own = { write = record.write, exists = record.exists, losses = redis.losses, connected = redis.connected, resume = flow.resume, take = calls_store.take }
-    flow.resume, calls_store.take = function() end, function() end
-    redis.losses, redis.connected = function() return losses end, function() return true end
-    record.write = function(_, _, id) written[id] = (written[id] or 0) + 1 return true end
-    record.exists = function(slot) if not away[slot] then return not gone[slot] end end
-    local function in_slot(n) return ("n1.%d"):format(n), ("c-n1-%d-z"):format(n), "2." .. n end
-    local function take_up(n, slot, id, sip, other)
-      record.list = function() return { id } end
-      record.read = function()
-        return { tenant = { id = 1, slug = "t", db = "t" }, fence = 5, fields = { head = { id = id, channel = sip, direction = "inbound",
-          status = "ringing", visit = 1, state = "a", hash = "h", row_id = n } } }
-      end
-      handlers.on_ready(slot, true, "", { { id = sip, name = "PJSIP/t-z", state = "Ring" }, other }, {})
-      driver.find(id):keep_head()
-    end
-    for n = 1, 6 do take_up(n, in_slot(n)) end
-    local function after_a_look() written = {} task.sleep(1200) return written end
-    assert.same({}, after_a_look())
-    losses = losses + 1
-    local all = after_a_look()
-    for n = 1, 6 do assert.equal(1, all[select(2, in_slot(n))]) end
-    assert.same({}, after_a_look())
-    for n = 1, 6 do away[in_slot(n)], gone[in_slot(n)] = n ~= 5, true end
-    for _, times in pairs(after_a_look()) do assert.is_true(times >= 1) end
-    assert.is_truthy(written["c-n1-5-z"])
-    assert.is_nil(written["c-n1-4-z"])
-    -- Whichever of a slot's calls is there stands for it, also when the one that did so has ended.
-    take_up(7, "n1.1", "c-n1-1-second", "2.7", { id = "2.1", name = "PJSIP/t-z", state = "Ring" })
-    away["n1.1"] = nil
-    driver.find("c-n1-1-z"):lost()
-    assert.is_truthy(after_a_look()["c-n1-1-second"])
-    driver.find("c-n1-1-second"):lost()
-    assert.is_nil(after_a_look()["c-n1-1-second"])
-    for n = 2, 6 do driver.find(select(2, in_slot(n))):lost() end
-    flow.resume, calls_store.take, record.write, record.exists = own.resume, own.take, own.write, own.exists
-    redis.losses, redis.connected = own.losses, own.connected
   end)
 end)
