@@ -6,7 +6,7 @@
 #include "io/work.h"
 #include <stdlib.h>
 
-enum { HERE_MAX = 16 * 1024 }; /* bytes, some 0.2 ms */
+enum { HERE_MAX = 16 * 1024 }; /* bytes, some 0.1 ms */
 
 struct pack_job {
     struct bind_wait *wait;
