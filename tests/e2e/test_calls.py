@@ -3,6 +3,8 @@
 when a version is published, and when another tenant's script runs wild."""
 import asyncio
 import concurrent.futures
+import contextlib
+import functools
 import json
 import os
 import signal
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import api
-from callers import ACME, GAP_MS, ROOT, Caller, Phone, leads_of, make_tenant, new_caller, push, redis, server, wait_workers, worker_of
+from callers import (ACME, GAP_MS, ROOT, Caller, Phone, leads_of, make_tenant, new_caller, push, redis, server, together, wait_workers,
+                     worker_of)
 
 EVIL = "127.0.0.13"
 
@@ -65,50 +68,107 @@ def test_ten_calls_at_once_with_different_keys_come_out_right():
             assert "hours" in states and found == [], (states, found)
 
 
-@pytest.mark.parametrize("moment", ["prompt", "digit", "record"])
-@pytest.mark.parametrize("fault", ["worker", "cell", "drain"])
-def test_a_call_survives(stack, moment, fault):
+# -- a worker or a cell dies, or a worker is drained -------------------------------------------------------------------------
+#    Three callers of one worker, each at a moment of its own when it happens.
+
+HIT_S = 13  # after the first was answered: he is being recorded then
+
+
+@contextlib.asynccontextmanager
+async def served_by(pid):
+    """A caller whose call that worker has: as many are dialled, two at a time, as it takes."""
+    while True:
+        async with contextlib.AsyncExitStack() as calls:
+            both = await asyncio.gather(*(calls.enter_async_context(Caller()) for _ in range(2)))
+            workers = await asyncio.gather(*(asyncio.to_thread(lambda c=c: worker_of(c.live_id())[1]) for c in both))
+            for c, other, worker in zip(both, reversed(both), workers):
+                if worker == pid:
+                    other.call.hang_up()
+                    yield c
+                    return
+
+
+async def is_prompted(first, pid, hit):
+    await first.at(HIT_S - 5)
+    async with served_by(pid) as c:
+        assert time.monotonic() < first.up + HIT_S, "he came too late"
+        await hit.wait()
+        await asyncio.sleep(3)
+        await c.call.press("1")
+        await asyncio.sleep(3)
+        await c.call.press("94107")
+        await c.ended(60)
+        return c
+
+
+async def has_typed_a_digit(first, pid, hit):
+    await first.at(HIT_S - 9)
+    async with served_by(pid) as c:
+        await first.at(HIT_S - 2)
+        await c.call.press("1")
+        await first.at(HIT_S - 0.2)
+        await c.call.press("9")
+        await hit.wait()
+        await asyncio.sleep(2)
+        await c.call.press("4107")
+        await c.ended(60)
+        return c
+
+
+async def is_recorded(first, pid, hit):
+    await first.at(2.5)
+    await first.call.press("1")
+    await first.at(4.5)
+    await first.call.press("94107")
+    await first.ended(60)
+    return first
+
+
+MOMENTS = [is_prompted, has_typed_a_digit, is_recorded]
+
+
+def strike(fault, pid):
+    if fault == "cell":
+        subprocess.run(["pkill", "-9", "-P", (Path(os.environ["PARLEY_PIDS"]) / "zygote.pid").read_text().strip()])
+    else:
+        os.kill(pid, signal.SIGTERM if fault == "drain" else signal.SIGKILL)
+
+
+@functools.lru_cache(None)
+def when(fault):
     wait_workers()
 
     async def scene():
-        async with Caller() as c:
-            await c.at(1.0)
-            call_id = c.live_id()
-            index, pid = worker_of(call_id)
-            hit = {
-                "worker": lambda: os.kill(pid, signal.SIGKILL),
-                "drain": lambda: os.kill(pid, signal.SIGTERM),
-                "cell": lambda: subprocess.run(["pkill", "-9", "-P", (Path(os.environ["PARLEY_PIDS"]) / "zygote.pid").read_text().strip()]),
-            }[fault]
-            if moment == "prompt":
-                hit()
-                await c.at(4)
-                await c.call.press("1")
-                await c.at(7)
-                await c.call.press("94107")
-            else:
-                await c.at(2.5)
-                await c.call.press("1")
-                await c.at(4.5)
-                await c.call.press("9")
-                if moment == "digit":
-                    hit()
-                await c.at(6.5)
-                await c.call.press("4107")
-                if moment == "record":
-                    await c.at(13)
-                    hit()
-            await c.ended(60)
-            return c
+        async with Caller() as first:
+            pid = (await asyncio.to_thread(lambda: worker_of(first.live_id())))[1]
+            hit = asyncio.Event()
 
-    c = asyncio.run(scene())
+            async def happens():
+                try:
+                    await first.at(HIT_S)
+                    strike(fault, pid)
+                finally:
+                    hit.set()
+
+            outcome = await together(happens(), *(moment(first, pid, hit) for moment in MOMENTS))
+            outcome(happens)
+            return outcome
+
+    found = asyncio.run(scene())
+    wait_workers()
+    return found
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("fault", ["worker", "cell", "drain"])
+def test_a_call_survives(stack, moment, fault):
+    c = when(fault)(moment)
     row, found = c.row(), leads_of(c.caller)
     assert row["status"] == "completed" and row["outcome"] in ("hangup", "done"), row
     assert len(found) == 1 and "zip 94107" in found[0]["notes"], found
     gap = c.longest_gap_ms()
-    print(f"\n{fault} at {moment}: longest gap in the caller's ear {gap:.0f} ms")
+    print(f"\n{fault}, who {moment.__name__}: longest gap in the caller's ear {gap:.0f} ms")
     assert gap < GAP_MS
-    wait_workers()
 
 
 def test_nothing_is_left_behind_in_redis_and_asterisk():
