@@ -1,49 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A bundle's own tests in a real cell, and which lines have run; the test is the worker. */
-#include "cells.h"
+#include "world_cell.h"
 
-static const char *const options[] = {NULL};
-
-static struct zygote zygote;
-static uint32_t last_id;
-static struct cell cell; /* a new one for each test */
-
-static int setup(void **state) {
-    (void)state;
-    cell = spawn_cell(zygote.worker, ++last_id);
-    offer_verbs(&cell, "say menu");
-    return 0;
-}
-
-static int teardown(void **state) {
-    int fds[3];
-    (void)state;
-    close_cell(&cell);
-    struct zygote_message m = zygote_hear(zygote.worker, fds);
-    CHECK_INT(ZYGOTE_ENDED, m.type);
-    return 0;
-}
-
-#define HEARD(line) CHECK_STR(line, heard(&cell))
-#define FLOW                                                                                \
-    "local flow = require 'flow'\n"                                                         \
-    "return flow.define{\n"                                                                 \
-    "start = 'a',\n"                                                                        \
-    "a = function(call)\n"                                                                  \
-    "  if call.data.x then\n"                                                               \
-    "    return 'b'\n"                                                                      \
-    "  end\n"                                                                               \
-    "end,\n"                                                                                \
-    "b = function(call) for i = 1, 3e6 do\n"                                                \
-    "  local x = i\n"                                                                       \
-    "end end,\n"                                                                            \
-    "c = function() while true do local x = 1 end end,\n"                                   \
-    "d = function() local t = {} while true do t[#t + 1] = ('x'):rep(1e5) .. #t end end,\n" \
-    "e = function(call) call.data.it = type(it) call.data.assert = type(assert) end,\n"     \
-    "}\n"
+static const char flow[] = "local flow = require 'flow'\n"
+                           "return flow.define{\n"
+                           "start = 'a',\n"
+                           "a = function(call)\n"
+                           "  if call.data.x then\n"
+                           "    return 'b'\n"
+                           "  end\n"
+                           "end,\n"
+                           "b = function(call) for i = 1, 3e6 do\n"
+                           "  local x = i\n"
+                           "end end,\n"
+                           "c = function() while true do local x = 1 end end,\n"
+                           "d = function() local t = {} while true do t[#t + 1] = ('x'):rep(1e5) .. #t end end,\n"
+                           "e = function(call) call.data.it = type(it) call.data.assert = type(assert) end,\n"
+                           "}\n";
 
 static void load_with(const char *spec) {
-    const char *files[] = {"flows/main.lua", FLOW, "spec/a.lua", spec, "text.md", "# text", NULL};
+    const char *files[] = {"flows/main.lua", flow, "spec/a.lua", spec, "text.md", "# text", NULL};
     load(&cell, "v1", files);
     HEARD("loaded v1 true ");
 }
@@ -132,20 +108,6 @@ TEST(budgets_hold_while_lines_are_noted) {
     run(&cell, "e", "v1", "flows/main.lua", "a", 1, NULL, NULL);
     HEARD("next e 1 nil {}");
 }
-
-static int start(void **state) {
-    (void)state;
-    zygote = start_zygote(options);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    stop_zygote(&zygote);
-    return 0;
-}
-
-#define CELL(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

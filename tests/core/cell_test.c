@@ -1,31 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A real cell, and the test as its worker. */
-#include "cells.h"
-
-static const char *const options[] = {NULL};
-
-static struct zygote zygote;
-static uint32_t last_id;
-static struct cell cell; /* a new one for each test */
-
-static int setup(void **state) {
-    (void)state;
-    cell = spawn_cell(zygote.worker, ++last_id);
-    offer_verbs(&cell, "say menu gather now transfer hangup");
-    return 0;
-}
-
-static int teardown(void **state) {
-    int fds[3];
-    (void)state;
-    close_cell(&cell); /* it ends when its socket closes */
-    struct zygote_message m = zygote_hear(zygote.worker, fds);
-    CHECK_INT(ZYGOTE_ENDED, m.type);
-    return 0;
-}
-
-#define HEARD(line) CHECK_STR(line, heard(&cell))
-#define FLOW(body)  "local flow = require 'flow'\nreturn flow.define{\nstart = 'a',\n" body "\n}"
+#include "world_cell.h"
 
 static void load_flow(const char *source) {
     const char *files[] = {"flows/main.lua", source, NULL};
@@ -555,20 +530,6 @@ TEST(a_budget_of_its_own_is_what_a_cell_lives_by) {
     HEARD("failed c1 2 memory used too much memory flows/main.lua 5");
     CHECK(cell.page->memory < 8 << 20);
 }
-
-static int start(void **state) {
-    (void)state;
-    zygote = start_zygote(options);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    stop_zygote(&zygote);
-    return 0;
-}
-
-#define CELL(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

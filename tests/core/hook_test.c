@@ -1,31 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hooks in a real cell: what they give, what they cannot do, and how they are stopped. */
-#include "cells.h"
-
-static const char *const options[] = {NULL};
-
-static struct zygote zygote;
-static uint32_t last_id;
-static struct cell cell; /* a new one for each test */
-
-static int setup(void **state) {
-    (void)state;
-    cell = spawn_cell(zygote.worker, ++last_id);
-    offer_verbs(&cell, "say now");
-    return 0;
-}
-
-static int teardown(void **state) {
-    int fds[3];
-    (void)state;
-    close_cell(&cell);
-    struct zygote_message m = zygote_hear(zygote.worker, fds);
-    CHECK_INT(ZYGOTE_ENDED, m.type);
-    return 0;
-}
-
-#define HEARD(line) CHECK_STR(line, heard(&cell))
-#define FLOW(body)  "local flow = require 'flow'\nreturn flow.define{\nstart = 'a',\n" body "\n}"
+#include "world_cell.h"
 
 static void load_files(const char *const *files) {
     load(&cell, "v1", files);
@@ -190,20 +165,6 @@ TEST(a_malformed_hook_ends_the_cell) {
     CHECK(readable(cell.fd, PATIENCE_MS));
     CHECK_INT(0, recv(cell.fd, &byte, 1, 0));
 }
-
-static int start(void **state) {
-    (void)state;
-    zygote = start_zygote(options);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    stop_zygote(&zygote);
-    return 0;
-}
-
-#define CELL(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
