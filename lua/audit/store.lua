@@ -98,32 +98,27 @@ function store.has_work(name)
       OR EXISTS (SELECT 1 FROM sequencer WHERE published < seq) AS work]])[1].work == 1
 end
 
-function store.list_events(name, after, limit, type, subject)
-  local text, parameters = "SELECT seq, type, subject, data, trace, `at` FROM event WHERE seq > ?", { after }
-  if type then
-    text = text .. " AND type = ?"
-    parameters[#parameters + 1] = type
-  end
-  if subject then
-    text = text .. " AND subject = ?"
-    parameters[#parameters + 1] = subject
+-- A page after seq. ...: column, value, and so on; a value of nil holds of all rows.
+local function page(name, text, after, limit, ...)
+  local parameters = { after }
+  for i = 1, select("#", ...), 2 do
+    local column, value = select(i, ...)
+    if value then
+      text = text .. " AND " .. column .. " = ?"
+      parameters[#parameters + 1] = value
+    end
   end
   parameters[#parameters + 1] = limit
   return db.query(name, text .. " ORDER BY seq LIMIT ?", unpack(parameters))
 end
 
+function store.list_events(name, after, limit, type, subject)
+  return page(name, "SELECT seq, type, subject, data, trace, `at` FROM event WHERE seq > ?", after, limit, "type", type, "subject", subject)
+end
+
 function store.list_audit(name, after, limit, actor, subject)
-  local text, parameters = "SELECT seq, `at`, actor, action, subject, fields, trace, hash FROM audit_log WHERE seq > ?", { after }
-  if actor then
-    text = text .. " AND actor = ?"
-    parameters[#parameters + 1] = actor
-  end
-  if subject then
-    text = text .. " AND subject = ?"
-    parameters[#parameters + 1] = subject
-  end
-  parameters[#parameters + 1] = limit
-  return db.query(name, text .. " ORDER BY seq LIMIT ?", unpack(parameters))
+  return page(name, "SELECT seq, `at`, actor, action, subject, fields, trace, hash FROM audit_log WHERE seq > ?", after, limit,
+    "actor", actor, "subject", subject)
 end
 
 return store

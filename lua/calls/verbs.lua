@@ -66,6 +66,16 @@ local function prompt(call, text, interrupt, voice)
   return play(call, audio, interrupt)
 end
 
+-- Returns whether all of it was heard, or nil, err.
+local function sound(call, audio, options)
+  local leg, err = call:sound(options.early)
+  if not leg then return nil, err end
+  local how
+  how, err = play(call, audio, options.interrupt)
+  if not how then return nil, err end
+  return how == "played"
+end
+
 function act.answer(call)
   return call:answer()
 end
@@ -80,26 +90,14 @@ function act.say(call, args)
   -- Rendered while the call is being answered: no silence at the beginning.
   local audio, err = rendered(call, text, options.voice)
   if not audio then return nil, err end
-  local leg
-  leg, err = call:sound(options.early)
-  if not leg then return nil, err end
-  local how
-  how, err = play(call, audio, options.interrupt)
-  if not how then return nil, err end
-  return how == "played"
+  return sound(call, audio, options)
 end
 
 function act.play(call, args)
   local path, options = args[1], args[2]
   local audio, err = sounds.audio(call.tenant, call.hash, path)
   if not audio then return nil, err end
-  local leg
-  leg, err = call:sound(options.early)
-  if not leg then return nil, err end
-  local how
-  how, err = play(call, audio, options.interrupt)
-  if not how then return nil, err end
-  return how == "played"
+  return sound(call, audio, options)
 end
 
 local function consume(call, count)
