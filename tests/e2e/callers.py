@@ -150,6 +150,17 @@ async def together(*scenes):
     return outcome
 
 
+async def to_sales():
+    """A caller of the example tenant who leaves a message and becomes a lead."""
+    async with Caller() as c:
+        await c.at(3)
+        await c.call.press("1")
+        await c.at(5)
+        await c.call.press("94107")
+        await c.ended(60)
+        return c
+
+
 # -- sound -------------------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import api
-from callers import GAP_MS, Caller, leads_of, make_tenant, push
+from callers import GAP_MS, Caller, leads_of, make_tenant, push, to_sales
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may reach into a cell")
 
@@ -77,15 +77,6 @@ def test_a_cell_that_was_taken_over_is_held_and_ended_and_another_tenants_call_n
     bundle = 'return { numbers = { ["*"] = "flows/main.lua" }, fallback = { say = "Sorry.", hangup = true } }'
     assert push(token, {"bundle.lua": bundle, "flows/main.lua": FLOW}).status == 201
 
-    async def good():
-        async with Caller() as c:
-            await c.at(3)
-            await c.call.press("1")
-            await c.at(5)
-            await c.call.press("94107")
-            await c.ended(60)
-            return c
-
     async def scene():
         async with Caller() as warm:  # so that the other tenant's cell is there
             await warm.at(2)
@@ -96,7 +87,7 @@ def test_a_cell_that_was_taken_over_is_held_and_ended_and_another_tenants_call_n
                 assert len(mine) == 1, mine
                 pid, idle = mine.pop(), metric("cells_throttled_total", step="idle")
                 take_over(pid)
-                first, used = await asyncio.gather(good(), ended(pid, 40))
+                first, used = await asyncio.gather(to_sales(), ended(pid, 40))
                 # On a machine that is full it may have been given too little to be over its share; it was silent all the same.
                 assert used < 1.5 or metric("cells_throttled_total", step="idle") > idle, used
                 await c.call.press("7")  # its call goes on in a new one

@@ -22,21 +22,7 @@ from world import World  # noqa: E402
 OWN_WORLD = True
 CALLS, RATE, STOPPED_S, LEASE_S = 60, 4, 6, 3
 
-FLOW = """local flow = require "flow"
-return flow.define {
-  start = "greeting",
-  greeting = function(call)
-    local pin = call:gather { prompt = "Your number, please.", digits = 3, timeout = 12, between = 12 }
-    call.data.told = "typed " .. tostring(pin)
-    return "note"
-  end,
-  note = function(call)
-    call:create_lead { notes = call.data.told }
-    return "bye"
-  end,
-  bye = function(call) call:hangup() end,
-}
-"""
+FLOW = fences.flow(12, 12)
 
 
 def test_a_worker_that_wakes_after_its_lease_drops_what_is_not_its_own_and_dials_in_again():

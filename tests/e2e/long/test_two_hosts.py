@@ -32,21 +32,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces are root's"),
 ]
 
-FLOW = """local flow = require "flow"
-return flow.define {
-  start = "greeting",
-  greeting = function(call)
-    local pin = call:gather { prompt = "Your number, please.", digits = 3, timeout = 25, between = 20 }
-    call.data.told = "typed " .. tostring(pin)
-    return "note"
-  end,
-  note = function(call)
-    call:create_lead { notes = call.data.told }
-    return "bye"
-  end,
-  bye = function(call) call:hangup() end,
-}
-"""
+FLOW = fences.flow(25, 20)
 
 
 def ip(*words):
