@@ -268,8 +268,13 @@ def free_port(address):
         return s.getsockname()[1]
 
 
+_addresses = {}  # (server, address) -> slug
+
+
 def make_tenant(slug, address, *numbers, port=None):
     """A tenant with a trunk and numbers of its own; its admin's token. With a port, what it dials goes to that one of its address."""
+    owner = _addresses.setdefault((api.url(), address), slug)
+    assert owner == slug, f"{address} is the address of {owner}, whose calls these would be"
     config = os.environ.get("PARLEY_CONFIG", str(Path(os.environ["PARLEY_VAR"]) / "parley.lua"))
     build = os.environ.get("PARLEY_BUILD", str(ROOT / "build/release"))
     env = {**os.environ, "PARLEY_CONFIG": config, "PARLEY_ROOT": str(ROOT)}

@@ -12,7 +12,7 @@ from callers import ROOT, Caller, leads_of, make_tenant, push
 
 SCORING = (ROOT / "tenants/acme/scoring.lua").read_text()
 BUNDLE = 'return { numbers = { ["*"] = "flows/main.lua" } }\n'
-ADDRESS, NUMBER = "127.0.0.31", "+15550731"
+ADDRESS, NUMBER = "127.0.0.38", "+15550731"
 
 
 def flow(says, body=""):

@@ -10,8 +10,8 @@ import api
 from api import RUN, call, check_problem
 from callers import ROOT, Caller, make_tenant, push
 
-BARE, BARE_NUMBER = "127.0.0.32", "+15550732"
-BUSY, BUSY_NUMBER = "127.0.0.33", "+15550733"
+BARE, BARE_NUMBER = "127.0.0.37", "+15550732"
+BUSY, BUSY_NUMBER = "127.0.0.39", "+15550733"
 SHIPPED = {path.name: path.read_text() for path in (ROOT / "tenants/operator").glob("*.lua")}
 
 

@@ -34,9 +34,9 @@ def run(*command):
 
 
 def free_base():
-    """A first port with this one (TCP) and the next (UDP) free, below those the kernel hands out."""
+    """A first port with this one (TCP) and the next (UDP) free, below those the kernel hands out and those of the shared stack."""
     while True:
-        base = random.randrange(20000, 30000, 100)
+        base = random.randrange(11000, 13000, 100)
         try:
             with socket.socket() as ari, socket.socket(type=socket.SOCK_DGRAM) as sip:
                 ari.bind(("127.0.0.1", base))
