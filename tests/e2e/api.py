@@ -100,28 +100,37 @@ def login(email, password, tenant=None):
 
 
 @functools.lru_cache(None)
-def _login_of(who, _ten_minutes):
-    return login(os.environ[f"PARLEY_{who}_EMAIL"], os.environ[f"PARLEY_{who}_PASSWORD"])
+def _token(_server, email, password, slug, _ten_minutes):
+    return login(email, password, slug)
+
+
+def token_of(email, password, slug=None):
+    """A token is valid for 15 minutes, and all the files together take longer."""
+    return _token(url(), email, password, slug, time.monotonic() // 600)
 
 
 def admin():
-    """A token is valid for 15 minutes, and all the files together take longer."""
-    return _login_of("ADMIN", time.monotonic() // 600)
+    return token_of(os.environ["PARLEY_ADMIN_EMAIL"], os.environ["PARLEY_ADMIN_PASSWORD"])
 
 
 def operator():
-    return _login_of("OPERATOR", time.monotonic() // 600)
+    return token_of(os.environ["PARLEY_OPERATOR_EMAIL"], os.environ["PARLEY_OPERATOR_PASSWORD"])
 
 
 @functools.lru_cache(None)
-def tenant(slug):
-    """The admin's token of a tenant; the tenant and this run's admin are made on first use."""
+def _admin_of(slug):
+    """The e-mail of this run's admin of a tenant; both are made on first use."""
     email = f"admin-{RUN}@{slug}.example"
     made = call("POST", "/admin/tenants", {"slug": slug, "name": slug, "admin_email": email, "admin_password": PASSWORD}, operator())
     if made.status == 409:
         made = call("POST", f"/agents?tenantId={slug}", {"email": email, "password": PASSWORD, "role": "admin"}, operator())
     assert made.status == 201, made
-    return login(email, PASSWORD, slug)
+    return email
+
+
+def tenant(slug):
+    """The admin's token of a tenant."""
+    return token_of(_admin_of(slug), PASSWORD, slug)
 
 
 def rival():
@@ -130,12 +139,17 @@ def rival():
 
 
 @functools.lru_cache(None)
-def agent(role):
-    """(token, id) of a person with that role in the rival's tenant, made by its admin."""
+def _person(role):
     email = f"{role}-{RUN}@rival.example"
     made = call("POST", "/agents", {"email": email, "password": PASSWORD, "role": role, "name": role.title()}, rival())
     assert made.status == 201, made
-    return login(email, PASSWORD, "rival-" + RUN), made.json["id"]
+    return email, made.json["id"]
+
+
+def agent(role):
+    """(token, id) of a person with that role in the rival's tenant, made by its admin."""
+    email, person = _person(role)
+    return token_of(email, PASSWORD, "rival-" + RUN), person
 
 
 def b64url(data):
