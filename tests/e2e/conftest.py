@@ -35,7 +35,8 @@ def stack():
     (ROOT / "var").mkdir(exist_ok=True)
     given = {
         **os.environ, "PARLEY_VAR": str(var), "PARLEY_TEST_CALL": "0", "PARLEY_WORKERS": "2",
-        **dict(zip((f"PARLEY_{name}_PORT" for name in ("HTTP", "TLS", "ARI", "REDIS", "SIP")), free_ports(5))), "PARLEY_RTP_BASE": "20000",
+        **dict(zip((f"PARLEY_{name}_PORT" for name in ("HTTP", "TLS", "ARI", "REDIS", "SIP")), free_ports(5))),
+        "PARLEY_RTP_BASE": os.environ.get("PARLEY_RTP_BASE", "20000"),
     }
     up = subprocess.run([ROOT / "deploy/up"], env=given, capture_output=True, text=True, timeout=600)
     if up.returncode != 0:
