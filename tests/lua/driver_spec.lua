@@ -30,6 +30,14 @@ describe("a slot that is taken", function()
     end
   end)
 
+  local function await(question)
+    for _ = 1, 500 do
+      if question() then return end
+      task.sleep(10)
+    end
+    error("it did not happen within five seconds")
+  end
+
   local channel = { id = "1.1", name = "PJSIP/t-1", state = "Up", dialplan = { exten = "+15550100", app_data = "parley-1,t1" } }
 
   -- The call that was up began again at its greeting.
@@ -64,7 +72,7 @@ describe("a slot that is taken", function()
     for _, digit in ipairs{ "1", "2", "3" } do
       handlers.on_event("n1.1", { type = "ChannelDtmfReceived", digit = digit, channel = { id = "1.2" } })
     end
-    task.sleep(50)
+    await(function() return roster.find("c-n1-1-y") and #roster.find("c-n1-1-y").digits == 3 end)
     handlers.on_event("n1.1", { type = "ChannelDtmfReceived", digit = "4", channel = { id = "1.2" } })
     local call = roster.find("c-n1-1-y")
     assert.equal("1234", table.concat(call.digits))
@@ -90,6 +98,7 @@ describe("a slot that is taken", function()
     for _, first in ipairs{ true, false } do
       task.spawn(handlers.on_ready, "n1.1", first, "", { { id = "1.3", name = "PJSIP/t-3", state = "Ring" } }, {})
     end
+    await(function() return resumed > 0 end)
     task.sleep(50)
     assert.equal(1, resumed)
     assert.equal(before + 1, roster.count())
