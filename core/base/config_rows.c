@@ -75,6 +75,7 @@ const struct config_row config_rows[] = {
     { "cells.invocation_ms", CONFIG_INT, "1000", 1, 600000, "processor time one invocation may take", NULL },
     { "cells.call_ms", CONFIG_INT, "10000", 1, 3600000, "processor time all scripts of one call may take", NULL },
     { "cells.share_percent", CONFIG_INT, "50", 1, 100, "share of a core a tenant may have before it is slowed down", NULL },
+    { "cells.ready", CONFIG_INT, "4", 0, 64, "cells that wait for their tenant; each takes about 100 KiB", NULL },
 
     { "crypto.master_key", CONFIG_SECRET, NULL, 64, 64, "64 hexadecimal digits (32 bytes); wraps each tenant's data key", "[0-9A-Fa-f]*" },
     { "auth.token_minutes", CONFIG_INT, "15", 1, 1440, "how long a session token is valid", NULL },

@@ -12,9 +12,9 @@
 enum { CONTROL = 3 };
 
 static int usage(void) {
-    fprintf(stderr,
-            "parley-cell is started by parleyd: parley-cell [--soft-mb 32] [--hard-mb 64] [--slice-ms 2]\n"
-            "  [--invocation-ms 1000] [--call-ms 10000] [--share-percent 50] [--weak]   (control socket: fd 3)\n");
+    fprintf(stderr, "parley-cell is started by parleyd: parley-cell [--soft-mb 32] [--hard-mb 64] [--slice-ms 2]\n"
+                    "  [--invocation-ms 1000] [--call-ms 10000] [--share-percent 50] [--ready 4] [--weak]   (control "
+                    "socket: fd 3)\n");
     return 2;
 }
 
@@ -27,11 +27,12 @@ static bool number(const char *text, long long least, long long most, int *out) 
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"soft-mb", 1, NULL, 's'},  {"hard-mb", 1, NULL, 'h'},
-                                            {"slice-ms", 1, NULL, 'l'}, {"invocation-ms", 1, NULL, 'i'},
-                                            {"call-ms", 1, NULL, 'c'},  {"share-percent", 1, NULL, 'p'},
-                                            {"weak", 0, NULL, 'w'},     {NULL, 0, NULL, 0}};
-    struct zygote_opts o = {.cell = {.slice_ms = 2, .invocation_ms = 1000, .call_ms = 10000, .share_percent = 50}};
+    static const struct option options[] = {
+        {"soft-mb", 1, NULL, 's'},       {"hard-mb", 1, NULL, 'h'}, {"slice-ms", 1, NULL, 'l'},
+        {"invocation-ms", 1, NULL, 'i'}, {"call-ms", 1, NULL, 'c'}, {"share-percent", 1, NULL, 'p'},
+        {"ready", 1, NULL, 'r'},         {"weak", 0, NULL, 'w'},    {NULL, 0, NULL, 0}};
+    struct zygote_opts o = {.ready = 4,
+                            .cell = {.slice_ms = 2, .invocation_ms = 1000, .call_ms = 10000, .share_percent = 50}};
     int soft_mb = 32, hard_mb = 64, option, type;
     socklen_t len = sizeof type;
 
@@ -55,6 +56,9 @@ int main(int argc, char **argv) {
             break;
         case 'p':
             ok = number(optarg, 1, 100, &o.cell.share_percent);
+            break;
+        case 'r':
+            ok = number(optarg, 0, ZYGOTE_READY_MAX, &o.ready);
             break;
         case 'w':
             o.weak = true;

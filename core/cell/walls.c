@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 uint32_t walls_not_built(void) {
@@ -99,21 +100,32 @@ static bool allow(scmp_filter_ctx f) {
            walls_not_built() != 0; /* the wider list has it whole */
 }
 
+/* In a process of its own: what the compiler leaves of its memory would lie between the things of every cell. */
+static bool write_filter(int fd) {
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+        _exit(f && allow(f) && seccomp_export_bpf(f, fd) == 0 ? 0 : 1);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) return false;
+    return pid > 0 && status == 0;
+}
+
 /* Compiled once, so that a cell only hands it to the kernel. */
 static bool make_filter(struct walls *w) {
-    scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    int fd = memfd_create("seccomp", MFD_CLOEXEC);
     bool ok = false;
     struct stat st;
 
-    if (!f) return false;
-    int fd = memfd_create("seccomp", MFD_CLOEXEC);
-    if (fd >= 0 && allow(f) && seccomp_export_bpf(f, fd) == 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
+    if (fd >= 0 && write_filter(fd) && fstat(fd, &st) == 0 && st.st_size > 0) {
         w->filter_len = (size_t)st.st_size;
         w->filter = malloc(w->filter_len);
         ok = w->filter && pread(fd, w->filter, w->filter_len, 0) == (ssize_t)w->filter_len;
     }
     if (fd >= 0) close(fd);
-    seccomp_release(f);
     return ok;
 }
 
@@ -131,22 +143,22 @@ static bool limit(int what, rlim_t most) {
     return setrlimit(what, &l) == 0;
 }
 
-static bool limits(size_t hard_bytes) {
+uint32_t walls_limit(size_t hard_bytes) {
     bool ok = limit(RLIMIT_NOFILE, 16) && limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_NPROC, 0) &&
               limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0);
 
+    if (walls_not_built()) return WALL_RLIMIT;
     /* Above the allocator's own hard limit, which ends the cell with a stamp; this one is for what goes around it. A bundle
      * is mapped besides, at most 32 of 4 MiB. */
-    if (!walls_not_built())
-        ok = ok && limit(RLIMIT_DATA, hard_bytes + (16 << 20)) && limit(RLIMIT_AS, 2 * hard_bytes + (256 << 20));
-    return ok;
+    ok = ok && limit(RLIMIT_DATA, hard_bytes + (16 << 20)) && limit(RLIMIT_AS, 2 * hard_bytes + (256 << 20));
+    return ok ? 0 : WALL_RLIMIT;
 }
 
 static bool change_user(unsigned uid) {
     return setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0;
 }
 
-uint32_t walls_close(const struct walls *w, int socket, int report, size_t hard_bytes, unsigned uid) {
+uint32_t walls_close(const struct walls *w, int socket, int report, unsigned uid) {
     uint32_t missing = w->missing;
 
     socket = fcntl(socket, F_DUPFD, 16); /* out of the way of each other's place */
@@ -159,7 +171,6 @@ uint32_t walls_close(const struct walls *w, int socket, int report, size_t hard_
 #endif
     setpgid(0, 0);
     setpriority(PRIO_PROCESS, 0, 5);
-    if (!limits(hard_bytes) || walls_not_built()) missing |= WALL_RLIMIT;
     if (w->root && !change_user(uid)) missing |= WALL_UID;
     /* A change of user undoes both of these, so they come behind it. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0) missing |= WALL_UID;

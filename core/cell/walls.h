@@ -13,10 +13,12 @@ struct walls {
 };
 /* In the zygote, before it serves. Missing ones are set in w->missing. */
 void walls_prepare(struct walls *w);
-/* In the child: socket becomes WALLS_SOCKET, report WALLS_REPORT, all else is closed. Returns the walls that are missing; timer
- * and page are already made. hard_bytes: of Lua memory. uid: for this cell alone. */
-uint32_t walls_close(const struct walls *w, int socket, int report, size_t hard_bytes, unsigned uid);
-/* The last one: after it only what cell.c needs is allowed. Returns WALL_SECCOMP or 0. */
+/* In the child: socket becomes WALLS_SOCKET, report WALLS_REPORT, all else is closed. Returns the walls that are missing; its
+ * page is already mapped. uid: for this cell alone. */
+uint32_t walls_close(const struct walls *w, int socket, int report, unsigned uid);
+/* In the child, when its budget is known. hard_bytes: of Lua memory. Returns WALL_RLIMIT or 0. */
+uint32_t walls_limit(size_t hard_bytes);
+/* The last one, when the timer is made: after it only what cell.c needs is allowed. Returns WALL_SECCOMP or 0. */
 uint32_t walls_seccomp(const struct walls *w);
 /* Walls a program of this build cannot have; they are reported, not required. */
 uint32_t walls_not_built(void);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "cell/program.h"
 #include "cell/walls.h"
+#include "cell/warm.h"
 #include "cell/weight.h"
 #include "script/passing.h"
 #include <errno.h>
@@ -26,10 +27,11 @@ struct worker {
     struct map cells; /* its own number of a cell, as text -> child */
 };
 struct child {
-    struct worker *worker; /* NULL when it is gone, or does not ask about this cell again */
+    struct worker *worker; /* NULL while it waits, and when that is gone or does not ask about this cell again */
     uint32_t id, tenant;
     pid_t pid;
-    unsigned slot; /* its user id is WALLS_UID + slot: no two living cells share one */
+    unsigned slot;          /* its user id is WALLS_UID + slot: no two living cells share one */
+    int socket, tell, page; /* our ends and its page until it is given away, else -1 */
     char id_key[12], pid_key[12];
 };
 
@@ -39,6 +41,9 @@ static struct {
     int control, epoll, signals;
     struct map children; /* pid, as text -> child */
     unsigned *free_slots, free_count, free_cap, slots;
+    struct child *ready[ZYGOTE_READY_MAX]; /* the oldest first */
+    int ready_count;
+    bool short_of; /* a cell could not be made ahead, or died waiting: none is before the next request */
 } zygote;
 
 static void watch(int fd, void *what) {
@@ -73,21 +78,27 @@ static struct zygote_budget told(const struct zygote_budget *asked, const struct
                                   .share_percent = (uint32_t)o->share_percent};
 }
 
-static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, const struct cell_opts *opts,
-                      pid_t parent) __attribute__((noreturn));
+static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, pid_t parent)
+    __attribute__((noreturn));
 
-static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, const struct cell_opts *opts,
-                      pid_t parent) {
+static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, pid_t parent) {
     struct report r = {0};
+    struct cell_opts opts;
     sigset_t none;
+    ssize_t n;
 
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    r.missing = walls_close(&zygote.walls, socket, tell, WALLS_UID + slot);
     sigemptyset(&none);
-    r.error = cell_setup(opts, page);
-    r.missing = walls_close(&zygote.walls, socket, tell, opts->hard_bytes, WALLS_UID + slot);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (getppid() != parent) _exit(CELL_EXIT_SETUP); /* the zygote died before it could take us along */
+    warm_touch();
+    do n = recv(WALLS_REPORT, &opts, sizeof opts, 0); /* until it is given to a tenant */
+    while (n < 0 && errno == EINTR);
+    if (n != sizeof opts) _exit(CELL_EXIT_SETUP);
+    r.error = cell_setup(&opts, page);
+    r.missing |= walls_limit(opts.hard_bytes);
     r.missing |= walls_seccomp(&zygote.walls);
     send(WALLS_REPORT, &r, sizeof r, MSG_NOSIGNAL);
     close(WALLS_REPORT);
@@ -151,71 +162,124 @@ static int hear(int fd, struct report *r) {
     return good_enough(r->missing) ? 0 : EPERM;
 }
 
-static void add_child(struct child *c, struct worker *w, uint32_t id) {
-    c->id = id;
-    c->worker = w;
-    snprintf(c->id_key, sizeof c->id_key, "%u", id);
-    snprintf(c->pid_key, sizeof c->pid_key, "%d", c->pid);
-    map_put(&w->cells, c->id_key, c);
-    map_put(&zygote.children, c->pid_key, c);
-}
-
 static void leave_worker(struct child *c) {
     if (c->worker) map_drop(&c->worker->cells, c->id_key, c);
     c->worker = NULL;
 }
 
-static void spawn(struct worker *w, const struct zygote_message *asked) {
-    struct zygote_message m = {.type = ZYGOTE_SPAWNED, .id = asked->id};
-    struct cell_opts opts = budgeted(&asked->budget);
-    int cell[2] = {-1, -1}, tell[2] = {-1, -1}, pidfd = -1;
-    struct report r = {0};
+static void drop_ends(struct child *c) {
+    int *ends[] = {&c->socket, &c->tell, &c->page};
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (*ends[i] >= 0) close(*ends[i]);
+        *ends[i] = -1;
+    }
+}
+
+/* A cell without a tenant. NULL with *error set to an errno. Its walls go up while others do something else. */
+static struct child *make_child(int *error) {
+    int cell[2] = {-1, -1}, tell[2] = {-1, -1};
     struct cell_page *page;
     struct child *c = mem_alloc(sizeof *c);
     pid_t parent = getpid();
-    int page_fd = make_page(&page);
 
-    if (page_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cell) < 0 ||
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, tell) < 0) {
-        m.value = errno;
-        goto done;
-    }
+    *c = (struct child){.socket = -1, .tell = -1, .page = make_page(&page)};
+    if (c->page < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cell) < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, tell) < 0)
+        goto fail;
     c->slot = take_slot();
     c->pid = fork();
-    if (c->pid == 0) run_child(cell[1], tell[1], page, c->slot, &opts, parent);
+    if (c->pid == 0) run_child(cell[1], tell[1], page, c->slot, parent);
     if (c->pid < 0) {
-        m.value = errno;
         give_slot(c->slot);
-        goto done;
+        goto fail;
     }
-    add_child(c, w, asked->id);
+    c->socket = cell[0];
+    c->tell = tell[0];
+    close(cell[1]);
     close(tell[1]);
-    tell[1] = -1;
-    pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0); /* it cannot be reaped before we do it */
-    m.value = pidfd < 0 ? errno : hear(tell[0], &r);
-    m.pid = c->pid;
-    m.weak = r.missing;
-    m.budget = told(&asked->budget, &opts);
-    if (m.value == 0) {
-        m.budget.weight = weight_enter(asked->budget.tenant, asked->budget.weight, c->pid);
-        c->tenant = m.budget.weight ? asked->budget.tenant : 0;
-    }
-    if (m.value) {
-        kill(c->pid, SIGKILL);
-        leave_worker(c);
-    }
-    c = NULL;
-done:
-    if (m.value) m.type = ZYGOTE_FAILED;
-    answer(w, &m, m.value ? NULL : (int[3]){cell[0], pidfd, page_fd});
-    free(c);
+    munmap(page, sizeof *page);
+    snprintf(c->pid_key, sizeof c->pid_key, "%d", c->pid);
+    map_put(&zygote.children, c->pid_key, c);
+    return c;
+fail:
+    *error = errno;
     for (int i = 0; i < 2; i++) {
         if (cell[i] >= 0) close(cell[i]);
         if (tell[i] >= 0) close(tell[i]);
     }
-    if (pidfd >= 0) close(pidfd);
-    if (page_fd >= 0) close(page_fd);
     if (page != MAP_FAILED) munmap(page, sizeof *page);
+    drop_ends(c);
+    free(c);
+    return NULL;
+}
+
+static void make_ready(void) {
+    int error;
+    struct child *c = make_child(&error);
+
+    if (c)
+        zygote.ready[zygote.ready_count++] = c;
+    else
+        zygote.short_of = true;
+}
+
+static void leave_ready(const struct child *c) {
+    for (int i = 0; i < zygote.ready_count; i++)
+        if (zygote.ready[i] == c) {
+            zygote.ready_count--;
+            memmove(&zygote.ready[i], &zygote.ready[i + 1], (size_t)(zygote.ready_count - i) * sizeof *zygote.ready);
+            zygote.short_of = true;
+            return;
+        }
+}
+
+static void end_child(struct child *c) { /* reap() frees it */
+    kill(c->pid, SIGKILL);
+    drop_ends(c);
+}
+
+/* One that waited, unless it was killed meanwhile, or a new one; it serves by opts. NULL with *error set to an errno. */
+static struct child *take_child(const struct cell_opts *opts, struct report *r, int *error) {
+    for (;;) {
+        bool waited = zygote.ready_count > 0;
+        struct child *c = waited ? zygote.ready[0] : make_child(error);
+        if (!c) return NULL;
+        if (waited) leave_ready(c);
+        *error = send(c->tell, opts, sizeof *opts, MSG_NOSIGNAL) < 0 ? ECHILD : hear(c->tell, r);
+        if (*error == 0) return c;
+        end_child(c);
+        if (!waited || *error != ECHILD) return NULL;
+    }
+}
+
+static void spawn(struct worker *w, const struct zygote_message *asked) {
+    struct zygote_message m = {.type = ZYGOTE_SPAWNED, .id = asked->id};
+    struct cell_opts opts = budgeted(&asked->budget);
+    struct report r = {0};
+    struct child *c = take_child(&opts, &r, &m.value);
+    int pidfd = c ? (int)syscall(SYS_pidfd_open, c->pid, 0) : -1; /* it cannot be reaped before we do it */
+
+    zygote.short_of = false;
+    m.weak = r.missing;
+    m.budget = told(&asked->budget, &opts);
+    if (pidfd < 0) {
+        if (c) m.value = errno;
+        if (c) end_child(c);
+        m.type = ZYGOTE_FAILED;
+        answer(w, &m, NULL);
+        return;
+    }
+    m.pid = c->pid;
+    c->id = asked->id;
+    c->worker = w;
+    snprintf(c->id_key, sizeof c->id_key, "%u", c->id);
+    map_put(&w->cells, c->id_key, c);
+    m.budget.weight = weight_enter(asked->budget.tenant, asked->budget.weight, c->pid);
+    c->tenant = m.budget.weight ? asked->budget.tenant : 0;
+    answer(w, &m, (int[3]){c->socket, pidfd, c->page});
+    drop_ends(c);
+    close(pidfd);
 }
 
 /* -- workers --------------------------------------------------------------------------------------------------------- */
@@ -299,6 +363,8 @@ static void reap(void) {
         struct zygote_message m = {.type = ZYGOTE_ENDED, .id = c->id, .value = status, .pid = pid};
         if (c->worker) answer(c->worker, &m, NULL);
         leave_worker(c);
+        leave_ready(c);
+        drop_ends(c);
         weight_leave(c->tenant);
         give_slot(c->slot);
         free(c);
@@ -339,11 +405,16 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
     weight_open(); /* a cell's answer tells whether it has one; before the file system is out of sight */
     walls_prepare(&zygote.walls);
     program_prepare();
+    warm_prepare();
     watch(control, &zygote.control);
     watch(zygote.signals, &zygote.signals);
     for (;;) {
         struct epoll_event event; /* one at a time: handling it may free what another points to */
-        if (epoll_wait(zygote.epoll, &event, 1, -1) != 1) continue;
+        bool more = zygote.ready_count < zygote.opts.ready && !zygote.short_of;
+        if (epoll_wait(zygote.epoll, &event, 1, more ? 0 : -1) != 1) {
+            if (more) make_ready(); /* nobody asks for anything */
+            continue;
+        }
         if (event.data.ptr == &zygote.signals)
             reap();
         else if (event.data.ptr != &zygote.control)

@@ -26,9 +26,10 @@ static void on_zygote_exit(uv_process_t *p, int64_t status, int signum) {
 
 int zygote_start(struct err *e) {
     int pair[2];
-    char path[4200], soft[16], hard[16], slice[16], invocation[16], call[16], share[16];
-    char *args[] = {path,       "--soft-mb", soft, "--hard-mb",       hard,  "--slice-ms", slice, "--invocation-ms",
-                    invocation, "--call-ms", call, "--share-percent", share, NULL,         NULL};
+    char path[4200], soft[16], hard[16], slice[16], invocation[16], call[16], share[16], ready[16];
+    char *args[] = {path,  "--soft-mb",       soft,       "--hard-mb", hard, "--slice-ms",
+                    slice, "--invocation-ms", invocation, "--call-ms", call, "--share-percent",
+                    share, "--ready",         ready,      NULL,        NULL};
     char *env[] = {NULL};
     uv_stdio_container_t stdio[4];
     uv_process_options_t o = {0};
@@ -41,7 +42,8 @@ int zygote_start(struct err *e) {
     snprintf(invocation, sizeof invocation, "%lld", config_int(master.config, "cells.invocation_ms"));
     snprintf(call, sizeof call, "%lld", config_int(master.config, "cells.call_ms"));
     snprintf(share, sizeof share, "%lld", config_int(master.config, "cells.share_percent"));
-    if (config_bool(master.config, "cells.weak")) args[13] = "--weak";
+    snprintf(ready, sizeof ready, "%lld", config_int(master.config, "cells.ready"));
+    if (config_bool(master.config, "cells.weak")) args[15] = "--weak";
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return err_set(e, ERR_IO, "no socket pair: %s", strerror(errno));
     stdio[0].flags = UV_IGNORE;

@@ -55,4 +55,4 @@ struct cell_page {
 };
 
 /* Budgets and limits a cell starts with; the zygote's argv: parley-cell [--soft-mb 32] [--hard-mb 64] [--slice-ms 2]
- * [--invocation-ms 1000] [--call-ms 10000] [--share-percent 50] [--weak] */
+ * [--invocation-ms 1000] [--call-ms 10000] [--share-percent 50] [--ready 4] [--weak] */

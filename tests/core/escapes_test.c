@@ -456,7 +456,8 @@ static pid_t start_bare(const struct attempt *a, const struct walls *w, unsigned
     pid = fork();
     if (pid == 0) {
         if (w) {
-            uint32_t missing = walls_close(w, socket[1], report[1], 64 << 20, uid) & ~walls_not_built();
+            uint32_t missing = walls_close(w, socket[1], report[1], uid);
+            missing = (missing | walls_limit(64 << 20)) & ~walls_not_built();
             if (walls_seccomp(w)) _exit(8);
             if (missing & ~(uint32_t)(WALL_UID | WALL_NAMESPACE)) _exit(8);
         }

@@ -2,7 +2,7 @@
 /* A real zygote, and the test as master and worker. */
 #include "cells.h"
 #include <sched.h>
-#include <sys/resource.h>
+#include <sys/syscall.h>
 
 static const char *const options[] = {NULL};
 #ifdef PARLEY_SANITIZED
@@ -212,7 +212,8 @@ static unsigned uid_of(const struct cell *c) {
 TEST(a_user_id_is_used_again_when_its_cell_is_gone_and_not_before) {
     if (geteuid() != 0) return; /* they all have ours */
     enum { MANY = 20 };
-    struct zygote z = start_zygote(options);
+    const char *const none[] = {"--ready", "0", NULL}; /* those that wait would take some of them */
+    struct zygote z = start_zygote(none);
     struct cell cells[MANY];
     unsigned uids[MANY];
     for (int i = 0; i < MANY; i++) {
@@ -237,14 +238,25 @@ TEST(a_user_id_is_used_again_when_its_cell_is_gone_and_not_before) {
 }
 
 #ifndef PARLEY_SANITIZED
+/* Bytes. In /proc, as prlimit() of another user's process takes a capability (CAP_SYS_RESOURCE) that root in a container lacks. */
+static long long limit_of(const struct cell *c, const char *name) {
+    char path[64], line[256];
+    long long soft = -1, hard = -1;
+    snprintf(path, sizeof path, "/proc/%d/limits", c->pid);
+    FILE *f = fopen(path, "r");
+    CHECK(f != NULL);
+    while (fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0) sscanf(line + strlen(name), "%lld %lld", &soft, &hard);
+    fclose(f);
+    CHECK(soft == hard);
+    return soft;
+}
+
 static long long data_limit_of(const struct cell *c) {
-    struct rlimit l;
-    CHECK_INT(0, prlimit(c->pid, RLIMIT_DATA, NULL, &l));
-    return (long long)l.rlim_cur;
+    return limit_of(c, "Max data size");
 }
 
 TEST(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_option_may_be) {
-    if (geteuid() != 0) return; /* limits of other users' processes are root's to see */
     const char *const own[] = {"--soft-mb", "16", "--hard-mb", "32", NULL};
     struct zygote z = start_zygote(own);
     struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.hard_mb = 100}), b = spawn_cell(z.worker, 2),
@@ -260,6 +272,14 @@ TEST(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_
     CHECK_INT((100 + 16) << 20, data_limit_of(&a));
     CHECK_INT((32 + 16) << 20, data_limit_of(&b));
     CHECK_INT((4096LL + 16) << 20, data_limit_of(&c));
+    CHECK_INT(2 * (100LL << 20) + (256 << 20), limit_of(&a, "Max address space"));
+    CHECK_INT(100, a.budget.hard_mb);
+    CHECK_INT(16, a.budget.soft_mb);
+    CHECK_INT(4096, c.budget.hard_mb);
+    CHECK_INT(1000, c.budget.slice_ms);
+    CHECK_INT(100, c.budget.share_percent);
+    ping(&a);
+    ping(&b);
     ping(&c);
     close_cell(&a);
     close_cell(&b);
@@ -267,6 +287,107 @@ TEST(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_
     stop_zygote(&z);
 }
 #endif
+
+enum { READY = 3 };
+static const char *const ready_options[] = {"--ready", "3", NULL};
+
+/* The cells of a zygote, up to most of them. */
+static int cells_of(const struct zygote *z, pid_t *pids, int most) {
+    char command[64];
+    int n = 0;
+    snprintf(command, sizeof command, "pgrep -P %d -x parley-cell", z->pid);
+    FILE *f = popen(command, "r");
+    CHECK(f != NULL);
+    while (n < most && fscanf(f, "%d", &pids[n]) == 1) n++;
+    pclose(f);
+    return n;
+}
+
+/* Those that wait, when there are as many as there shall be and no more come. */
+static void ready_of(const struct zygote *z, pid_t pids[READY]) {
+    pid_t all[READY + 2];
+    int n = 0;
+    for (int i = 0; i < PATIENCE_MS / 10 && n < READY; i++) {
+        usleep(10000);
+        n = cells_of(z, all, READY + 2);
+    }
+    usleep(50000);
+    CHECK_INT(READY, cells_of(z, all, READY + 2));
+    memcpy(pids, all, READY * sizeof *pids);
+}
+
+static bool is_of(pid_t pid, const pid_t pids[READY]) {
+    for (int i = 0; i < READY; i++)
+        if (pids[i] == pid) return true;
+    return false;
+}
+
+TEST(a_cell_that_waited_gets_the_budget_of_its_tenant_and_all_walls) {
+    struct zygote z = start_zygote(ready_options);
+    pid_t waiting[READY];
+    ready_of(&z, waiting);
+    struct cell c = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = 7, .hard_mb = 100, .slice_ms = 9});
+    CHECK(is_of(c.pid, waiting));
+    CHECK_INT(100, c.budget.hard_mb);
+    CHECK_INT(9, c.budget.slice_ms);
+    if (geteuid() == 0) CHECK_INT(NOT_BUILT, c.weak);
+    CHECK_INT(2, atoi(status_of(c.pid, "Seccomp:")));
+#ifndef PARLEY_SANITIZED
+    CHECK_INT((100 + 16) << 20, data_limit_of(&c));
+#endif
+    ping(&c);
+    close_cell(&c);
+    stop_zygote(&z);
+}
+
+TEST(a_cell_serves_one_tenant_and_another_comes_to_wait_in_its_place) {
+    struct zygote z = start_zygote(ready_options);
+    pid_t first[READY], then[READY];
+    ready_of(&z, first);
+    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = 7}),
+                b = spawn_with(z.worker, 2, (struct zygote_budget){.tenant = 8});
+    CHECK(is_of(a.pid, first) && is_of(b.pid, first) && a.pid != b.pid);
+    if (geteuid() == 0) CHECK(uid_of(&a) != uid_of(&b));
+    zygote_say(z.worker, ZYGOTE_KILL, 1);
+    expect_end(&z, 1, SIGKILL);
+    zygote_say(z.worker, ZYGOTE_KILL, 2);
+    expect_end(&z, 2, SIGKILL);
+    ready_of(&z, then);
+    CHECK(!is_of(a.pid, then) && !is_of(b.pid, then));
+    close_cell(&a);
+    close_cell(&b);
+    stop_zygote(&z);
+}
+
+TEST(cells_that_are_killed_while_they_wait_keep_nobody_from_one) {
+    struct zygote z = start_zygote(ready_options);
+    pid_t waiting[READY];
+    ready_of(&z, waiting);
+    for (int i = 0; i < READY; i++) kill(waiting[i], SIGKILL);
+    struct cell c = spawn_cell(z.worker, 1);
+    ping(&c);
+    zygote_say(z.worker, ZYGOTE_KILL, 1);
+    expect_end(&z, 1, SIGKILL);
+    ready_of(&z, waiting);
+    close_cell(&c);
+    stop_zygote(&z);
+}
+
+TEST(cells_that_wait_end_with_their_zygote) {
+    struct zygote z = start_zygote(ready_options);
+    pid_t waiting[READY];
+    struct cell as[READY];
+    ready_of(&z, waiting);
+    for (int i = 0; i < READY; i++) as[i].pidfd = (int)syscall(SYS_pidfd_open, waiting[i], 0);
+    kill(z.pid, SIGKILL);
+    for (int i = 0; i < READY; i++) {
+        CHECK(as[i].pidfd >= 0 && gone(&as[i]));
+        close(as[i].pidfd);
+    }
+    waitpid(z.pid, NULL, 0);
+    close(z.worker);
+    close(z.master);
+}
 
 /* The number in a file of a tenant's control group, or -1. */
 static long in_group(uint32_t tenant, const char *file) {
@@ -366,11 +487,9 @@ TEST(two_hundred_cells_come_and_go) {
 }
 
 TEST(wrong_options_are_refused) {
-    static const char *const bad[][3] = {{"--soft-mb", "0", NULL},
-                                         {"--soft-mb", "x", NULL},
-                                         {"--nonsense", NULL, NULL},
-                                         {"--share-percent", "101", NULL},
-                                         {"--hard-mb", "1", NULL}};
+    static const char *const bad[][3] = {{"--soft-mb", "0", NULL},   {"--soft-mb", "x", NULL},
+                                         {"--nonsense", NULL, NULL}, {"--share-percent", "101", NULL},
+                                         {"--ready", "65", NULL},    {"--hard-mb", "1", NULL}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int status, null = open("/dev/null", O_WRONLY);
         char path[512];
@@ -402,6 +521,10 @@ int main(void) {
 #ifndef PARLEY_SANITIZED
         RUN(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_option_may_be),
 #endif
+        RUN(a_cell_that_waited_gets_the_budget_of_its_tenant_and_all_walls),
+        RUN(a_cell_serves_one_tenant_and_another_comes_to_wait_in_its_place),
+        RUN(cells_that_are_killed_while_they_wait_keep_nobody_from_one),
+        RUN(cells_that_wait_end_with_their_zygote),
         RUN(cells_of_one_tenant_share_a_weight_where_there_are_control_groups),
         RUN(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else),
         RUN(two_hundred_cells_come_and_go),
