@@ -5,37 +5,70 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
-enum { WEIGHT_DEFAULT = 100, WEIGHT_MAX = 10000, SHARES_DEFAULT = 1024, SWEEPS = 50, HELPER_FDS = 64 };
+enum {
+    WEIGHT_LEAST = 1,
+    WEIGHT_DEFAULT = 100,
+    WEIGHT_MAX = 10000,
+    SHARES_DEFAULT = 1024,
+    SWEEPS = 50,
+    TRIES = 5,
+    PATH_ROOM = 4096
+};
 
 struct group {
     char name[24]; /* of its directory */
-    uint32_t weight;
     int cells;
 };
 
 static struct {
-    int dir; /* of all tenants' groups; -1: there are none */
+    int dir; /* of all groups; -1: there are none */
     bool shares;
-    struct map groups; /* name -> group */
+    struct map groups; /* name -> group, of tenants */
 } all = {.dir = -1};
 
-static bool write_at(int dir, const char *path, const char *text) {
+/* 0 or an errno. */
+static int write_at(int dir, const char *path, const char *text) {
     int fd = openat(dir, path, O_WRONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    int error = fd < 0 || write(fd, text, strlen(text)) < 0 ? errno : 0;
 
     if (fd >= 0) close(fd);
-    return ok;
+    return error;
 }
 
-/* Makes "parley-cells" in the tree and opens it, if groups in it can have a weight. */
-static bool open_tree(const char *path, bool shares) {
+/* -- where the groups lie -------------------------------------------------------------------------------------------- */
+
+/* Our own group in a tree, as the file says it: a line "4:cpu,cpuacct:/system.slice/parley.service". controller "": version 2. */
+static bool own_group(const char *file, const char *controller, char path[PATH_ROOM]) {
+    FILE *f = fopen(file, "re");
+    char line[PATH_ROOM];
+    bool found = false;
+
+    while (f && !found && fgets(line, sizeof line, f)) {
+        char *list = strchr(line, ':'), *group = list ? strchr(list + 1, ':') : NULL, *rest = NULL;
+        if (!group) continue;
+        *group++ = '\0';
+        group[strcspn(group, "\n")] = '\0';
+        found = *++list == '\0' && *controller == '\0';
+        for (char *name = strtok_r(list, ",", &rest); name && !found; name = strtok_r(NULL, ",", &rest))
+            found = strcmp(name, controller) == 0;
+        if (found) snprintf(path, PATH_ROOM, "%s", group);
+    }
+    if (f) fclose(f);
+    return found && !strstr(path, "/.."); /* one outside of what we are shown */
+}
+
+/* Makes "parley-cells" in a tree and opens it, if groups in it can have a weight. */
+static bool open_groups(const char *path, bool shares) {
     int tree = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC), dir = -1;
 
     if (tree < 0) return false;
@@ -43,7 +76,7 @@ static bool open_tree(const char *path, bool shares) {
         (mkdirat(tree, "parley-cells", 0755) == 0 || errno == EEXIST))
         dir = openat(tree, "parley-cells", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
     if (dir >= 0 && !shares &&
-        (!write_at(tree, "cgroup.subtree_control", "+cpu") || !write_at(dir, "cgroup.subtree_control", "+cpu"))) {
+        (write_at(tree, "cgroup.subtree_control", "+cpu") || write_at(dir, "cgroup.subtree_control", "+cpu"))) {
         close(dir);
         dir = -1;
         unlinkat(tree, "parley-cells", AT_REMOVEDIR);
@@ -54,35 +87,101 @@ static bool open_tree(const char *path, bool shares) {
     return dir >= 0;
 }
 
+/* How systemd marks what it leaves to us. */
+static bool is_delegated(const char *path) {
+    char yes[2] = "";
+
+    return (getxattr(path, "trusted.delegate", yes, sizeof yes) == 1 ||
+            getxattr(path, "user.delegate", yes, sizeof yes) == 1) &&
+           yes[0] == '1';
+}
+
+/* On version 2 only a group without processes has groups with controllers: ours, the master's too, go to one below it. */
+static void move_down(const char *path) {
+    int dir = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    char pid[16];
+    bool more = dir >= 0 && (mkdirat(dir, "parley-main", 0755) == 0 || errno == EEXIST);
+
+    for (int i = 0; i < TRIES && more; i++) { /* one may be forked meanwhile */
+        FILE *f = fdopen(openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC), "r");
+        more = false;
+        while (f && fgets(pid, sizeof pid, f)) {
+            pid[strcspn(pid, "\n")] = '\0';
+            more = write_at(dir, "parley-main/cgroup.procs", pid) == 0 || more;
+        }
+        if (f) fclose(f);
+    }
+    if (dir >= 0) close(dir);
+}
+
+static bool open_delegated(const char *mounts, const char *own) {
+    char path[PATH_ROOM], group[2 * PATH_ROOM], *last;
+
+    if (!own_group(own, "", path)) return false;
+    snprintf(group, sizeof group, "%s%s", mounts, path);
+    if (is_delegated(group)) {
+        move_down(group);
+        return open_groups(group, false);
+    }
+    last = strrchr(path, '/'); /* we are below it already: moved by an earlier zygote, or by DelegateSubgroup= */
+    if (!last || last == path) return false;
+    *last = '\0';
+    snprintf(group, sizeof group, "%s%s", mounts, path);
+    return is_delegated(group) && open_groups(group, false);
+}
+
+static bool open_shares(const char *mounts, const char *own) {
+    char path[PATH_ROOM], group[2 * PATH_ROOM];
+
+    snprintf(group, sizeof group, "%s/cpu", mounts);
+    if (own_group(own, "cpu", path) && strcmp(path, "/") != 0) {
+        snprintf(group, sizeof group, "%s/cpu%s", mounts, path);
+        if (open_groups(group, true)) return true;
+        snprintf(group, sizeof group, "%s/cpu", mounts); /* in a container its path is not ours */
+    }
+    return open_groups(group, true);
+}
+
+/* -- groups ---------------------------------------------------------------------------------------------------------- */
+
 static struct group *find(uint32_t tenant, char name[24]) {
     snprintf(name, 24, "tenant-%u", tenant);
     return map_get(&all.groups, name);
 }
 
-static void set(const struct group *g, uint32_t weight) {
+static void set(const char *name, uint32_t weight) {
     char path[48], text[16];
 
-    snprintf(path, sizeof path, "%s/%s", g->name, all.shares ? "cpu.shares" : "cpu.weight");
+    snprintf(path, sizeof path, "%s/%s", name, all.shares ? "cpu.shares" : "cpu.weight");
     snprintf(text, sizeof text, "%u", all.shares ? weight * SHARES_DEFAULT / WEIGHT_DEFAULT : weight);
     write_at(all.dir, path, text);
 }
 
+/* Another zygote removes what is empty, even if we have just made it or our cells were idle: then it is made again. */
+static void move(const char *name, uint32_t weight, pid_t pid) {
+    char path[48], text[16];
+    int error = ENOENT;
+
+    snprintf(path, sizeof path, "%s/cgroup.procs", name);
+    snprintf(text, sizeof text, "%d", pid);
+    for (int i = 0; i < TRIES && (error == ENOENT || error == ENODEV); i++) {
+        mkdirat(all.dir, name, 0755);
+        set(name, weight); /* the newest cell knows best what it is now */
+        error = write_at(all.dir, path, text);
+    }
+}
+
 static void enter(uint32_t tenant, uint32_t weight, pid_t pid) {
-    char name[24], path[48], text[16];
+    char name[24];
     struct group *g = find(tenant, name);
 
     if (!g) {
-        if (mkdirat(all.dir, name, 0755) < 0 && errno != EEXIST) return;
         g = mem_alloc(sizeof *g);
         memcpy(g->name, name, sizeof g->name);
         map_put(&all.groups, g->name, g);
     }
     g->cells++;
-    if (g->weight != weight) set(g, weight); /* the newest cell knows best what it is now */
-    g->weight = weight;
-    snprintf(path, sizeof path, "%s/cgroup.procs", g->name);
-    snprintf(text, sizeof text, "%d", pid);
-    write_at(all.dir, path, text);
+    move(name, weight, pid);
 }
 
 static void leave(uint32_t tenant) {
@@ -96,16 +195,9 @@ static void leave(uint32_t tenant) {
     free(g);
 }
 
-static void least(uint32_t tenant, bool yes) {
-    char name[24];
-    const struct group *g = find(tenant, name);
-
-    if (g) set(g, yes ? 1 : g->weight);
-}
-
 /* -- the helper ------------------------------------------------------------------------------------------------------ */
 
-enum weight_type { WEIGHT_ENTER, WEIGHT_LEAVE, WEIGHT_LEAST, WEIGHT_OWN };
+enum weight_type { WEIGHT_ENTER, WEIGHT_LEAVE, WEIGHT_IDLE, WEIGHT_OWN };
 struct weight_message {
     uint32_t type, tenant, weight;
     pid_t pid;
@@ -119,7 +211,9 @@ static int sweep(void) {
     int left = 0;
 
     while (list && (d = readdir(list)))
-        if (strncmp(d->d_name, "tenant-", 7) == 0 && unlinkat(all.dir, d->d_name, AT_REMOVEDIR) < 0) left++;
+        if ((strncmp(d->d_name, "tenant-", 7) == 0 || strcmp(d->d_name, "idle") == 0) &&
+            unlinkat(all.dir, d->d_name, AT_REMOVEDIR) < 0)
+            left++;
     if (list) closedir(list);
     return left;
 }
@@ -131,13 +225,21 @@ static void help(int from) {
     while ((n = read(from, &m, sizeof m)) != 0) {
         if (n < 0 && errno == EINTR) continue;
         if (n != sizeof m) break;
+        char name[24];
+        find(m.tenant, name);
         if (m.type == WEIGHT_ENTER)
             enter(m.tenant, m.weight, m.pid);
         else if (m.type == WEIGHT_LEAVE)
             leave(m.tenant);
+        else if (m.type == WEIGHT_IDLE)
+            move("idle", WEIGHT_LEAST, m.pid);
         else
-            least(m.tenant, m.type == WEIGHT_LEAST);
+            move(name, m.weight, m.pid);
     }
+}
+
+static void close_between(int first, int last) {
+    if (first <= last) syscall(SYS_close_range, first, last, 0);
 }
 
 static bool start_helper(void) {
@@ -146,9 +248,10 @@ static bool start_helper(void) {
     if (pipe2(ends, O_CLOEXEC) < 0) return false;
     pid_t pid = fork();
     if (pid == 0) {
-        int from = fcntl(ends[0], F_DUPFD, HELPER_FDS);
-        all.dir = fcntl(all.dir, F_DUPFD, HELPER_FDS);
-        for (int fd = STDERR_FILENO + 1; fd < HELPER_FDS; fd++) close(fd); /* the zygote's sockets are not ours */
+        int from = ends[0], low = from < all.dir ? from : all.dir, high = from < all.dir ? all.dir : from;
+        close_between(STDERR_FILENO + 1, low - 1); /* the zygote's sockets are not ours */
+        close_between(low + 1, high - 1);
+        close_between(high + 1, INT_MAX);
         prctl(PR_SET_NAME, "parley-weight");
         sweep();
         help(from); /* until the zygote is gone; its cells die with it */
@@ -163,8 +266,8 @@ static bool start_helper(void) {
     return pid > 0;
 }
 
-bool weight_open(void) {
-    return (open_tree("/sys/fs/cgroup", false) || open_tree("/sys/fs/cgroup/cpu", true)) && start_helper();
+bool weight_open(const char *mounts, const char *own) {
+    return (open_delegated(mounts, own) || open_groups(mounts, false) || open_shares(mounts, own)) && start_helper();
 }
 
 /* Short of the pipe's size a write is whole or not at all; a helper that is 4,000 messages behind makes us wait. */
@@ -184,8 +287,8 @@ uint32_t weight_enter(uint32_t tenant, uint32_t weight, pid_t pid) {
     return tell(WEIGHT_ENTER, tenant, weight, pid) ? weight : 0;
 }
 
-void weight_least(uint32_t tenant, bool yes) {
-    tell(yes ? WEIGHT_LEAST : WEIGHT_OWN, tenant, 0, 0);
+void weight_idle(uint32_t tenant, uint32_t weight, pid_t pid, bool yes) {
+    tell(yes ? WEIGHT_IDLE : WEIGHT_OWN, tenant, weight, pid);
 }
 
 void weight_leave(uint32_t tenant) {

@@ -27,8 +27,8 @@ struct worker {
     struct map cells; /* its own number of a cell, as text -> child */
 };
 struct child {
-    struct worker *worker; /* NULL while it waits, and when that is gone or does not ask about this cell again */
-    uint32_t id, tenant;
+    struct worker *worker;       /* NULL while it waits, and when that is gone or does not ask about this cell again */
+    uint32_t id, tenant, weight; /* tenant 0: it is in no control group */
     pid_t pid;
     unsigned slot;          /* its user id is WALLS_UID + slot: no two living cells share one */
     int socket, tell, page; /* our ends and its page until it is given away, else -1 */
@@ -275,7 +275,7 @@ static void spawn(struct worker *w, const struct zygote_message *asked) {
     c->worker = w;
     snprintf(c->id_key, sizeof c->id_key, "%u", c->id);
     map_put(&w->cells, c->id_key, c);
-    m.budget.weight = weight_enter(asked->budget.tenant, asked->budget.weight, c->pid);
+    m.budget.weight = c->weight = weight_enter(asked->budget.tenant, asked->budget.weight, c->pid);
     c->tenant = m.budget.weight ? asked->budget.tenant : 0;
     answer(w, &m, (int[3]){c->socket, pidfd, c->page});
     drop_ends(c);
@@ -336,11 +336,11 @@ static void on_worker(struct worker *w) {
         break;
     case ZYGOTE_IDLE:
         sched_setscheduler(c->pid, SCHED_IDLE, &none);
-        weight_least(c->tenant, true);
+        weight_idle(c->tenant, c->weight, c->pid, true);
         break;
     case ZYGOTE_NORMAL:
         sched_setscheduler(c->pid, SCHED_OTHER, &none);
-        weight_least(c->tenant, false);
+        weight_idle(c->tenant, c->weight, c->pid, false);
         break;
     default:
         break;
@@ -402,7 +402,9 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
     zygote.epoll = epoll_create1(EPOLL_CLOEXEC);
     zygote.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
     if (zygote.epoll < 0 || zygote.signals < 0) return CELL_EXIT_SETUP;
-    weight_open(); /* a cell's answer tells whether it has one; before the file system is out of sight */
+    weight_open(
+        "/sys/fs/cgroup",
+        "/proc/self/cgroup"); /* a cell's answer tells whether it has one; before the file system is out of sight */
     walls_prepare(&zygote.walls);
     program_prepare();
     warm_prepare();

@@ -389,64 +389,163 @@ TEST(cells_that_wait_end_with_their_zygote) {
     close(z.master);
 }
 
-/* The number in a file of a tenant's control group, or -1. */
-static long in_group(uint32_t tenant, const char *file) {
-    char path[128];
-    long n = -1;
-    snprintf(path, sizeof path, "/sys/fs/cgroup/cpu/parley-cells/tenant-%u/%s", tenant, file);
-    FILE *f = fopen(path, "r");
-    if (!f) {
-        snprintf(path, sizeof path, "/sys/fs/cgroup/parley-cells/tenant-%u/%s", tenant, file);
-        f = fopen(path, "r");
+/* Of a control group of cells: below our own group on version 1, as the zygote is of ours. NULL when there is none. */
+static FILE *open_group_file(const char *name, const char *file) {
+    static char own[512] = "unknown";
+    char path[1024], line[1024];
+    if (strcmp(own, "unknown") == 0) {
+        FILE *groups = fopen("/proc/self/cgroup", "r");
+        own[0] = '\0';
+        while (groups && fgets(line, sizeof line, groups))
+            if (strstr(line, ":cpu:") || strstr(line, ":cpu,"))
+                sscanf(strchr(strchr(line, ':') + 1, ':') + 1, "%511s", own);
+        if (groups) fclose(groups);
     }
+    snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/parley-cells/%s/%s", own, name, file);
+    FILE *f = fopen(path, "r");
+    if (f) return f;
+    snprintf(path, sizeof path, "/sys/fs/cgroup/parley-cells/%s/%s", name, file);
+    return fopen(path, "r");
+}
+
+/* The number in such a file, or -1. */
+static long in_group(const char *name, const char *file) {
+    FILE *f = open_group_file(name, file);
+    long n = -1;
     if (!f) return -1;
     if (fscanf(f, "%ld", &n) != 1) n = -1;
     fclose(f);
     return n;
 }
 
-static bool group_says(uint32_t tenant, const char *file, long n) { /* within patience */
-    for (int i = 0; i < PATIENCE_MS && in_group(tenant, file) != n; i++) usleep(1000);
-    return in_group(tenant, file) == n;
+static bool group_says(const char *name, const char *file, long n) { /* within patience */
+    for (int i = 0; i < PATIENCE_MS && in_group(name, file) != n; i++) usleep(1000);
+    return in_group(name, file) == n;
+}
+
+/* Whether a process comes to stand in the group, or to leave it. */
+static bool stands_in(const char *name, pid_t pid, bool yes) { /* within patience */
+    for (int i = 0; i < PATIENCE_MS; i++) {
+        FILE *f = open_group_file(name, "cgroup.procs");
+        int other = 0;
+        while (f && other != pid && fscanf(f, "%d", &other) == 1) {
+        }
+        if (f) fclose(f);
+        if ((other == pid) == yes) return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+/* The helper for weights that a process has. */
+static pid_t helper_of(pid_t pid) {
+    char command[64];
+    pid_t helper = 0;
+    snprintf(command, sizeof command, "pgrep -P %d parley-weight", pid);
+    FILE *f = popen(command, "r");
+    CHECK(f != NULL && fscanf(f, "%d", &helper) == 1);
+    pclose(f);
+    return helper;
+}
+
+enum { TENANT = 4000000001, OTHER = 4000000002 };
+#define TENANT_GROUP "tenant-4000000001"
+#define OTHER_GROUP  "tenant-4000000002"
+
+static bool no_groups(const struct cell *c) { /* c: of a tenant */
+    if (c->budget.weight) return false;
+    print_message("no tree of control groups can be written here\n");
+    return true;
+}
+
+static const char *weight_file(const char *name) {
+    return in_group(name, "cpu.weight") >= 0 ? "cpu.weight" : "cpu.shares";
 }
 
 TEST(cells_of_one_tenant_share_a_weight_where_there_are_control_groups) {
-    enum { TENANT = 4000000001, OTHER = 4000000002 };
     struct zygote z = start_zygote(options);
     int second = add_worker(&z, 2);
     struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200}),
                 b = spawn_with(second, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200}),
                 c = spawn_with(second, 2, (struct zygote_budget){.tenant = OTHER});
-    if (a.budget.weight == 0) {
-        print_message("no tree of control groups can be written here\n");
-    } else {
+    if (!no_groups(&a)) {
         CHECK_INT(200, a.budget.weight);
         CHECK_INT(100, c.budget.weight);
-        CHECK(group_says(OTHER, "cgroup.procs", c.pid));
-        const char *file = in_group(OTHER, "cpu.weight") >= 0 ? "cpu.weight" : "cpu.shares";
-        long one = in_group(OTHER, file);
-        CHECK(group_says(TENANT, file, 2 * one));
-        zygote_say(z.worker, ZYGOTE_IDLE, 1);
-        CHECK(group_says(TENANT, file, one / 100));
-        zygote_say(z.worker, ZYGOTE_NORMAL, 1);
-        CHECK(group_says(TENANT, file, 2 * one));
+        CHECK(group_says(OTHER_GROUP, "cgroup.procs", c.pid));
+        const char *file = weight_file(OTHER_GROUP);
+        long one = in_group(OTHER_GROUP, file);
+        CHECK(group_says(TENANT_GROUP, file, 2 * one));
         zygote_say(z.worker, ZYGOTE_KILL, 1);
-        CHECK(group_says(TENANT, "cgroup.procs", b.pid)); /* the other one stays in it */
-        char kill_helper[64];                             /* the next one goes on */
-        snprintf(kill_helper, sizeof kill_helper, "pkill -9 -P %d parley-weight", z.pid);
-        CHECK_INT(0, system(kill_helper));
+        CHECK(group_says(TENANT_GROUP, "cgroup.procs", b.pid)); /* the other one stays in it */
+        kill(helper_of(z.pid), SIGKILL);                        /* the next one goes on */
         struct cell d = spawn_with(second, 3, (struct zygote_budget){.tenant = OTHER, .weight = 300});
-        CHECK(group_says(OTHER, file, 3 * one));
+        CHECK(group_says(OTHER_GROUP, file, 3 * one));
         close_cell(&d);
         zygote_say(second, ZYGOTE_KILL, 1);
-        CHECK(group_says(TENANT, file, -1)); /* gone with its last cell */
+        CHECK(group_says(TENANT_GROUP, file, -1)); /* gone with its last cell */
     }
     close(second);
     close_cell(&a);
     close_cell(&b);
     close_cell(&c);
     stop_zygote(&z);
-    CHECK(group_says(OTHER, "cpu.shares", -1) && group_says(OTHER, "cpu.weight", -1));
+    CHECK(group_says(OTHER_GROUP, "cpu.shares", -1) && group_says(OTHER_GROUP, "cpu.weight", -1));
+}
+
+TEST(the_weight_of_a_cell_that_was_throttled_does_not_outlive_it) {
+    struct zygote z = start_zygote(options);
+    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200});
+    if (!no_groups(&a)) {
+        CHECK(group_says(TENANT_GROUP, "cgroup.procs", a.pid));
+        const char *file = weight_file(TENANT_GROUP);
+        long whole = in_group(TENANT_GROUP, file);
+        zygote_say(z.worker, ZYGOTE_IDLE, 1);
+        CHECK(stands_in("idle", a.pid, true));
+        CHECK_INT(whole / 200, in_group("idle", file));
+        struct cell b = spawn_with(z.worker, 2, (struct zygote_budget){.tenant = TENANT, .weight = 200});
+        CHECK(group_says(TENANT_GROUP, "cgroup.procs", b.pid));
+        CHECK_INT(whole, in_group(TENANT_GROUP, file)); /* the others do not pay for the one */
+        if (geteuid() == 0) {
+            zygote_say(z.worker, ZYGOTE_NORMAL, 1);
+            CHECK(stands_in("idle", a.pid, false)); /* back among them */
+        }
+        zygote_say(z.worker, ZYGOTE_IDLE, 1);
+        CHECK(stands_in("idle", a.pid, true));
+        zygote_say(z.worker, ZYGOTE_KILL, 1);
+        expect_end(&z, 1, SIGKILL);
+        struct cell c = spawn_with(z.worker, 3, (struct zygote_budget){.tenant = TENANT, .weight = 200});
+        ping(&c);
+        CHECK_INT(whole, in_group(TENANT_GROUP, file));
+        zygote_say(z.worker, ZYGOTE_KILL, 2);
+        CHECK(group_says(TENANT_GROUP, "cgroup.procs", c.pid));
+        close_cell(&b);
+        close_cell(&c);
+    }
+    close_cell(&a);
+    stop_zygote(&z);
+}
+
+TEST(another_zygote_that_sweeps_takes_no_group_from_under_a_tenant) {
+    struct zygote z = start_zygote(options);
+    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200});
+    if (!no_groups(&a)) {
+        CHECK(group_says(TENANT_GROUP, "cgroup.procs", a.pid));
+        const char *file = weight_file(TENANT_GROUP);
+        long whole = in_group(TENANT_GROUP, file);
+        zygote_say(z.worker, ZYGOTE_IDLE, 1);
+        CHECK(stands_in("idle", a.pid, true)); /* so its tenant's group is empty */
+        struct zygote other = start_zygote(options);
+        CHECK(group_says(TENANT_GROUP, file, -1)); /* removed as it came */
+        CHECK(stands_in("idle", a.pid, true));
+        struct cell b = spawn_with(z.worker, 2, (struct zygote_budget){.tenant = TENANT, .weight = 200});
+        CHECK(group_says(TENANT_GROUP, "cgroup.procs", b.pid)); /* made again, with all that it had */
+        CHECK_INT(whole, in_group(TENANT_GROUP, file));
+        stop_zygote(&other);
+        CHECK_INT(b.pid, in_group(TENANT_GROUP, "cgroup.procs"));
+        close_cell(&b);
+    }
+    close_cell(&a);
+    stop_zygote(&z);
 }
 
 TEST(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else) {
@@ -526,6 +625,8 @@ int main(void) {
         RUN(cells_that_are_killed_while_they_wait_keep_nobody_from_one),
         RUN(cells_that_wait_end_with_their_zygote),
         RUN(cells_of_one_tenant_share_a_weight_where_there_are_control_groups),
+        RUN(the_weight_of_a_cell_that_was_throttled_does_not_outlive_it),
+        RUN(another_zygote_that_sweeps_takes_no_group_from_under_a_tenant),
         RUN(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else),
         RUN(two_hundred_cells_come_and_go),
         RUN(wrong_options_are_refused),
