@@ -448,9 +448,18 @@ static pid_t helper_of(pid_t pid) {
     return helper;
 }
 
-enum { TENANT = 4000000001, OTHER = 4000000002 };
-#define TENANT_GROUP "tenant-4000000001"
-#define OTHER_GROUP  "tenant-4000000002"
+/* Of this process alone: others on the machine have groups in the same tree. */
+#define TENANT       (4000000000U + (uint32_t)getpid())
+#define OTHER        (4100000000U + (uint32_t)getpid())
+#define TENANT_GROUP group_of(TENANT)
+#define OTHER_GROUP  group_of(OTHER)
+
+static const char *group_of(uint32_t tenant) {
+    static char names[2][24];
+    char *name = names[tenant == OTHER];
+    snprintf(name, sizeof *names, "tenant-%u", tenant);
+    return name;
+}
 
 static bool no_groups(const struct cell *c) { /* c: of a tenant */
     if (c->budget.weight) return false;
@@ -477,7 +486,9 @@ TEST(cells_of_one_tenant_share_a_weight_where_there_are_control_groups) {
         CHECK(group_says(TENANT_GROUP, file, 2 * one));
         zygote_say(z.worker, ZYGOTE_KILL, 1);
         CHECK(group_says(TENANT_GROUP, "cgroup.procs", b.pid)); /* the other one stays in it */
-        kill(helper_of(z.pid), SIGKILL);                        /* the next one goes on */
+        pid_t helper = helper_of(z.pid);
+        CHECK_INT(0, kill(helper, SIGKILL)); /* the next one goes on */
+        for (int i = 0; i < PATIENCE_MS && kill(helper, 0) == 0; i++) usleep(1000);
         struct cell d = spawn_with(second, 3, (struct zygote_budget){.tenant = OTHER, .weight = 300});
         CHECK(group_says(OTHER_GROUP, file, 3 * one));
         close_cell(&d);
