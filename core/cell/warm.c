@@ -9,7 +9,7 @@
 #ifndef MADV_POPULATE_READ
 enum { MADV_POPULATE_READ = 22 }; /* Linux 5.14; before, it is refused, and pages come as they are used */
 #endif
-enum { CODE_MAX = 32, HEAP = 32 * 1024, STACK = 12 * 1024, PAGE = 4096 };
+enum { CODE_MAX = 32, HEAP = 28 * 1024, STACK = 8 * 1024, PAGE = 4096 };
 
 static struct {
     char *at;

@@ -22,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { REST_MS = 3 }; /* without a request, before a cell is made ahead */
+
 struct worker {
     int fd;
     struct map cells; /* its own number of a cell, as text -> child */
@@ -413,8 +415,8 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
     for (;;) {
         struct epoll_event event; /* one at a time: handling it may free what another points to */
         bool more = zygote.ready_count < zygote.opts.ready && !zygote.short_of;
-        if (epoll_wait(zygote.epoll, &event, 1, more ? 0 : -1) != 1) {
-            if (more) make_ready(); /* nobody asks for anything */
+        if (epoll_wait(zygote.epoll, &event, 1, more ? REST_MS : -1) != 1) {
+            if (more) make_ready(); /* a cell that was just given away has the processor first */
             continue;
         }
         if (event.data.ptr == &zygote.signals)

@@ -63,7 +63,7 @@ def worker(*words):
 def cells(say, quick):
     """(rows of what a cell is, rows of what cells at rest cost)"""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    rows = lines(compiled("cells_bench", "script", "base"), BUILD / "bin/parley-cell", 200 if quick else 5000)
+    rows = lines(compiled("cells_bench", "script", "base"), BUILD / "bin/parley-cell", 400 if quick else 5000)
     aims = {"private memory at rest": "under 150 KiB", "cells at once": "5000", "spawn to running flow": "under 2 ms", "a verb there and back": "p50 under 20 us, p99 under 100"}
     rows = [[*row, next((aim for name, aim in aims.items() if row[0].startswith(name)), "")] for row in rows]
     found = {row[0]: row[1:] for row in worker("flow", 50 if quick else 200)}
