@@ -546,11 +546,13 @@ TEST(another_zygote_that_sweeps_takes_no_group_from_under_a_tenant) {
         zygote_say(z.worker, ZYGOTE_IDLE, 1);
         CHECK(stands_in("idle", a.pid, true)); /* so its tenant's group is empty */
         struct zygote other = start_zygote(options);
+        struct cell theirs = spawn_cell(other.worker, 1);
         CHECK(group_says(TENANT_GROUP, file, -1)); /* removed as it came */
         CHECK(stands_in("idle", a.pid, true));
         struct cell b = spawn_with(z.worker, 2, (struct zygote_budget){.tenant = TENANT, .weight = 200});
         CHECK(group_says(TENANT_GROUP, "cgroup.procs", b.pid)); /* made again, with all that it had */
         CHECK_INT(whole, in_group(TENANT_GROUP, file));
+        close_cell(&theirs);
         stop_zygote(&other);
         CHECK_INT(b.pid, in_group(TENANT_GROUP, "cgroup.procs"));
         close_cell(&b);
