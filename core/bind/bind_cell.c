@@ -32,7 +32,7 @@ struct cell {
     int pid, pidfd;
     const struct cell_page *page;
     struct zygote_budget budget; /* as it began with */
-    uint64_t seen_slices;
+    uint64_t seen_slices, seen_long_turns;
     int on_message, on_ended, self;
     bool ended;
 };
@@ -265,7 +265,8 @@ static const struct {
                      {"slice_ms", offsetof(struct zygote_budget, slice_ms)},
                      {"invocation_ms", offsetof(struct zygote_budget, invocation_ms)},
                      {"call_ms", offsetof(struct zygote_budget, call_ms)},
-                     {"share_percent", offsetof(struct zygote_budget, share_percent)}};
+                     {"share_percent", offsetof(struct zygote_budget, share_percent)},
+                     {"lets_back", offsetof(struct zygote_budget, lets_back)}};
 
 /* The table at index, or nil: numbers by name. What is not given stays 0: the zygote's own. */
 static struct zygote_budget check_budget(lua_State *L, int index) {
@@ -428,18 +429,24 @@ static int cell_lua_budget(lua_State *L) {
     return 1;
 }
 
-/* Whether a slice of it has run or begun since it was last asked. Told by the cell itself: a hint, no proof. */
+/* Since it was last asked: whether a slice of it has run or begun, and whether a turn took a whole slice; and whether one runs now. Told
+ * by the cell itself: a hint, no proof. */
 static int cell_lua_ran(lua_State *L) {
     struct cell *c = check_cell(L);
-    bool ran = false;
+    bool ran = false, was_long = false, running = false;
 
     if (c != NULL && c->page != NULL) {
-        uint64_t slices = c->page->slices;
-        ran = slices != c->seen_slices || c->page->running != 0;
+        uint64_t slices = c->page->slices, long_turns = c->page->long_turns;
+        running = c->page->running != 0;
+        ran = slices != c->seen_slices || running;
+        was_long = long_turns != c->seen_long_turns;
         c->seen_slices = slices;
+        c->seen_long_turns = long_turns;
     }
     lua_pushboolean(L, ran);
-    return 1;
+    lua_pushboolean(L, was_long);
+    lua_pushboolean(L, running);
+    return 3;
 }
 
 /* Bytes of it that are in memory, from outside. */
@@ -495,7 +502,8 @@ static const struct bind_fn functions[] = {
      "read as fast as it sends, where nobody else needs the loop. "
      "cell:send(type, "
      "...), :load(version, bytes), :kill(why), :page(), :usage() -> CPU seconds, pid, :resident() -> bytes, :ran() -> "
-     "whether its page moved since last asked, :budget() -> as it began, :hold('idle' | 'stop' | 'go' | 'normal'), "
+     "whether its page moved since last asked, whether a turn was long, whether one runs, :budget() -> as it began, "
+     ":hold('idle' | 'stop' | 'go' | 'normal'), "
      ":dry_ms() -> for how long it has sent as fast as it is read."},
     {NULL, NULL, 0, NULL, NULL},
 };

@@ -353,6 +353,7 @@ static void run_one(struct task *t) {
     uint64_t used = cell.cpu_us > before ? cell.cpu_us - before : 0; /* less: too much had been counted before */
     t->invocation_us += used;
     t->total_us += used;
+    if (end == RUN_SLICED) cell.page->long_turns++;
     take_end(t, end);
 }
 

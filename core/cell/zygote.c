@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -41,6 +42,7 @@ static struct {
     struct zygote_opts opts;
     struct walls walls;
     int control, epoll, signals;
+    bool lets_back;      /* what is SCHED_IDLE can be made SCHED_OTHER again */
     struct map children; /* pid, as text -> child */
     unsigned *free_slots, free_count, free_cap, slots;
     struct child *ready[ZYGOTE_READY_MAX]; /* the oldest first */
@@ -77,7 +79,8 @@ static struct zygote_budget told(const struct zygote_budget *asked, const struct
                                   .slice_ms = (uint32_t)o->slice_ms,
                                   .invocation_ms = (uint32_t)o->invocation_ms,
                                   .call_ms = (uint32_t)o->call_ms,
-                                  .share_percent = (uint32_t)o->share_percent};
+                                  .share_percent = (uint32_t)o->share_percent,
+                                  .lets_back = zygote.lets_back};
 }
 
 static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, pid_t parent)
@@ -393,6 +396,19 @@ static bool on_master(void) {
     return true;
 }
 
+static bool can_let_back(void) {
+    const struct sched_param none = {0};
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(setpriority(PRIO_PROCESS, 0, 5) == 0 && sched_setscheduler(0, SCHED_IDLE, &none) == 0 &&
+                      sched_setscheduler(0, SCHED_OTHER, &none) == 0
+                  ? 0
+                  : 1);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 int zygote_serve(int control, const struct zygote_opts *opts) {
     sigset_t mask;
 
@@ -400,6 +416,7 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
     zygote.control = control;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
+    zygote.lets_back = can_let_back();
     sigprocmask(SIG_BLOCK, &mask, NULL);
     zygote.epoll = epoll_create1(EPOLL_CLOEXEC);
     zygote.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);

@@ -34,6 +34,7 @@ struct zygote_budget {
     uint32_t soft_mb, hard_mb;
     uint32_t slice_ms, invocation_ms, call_ms;
     uint32_t share_percent; /* of each second */
+    uint32_t lets_back;     /* in SPAWNED: 1 where NORMAL undoes IDLE */
 };
 struct zygote_message {
     uint32_t type;
@@ -52,6 +53,7 @@ struct cell_page {
     char call[64];
     char file[128];
     volatile uint64_t slices, memory; /* bytes in use as the cell counts */
+    volatile uint64_t long_turns;     /* how many took a whole slice */
 };
 
 /* Budgets and limits a cell starts with; the zygote's argv: parley-cell [--soft-mb 32] [--hard-mb 64] [--slice-ms 2]

@@ -25,6 +25,7 @@ local watch = require "scripts.watch"
 local cells = {}
 
 local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and answers none of so many pings is ended
+local SILENT_STARVED_MS = 10000           -- one that has used no time may have been given none
 local SILENT_HELD_MS = 20000              -- one that is put behind all others may have to wait for its turn
 local IDLE_MS = 120000                    -- a cell without calls is ended
 local SPAWN_MS = 5000                     -- the zygote takes less than one
@@ -134,7 +135,11 @@ end
 -- By type, what was read is dealt with; false: this cell has no right to say it.
 local deal = {}
 
-function deal.pong() end
+-- Each ping has one answer.
+function deal.pong(entry)
+  if entry.pings == 0 then return false end
+  entry.pings = entry.pings - 1
+end
 
 -- A version in a cell: { loaded = promise, asked_ms =, waiting = how many wait for it, size = | nil }.
 local function forget_version(entry, hash)
@@ -144,7 +149,9 @@ local function forget_version(entry, hash)
 end
 
 function deal.loaded(entry, hash, ok, text)
-  local version = entry.versions[hash]
+  local asked, version = entry.loads[hash], entry.versions[hash]
+  if not asked then return false end
+  entry.loads[hash] = asked > 1 and asked - 1 or nil
   if not version or version.loaded:given() then return end
   if ok then
     version.loaded:give(true)
@@ -161,7 +168,9 @@ end
 
 function deal.hooked(entry, id, ok, result)
   local waiting = entry.hooks[id]
-  if not waiting then return end  -- whoever asked has gone on without it
+  local late = entry.late_hooks[id]
+  entry.late_hooks[id] = nil
+  if not waiting then return late == true end  -- whoever asked has gone on without it
   entry.hooks[id] = nil
   entry.progress_ms = clock.mono_ms()
   waiting:give(ok, result)
@@ -241,13 +250,15 @@ local function ping(entry)
   end
   if entry.held.stopped then entry.heard_ms = now end  -- it cannot answer
   -- Counted in pings too: where this worker stood still itself, nothing was asked, and nothing is owed.
-  local patience_ms = entry.held.step and SILENT_HELD_MS or SILENT_MS
+  local patience_ms = watch.is_last(entry.held) and SILENT_HELD_MS
+    or watch.starved(entry.held, entry.pinged_cpu_s) and SILENT_STARVED_MS or SILENT_MS
   if now - entry.heard_ms > patience_ms and entry.unanswered * PING_MS >= patience_ms then
     watch.kill(entry.held, "silent", "did not answer")
     return
   end
   if not entry.held.step then run_late_again(entry, now) end
-  entry.cell:send("ping", now)
+  if entry.unanswered == 0 then entry.pinged_cpu_s = entry.cell:usage() or 0 end
+  if entry.cell:send("ping", now) then entry.pings = entry.pings + 1 end
   entry.unanswered = entry.unanswered + 1
 end
 
@@ -261,8 +272,8 @@ end
 
 local function start(tenant)
   local began = clock.mono_ms()
-  local entry = { tenant = tenant, versions = {}, loading = 0, unanswered = 0,
-                  runs = {}, hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
+  local entry = { tenant = tenant, versions = {}, loads = {}, loading = 0, pings = 0, unanswered = 0, pinged_cpu_s = 0,
+                  runs = {}, hooks = {}, late_hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
     budget = watch.budget(tenants.known(tenant.id) or tenant),  -- a call has the record of its beginning
     on_message = function(...)
@@ -337,7 +348,9 @@ local function begin_loading(entry, tenant, hash)
   if ok and bytes then
     version.size = #bytes
     entry.held.mapped_bytes = entry.held.mapped_bytes + #bytes
+    entry.loads[hash] = (entry.loads[hash] or 0) + 1
     sent, err = entry.cell:load(hash, bytes)
+    if not sent then entry.loads[hash] = entry.loads[hash] > 1 and entry.loads[hash] - 1 or nil end
   elseif ok then
     err = { code = "not_found", text = "bundle " .. hash:sub(1, 12) .. " is not stored" }
   else
@@ -429,7 +442,7 @@ function cells.hook(tenant, hash, file, name, input)
   end
   -- One that is never answered would be remembered for as long as the cell lives.
   local limit = timer.after(HOOK_MS, function()
-    entry.hooks[id] = nil
+    entry.hooks[id], entry.late_hooks[id] = nil, true
     waiting:give(nil, { code = "timeout", text = "the cell did not answer" })
   end)
   local ok, result = waiting:wait()
@@ -475,6 +488,7 @@ function cells.drop(call, run)
   entry.runs[call] = nil
   entry.idle_since_ms = clock.mono_ms()
   entry.cell:send("drop", call)
+  if entry.retired then rest(entry) end
 end
 
 -- A problem out of the place where a checking cell ended, if it had come to one.
@@ -487,7 +501,7 @@ end
 --- @param files table|nil  names of files that are loaded besides flows and bundle.lua
 --- @return table|nil  what CHECKED says, or nil, err
 function cells.check(bytes, files)
-  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, runs = {}, hooks = {} }
+  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, loads = { new = 1 }, pings = 0, runs = {}, hooks = {}, late_hooks = {} }
   local loading = promise.new()
   entry.versions.new = { loaded = loading }
   entry.checking = promise.new()
@@ -507,8 +521,8 @@ function cells.check(bytes, files)
   if not entry.ended then
     entry.held = watch.add(spawned, entry.tenant)
     entry.held.mapped_bytes = #bytes
+    watch.last(entry.held)
   end
-  spawned:hold("idle")
   spawned:send("verbs", gate.stubs())
   local starved
   local limit = timer.after(CHECK_MS, function()

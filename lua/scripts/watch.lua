@@ -11,6 +11,9 @@
 --- Ten seconds without such a debt take it off the ladder. A cell that is larger than its limit and what a process needs besides
 --- is killed at once.
 ---
+--- Nor does an honest one that works long go before others on a full machine: from a turn that took a whole slice, or a tenth of a
+--- core, on it comes last (idle, as above) until it had no such turn for a second. Callers of other tenants do not wait behind loops.
+---
 --- The cost is flat for each cell: one that has not run is asked for a flag in shared memory and nothing else. The flag is the
 --- cell's own, so once a second its clock is read all the same. One that has used nothing for some seconds is at rest: it is looked
 --- at every four seconds, or as before from the moment that it is given something to do.
@@ -25,7 +28,11 @@ local LOOK_MS = 250
 local TURNS = 4                  -- a cell that does not look as if it ran is measured at one look of so many
 local REST_TURNS = 16            -- one at rest is looked at once in so many, which TURNS divides
 local CALM = 3                   -- so often measured without any use it is at rest
-local SLACK_S = 0.25             -- owed beyond a second's share by what cannot be interrupted: collecting a full heap takes 0.1
+local HEAVY = 0.1                -- of a core: who takes more comes last, whatever its page tells of its turns
+local LAST_MS = 1000             -- for so long after its last long turn
+-- Owed beyond a second's share by what cannot be interrupted: the turn that it ends in, a built-in, and a collection, which takes 1.5 ms
+-- for each MiB of a full heap; twice that.
+local BUILTIN_S, COLLECT_S_PER_MB = 0.06, 0.003
 local STOP_AFTER_MS = 1000
 local KILL_AFTER_MS = 10000
 local FORGIVE_MS = 10000
@@ -65,7 +72,7 @@ end
 
 -- Returns why and how it is to be killed, if it is.
 local function climb(held)
-  local now, over = held.at_ms, held.owed_s > held.share + SLACK_S
+  local now, over = held.at_ms, held.owed_s > held.share + held.slack_s
   held.clear_ms = not (over or held.stopped) and (held.clear_ms or now) or nil
   if held.stopped then
     if over then return end
@@ -83,7 +90,7 @@ local function climb(held)
     held.stopped = true
     step(held, "stop")
   elseif held.clear_ms and now - held.clear_ms >= FORGIVE_MS then
-    held.step, held.first_stop_ms = nil, nil
+    held.step, held.first_stop_ms, held.last_ms = nil, nil, nil
     held.cell:hold("normal")
     log.info("cell.forgiven", { tenant = held.slug })
   end
@@ -111,16 +118,32 @@ local function move(held, among)
   if among then among[held] = true end
 end
 
+-- is_heavy: it had a long turn, or took much; runs: it may be in one now.
+local function come_last(held, is_heavy, runs)
+  if held.step or held.always_last or not held.lets_back then return end
+  if is_heavy or runs and held.last_ms then
+    if not held.last_ms then
+      held.cell:hold("idle")
+      metrics.count("cells_throttled_total", { step = "last" }, 1, "cells over their share that were made idle or stopped")
+    end
+    held.last_ms = held.at_ms
+  elseif held.last_ms and held.at_ms - held.last_ms >= LAST_MS then
+    held.last_ms = nil
+    held.cell:hold("normal")
+  end
+end
+
 -- One look at one cell. Returns why and how it is to be killed, if it is.
 local function look(held, now)
-  local ran, awake_now = held.cell:ran(), held.among == awake
-  if awake_now and not (ran or held.step or held.owed_s > 0 or held.turn % TURNS == turn % TURNS) then return end
+  local awake_now, ran, was_long, runs = held.among == awake, held.cell:ran()
+  if awake_now and not (ran or held.step or held.last_ms or held.owed_s > 0 or held.turn % TURNS == turn % TURNS) then return end
   local cpu_s = held.cell:usage()
   if not cpu_s then return end  -- it has ended, and its owner hears so
-  local used = cpu_s - held.cpu_s
-  held.owed_s = math.max(0, held.owed_s + used - held.share * (now - held.at_ms) / 1000)
+  local used, passed_s = cpu_s - held.cpu_s, (now - held.at_ms) / 1000
+  held.owed_s = math.max(0, held.owed_s + used - held.share * passed_s)
   held.cpu_s, held.at_ms = cpu_s, now
-  if ran or used > 0 or held.step or held.owed_s > 0 then
+  come_last(held, was_long or used > HEAVY * math.max(passed_s, LOOK_MS / 1000), runs)
+  if ran or used > 0 or held.step or held.last_ms or held.owed_s > 0 then
     held.calm = 0
     if not awake_now then move(held, awake) end
   elseif awake_now then
@@ -154,12 +177,25 @@ function watch.wake(held)
   held.at_ms = clock.mono_ms()
 end
 
+--- Makes a watched cell the last for as long as it lives.
+function watch.last(held)
+  held.always_last = true
+  held.cell:hold("idle")
+end
+
+--- Whether a cell waits longer than others for its turn: it was put behind them.
+function watch.is_last(held) return (held.step or held.last_ms or held.always_last) ~= nil end
+
+--- Whether a cell that said nothing since it had used cpu_s was given too little time for it: less than what cannot be interrupted takes.
+function watch.starved(held, cpu_s) return (held.cell:usage() or 0) - cpu_s < held.slack_s end
+
 --- Begins to watch a cell. watch.drop() is owed when it ends.
 --- @return table  held.stopped: it cannot answer now; held.mapped_bytes: of bundles, kept by the caller
 function watch.add(cell, tenant)
   local budget = cell:budget()
   local held = {
     cell = cell, slug = tenant.slug, share = budget.share_percent / 100,
+    slack_s = budget.slice_ms / 1000 + BUILTIN_S + COLLECT_S_PER_MB * budget.hard_mb, lets_back = budget.lets_back == 1,
     hard_bytes = budget.hard_mb * MB, mapped_bytes = 0,
     cpu_s = 0, owed_s = 0, at_ms = clock.mono_ms(), turn = count % REST_TURNS,
   }

@@ -50,13 +50,17 @@ static void say_out(void) {
     say(out.data, out.len);
 }
 
-/* Takes in all that has come. */
-static void swallow(void) {
+/* Takes in all that has come. Returns how many pings were among it. */
+static int swallow(void) {
     static char bytes[MESSAGE_MAX];
     struct pollfd p = {.fd = WALLS_SOCKET, .events = POLLIN};
+    int pings = 0;
 
-    while (poll(&p, 1, 0) > 0)
+    while (poll(&p, 1, 0) > 0) {
         if (read(WALLS_SOCKET, bytes, sizeof bytes) <= 0) _exit(0);
+        pings += bytes[0] == MESSAGE_PING;
+    }
+    return pings;
 }
 
 static void put(const char *text) {
@@ -105,13 +109,19 @@ static void failed(const char *call, int64_t visit, const char *kind, const char
     say_out();
 }
 
-static void pong(size_t len) {
+static void pong(void) {
+    message_begin(&out, MESSAGE_PONG);
+    put("p");
+    say_out();
+}
+
+/* What may be left over from a call that has gone: it is read and no more. */
+static void left_over(size_t len) {
     static char text[MESSAGE_MAX];
 
-    memset(text, 'p', sizeof text);
-    message_begin(&out, MESSAGE_PONG);
-    message_str(&out, text, len);
-    say_out();
+    memset(text, 'p', len);
+    text[len] = '\0';
+    verb("gone", 1, 1, "log", text);
 }
 
 /* -- the attacks ----------------------------------------------------------------------------------------------------- */
@@ -174,13 +184,13 @@ static void disorder(const struct task *t) {
 
 static void flood(const struct task *t) {
     (void)t;
-    pong(MESSAGE_MAX - 16);
+    left_over(MESSAGE_MAX - 256);
     swallow();
 }
 
 static void small(const struct task *t) {
     (void)t;
-    pong(1);
+    left_over(1);
     swallow();
 }
 
@@ -233,14 +243,13 @@ static void deaf(const struct task *t) {
 
 static void deaf_flood(const struct task *t) {
     (void)t;
-    pong(100);
+    left_over(100);
 }
 
 /* Answers the worker and leaves its calls as they are. */
 static void idle(const struct task *t) {
     deaf(t);
-    swallow();
-    pong(1);
+    for (int pings = swallow(); pings > 0; pings--) pong();
 }
 
 /* Writes what it likes where the worker reads which call ran, and goes. */

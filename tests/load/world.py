@@ -53,10 +53,11 @@ def free_ports(count):
             continue
 
 
-def cpu_of(stat):
-    """CPU seconds a process or a thread has used, from its stat file."""
+def cpu_of(stat, of_children=False):
+    """CPU seconds a process or a thread, or its children that have ended, have used, from its stat file."""
     parts = stat.read_text().rsplit(")", 1)[1].split()
-    return (int(parts[11]) + int(parts[12])) / TICK
+    at = 13 if of_children else 11
+    return (int(parts[at]) + int(parts[at + 1])) / TICK
 
 
 class World:
@@ -166,6 +167,8 @@ class World:
         for pid, role in self.processes().items():
             try:
                 total[role] = total.get(role, 0) + cpu_of(Path(f"/proc/{pid}/stat"))
+                if role == "zygote":  # what cells used that are gone
+                    total["cell"] = total.get("cell", 0) + cpu_of(Path(f"/proc/{pid}/stat"), of_children=True)
                 if role == "worker":
                     threads = Path(f"/proc/{pid}/task").glob("*/stat")
                     total["media"] += sum(cpu_of(stat) for stat in threads if "(media)" in stat.read_text())

@@ -20,7 +20,7 @@ describe("a tenant's cell", function()
     cell.spawn = function(handlers)
       say = handlers.on_message
       spawned = {
-        page_now = {},
+        page_now = {}, cpu_s = 0,
         send = function(_, kind, ...) table.insert(sent, { kind, ... }) return true end,
         load = function(_, hash) table.insert(sent, { "load", hash }) handlers.on_message("loaded", hash, true, "") return true end,
         kill = function(self, why)
@@ -28,8 +28,8 @@ describe("a tenant's cell", function()
           handlers.on_ended(why, self.page_now)
         end,
         dry_ms = function() return 0 end,
-        ran = function() return false end, usage = function() return 0, 1 end, hold = function(_, how) table.insert(sent, { how }) end,
-        budget = function() return { share_percent = 50, hard_mb = 64, tenant = 7, weight = 0 } end,
+        ran = function() return false end, usage = function(self) return self.cpu_s, 1 end, hold = function(_, how) table.insert(sent, { how }) end,
+        budget = function() return { share_percent = 50, hard_mb = 64, slice_ms = 2, tenant = 7, weight = 0 } end,
       }
       return spawned
     end
@@ -191,7 +191,6 @@ describe("a tenant's cell", function()
     spawned.load = works
     assert.is_true(run("h-new", "c2"))
     assert.equal(3, count("load"))
-    say("loaded", "h-new", false, "and once more")  -- said twice: it changes nothing
     assert.is_true(run("h-new", "c3"))
     assert.equal(3, count("load"))
   end)
@@ -244,7 +243,6 @@ describe("a tenant's cell", function()
     ping()
     assert.is_nil(ended_first)
     cells.drop("c1", up)
-    ping()
     assert.equal("idle", ended_first)
     assert.is_true(cells.is_open(tenant.id))
   end)
@@ -268,9 +266,21 @@ describe("a tenant's cell", function()
     say("hooked", 2, true, "second")
     say("hooked", 1, false, { text = "first" })
     assert.same({ { false, { text = "first" } }, { true, "second" } }, answers)
-    say("hooked", 3, true, "never asked")
     assert.is_nil(ended)
     say("hooked", nil)
+    assert.equal("sent a message that makes no sense", ended)
+  end)
+
+  it("may answer a hook late, and once", function()
+    local after = timer.after
+    timer.after = function(_, fn) return after(1, fn) end
+    local ok, err = cells.hook({ id = -100 - last_id, slug = "t", db = "t" }, "h", "scoring.lua", "scoring", {})
+    timer.after = after
+    assert.is_nil(ok)
+    assert.equal("timeout", err.code)
+    say("hooked", 1, true, "late")
+    assert.is_nil(ended)
+    say("hooked", 1, true, "again")
     assert.equal("sent a message that makes no sense", ended)
   end)
 
@@ -324,6 +334,19 @@ describe("a tenant's cell", function()
       assert.is_true(run("h" .. i, "c1", handler))
       say(unpack(message, 1, 8))
       assert.equal("sent a message that makes no sense", ended, i .. " " .. message[1])
+      assert.same({ { "lost", true, {}, ended } }, heard)
+    end
+  end)
+
+  -- It cost a cell that was taken over nothing.
+  it("ends at an answer that nobody waits for", function()
+    for i, message in ipairs{ { "pong", 1 }, { "loaded", "other", true, "" }, { "loaded", "h1", true, "" }, { "hooked", 7, true, {} } } do
+      local handler, heard = listener()
+      ended, last_id = nil, last_id + 1
+      run("h" .. i, "c1", handler)
+      if message[2] == "h1" then message[2] = "h" .. i end  -- which it has answered
+      say(unpack(message))
+      assert.equal("sent a message that makes no sense", ended, message[1])
       assert.same({ { "lost", true, {}, ended } }, heard)
     end
   end)
@@ -428,9 +451,9 @@ describe("a tenant's cell", function()
     end)
     after_each(function() timer.every, clock.mono_ms = every, mono_ms end)
 
-    local function pass(seconds, each)
+    local function pass(seconds, each, starved)
       for _ = 1, seconds do
-        now = now + 1000
+        now, spawned.cpu_s = now + 1000, spawned.cpu_s + (starved and 0 or 1)
         if each then each() end
         if not ended then tick() end
       end
@@ -459,7 +482,8 @@ describe("a tenant's cell", function()
     it("is left alone while its calls wait for us, and asked again once they are answered", function()
       local handler = listener()
       run("h", "c1", handler)
-      pass(2, function() say("pong", 1) end)
+      pass(1)
+      pass(1, function() say("pong", 1) end)
       assert.equal(2, count("ping"))
       say("verb", "c1", 1, 1, "log", { "x" }, "flows/main.lua", 1)
       pass(60)
@@ -496,6 +520,15 @@ describe("a tenant's cell", function()
       assert.equal("idle", ended)
     end)
 
+    -- Where others filled the core, cells that come last were killed for it.
+    it("is waited for while it is given no time to answer in, but not for ever", function()
+      run("h")
+      pass(10, nil, true)
+      assert.is_nil(ended)
+      pass(2, nil, true)
+      assert.equal("did not answer", ended)
+    end)
+
     it("is not silent while it is not read", function()
       run("h")
       spawned.dry_ms = function() return 1000 end
@@ -511,9 +544,10 @@ describe("a tenant's cell", function()
       spawned.page_now = { running = true, call = "c1", file = "flows/main.lua", line = 1 }
       local since = now
       spawned.dry_ms = function() return now - since end
-      pass(30, function() say("pong", 1) end)
+      local function left_over() say("verb", "gone", 1, 1, "log", {}, "flows/main.lua", 1) end
+      pass(30, left_over)
       assert.is_nil(ended)
-      pass(1, function() say("pong", 1) end)
+      pass(1, left_over)
       assert.equal("kept sending while its calls stood still", ended)
       assert.is_true(heard[1][2] and other_heard[1][2])
     end)
@@ -525,7 +559,6 @@ describe("a tenant's cell", function()
       run("h", "working", working)
       local n = 0
       pass(60, function()
-        say("pong", 1)
         n = n + 1
         say("verb", "working", 1, n, "log", { "x" }, "flows/main.lua", 1)
         cells.answer("working", working, 1, n, true, true)
@@ -545,7 +578,7 @@ describe("a tenant's cell", function()
       run("h", "left", left)
       say("verb", "asking", 1, 1, "gather", { {} }, "flows/main.lua", 1)
       cells.drop("left", left)
-      pass(60, function() say("pong", 1) end)
+      pass(61)
       assert.equal(1, #asking_heard)
       assert.equal(0, #left_heard)
     end)

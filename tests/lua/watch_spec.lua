@@ -15,11 +15,15 @@ describe("a watched cell", function()
     clock.mono_ms = function() return now end
     timer.every = function() return { cancel = function() end } end  -- the looks are the spec's
     cell = { cpu_s = 0, bytes = 4 * MB, asked = 0, told = {}, shows = true, share = 50 }
-    function cell.ran() return cell.shows end
+    function cell.ran()
+      local was_long = cell.was_long
+      cell.was_long = nil
+      return cell.shows, was_long, cell.runs
+    end
     function cell.usage() cell.asked = cell.asked + 1 return cell.cpu_s, 1 end
     function cell.resident() return cell.bytes end
     function cell.hold(_, how) table.insert(cell.told, how) cell.stopped = how == "stop" or how ~= "go" and cell.stopped or false end
-    function cell.budget() return { share_percent = cell.share, hard_mb = 64, tenant = 7, weight = 0 } end
+    function cell.budget() return { share_percent = cell.share, hard_mb = 64, slice_ms = 2, tenant = 7, weight = 0, lets_back = cell.lets_back } end
     function cell.kill(_, why) cell.killed = why end
     held = watch.add(cell, { id = 7, slug = "t" })
   end)
@@ -43,6 +47,52 @@ describe("a watched cell", function()
   -- As cell.c does: half of each second at full speed, then nothing.
   local function takes_its_share(at) return at % 1000 < 500 and 0.25 or 0 end
 
+  describe("where the kernel lets it back", function()
+    before_each(function()
+      watch.drop(held)
+      cell.lets_back = 1
+      held = watch.add(cell, { id = 7, slug = "t" })
+    end)
+
+    it("comes last from a long turn on, until it had none for a second", function()
+      cell.was_long = true
+      live(250, function() return 0 end)
+      assert.same({ "idle" }, cell.told)
+      live(750, function() return 0 end)
+      cell.was_long = true
+      live(1000, function() return 0 end)
+      assert.same({ "idle" }, cell.told)
+      live(500, function() return 0 end)
+      assert.same({ "idle", "normal" }, cell.told)
+    end)
+
+    -- One that is given no time takes no slice to its end, and would be let back for it.
+    it("stays last while it waits for the core in the middle of a turn", function()
+      cell.was_long, cell.runs = true, true
+      live(5000, function() return 0 end)
+      assert.same({ "idle" }, cell.told)
+    end)
+
+    it("comes last when it takes a tenth of a core, whatever its page tells", function()
+      live(2000, function() return 0.02 end)
+      assert.same({}, cell.told)
+      live(1000, function() return 0.03 end)
+      assert.same({ "idle" }, cell.told)
+    end)
+
+    it("stays last for good where it was begun so", function()
+      watch.last(held)
+      live(5000, function() return 0 end)
+      assert.same({ "idle" }, cell.told)
+    end)
+  end)
+
+  it("does not come last where it could not be let back", function()
+    cell.was_long = true
+    live(1000, function() return 0.03 end)
+    assert.same({}, cell.told)
+  end)
+
   it("that keeps to its share is never touched", function()
     live(60000, takes_its_share)
     assert.same({}, cell.told)
@@ -58,6 +108,19 @@ describe("a watched cell", function()
     cell.cpu_s = cell.cpu_s + 0.1
     live(60000, function(at) return (at + 500) % 1000 < 500 and at > 500 and 0.25 or 0 end)
     assert.same({}, cell.told)
+  end)
+
+  -- The slack was the same for all: a tenant's full heap of a GiB takes longer to collect than the whole of it.
+  it("with more memory or longer slices may owe more", function()
+    watch.drop(held)
+    function cell.budget() return { share_percent = 50, hard_mb = 1024, slice_ms = 1000, tenant = 7, weight = 0 } end
+    held = watch.add(cell, { id = 7, slug = "t" })
+    cell.cpu_s = 4.5
+    watch.look()
+    assert.same({}, cell.told)
+    cell.cpu_s = 5
+    watch.look()
+    assert.same({ "idle" }, cell.told)
   end)
 
   it("that does not stop by itself is made idle, then stopped until it has paid, then killed", function()
