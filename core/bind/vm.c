@@ -125,14 +125,27 @@ static void task_give_back(struct vm *vm, struct task *t, bool usable) {
     vm->idle_count++;
 }
 
+/* Pushes on L what was raised in co, as text: a table may tell itself. */
+static void push_raised(lua_State *L, lua_State *co) {
+    lua_pushvalue(co, -1);
+    lua_xmove(co, L, 1);
+    if (lua_isstring(L, -1)) return;
+    if (luaL_getmetafield(L, -1, "__tostring")) {
+        lua_insert(L, -2);
+        if (lua_pcall(L, 1, 1, 0) == 0 && lua_isstring(L, -1)) return;
+    }
+    lua_pop(L, 1);
+    lua_pushstring(L, luaL_typename(co, -1));
+}
+
 static void task_failed(struct vm *vm, lua_State *co) {
     lua_State *L = vm->L;
-    const char *text = lua_isstring(co, -1) ? lua_tostring(co, -1) : luaL_typename(co, -1);
 
+    push_raised(L, co);
     /* luaL_traceback shows where the coroutine stood: its stack is kept after an error. */
-    luaL_traceback(L, co, text, 0);
+    luaL_traceback(L, co, lua_tostring(L, -1), 0);
     log_line(LOG_ERROR, "task.failed", "%s", lua_tostring(L, -1));
-    lua_pop(L, 1);
+    lua_pop(L, 2);
 }
 
 static void task_resume(struct vm *vm, struct task *t, int nargs) {

@@ -8,6 +8,7 @@
 --- order: { actor =, trace =, expected = the pointer's number that was seen (nil: any), skip_specs = true, reason = }
 local audit = require "audit"
 local clock = require "core.clock"
+local db = require "lib.db"
 local fault = require "core.fault"
 local json = require "core.json"
 local log = require "core.log"
@@ -220,7 +221,11 @@ local function confirm_sometimes(tenant)
   local now = clock.mono_ms()
   if (confirmed[tenant.id] or -math.huge) + CONFIRM_MS > now then return end
   confirmed[tenant.id] = now
-  task.spawn(pointers.confirm, tenant)
+  task.spawn(function()
+    local ok, err = pcall(pointers.confirm, tenant)
+    -- The copy holds on while the database is away, which is told where somebody waits for it.
+    if not ok and not db.is_failure(err) then error(err, 0) end
+  end)
 end
 
 local function text(value) return value and value ~= redis.null and value ~= "" and value or nil end
