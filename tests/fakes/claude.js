@@ -14,12 +14,12 @@ const TYPES = {
 };
 const TEXTS = { 529: 'Overloaded', 500: 'Internal server error', 503: 'Service unavailable', 429: 'This request would exceed the rate limit of your organization.' };
 const FIELDS = new Set(['model', 'max_tokens', 'messages', 'system', 'stream', 'stop_sequences', 'temperature', 'top_p', 'top_k', 'tools', 'tool_choice', 'thinking',
-  'output_config', 'cache_control', 'metadata', 'service_tier', 'inference_geo', 'container']);
+  'output_config', 'cache_control', 'metadata', 'service_tier', 'inference_geo', 'container', 'diagnostics', 'speed', 'user_profile_id', 'workspace_id']);
 const BLOCKS = new Set(['text', 'image', 'document', 'search_result', 'tool_use', 'tool_result', 'thinking', 'redacted_thinking']);
 // What newer models refuse (reference: allows_temperature, thinking_mode, allows_prefill), and from how many tokens on they cache.
 const NO_TEMPERATURE = /opus-4-[78]|opus-5|sonnet-5|haiku-5|fable|mythos/;
 const NO_BUDGET = /opus-4-[78]|opus-5|sonnet-5|haiku-5|fable|mythos/;
-const NO_PREFILL = /-4-[678]|-5(\b|-\d)(?!\d)|fable|mythos/;
+const NO_PREFILL = /opus-4-[678]|sonnet-4-[678]|(opus|sonnet|haiku)-5|fable|mythos/;
 const CACHE_LEAST = [[/opus-5|fable|mythos/, 512], [/opus-4-7/, 2048], [/opus-4-[56]|haiku-4-5/, 4096], [/./, 1024]];
 const MODELS = [
   ['claude-opus-5-5', 'Claude Opus 5.5'], ['claude-sonnet-5-5', 'Claude Sonnet 5.5'], ['claude-sonnet-5', 'Claude Sonnet 5'], ['claude-haiku-5-5', 'Claude Haiku 5.5'],
@@ -41,6 +41,8 @@ function checkFields(body, counting) {
   if (!counting && (!Number.isInteger(body.max_tokens) || body.max_tokens < 0)) throw bad('max_tokens: Input should be a valid integer');
   if (!Array.isArray(body.messages)) throw bad('messages: Field required');
   if (body.messages.length === 0) throw bad('messages: at least one message is required');
+  // Conversations that the server keeps: refused in the way that lets a client go on with whole ones.
+  if (body.thread) throw new Failure(400, 'thread: this request cannot be threaded', { details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] } });
   for (const name of Object.keys(body)) if (!FIELDS.has(name)) throw bad(`${name}: Extra inputs are not permitted`);
   const { temperature: t, top_p: p, top_k: k, thinking } = body;
   if (t !== undefined && !(t >= 0 && t <= 1)) throw bad('temperature: range: 0..1');
@@ -248,6 +250,7 @@ function frames(part, index, fault, script) {
 function errorBody(status, failure, id) {
   const type = failure.more.type || TYPES[status] || 'api_error';
   const error = { type, message: failure.message || TEXTS[status] || `status ${status}` };
+  if (failure.more.details) error.details = failure.more.details;
   if (failure.more.spend_limit) error.details = { error_code: 'enforced_spend_limit_reached' };
   return { type: 'error', error, request_id: id };
 }

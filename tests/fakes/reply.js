@@ -241,6 +241,8 @@ class Flow {
     if (here(fault.error)) {
       reply.world.stats.fault(reply.record, 'error');
       await this.settle();
+      // What is no event can be told from the event before it only when it comes apart.
+      if (fault.error_bare) await reply.wait(SETTLE_MS);
       if (await reply.put(Buffer.from(this.form(plan.error(fault.error_status, fault, reply.record.frames))))) reply.res.end();
       return true;
     }
