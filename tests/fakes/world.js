@@ -167,7 +167,11 @@ class World {
         wrong = new Failure(400, 'The request body must be a JSON object', { invalid_json: true });
       }
     }
-    let model = wrong ? '' : provider.modelOf(route, call.body) || '';
+    let model = (!wrong && provider.modelOf(route, call.body)) || '';
+    if (typeof model !== 'string') {
+      wrong = new Failure(400, "Invalid type for 'model': expected a string.", { param: 'model', code: 'invalid_type' });
+      model = '';
+    }
     const at = model.indexOf('@');
     const suffix = at < 0 ? '' : model.slice(at + 1);
     call.model = at < 0 ? model : model.slice(0, at);
@@ -205,7 +209,7 @@ class World {
       }
       if (wrong) throw wrong;
       if (provider.needsKey) checkKey(call.key);
-      result = call.route.run(call);
+      result = run(call);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       const figures = error.more.scope ? this.limits.figures(error.more.scope) : null;
@@ -239,6 +243,16 @@ class World {
     }
     res.writeHead(said[0], { 'content-type': 'application/json' });
     res.end(JSON.stringify(said[1]));
+  }
+}
+
+/** Runs a route. What has a shape that no check names, deep in a body, is a bad request. */
+function run(call) {
+  try {
+    return call.route.run(call);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new Failure(400, `The request body has a wrong shape: ${error.message}`, { invalid_json: true });
   }
 }
 
