@@ -16,7 +16,7 @@
  *   gap_ms=MS or A-B     waits between two of content
  *   stall=N  stall_ms=MS falls silent before the Nth; for ever unless stall_ms is said
  *   cut=N  how=rst|fin|end   breaks off in the middle of the Nth: reset, closed, or ended in good form
- *   no_end               all of the content, then the end without the terminal event
+ *   no_end  no_end=N     all of the content, then the end without the terminal events (Claude, Chat and array forms have several: but for the first N)
  *   error=N  error_status=N  an error event in place of the Nth, as that status (default 529 or 503); error_bare: without framing (Gemini)
  *   broken=N             the Nth is half its JSON
  *   empty  empty=text    a body of no bytes; an answer of no content

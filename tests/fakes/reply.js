@@ -264,6 +264,7 @@ class Flow {
     reply.head(200, headers);
     reply.res.flushHeaders?.();
     let before = true; // no terminal event yet
+    let ends = 0; // terminal events so far: of some APIs the usage is one of them
     for (const [i, frame] of plan.frames.entries()) {
       const terminal = frame.mark === 'terminal';
       if (frame.mark === 'content' && !(await this.pace())) return;
@@ -271,8 +272,8 @@ class Flow {
       if (terminal && before) {
         before = false;
         if (fault.endless && !(await this.endless())) return;
-        if (fault.no_end) break;
       }
+      if (terminal && fault.no_end !== undefined && ends++ === (fault.no_end === true ? 0 : fault.no_end)) break;
       let text = frame.mark === 'content' ? this.broken(frame) : frame.text;
       if (fault.unended && i === plan.frames.length - 1) text = text.replace(/\n+$/, '');
       if (!(await this.send(text))) return;
