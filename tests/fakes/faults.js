@@ -9,21 +9,23 @@
  * Before the answer
  *   head_ms=MS or A-B    waits before the head                     delay_ms the same
  *   status=N             this status, with code=, type=, text=, retry_after=S, retry_after_ms=MS, retry_after_date=S, spend_limit, should_retry=true|false
- *   drop=rst|fin         the connection ends without an answer
- *   chaos=RATE           with this chance one of kinds= (words of kinds joined by +): 500 502 503 504 529 429 408 rst fin cut no_end stall
+ *   drop=rst|fin         the connection ends without an answer (HTTP/2: rst resets the stream alone)
+ *   chaos=RATE           with this chance one of kinds=A+B+...: statuses, rst, fin, cut, no_end, stall, broken, error; if none are said, those of KINDS
  * In the answer. N counts what carries content (deltas, parts), from 0; whole answers take it as yes
  *   first_ms=MS          waits after the head, before the first content
  *   gap_ms=MS or A-B     waits between two of content
  *   stall=N  stall_ms=MS falls silent before the Nth; for ever unless stall_ms is said
  *   cut=N  how=rst|fin|end   breaks off in the middle of the Nth: reset, closed, or ended in good form
  *   no_end  no_end=N     all of the content, then the end without the terminal events (Claude, Chat and array forms have several: but for the first N)
- *   error=N  error_status=N  an error event in place of the Nth, as that status (default 529 or 503); error_bare: without framing (Gemini)
+ *   error=N  error_status=N  an error event in place of the Nth, as that status (default 529, 500 or 503); error_bare: without framing (Gemini);
+ *                            error_as=failed: a response.failed (Responses)
  *   broken=N             the Nth is half its JSON
  *   empty  empty=text    a body of no bytes; an answer of no content
  *   endless              content that never ends
  * How it is written
- *   split=N  seed=N      pieces of 1 to N bytes, each a write of its own       merge: two events a write       crlf, comments, pings, trailing spaces
- *   unended              no blank line after the last event
+ *   split=N  seed=N      pieces of 1 to N bytes, each a write of its own       merge                two events a write
+ *   crlf  comments       line ends, and `: ping` lines, of SSE                 pings                Claude's ping between events
+ *   trailing             spaces after the JSON of an event                     unended              no blank line after the last event
  *   fragment=N           arguments in fragments of N characters (else 5)       interleave: parallel calls' fragments mixed
  */
 const { random } = require('./random');

@@ -293,8 +293,13 @@ const known = (run) => (call) => {
 function errorOf(status, failure) {
   const { more } = failure;
   const error = { code: status, message: failure.message || TEXTS[status] || `status ${status}`, status: more.type || STATUS[status] || 'UNKNOWN' };
-  if (more.code === 'invalid_api_key' || more.no_key) {
-    error.details = [{ '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason: 'API_KEY_INVALID', domain: 'googleapis.com', metadata: { service: 'generativelanguage.googleapis.com' } }];
+  // A key that is wrong is no 401 here but a bad request; only its details tell.
+  if (more.code === 'invalid_api_key') {
+    error.message = 'API key not valid. Please pass a valid API key.';
+    error.details = [
+      { '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason: 'API_KEY_INVALID', domain: 'googleapis.com', metadata: { service: 'generativelanguage.googleapis.com' } },
+      { '@type': 'type.googleapis.com/google.rpc.LocalizedMessage', locale: 'en-US', message: error.message },
+    ];
   }
   if (status === 429) {
     error.details = [{
@@ -319,11 +324,12 @@ module.exports = {
     if (method === 'POST' && raw && Object.hasOwn(METHODS, found[2] || '')) return { run: known(METHODS[found[2]]), params: { raw } };
     return method === 'GET' && !found[2] ? { run: models, params: { id: raw } } : null;
   },
-  failure(status, failure, call) {
+  failure(said, failure, call) {
+    const status = failure.more.code === 'invalid_api_key' ? 400 : failure.more.no_key ? 403 : said;
     const body = errorOf(status, failure);
     // Streams as an array have their errors in one too.
     const array = /:streamGenerateContent$/.test(call.path) && call.query.get('alt') !== 'sse';
-    return { headers: { ...JSON_HEADERS }, body: JSON.stringify(array ? [body] : body, null, 2) };
+    return { status, headers: { ...JSON_HEADERS }, body: JSON.stringify(array ? [body] : body, null, 2) };
   },
   headers: () => ({ 'x-content-type-options': 'nosniff' }),
 };

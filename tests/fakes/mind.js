@@ -157,7 +157,7 @@ function limit(parts, most) {
     }
     part[field] = all.slice(0, left).join('');
     part.cut = true;
-    parts.length = left > 0 || i === 0 ? i + 1 : i;
+    parts.length = left > 0 ? i + 1 : i;
     return true;
   }
   return false;

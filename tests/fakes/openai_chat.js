@@ -145,6 +145,7 @@ function chat(call) {
   check(body);
   const request = requestOf(body);
   const input = request.prompt.reduce((sum, text) => sum + count(text) + 3, 3);
+  if (request.json && !/json/i.test(request.prompt.join())) throw bad("'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.", 'messages');
   if (input > CONTEXT) throw bad(`This model's maximum context length is ${CONTEXT} tokens. However, your messages resulted in ${input} tokens. Please reduce the length of the messages.`, 'messages', 'context_length_exceeded');
   call.take(input);
   const cache = call.world.cache.automatic(`${call.key}\0${call.model}`, request.prompt, input);

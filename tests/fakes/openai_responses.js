@@ -173,6 +173,7 @@ function responses(call) {
     parallel: body.parallel_tool_calls, schema: format?.type === 'json_schema' ? format.schema : null, json: format?.type === 'json_object', max_tokens: body.max_output_tokens,
     stops: [], think: REASONING.test(body.model) && !['none', 'minimal'].includes(body.reasoning?.effort),
   };
+  if (request.json && !/json/i.test(prompt.join())) throw bad("Response input messages must contain the word 'json' in some form to use 'text.format' of type 'json_object'.", 'input');
   call.take(input);
   const cache = world.cache.automatic(`${call.key}\0${call.model}`, prompt, input);
   const said = call.answer(request);

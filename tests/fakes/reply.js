@@ -5,6 +5,7 @@
  * A stream is a list of frames { text, mark }: "open" what comes before content, "content", "close" what ends a part, "terminal" the event without which
  * a client must not call the answer whole. `form` is "sse", "ndjson" or "array".
  * When the client goes, waits end at once and the record says when that was seen. */
+const { NONE } = require('./faults');
 const { random } = require('./random');
 
 const NGHTTP2_INTERNAL_ERROR = 2;
@@ -55,7 +56,15 @@ class Reply {
     this.res.writeHead(status, headers);
   }
 
-  /** Ends the connection (HTTP/2: the stream, or for "fin" the connection) as a fault says. */
+  /** Ends the connection before an answer began (HTTP/2: resets the stream, or for "fin" ends the connection). */
+  drop(how) {
+    this.cutting = `drop ${how}`;
+    this.world.stats.fault(this.record, this.cutting);
+    if (this.h2 && how === 'rst') this.res.stream.close(NGHTTP2_INTERNAL_ERROR);
+    else this.world.cut(this.h2 ? this.res.stream.session?.socket : this.res.socket, how);
+  }
+
+  /** Ends the connection (HTTP/2: the stream, or for "fin" the connection) in an answer, as a fault says. */
   async cut(how) {
     this.cutting = how || 'rst';
     this.world.stats.fault(this.record, `cut ${this.cutting}`);
@@ -72,10 +81,11 @@ class Reply {
     this.world.stats.end(this.record, 'cut', this.cutting);
   }
 
-  /** Writes bytes, in pieces when the fault says so, and waits for a slow reader. Returns whether the client is still there. */
-  async put(bytes) {
+  /** Writes text or bytes, in pieces when the fault says so, and waits for a slow reader. Returns whether the client is still there. */
+  async put(what) {
     const { fault } = this;
     if (fault.split) {
+      const bytes = Buffer.from(what);
       this.random ||= random(fault.seed || 7);
       for (let at = 0; at < bytes.length && !this.gone; ) {
         const n = 1 + Math.floor(this.random() * (fault.split === true ? 8 : fault.split));
@@ -85,7 +95,7 @@ class Reply {
       return !this.gone;
     }
     if (this.gone) return false;
-    if (!this.res.write(bytes)) await this.drained();
+    if (!this.res.write(what)) await this.drained();
     return !this.gone;
   }
 
@@ -108,7 +118,9 @@ class Reply {
   /** A whole body of JSON or bytes. */
   async whole(status, headers, body) {
     const { fault, res } = this;
-    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+    // As text the body leaves in one piece with its head.
+    if (fault === NONE) return this.plain(status, { ...headers, 'content-length': Buffer.byteLength(body) }, body);
+    const bytes = Buffer.from(body);
     if (fault.empty === true) return this.plain(status, { ...headers, 'content-length': 0 }, '');
     if (fault.broken !== undefined) return this.plain(status, { ...headers, 'content-length': bytes.length >> 1 }, bytes.subarray(0, bytes.length >> 1));
     if (fault.endless) return this.endlessBody(status, headers, bytes);
@@ -180,9 +192,9 @@ class Flow {
     const { fault, plan } = this;
     if (plan.form !== 'sse') return text;
     let out = text;
-    if (fault.trailing) out = out.replace(/(\n\n)$/, '   $1');
+    if (fault.trailing) out = out.replace(/((?:\r?\n){2})$/, '   $1');
     if (fault.comments) out = `: ping\n\n${out}`;
-    if (fault.crlf) out = out.replace(/\n/g, '\r\n');
+    if (fault.crlf) out = out.replace(/\r?\n/g, '\r\n');
     return out;
   }
 
@@ -197,13 +209,13 @@ class Flow {
       this.kept = '';
     }
     this.reply.record.frames++;
-    return this.reply.put(Buffer.from(out));
+    return this.reply.put(out);
   }
 
   async settle() {
     const out = this.kept;
     this.kept = '';
-    return out ? this.reply.put(Buffer.from(out)) : !this.reply.gone;
+    return out ? this.reply.put(out) : !this.reply.gone;
   }
 
   /** Waits until the next of content is due: a schedule, so that late timers do not add up. */
@@ -243,7 +255,7 @@ class Flow {
       await this.settle();
       // What is no event can be told from the event before it only when it comes apart.
       if (fault.error_bare) await reply.wait(SETTLE_MS);
-      if (await reply.put(Buffer.from(this.form(plan.error(fault.error_status, fault, reply.record.frames))))) reply.res.end();
+      if (await reply.put(this.form(plan.error(fault.error_status, fault, reply.record.frames)))) reply.res.end();
       return true;
     }
     return false;
@@ -275,7 +287,7 @@ class Flow {
       }
       if (terminal && fault.no_end !== undefined && ends++ === (fault.no_end === true ? 0 : fault.no_end)) break;
       let text = frame.mark === 'content' ? this.broken(frame) : frame.text;
-      if (fault.unended && i === plan.frames.length - 1) text = text.replace(/\n+$/, '');
+      if (fault.unended && i === plan.frames.length - 1) text = text.replace(/[\r\n]+$/, '');
       if (!(await this.send(text))) return;
       if (frame.mark === 'content') this.turn++;
     }

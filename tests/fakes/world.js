@@ -4,8 +4,8 @@
  *
  *   path -> fault prefix, provider, route -> body -> faults -> key -> route's own reading -> limits -> answer -> faults of the writing
  *
- * A provider is { name, routes: find(method, path, headers) -> route | null, key(headers, query) -> text or null, needsKey, modelOf(route, body) -> text,
- * failure(status, Failure, call) -> { headers, body }, headers(call, figures) -> headers of every answer }, and a route is { name, params,
+ * A provider is { name, routes(method, path, headers, prefixed) -> route | null, key(headers, query) -> text or null, needsKey, modelOf(route, body) -> text,
+ * failure(status, Failure, call) -> { status (when it is another), headers, body }, headers(call, figures) -> headers of every answer }, and a route is { name, params,
  * run(call) -> { status, headers, json | bytes } | { headers, plan } }, where both may carry usage: { input, cached, output }. */
 const { Faults, parse, NONE } = require('./faults');
 const { Failure, retryHeaders } = require('./failure');
@@ -194,13 +194,8 @@ class World {
 
   async answer(call, reply, wrong) {
     const { fault, provider } = call;
-    if (fault.head_ms !== undefined && !(await reply.wait(this.faults.ms(fault.head_ms)))) return;
-    if (fault.drop) {
-      reply.cutting = `drop ${fault.drop}`;
-      this.stats.fault(reply.record, reply.cutting);
-      this.cut(reply.h2 ? reply.res.stream.session?.socket : reply.res.socket, fault.drop);
-      return;
-    }
+    if (fault.head_ms !== undefined && !(await reply.wait(this.faults.ms(fault.head_ms)))) return undefined;
+    if (fault.drop) return reply.drop(fault.drop);
     let result;
     try {
       if (fault.status && fault.status !== 200) {
@@ -216,7 +211,7 @@ class World {
       const common = provider.headers(call, figures);
       const said = provider.failure(error.status, error, call);
       const headers = { ...common, ...retryHeaders(error.more), ...said.headers };
-      await reply.whole(error.status, headers, said.body);
+      await reply.whole(said.status || error.status, headers, said.body);
       return;
     }
     const figures = call.grant ? this.limits.figures(call.grant.scope) : null;

@@ -122,6 +122,7 @@ test('a stop text, the token limit and a refusal end an answer', async () => {
   };
   assert.deepEqual(await end('count to 9', { stop_sequences: [' 4'] }), ['stop_sequence', ' 4', '1 2 3', undefined]);
   assert.deepEqual(await end('count to 9', { max_tokens: 3 }), ['max_tokens', null, '1 2 3', undefined]);
+  assert.deepEqual(await end('hello', { max_tokens: 0 }), ['max_tokens', null, undefined, undefined]);
   assert.deepEqual(await end('please refuse this'), ['refusal', null, undefined, 'refusal']);
   assert.equal((await client().messages.stream(ask('please refuse this')).finalMessage()).stop_reason, 'refusal');
 });

@@ -175,7 +175,8 @@ test('a refused connection, a reset and a wrong certificate fail, and so does a 
   if (ports.wrong) await fails(Error, () => at(`https://127.0.0.1:${ports.wrong}/gemini`));
   await fails(Error, () => client(newKey(), 'drop=rst').models.generateContent(ask('hello')));
   await fails(Error, () => client(newKey(), 'head_ms=2000', { timeout: 100 }).models.generateContent(ask('hello')));
-  assert.equal((await fails(ApiError, () => client('wrong').models.generateContent(ask('hello')))).status, 401);
+  const wrong = await fails(ApiError, () => client('wrong').models.generateContent(ask('hello')));
+  assert.deepEqual([wrong.status, JSON.parse(wrong.message).error.details[0].reason], [400, 'API_KEY_INVALID']);
 });
 
 async function read(fault, model = 'gemini-3.8-flash') {
@@ -207,7 +208,7 @@ test('a stream may be cut, end early, carry an error or broken JSON, and the cli
   assert.equal((await read('', 'gemini-3.8-flash@status=503')).error.status, 503);
 });
 
-for (const fault of ['split=1', 'merge', 'first_ms=20,gap_ms=2-5']) {
+for (const fault of ['split=1', 'merge', 'trailing', 'split=2,crlf', 'first_ms=20,gap_ms=2-5']) {
   test(`a stream written with ${fault} is read the same`, async () => {
     assert.deepEqual(await read(fault), { text: '1 2 3 4 5 6 7 8 9', reason: 'STOP' });
   });

@@ -121,6 +121,8 @@ test('a schema is satisfied, whole and streamed', async () => {
   assert.equal(parsed.urgency, 'high');
   const streamed = await client().chat.completions.stream(ask('order 77 is late', { response_format: { type: 'json_schema', json_schema: { name: 'ticket', strict: true, schema: TICKET } } })).finalContent();
   satisfies(TICKET, JSON.parse(streamed));
+  const json = await client().chat.completions.create(ask('answer in JSON', { response_format: { type: 'json_object' } }));
+  assert.deepEqual(JSON.parse(json.choices[0].message.content), { answer: 'answer in JSON' });
 });
 
 test('the token limit, a stop text, a refusal and a filter end an answer', async () => {
@@ -279,6 +281,7 @@ test('wrong and missing fields are refused with their name', async () => {
   await refuse({ messages: [...user('x'), { role: 'tool', tool_call_id: 'none', content: 'x' }] }, 'tool_calls');
   await refuse({ tools: [{ type: 'function', function: { name: 'a b', parameters: ORDER } }] }, 'pattern');
   await refuse({ tools: [{ type: 'function', function: { name: 'ab', strict: true, parameters: { ...ORDER, required: [] } } }] }, "Missing 'id'");
+  await refuse({ response_format: { type: 'json_object' } }, "the word 'json'");
   await refuse({ stream_options: { include_usage: true } }, 'stream_options');
 });
 
