@@ -22,8 +22,8 @@ const stamp = () => new Date().toISOString().replace('Z', '000000Z'); // nanosec
 function load(call) {
   const name = `ollama ${call.model}`;
   const before = call.world.memory.has(name);
-  call.world.memory.set(name, call.body.keep_alive === 0 ? undefined : true);
   if (call.body.keep_alive === 0) call.world.memory.delete(name);
+  else call.world.memory.set(name, true);
   return before ? 1000000 : LOAD_NS;
 }
 

@@ -36,7 +36,7 @@ OUTSIDE = re.compile(
     r"""require\s*\(?\s*["'](socket|ssl|ffi|luv|uv|cqueues|copas|lsqlite3|luasql|posix|lfs|nixio)([./][\w.]*)?["']"""
     r"""|\bio\.popen\b|\bos\.execute\b|\bpackage\.loadlib\b"""
 )
-SOURCE = {".c", ".h", ".cc", ".lua", ".py", ".sql", ".cmake", ".sh"}
+SOURCE = {".c", ".h", ".cc", ".lua", ".py", ".sql", ".cmake", ".sh", ".js"}
 
 
 def sources(root, *folders, suffixes=None):
