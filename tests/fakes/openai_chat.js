@@ -118,7 +118,10 @@ const callOf = (part) => ({ id: part.id, type: 'function', function: { name: par
 
 function chunks(call, said, base, usage, wantsUsage) {
   const { fault, script } = call;
-  const chunk = (delta, finish = null) => data({ ...base, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...(wantsUsage ? { usage: null } : {}) });
+  // All chunks begin and end alike: as text once, for streams are what a load is made of.
+  const head = `data: ${JSON.stringify(base).slice(0, -1)},"choices":[{"index":0,"delta":`;
+  const tail = wantsUsage ? ',"usage":null}\n\n' : '}\n\n';
+  const chunk = (delta, finish = null) => `${head}${JSON.stringify(delta)},"logprobs":null,"finish_reason":${JSON.stringify(finish)}}]${tail}`;
   const content = (delta) => ({ mark: 'content', text: chunk(delta) });
   const frames = [{ mark: 'open', text: chunk({ role: 'assistant', content: said.parts.some((part) => part.type === 'call') ? null : '', refusal: null }) }];
   for (const part of said.parts) {

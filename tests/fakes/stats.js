@@ -78,12 +78,12 @@ class Stats {
     if (this.last.length > REQUESTS * 2) this.last = this.last.slice(-REQUESTS);
   }
 
-  /** Everything as one object; `streams` is how many of the ended ones, the last first. */
+  /** Everything as one object; `streams` is how many of the ended ones, the last first; with 0 the open ones are left out too. */
   report(streams = 1000) {
     const plain = ({ count: _, ...record }) => record;
     return {
       now_ms: now(), since_ms: this.since, requests: this.requests, open: this.open.size, connections: this.connections, counts: [...this.counts.values()],
-      open_streams: [...this.open.values()].map(plain), ended_streams: streams > 0 ? this.ended.slice(-streams).reverse().map(plain) : [],
+      open_streams: streams > 0 ? [...this.open.values()].map(plain) : [], ended_streams: streams > 0 ? this.ended.slice(-streams).reverse().map(plain) : [],
       memory_bytes: process.memoryUsage.rss(), cpu_us: process.cpuUsage(),
     };
   }
