@@ -4,7 +4,7 @@
 const { Failure } = require('./failure');
 const { strictBreach } = require('./schema');
 const { count, pieces } = require('./tokens');
-const { HEADERS, data, fragments, mixed } = require('./sse');
+const { HEADERS, data, fragments, mixed, padding } = require('./sse');
 
 const FIELDS = new Set(['messages', 'model', 'audio', 'frequency_penalty', 'function_call', 'functions', 'logit_bias', 'logprobs', 'max_completion_tokens', 'max_tokens',
   'metadata', 'modalities', 'moderation', 'n', 'parallel_tool_calls', 'prediction', 'presence_penalty', 'prompt_cache_key', 'prompt_cache_options',
@@ -121,7 +121,11 @@ function chunks(call, said, base, usage, wantsUsage) {
   // All chunks begin and end alike: as text once, for streams are what a load is made of.
   const head = `data: ${JSON.stringify(base).slice(0, -1)},"choices":[{"index":0,"delta":`;
   const tail = wantsUsage ? ',"usage":null}\n\n' : '}\n\n';
-  const chunk = (delta, finish = null) => `${head}${JSON.stringify(delta)},"logprobs":null,"finish_reason":${JSON.stringify(finish)}}]${tail}`;
+  const padded = call.body.stream_options?.include_obfuscation !== false;
+  const chunk = (delta, finish = null) => {
+    const json = JSON.stringify(delta);
+    return `${head}${json},"logprobs":null,"finish_reason":${JSON.stringify(finish)}}]${padded ? `,"obfuscation":"${padding(json)}"` : ''}${tail}`;
+  };
   const content = (delta) => ({ mark: 'content', text: chunk(delta) });
   const frames = [{ mark: 'open', text: chunk({ role: 'assistant', content: said.parts.some((part) => part.type === 'call') ? null : '', refusal: null }) }];
   for (const part of said.parts) {

@@ -4,7 +4,7 @@
 const { Failure } = require('./failure');
 const { strictBreach } = require('./schema');
 const { count, pieces } = require('./tokens');
-const { HEADERS, named, fragments, mixed } = require('./sse');
+const { HEADERS, named, fragments, mixed, padding } = require('./sse');
 
 const FIELDS = new Set(['background', 'context_management', 'conversation', 'include', 'input', 'instructions', 'max_output_tokens', 'max_tool_calls', 'metadata', 'model',
   'moderation', 'parallel_tool_calls', 'previous_response_id', 'prompt', 'prompt_cache_key', 'prompt_cache_options', 'prompt_cache_retention', 'reasoning',
@@ -133,7 +133,8 @@ function eventsOf(call, { item, part }, index, event) {
 
 function planOf(call, items, response, ending) {
   let number = 0;
-  const event = (type, more) => named(type, { type, sequence_number: number++, ...more });
+  const padded = call.body.stream_options?.include_obfuscation !== false;
+  const event = (type, more) => named(type, { type, sequence_number: number++, ...more, ...(padded && type.endsWith('.delta') ? { obfuscation: padding(more.delta) } : {}) });
   const begun = { ...response, status: 'in_progress', output: [], usage: null, incomplete_details: null, completed_at: null };
   const lists = items.map((one, index) => eventsOf(call, one, index, event));
   // Numbers follow the order of writing, so texts are made once the order is known.

@@ -30,10 +30,13 @@ class Reply {
     this.gone = true;
     if (this.waking) this.waking();
     if (this.record.end) return;
-    const code = this.h2 ? this.res.stream && this.res.stream.rstCode : 0;
-    if (this.cutting) this.world.stats.end(this.record, 'cut', this.cutting);
-    else if (this.res.writableFinished || (this.res.writableEnded && !code && this.h2)) this.world.stats.end(this.record, 'end');
-    else this.world.stats.end(this.record, 'cancelled', this.h2 && code !== undefined && !this.res.stream.session?.destroyed ? `RST_STREAM code ${code}` : 'close');
+    const { stats } = this.world;
+    const { stream } = this.res;
+    if (this.cutting) stats.end(this.record, 'cut', this.cutting);
+    else if (!this.h2) stats.end(this.record, this.res.writableFinished ? 'end' : 'cancelled', this.res.writableFinished ? undefined : 'close');
+    // Node ends the writing side of a stream that was reset, so what was finished says nothing here.
+    else if (this.res.writableEnded && stream && !stream.aborted && !stream.rstCode) stats.end(this.record, 'end');
+    else stats.end(this.record, 'cancelled', stream && !stream.session?.destroyed ? `RST_STREAM code ${stream.rstCode}` : 'close');
   }
 
   /** Waits so long, or until the client is gone (for ever: Infinity). Returns whether the client is still there. */

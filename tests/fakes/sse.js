@@ -34,4 +34,8 @@ function mixed(lists, inTurns) {
   return out;
 }
 
-module.exports = { HEADERS, named, data, fragments, mixed };
+const LETTERS = 'k3vQ9xTbL0aRz7Yw';
+/** What OpenAI adds to deltas, unless asked not to, so that the size of an event does not tell the length of its text. */
+const padding = (json) => LETTERS.slice(0, 1 + ((LETTERS.length - json.length) & (LETTERS.length - 1)));
+
+module.exports = { HEADERS, named, data, fragments, mixed, padding };

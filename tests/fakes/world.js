@@ -24,12 +24,12 @@ const MOST_BYTES = 32 << 20;
 const PREFIX = '/_with/';
 
 class Call {
-  constructor(world, provider, route, req, query, text, body) {
-    Object.assign(this, { world, provider, route, headers: req.headers, method: req.method, query, bodyText: text, body, model: '', key: '', path: '', fault: NONE, grant: null });
+  constructor(world, provider, route, req, query, bytes) {
+    Object.assign(this, { world, provider, route, headers: req.headers, method: req.method, query, bytes, body: undefined, model: '', key: '', path: '', fault: NONE, grant: null });
   }
 
   text() {
-    return typeof this.bodyText === 'string' ? this.bodyText : this.bodyText.toString('latin1');
+    return this.bytes ? this.bytes.toString() : '';
   }
 
   /** An id like the provider's: prefix and some letters, never the same twice in one world. */
@@ -151,7 +151,7 @@ class World {
     const route = provider.routes(req.method, inner, req.headers, inner !== path);
 
     const bytes = req.method === 'GET' ? Buffer.alloc(0) : await collect(req);
-    const call = new Call(this, provider, route, req, query, bytes, undefined);
+    const call = new Call(this, provider, route, req, query, bytes);
     call.key = provider.key(req.headers, query) || '';
     call.path = path;
     let wrong = null;

@@ -41,8 +41,9 @@ test('a stream says the same, piece by piece, and its usage last', async () => {
   assert.ok(chunks > 20 && usage.completion_tokens === 20, JSON.stringify(usage));
 });
 
-test('a stream without include_usage has none', async () => {
-  for await (const chunk of await client().chat.completions.create(ask('hello', { stream: true }))) assert.ok(!chunk.usage && chunk.choices.length === 1);
+test('a stream without include_usage has none, and is padded unless told otherwise', async () => {
+  for await (const chunk of await client().chat.completions.create(ask('hello', { stream: true }))) assert.ok(!chunk.usage && chunk.choices.length === 1 && chunk.obfuscation);
+  for await (const chunk of await client().chat.completions.create(ask('hello', { stream: true, stream_options: { include_obfuscation: false } }))) assert.equal(chunk.obfuscation, undefined);
 });
 
 test('a tool is called, and its result answered', async () => {
