@@ -23,7 +23,7 @@ def world():
 
 def run(world, name, secure=False):
     """Runs one file of tests in Node: each must pass, and there must be some."""
-    done = subprocess.run(["node", "--test-reporter=tap", fakes.FAKES / name], env=fakes.environment(world, secure), capture_output=True, text=True, timeout=400)
+    done = subprocess.run(["node", "--test-reporter=tap", fakes.FAKES / name], env=fakes.environment(world, secure), capture_output=True, text=True, timeout=300)
     failed = re.findall(r"^not ok .*(?:\n(?:  .*|))*", done.stdout, re.M)
     assert not failed, "\n".join(failed)[:8000]
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
