@@ -188,9 +188,9 @@ function entry.inbound(slot_name, channel, try)
       return leave()
     end
     task.sleep(1000)
-    local is_there = telephony.request(slot_name, "GET", "/channels/" .. channel.id) == 200
+    local gone = telephony.request(slot_name, "GET", "/channels/" .. channel.id) == 404 or not telephony.slot(slot_name)
     leave()
-    if is_there and not making.left then return entry.inbound(slot_name, channel, try) end
+    if not gone and not making.left then return entry.inbound(slot_name, channel, try) end
   end
 end
 

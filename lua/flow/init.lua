@@ -32,6 +32,7 @@ local quota = require "scripts.quota"
 local script_log = require "scripts.log"
 local scripts = require "scripts"
 local task = require "core.task"
+local tenants = require "tenants"
 local text_of = require "lib.text"
 local timer = require "core.timer"
 
@@ -88,7 +89,7 @@ end
 -- The tenant's share of this worker, over all its calls: what is refused or replayed takes as much of it as what acts.
 local function wait_for_share(instance, cost)
   local tenant = instance.tenant
-  local payer = instance.payer or not instance.virtual and tenant
+  local payer = instance.payer or not instance.virtual and (tenants.known(tenant.id) or tenant)  -- a call has the record of its beginning
   if not payer then return end
   local wait_ms, tell = quota.take(payer, cost, clock.mono_ms())
   if tell and not instance.virtual then
@@ -337,7 +338,12 @@ local function handler(instance)
       fail(instance, "internal", "something went wrong on our side")
     end
   end
-  return { mistakes = 0, verb = safe(on_verb), next = safe(on_next), failed = safe(on_failed), lost = safe(on_lost) }
+  local run = { mistakes = 0, verb = safe(on_verb), next = safe(on_next), failed = safe(on_failed) }
+  local lost = safe(on_lost)
+  function run.lost(...)
+    if instance.run == run then lost(...) end  -- else the call has gone on elsewhere
+  end
+  return run
 end
 
 --- Runs the state the instance stands in, from its beginning; what its journal holds is not done again.

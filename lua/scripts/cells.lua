@@ -32,6 +32,7 @@ local SPAWN_MS = 5000                     -- the zygote takes less than one
 local BACK_OFF_MS, BACK_OFF_MAX_MS = 100, 5000
 local FLOOD_MS = 30000                    -- a cell that sends as fast as it is read, and no state of its calls ends, is ended
 local OWED_MS, TICK_MS = 30000, 5000      -- a run that says nothing for so long after it was started or answered is started again
+local OWED_LAST_MS = 4 * OWED_MS           -- the same of a cell that is put behind all others
 local CHECK_MS, CHECK_CPU_S = 20000, 2    -- a check that takes longer; by its own doing if it had so much of a processor
 local HOOK_MS = 5000                       -- a hook that is not answered by then never will be
 local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
@@ -117,9 +118,9 @@ end
 
 -- A cell that answers pings and does nothing else leaves callers on a silent line.
 local function run_late_again(entry, now)
-  local late = {}
+  local late, patience_ms = {}, watch.is_last(entry.held) and OWED_LAST_MS or OWED_MS
   for tick, runs in pairs(entry.owed) do  -- a handful of ticks
-    if now - (tick + 1) * TICK_MS > OWED_MS then
+    if now - (tick + 1) * TICK_MS > patience_ms then
       for run in pairs(runs) do late[#late + 1] = run end
     end
   end
@@ -182,7 +183,10 @@ local function deal_with_run(kind)
     local run = entry.runs[call]
     if not heard.is_open(run, visit) then return end
     settle(run)
-    if kind ~= "verb" then entry.progress_ms = clock.mono_ms() end
+    if kind ~= "verb" then
+      entry.progress_ms = clock.mono_ms()
+      if entry.retired then entry.runs[call] = nil end  -- the call goes on in another cell
+    end
     return heard.give(run, kind, visit, ...)
   end
 end
@@ -234,6 +238,16 @@ local function rest(entry)
   end)
 end
 
+-- A version that somebody waits for and that is not answered for: as a run that does not go on.
+local function loads_late(entry, now)
+  if entry.loading == 0 then return false end
+  local patience_ms = watch.is_last(entry.held) and OWED_LAST_MS or OWED_MS
+  for _, version in pairs(entry.versions) do
+    if version.waiting > 0 and version.sent_ms and not version.loaded:given() and now - version.sent_ms > patience_ms then return true end
+  end
+  return false
+end
+
 local function ping(entry)
   if entry.ended then return end
   local now, dry_ms = clock.mono_ms(), entry.cell:dry_ms()
@@ -254,6 +268,10 @@ local function ping(entry)
     or watch.starved(entry.held, entry.pinged_cpu_s) and SILENT_STARVED_MS or SILENT_MS
   if now - entry.heard_ms > patience_ms and entry.unanswered * PING_MS >= patience_ms then
     watch.kill(entry.held, "silent", "did not answer")
+    return
+  end
+  if loads_late(entry, now) then
+    watch.kill(entry.held, "silent", "did not load a version")
     return
   end
   if not entry.held.step then run_late_again(entry, now) end
@@ -279,6 +297,7 @@ local function start(tenant)
     on_message = function(...)
       look_after(entry)
       on_message(entry, ...)
+      if entry.retired and not entry.ended then rest(entry) end
     end,
     on_ended = function(why, page) entry_ended(entry, why, page) end,
   }
@@ -297,7 +316,7 @@ local function start(tenant)
 end
 
 --- The tenant's cell, started when there is none. Single flight.
-local opening, renewals = {}, 0
+local opening, renewed = {}, {}  -- tenant id -> promise; -> true: renewed while it is being opened
 local function open(tenant)
   local entry = by_tenant[tenant.id]
   if entry and not entry.ended then return entry end
@@ -306,10 +325,10 @@ local function open(tenant)
   opening[tenant.id] = flight
   local deaths = cells.deaths[tenant.id] or 0
   if deaths > 1 then task.sleep(math.min(BACK_OFF_MS * 2 ^ (deaths - 2), BACK_OFF_MAX_MS)) end
-  local renewals_before = renewals
   local ok, found, err = pcall(start, tenant)
   if not ok then found, err = nil, { code = "io", text = tostring(found) } end
-  if found then found.retired = renewals ~= renewals_before end
+  if found then found.retired = renewed[tenant.id] end
+  renewed[tenant.id] = nil
   if found and not found.retired then by_tenant[tenant.id] = found end
   opening[tenant.id] = nil
   flight:give(found, err)
@@ -319,7 +338,7 @@ end
 --- Lets a tenant's next run begin in a cell of its own, with the budget it has then. What runs in the one there is ends there.
 function cells.renew(tenant_id)
   local entry = by_tenant[tenant_id]
-  renewals = renewals + 1  -- also one that is being started
+  if opening[tenant_id] then renewed[tenant_id] = true end
   if not entry then return end
   by_tenant[tenant_id], entry.retired = nil, true
   rest(entry)
@@ -350,6 +369,7 @@ local function begin_loading(entry, tenant, hash)
     entry.held.mapped_bytes = entry.held.mapped_bytes + #bytes
     entry.loads[hash] = (entry.loads[hash] or 0) + 1
     sent, err = entry.cell:load(hash, bytes)
+    version.sent_ms = clock.mono_ms()
     if not sent then entry.loads[hash] = entry.loads[hash] > 1 and entry.loads[hash] - 1 or nil end
   elseif ok then
     err = { code = "not_found", text = "bundle " .. hash:sub(1, 12) .. " is not stored" }

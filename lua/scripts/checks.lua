@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The queue for what runs a tenant's scripts beside its calls: checks and specs of bundles, simulated calls, calls that are run
 --- again. Each takes a process and processor time that calls need. So many run at a time in a worker, one of each tenant; the others
---- wait in the order they came, but for tenants that have one running.
+--- wait, and of those the one comes next whose tenant was served longest ago: two that ask without a pause do not starve a third.
 local promise = require "lib.promise"
 local timer = require "core.timer"
 
@@ -12,6 +12,7 @@ local WAITING, WAITING_OF_TENANT, WAITING_BYTES = 64, 8, 64 * 1024 * 1024  -- by
 local WAIT_MS = 30000
 
 local running, running_of = 0, {}                 -- tenant id -> true
+local turns, served = 0, {}                       -- tenant id -> its last turn's number, while somebody waits
 local waiting, waiting_of, waiting_bytes = {}, {}, 0  -- in their order; tenant id -> how many
 
 -- code: "too_many" is the tenant's own doing, "busy" is not.
@@ -28,19 +29,24 @@ end
 
 local function begin(tenant_id)
   running, running_of[tenant_id] = running + 1, true
+  turns = turns + 1
+  served[tenant_id] = turns
 end
 
--- The first that may.
 local function admit()
-  for place, seat in ipairs(waiting) do
-    if running >= AT_ONCE then return end
-    if not running_of[seat.tenant_id] then
-      leave(place, seat)
-      begin(seat.tenant_id)
-      seat.turn:give(true)
-      return admit()
+  while running < AT_ONCE do
+    local place, longest
+    for i, seat in ipairs(waiting) do
+      local last = served[seat.tenant_id] or 0
+      if not running_of[seat.tenant_id] and (not longest or last < longest) then place, longest = i, last end
     end
+    if not place then break end
+    local seat = waiting[place]
+    leave(place, seat)
+    begin(seat.tenant_id)
+    seat.turn:give(true)
   end
+  if #waiting == 0 then served = {} end
 end
 
 local function give_up(seat)

@@ -11,6 +11,7 @@ heard.NONSENSE = "sent a message that makes no sense"
 local VERBS_AT_ONCE = 4  -- of one run: it waits for each answer, but what it had asked may be on its way twice
 local NAME_MAX, NUMBER_MAX, TEXT_MAX = 128, 2 ^ 31, 2000
 local REMEMBERED = 256
+local PROBLEMS_MAX = 100
 
 -- What fn says of a text, remembered: a flow's few names come again with each verb. Bounded, for a cell may send any.
 local function remembered(fn)
@@ -133,7 +134,7 @@ end
 function heard.report(result)
   local problems, flows, files = {}, {}, {}
   for _, value in ipairs(type(result.problems) == "table" and result.problems or {}) do
-    if type(value) == "table" then problems[#problems + 1] = problem_of(value) end
+    if type(value) == "table" and #problems < PROBLEMS_MAX then problems[#problems + 1] = problem_of(value) end
   end
   for path, flow in pairs(type(result.flows) == "table" and result.flows or {}) do
     if is_text(path, NAME_MAX) and type(flow) == "table" then

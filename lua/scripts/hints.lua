@@ -38,7 +38,7 @@ end
 function hints.no_text(data)
   local first, second = data:byte(1, 2)
   if (first == 255 and second == 254) or (first == 254 and second == 255) then return "the file is UTF-16; save it as UTF-8" end
-  if data:find("%z") then return "the file has bytes that are no text; a Lua file must be UTF-8 text" end
+  if data:find("\0", 1, true) then return "the file has bytes that are no text; a Lua file must be UTF-8 text" end
 end
 
 --- A problem with what helps beside it. files: as they were uploaded.

@@ -224,8 +224,7 @@ local function warm_up(message)
   local ok, err = pcall(function()
     local tenant = tonumber(id) == operator.tenant.id and operator.tenant or tenants.get(tonumber(id))
     if not tenant then return end
-    scripts.report(tenant, hash)
-    cells.warm(tenant, hash)
+    if scripts.report(tenant, hash) then cells.warm(tenant, hash) end
   end)
   if not ok then log.info("bundle.not_warm", { tenant_id = tonumber(id), hash = hash:sub(1, 12), text = tostring(err) }) end
 end

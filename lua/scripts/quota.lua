@@ -43,8 +43,11 @@ end
 --- @return boolean tell     its admin should hear of it: true at most once a minute
 function quota.take(tenant, cost, now)
   local bucket = bucket_of(tenant, now)
-  bucket.per_second = quota.per_second(tenant)
-  bucket.burst = bucket.per_second * quota.BURST_S
+  local per_second = quota.per_second(tenant)
+  if bucket.per_second and per_second < bucket.per_second then  -- what was owed by the old limit would be paid off for hours by the new one
+    bucket.tokens = math.max(bucket.tokens, -per_second)
+  end
+  bucket.per_second, bucket.burst = per_second, per_second * quota.BURST_S
   bucket.tokens = level(bucket, now) - cost
   bucket.at = now
   if bucket.tokens >= 0 then return 0, false end

@@ -10,6 +10,9 @@ local urlencoded = require "lib.urlencoded"
 
 local rules = {}
 
+rules.MOST_PROBLEMS = 100  -- of a bundle that are told
+local HINTED = 5           -- and of these it is looked up where they are and what helps: each takes a walk through the file
+
 rules.MAX_BYTES = 4 * 1024 * 1024
 rules.MAX_FILES = 256
 rules.MAX_LUA = 64 * 1024
@@ -91,13 +94,14 @@ end
 --- @return table problems, table hooks  names of those there are
 function rules.report(result, files, operators)
   local problems = {}
-  for _, problem in ipairs(result.problems) do problems[#problems + 1] = hints.add(problem, files) end
+  for i, problem in ipairs(result.problems) do problems[i] = i <= HINTED and hints.add(problem, files) or problem end
   if #problems > 0 then return problems, {} end
   local hooks, wrong = hook_rules.found(result.files, operators)
   for i, problem in ipairs(wrong) do problems[i] = problem end
   if operators then return problems, hooks end
   local function add(text, words)  -- words: where in the file to look
-    problems[#problems + 1] = { file = "bundle.lua", line = words and hints.line_with(files, "bundle.lua", words) or 1, text = text }
+    local line = words and #problems < HINTED and hints.line_with(files, "bundle.lua", words) or 1
+    problems[#problems + 1] = { file = "bundle.lua", line = line, text = text }
   end
   local bundle = result.bundle
   if type(bundle) ~= "table" then
@@ -110,6 +114,7 @@ function rules.report(result, files, operators)
     add("numbers is missing: it says which number runs which flow; \"*\" stands for every number")
   else
     for number, flow in pairs(bundle.numbers) do
+      if #problems >= rules.MOST_PROBLEMS then break end
       if number ~= "*" and not (type(number) == "string" and number:match("^%+%d+$")) then
         add(("numbers: '%s' is not a number such as \"+15550100\" and not \"*\""):format(tostring(number)), tostring(number))
       end

@@ -13,6 +13,7 @@ local timer = require "core.timer"
 local sim_cell = {}
 
 local PING_MS, SILENT_MS = 1000, 20000  -- a cell that runs and does not answer is ended; one of little weight waits its turn
+local LOAD_MS = 20000                    -- in which it loads a bundle, or checks it
 local DEATHS_MOST = 20                  -- of one bundle's cells; then nothing is made any more
 
 local VERSION = "sim"
@@ -77,8 +78,9 @@ function sim_cell.open(bytes, eager)
     for id, asked in pairs(hooks) do
       if asked.process == made then
         hooks[id] = nil
-        local mine = page.running and page.call == "hook " .. id
-        asked.answer:give(mine and false or nil, { kind = "died", text = "the script's process " .. why, file = page.file, line = page.line })
+        local ok
+        if page.running and page.call == "hook " .. id then ok = false end
+        asked.answer:give(ok, { kind = "died", text = "the script's process " .. why, file = page.file, line = page.line })
       end
     end
     for id, run in pairs(runs) do
@@ -115,7 +117,9 @@ function sim_cell.open(bytes, eager)
       spawned:kill("could not be loaded")
       return nil, err
     end
+    local limit = timer.after(LOAD_MS, function() spawned:kill("did not load the bundle in time") end)
     local ok, text = made.loaded:wait()
+    limit:cancel()
     if not ok then
       spawned:kill("could not be loaded")
       return nil, { code = "invalid", text = text }
@@ -204,7 +208,9 @@ function sim_cell.open(bytes, eager)
     if not made then return nil, err end
     made.checking = promise.new()
     made.cell:send("check", VERSION, files)
+    local limit = timer.after(LOAD_MS, function() made.cell:kill("did not check the bundle in time") end)
     local ok, result = made.checking:wait()
+    limit:cancel()
     made.checking = nil
     if ok ~= nil then return heard.report(result) end
     local known = page_ended and (page_ended.file or "") ~= ""

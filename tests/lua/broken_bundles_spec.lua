@@ -29,6 +29,15 @@ local function refusal(changes)
 end
 
 describe("a broken bundle", function()
+  -- For each of its wrong numbers the whole file was walked through: seconds in which the worker did nothing else.
+  it("with thousands of mistakes is refused soon", function()
+    local clock = require "core.clock"
+    local began = clock.mono_ms()
+    local text = refusal{ ["bundle.lua"] = ("\n"):rep(60000) .. 'local n = {} for i = 1, 1800 do n["+" .. i] = "x" end return { numbers = n }' }
+    assert.truthy(text:find("there is no file 'x'", 1, true), text)
+    assert.truthy(clock.mono_ms() - began < 2000)
+  end)
+
   local said = {
     ["names the file that it takes a flow to be in, and those there are"] = {
       { ["bundle.lua"] = 'return {\n  numbers = {\n    ["+15550100"] = "flows/mian.lua" } }\n' },

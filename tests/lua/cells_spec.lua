@@ -221,15 +221,9 @@ describe("a tenant's cell", function()
   end)
 
   it("is renewed for a tenant's next run, and ends when what ran in it has", function()
-    local every, ping = timer.every, nil
-    timer.every = function(ms, fn)
-      if ms == 1000 then ping = fn end
-      return every(ms, fn)
-    end
     local tenant = { id = -100 - last_id, slug = "t", db = "t" }
     local up = listener()
     assert.is_true(run("h", "c1", up))
-    timer.every = every
     local first, say_first, ended_first = spawned, say, nil
     first.kill = function(_, why) ended_first = why end  -- its end is told of by who ends it
     cells.renew(tenant.id)
@@ -238,12 +232,42 @@ describe("a tenant's cell", function()
     assert.is_true(first ~= spawned and cells.is_open(tenant.id))
     local heard
     up.next = function() heard = true end
+    say_first("verb", "c1", 1, 1, "log", { "x" }, "flows/main.lua", 1)
+    assert.is_nil(ended_first)
     say_first("next", "c1", 1, "b", {}, "flows/main.lua", 1)
     assert.is_true(heard)
-    ping()
-    assert.is_nil(ended_first)
-    cells.drop("c1", up)
     assert.equal("idle", ended_first)
+    assert.is_true(cells.is_open(tenant.id))
+  end)
+
+  -- The old process was there for as long as the worker, and its end counted against the call.
+  it("that is renewed ends when its last call goes on in another", function()
+    local tenant = { id = -100 - last_id, slug = "t", db = "t" }
+    local up, heard = listener()
+    assert.is_true(run("h", "c1", up))
+    local say_first, ended_first = say, nil
+    spawned.kill = function(_, why) ended_first = why end
+    cells.renew(tenant.id)
+    up.next = function() run("h", "c1", (listener())) end
+    say_first("next", "c1", 1, "b", {}, "flows/main.lua", 1)
+    assert.equal("idle", ended_first)
+    assert.same({}, heard)
+    assert.is_true(cells.is_open(tenant.id))
+  end)
+
+  it("is not ended because another tenant's is renewed while it is made", function()
+    local go
+    store.bundle_bytes = function() return "bytes" end
+    local spawn = cell.spawn
+    cell.spawn = function(handlers)
+      task.wait(function(resume) go = resume end)
+      return spawn(handlers)
+    end
+    local tenant = { id = -100 - last_id, slug = "t", db = "t" }
+    task.spawn(function() run("h", "c1") end)
+    cells.renew(-1)
+    go()
+    cell.spawn = spawn
     assert.is_true(cells.is_open(tenant.id))
   end)
 
@@ -527,6 +551,30 @@ describe("a tenant's cell", function()
       assert.is_nil(ended)
       pass(2, nil, true)
       assert.equal("did not answer", ended)
+    end)
+
+    -- Its calls waited on a silent line, for pings were answered.
+    it("is ended when it does not load a version that a call waits for", function()
+      run("h", "c1")
+      spawned.load = function() return true end
+      local answer
+      task.spawn(function() answer = { run("h2", "c2") } end)
+      local pinged = 0
+      pass(29, function()
+        if count("ping") > pinged then
+          pinged = pinged + 1
+          say("pong", 1)
+        end
+      end)
+      assert.is_nil(ended)
+      pass(3, function()
+        if count("ping") > pinged then
+          pinged = pinged + 1
+          say("pong", 1)
+        end
+      end)
+      assert.equal("did not load a version", ended)
+      assert.equal("closed", answer[2].code)
     end)
 
     it("is not silent while it is not read", function()

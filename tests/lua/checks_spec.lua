@@ -59,6 +59,22 @@ describe("the queue for checks", function()
     assert.same({ "a1", "b", "a2", "a3" }, order)
   end)
 
+  -- Two that asked without a pause took each turn before a third.
+  it("serves him next who was served longest ago", function()
+    ask(1, "a1")
+    ask(2, "b1")
+    for n = 2, 4 do
+      ask(1, "a" .. n)
+      ask(2, "b" .. n)
+    end
+    ask(3, "c")
+    done "a1"
+    assert.same({ "a1", "b1", "c" }, order)
+    done "c"
+    done "b1"
+    assert.same({ "a1", "b1", "c", "a2", "b2" }, order)
+  end)
+
   it("refuses a tenant's ninth that would wait, and says what to do", function()
     for n = 0, 8 do ask(1, "a" .. n) end
     local ninth = ask(1, "a9")

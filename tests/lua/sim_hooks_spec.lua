@@ -56,6 +56,15 @@ describe("a simulated call of a bundle with hooks", function()
     assert.same({ 0.2, 200, "late" }, { late.seconds, asked(late)[1].took_ms, asked(late)[1].error.code })
   end)
 
+  -- It was told as the platform's failure, without a place.
+  it("is told where a hook took its whole process with it", function()
+    local bomb = "return " .. ("s .. "):rep(99) .. "s"  -- 100 MB in one step
+    local result = world.play([[start = "a", a = function() end]], {}, {
+      ["routing.lua"] = "return function()\n  local s = ('x'):rep(1e6)\n  " .. bomb .. "\nend" })
+    assert.same({ "hook", "routing.lua" }, { result.error.kind, result.error.file })
+    assert.equal("died", asked(result, "routing")[1].error.code)
+  end)
+
   it("is not routed where its caller says which flow", function()
     local result = world.play([[start = "a", a = function() end]], { flow = "flows/main.lua" }, { ["routing.lua"] = "return function() return 5 end" })
     assert.same({}, asked(result))
