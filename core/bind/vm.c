@@ -154,7 +154,10 @@ static void task_resume(struct vm *vm, struct task *t, int nargs) {
 
     if (status == LUA_YIELD) return;
     if (status != 0 && t->done == NULL) task_failed(vm, co);
-    if (status != 0 && !lua_isstring(co, -1)) lua_pushstring(co, luaL_typename(co, -1));
+    if (status != 0 && !lua_isstring(co, -1)) {
+        push_raised(vm->L, co);
+        lua_xmove(vm->L, co, 1);
+    }
     if (t->done != NULL) t->done(t->arg, co, status == 0, status == 0 ? lua_gettop(co) : 1);
     task_give_back(vm, t, status == 0);
 }

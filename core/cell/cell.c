@@ -353,7 +353,8 @@ static void run_one(struct task *t) {
     uint64_t used = cell.cpu_us > before ? cell.cpu_us - before : 0; /* less: too much had been counted before */
     t->invocation_us += used;
     t->total_us += used;
-    if (end == RUN_SLICED) cell.page->long_turns++;
+    if (end == RUN_SLICED && used >= (uint64_t)t->slice_ms * 1000 * 3 / 4)
+        cell.page->long_turns++; /* and not one that had to wait for the core */
     take_end(t, end);
 }
 

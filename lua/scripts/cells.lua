@@ -25,7 +25,6 @@ local watch = require "scripts.watch"
 local cells = {}
 
 local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and answers none of so many pings is ended
-local SILENT_STARVED_MS = 10000           -- one that has used no time may have been given none
 local SILENT_HELD_MS = 20000              -- one that is put behind all others may have to wait for its turn
 local IDLE_MS = 120000                    -- a cell without calls is ended
 local SPAWN_MS = 5000                     -- the zygote takes less than one
@@ -264,8 +263,7 @@ local function ping(entry)
   end
   if entry.held.stopped then entry.heard_ms = now end  -- it cannot answer
   -- Counted in pings too: where this worker stood still itself, nothing was asked, and nothing is owed.
-  local patience_ms = watch.is_last(entry.held) and SILENT_HELD_MS
-    or watch.starved(entry.held, entry.pinged_cpu_s) and SILENT_STARVED_MS or SILENT_MS
+  local patience_ms = watch.is_last(entry.held) and SILENT_HELD_MS or SILENT_MS
   if now - entry.heard_ms > patience_ms and entry.unanswered * PING_MS >= patience_ms then
     watch.kill(entry.held, "silent", "did not answer")
     return
@@ -275,7 +273,6 @@ local function ping(entry)
     return
   end
   if not entry.held.step then run_late_again(entry, now) end
-  if entry.unanswered == 0 then entry.pinged_cpu_s = entry.cell:usage() or 0 end
   if entry.cell:send("ping", now) then entry.pings = entry.pings + 1 end
   entry.unanswered = entry.unanswered + 1
 end
@@ -290,7 +287,7 @@ end
 
 local function start(tenant)
   local began = clock.mono_ms()
-  local entry = { tenant = tenant, versions = {}, loads = {}, loading = 0, pings = 0, unanswered = 0, pinged_cpu_s = 0,
+  local entry = { tenant = tenant, versions = {}, loads = {}, loading = 0, pings = 0, unanswered = 0,
                   runs = {}, hooks = {}, late_hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
     budget = watch.budget(tenants.known(tenant.id) or tenant),  -- a call has the record of its beginning

@@ -12,7 +12,7 @@
 --- is killed at once.
 ---
 --- Nor does an honest one that works long go before others on a full machine: from a turn that took a whole slice, or a tenth of a
---- core, on it comes last (idle, as above) until it had no such turn for a second. Callers of other tenants do not wait behind loops.
+--- core, on it comes last (idle, as above) until it had no such turn for some seconds. Callers of other tenants do not wait behind loops.
 ---
 --- The cost is flat for each cell: one that has not run is asked for a flag in shared memory and nothing else. The flag is the
 --- cell's own, so once a second its clock is read all the same. One that has used nothing for some seconds is at rest: it is looked
@@ -29,7 +29,8 @@ local TURNS = 4                  -- a cell that does not look as if it ran is me
 local REST_TURNS = 16            -- one at rest is looked at once in so many, which TURNS divides
 local CALM = 3                   -- so often measured without any use it is at rest
 local HEAVY = 0.1                -- of a core: who takes more comes last, whatever its page tells of its turns
-local LAST_MS = 1000             -- for so long after its last long turn
+local LAST_MS = 3000             -- for so long after its last long turn
+local LAST_WAITING_MS = 10000    -- and for so long where it may wait for the core in the middle of one
 -- Owed beyond a second's share by what cannot be interrupted: the turn that it ends in, a built-in, and a collection, which takes 1.5 ms
 -- for each MiB of a full heap; twice that.
 local BUILTIN_S, COLLECT_S_PER_MB = 0.06, 0.003
@@ -121,13 +122,13 @@ end
 -- is_heavy: it had a long turn, or took much; runs: it may be in one now.
 local function come_last(held, is_heavy, runs)
   if held.step or held.always_last or not held.lets_back then return end
-  if is_heavy or runs and held.last_ms then
+  if is_heavy then
     if not held.last_ms then
       held.cell:hold("idle")
       metrics.count("cells_throttled_total", { step = "last" }, 1, "cells over their share that were made idle or stopped")
     end
     held.last_ms = held.at_ms
-  elseif held.last_ms and held.at_ms - held.last_ms >= LAST_MS then
+  elseif held.last_ms and held.at_ms - held.last_ms >= (runs and LAST_WAITING_MS or LAST_MS) then
     held.last_ms = nil
     held.cell:hold("normal")
   end
@@ -185,9 +186,6 @@ end
 
 --- Whether a cell waits longer than others for its turn: it was put behind them.
 function watch.is_last(held) return (held.step or held.last_ms or held.always_last) ~= nil end
-
---- Whether a cell that said nothing since it had used cpu_s was given too little time for it: less than what cannot be interrupted takes.
-function watch.starved(held, cpu_s) return (held.cell:usage() or 0) - cpu_s < held.slack_s end
 
 --- Begins to watch a cell. watch.drop() is owed when it ends.
 --- @return table  held.stopped: it cannot answer now; held.mapped_bytes: of bundles, kept by the caller

@@ -54,23 +54,25 @@ describe("a watched cell", function()
       held = watch.add(cell, { id = 7, slug = "t" })
     end)
 
-    it("comes last from a long turn on, until it had none for a second", function()
+    it("comes last from a long turn on, until it had none for three seconds", function()
       cell.was_long = true
       live(250, function() return 0 end)
       assert.same({ "idle" }, cell.told)
-      live(750, function() return 0 end)
+      live(2750, function() return 0 end)
       cell.was_long = true
-      live(1000, function() return 0 end)
+      live(3000, function() return 0 end)
       assert.same({ "idle" }, cell.told)
       live(500, function() return 0 end)
       assert.same({ "idle", "normal" }, cell.told)
     end)
 
     -- One that is given no time takes no slice to its end, and would be let back for it.
-    it("stays last while it waits for the core in the middle of a turn", function()
+    it("stays last while it may wait for the core in the middle of a turn, but not for ever", function()
       cell.was_long, cell.runs = true, true
-      live(5000, function() return 0 end)
+      live(10000, function() return 0 end)
       assert.same({ "idle" }, cell.told)
+      live(500, function() return 0 end)
+      assert.same({ "idle", "normal" }, cell.told)
     end)
 
     it("comes last when it takes a tenth of a core, whatever its page tells", function()
