@@ -502,7 +502,7 @@ describe("a tenant's cell", function()
       assert.equal("did not answer", ended)
     end)
 
-    -- Five thousand cells at rest took a fifth of a core from their worker, and each with a call that waited was woken every second.
+    -- Five hundred cells at rest took 2 % of a core from their worker, and each with a call that waited was woken every second.
     it("is left alone while its calls wait for us, and asked again once they are answered", function()
       local handler = listener()
       run("h", "c1", handler)
