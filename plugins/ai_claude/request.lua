@@ -114,7 +114,7 @@ local function tools_of(list, flags)
   local tools = json.array{}
   for i, tool in ipairs(list) do
     local parameters = tool.parameters or NO_PARAMETERS
-    local strict = tool.strict and flags.supports_strict_tools ~= false
+    local strict = tool.strict and flags.supports_strict_tools ~= false and not strict_schema.is_open(parameters)
     tools[i] = {
       name = tool.name, description = tool.description, input_schema = strict and strict_schema.of(parameters) or parameters, strict = strict and true or nil,
     }

@@ -48,4 +48,25 @@ function strict_schema.of(schema)
   return out
 end
 
+local function any(list, test)
+  for _, one in pairs(type(list) == "table" and list or {}) do
+    if test(one) then return true end
+  end
+  return false
+end
+
+--- Whether a schema has objects with names of the caller's choosing (a map, a free form). Closed they would be empty: such a tool is better not strict.
+function strict_schema.is_open(schema)
+  if type(schema) ~= "table" then return false end
+  if type(schema.additionalProperties) == "table" or schema.additionalProperties == true or schema.patternProperties then return true end
+  if schema.type == "object" and not schema.properties and schema.additionalProperties == nil then return true end
+  for name in pairs(MAP) do
+    if any(schema[name], strict_schema.is_open) then return true end
+  end
+  for name in pairs(LIST) do
+    if any(schema[name], strict_schema.is_open) then return true end
+  end
+  return any(schema.oneOf, strict_schema.is_open) or strict_schema.is_open(schema.items)
+end
+
 return strict_schema

@@ -141,6 +141,18 @@ describe("a request to Claude", function()
     assert.is_nil(body{ tools = {}, tool_choice = "auto" }.tool_choice)
   end)
 
+  it("does not make a tool strict whose objects have names of the caller's choosing", function()
+    for _, inner in ipairs{
+      { type = "object" }, { type = "object", additionalProperties = { type = "string" } }, { type = "array", items = { type = "object", additionalProperties = true } },
+      { oneOf = { { type = "string" }, { type = "object" } } },
+    } do
+      local parameters = { type = "object", properties = { filter = inner } }
+      local tool = body{ tools = { { name = "f", strict = true, parameters = parameters } } }.tools[1]
+      assert.is_nil(tool.strict)
+      assert.same(parameters, tool.input_schema)
+    end
+  end)
+
   it("asks for a schema, made closed, or in words where the model knows none", function()
     local schema = { name = "order", schema = { type = "object", properties = {
       n = { type = "integer", minimum = 1, maximum = 9, description = "how many" }, tags = { type = "array", items = { type = "object" }, maxItems = 3 },
