@@ -42,6 +42,7 @@ local function blocks_as_they_came(message)
   if type(data) ~= "table" or data.kind ~= "claude" or type(data.content) ~= "table" then return nil end
   local texts, ids = {}, {}
   for _, block in ipairs(data.content) do
+    if type(block) ~= "table" or (block.type == "text" and type(block.text) ~= "string") then return nil end
     if block.type == "text" then texts[#texts + 1] = block.text end
     if block.type == "tool_use" then ids[#ids + 1] = block.id end
   end

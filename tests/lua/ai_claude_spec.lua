@@ -354,6 +354,13 @@ describe("a stream from Claude", function()
     assert.equal(2, #body{ messages = { { role = "user", text = "q" }, message, result } }.messages[2].content)
   end)
 
+  it("does not raise for what a caller gives in place of it", function()
+    for _, data in ipairs{ "x", {}, { kind = "claude" }, { kind = "claude", content = { 7 } }, { kind = "claude", content = { { type = "text", text = {} } } } } do
+      local sent = body{ messages = { { role = "user", text = "q" }, { role = "assistant", text = "hi", provider_data = data }, { role = "user", text = "r" } } }
+      assert.same({ { type = "text", text = "hi" } }, sent.messages[2].content)
+    end
+  end)
+
   it("keeps nothing to give back when text and calls say it all", function()
     assert.is_nil(ai_wire.last(answer{ open(0, { type = "text", text = "hi" }), stop(0), ended("end_turn") }).provider_data)
   end)
