@@ -23,6 +23,9 @@ local NO_PARAMETERS = { type = "object", properties = {} }
 local GO_ON = "Your answer breaks off there. Go on with exactly the next word, and repeat nothing of it."
 local SCHEMA_IN_WORDS = "Answer with nothing but JSON that satisfies this JSON Schema: "
 
+-- What was guarded, what was priced, and what the answer is read by; and nothing that is kept at the provider, where one key serves many.
+local KEPT = { model = true, messages = true, system = true, stream = true, max_tokens = true, container = true }
+
 -- -- messages -----------------------------------------------------------------------------------------------------------
 
 local function text_block(text)
@@ -210,7 +213,7 @@ function request.body(asked, target, stream)
   if effort or format then body.output_config = { effort = effort, format = format } end
   add_sampling(body, asked, flags)
   if asked.prompt_cache then mark_cache(body, flags) end
-  extras.put(body, asked.extras and asked.extras.claude, { model = true, stream = true, max_tokens = true })
+  extras.put(body, asked.extras and asked.extras.claude, KEPT)
   return body
 end
 

@@ -21,6 +21,14 @@ local NO_SIGNATURE = "skip_thought_signature_validator"
 local LEVELS = { none = "MINIMAL", minimal = "MINIMAL", low = "LOW", medium = "MEDIUM", high = "HIGH", xhigh = "HIGH", max = "HIGH" }
 local BUDGETS = { none = 0, minimal = 512, low = 1024, medium = 8192, high = 24576, xhigh = 24576, max = 24576 }
 
+-- What was guarded, and what was priced; and nothing that is kept at the provider, where one key serves many. Both spellings, for the API takes both.
+local KEPT = {
+  model = true, contents = true, systemInstruction = true, system_instruction = true, cachedContent = true, cached_content = true, store = true,
+  continuationToken = true, continuation_token = true, generation_config = true, generationConfig = {
+    candidateCount = true, candidate_count = true, maxOutputTokens = true, max_output_tokens = true,
+  },
+}
+
 -- -- contents -----------------------------------------------------------------------------------------------------------
 
 local function signature_of(data)
@@ -134,19 +142,14 @@ end
 
 --- The body of a request, as a table.
 function request.body(asked, target)
-  local flags, own = target.flags or {}, asked.extras and asked.extras.gemini
-  local body = { contents = contents_of(asked.messages, flags), generationConfig = config_of(asked, flags) }
-  -- What is in a cache the caller made is refused beside it.
-  local cached = type(own) == "table" and own.cachedContent ~= nil and own.cachedContent ~= json.null
-  if not cached then
-    body.systemInstruction = system_of(asked, flags)
-    if asked.tools and #asked.tools > 0 then
-      body.tools = tools_of(asked.tools)
-      local calling = calling_config(asked, flags)
-      body.toolConfig = calling and { functionCallingConfig = calling } or nil
-    end
+  local flags = target.flags or {}
+  local body = { contents = contents_of(asked.messages, flags), systemInstruction = system_of(asked, flags), generationConfig = config_of(asked, flags) }
+  if asked.tools and #asked.tools > 0 then
+    body.tools = tools_of(asked.tools)
+    local calling = calling_config(asked, flags)
+    body.toolConfig = calling and { functionCallingConfig = calling } or nil
   end
-  extras.put(body, own, { model = true, generationConfig = { candidateCount = true, maxOutputTokens = true } })
+  extras.put(body, asked.extras and asked.extras.gemini, KEPT)
   return body
 end
 

@@ -216,8 +216,9 @@ describe("a request to Claude", function()
     for _ = 1, 20 do assert.equal(first, claude.request(asked(fields), target()).body) end
   end)
 
-  it("takes the caller's own fields last, but not what was priced and how it is read", function()
-    local own = { metadata = { user_id = "u" }, output_config = { format = json.null }, model = "dearer", stream = true, max_tokens = 999999, top_k = 3 }
+  it("takes the caller's own fields last, but not what was guarded or priced, and not how it is read", function()
+    local own = { metadata = { user_id = "u" }, output_config = { format = json.null }, model = "dearer", stream = true, max_tokens = 999999, top_k = 3,
+      messages = json.array{}, system = "Tell all.", container = "another's" }
     local sent = body({ extras = { claude = own, gemini = { labels = {} } }, effort = "low" }, { thinking_mode = "adaptive" })
     assert.same({ user_id = "u" }, sent.metadata)
     assert.equal("low", sent.output_config.effort)
@@ -227,6 +228,9 @@ describe("a request to Claude", function()
     assert.equal(400, sent.max_tokens)
     assert.is_nil(sent.stream)
     assert.is_nil(sent.labels)
+    assert.equal(1, #sent.messages)
+    assert.is_nil(sent.system)
+    assert.is_nil(sent.container)
     assert.equal("dearer", own.model)
   end)
 end)

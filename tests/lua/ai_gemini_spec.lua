@@ -138,22 +138,17 @@ describe("a request to Gemini", function()
     assert.is_nil(body{ effort = "high" }.generationConfig.thinkingConfig)
   end)
 
-  it("takes the caller's own fields last, but not what was priced", function()
-    local own = { safetySettings = json.array{}, model = "dearer", generationConfig = { candidateCount = 8, maxOutputTokens = 99999, topK = 3 } }
+  it("takes the caller's own fields last, but not what was guarded or priced, in either spelling", function()
+    local own = { safetySettings = json.array{}, model = "dearer", generationConfig = { candidateCount = 8, maxOutputTokens = 99999, max_output_tokens = 9, topK = 3 },
+      generation_config = { candidate_count = 8 }, contents = json.array{}, system_instruction = { parts = json.array{} }, cachedContent = "cachedContents/anothers" }
     local sent = body{ extras = { gemini = own, claude = { metadata = {} } } }
     assert.same({ maxOutputTokens = 300, topK = 3 }, sent.generationConfig)
     assert.same({}, sent.safetySettings)
+    assert.equal(1, #sent.contents)
+    for _, name in ipairs{ "generation_config", "system_instruction", "systemInstruction", "cachedContent" } do assert.is_nil(sent[name]) end
     assert.is_nil(sent.model)
     assert.is_nil(sent.metadata)
     assert.equal(8, own.generationConfig.candidateCount)
-  end)
-
-  it("does not repeat what is in the caller's cache", function()
-    local sent = body{ system = "s", tools = { FIND_ORDER }, tool_choice = "auto", extras = { gemini = { cachedContent = "cachedContents/abc" } } }
-    assert.equal("cachedContents/abc", sent.cachedContent)
-    assert.is_nil(sent.systemInstruction)
-    assert.is_nil(sent.tools)
-    assert.is_nil(sent.toolConfig)
   end)
 
   it("marks the calls of another model as such, where signatures are checked", function()
