@@ -4,6 +4,7 @@
 --- A target's flags: num_ctx (tokens of context), keep_alive ("5m", -1: for ever), reasoning (true: thinks; "levels": takes words for how much),
 --- supports_tools and supports_json_schema (false: not asked for), allows_temperature, embedding_dimensions (false: the model has one length).
 local crypto = require "core.crypto"
+local extras = require "ai.extras"
 local failure = require "plugins.ai_ollama.failure"
 local fields = require "ai.fields"
 local json = require "core.json"
@@ -19,6 +20,8 @@ local ollama = {
 }
 
 local BASE = "http://127.0.0.1:11434"
+-- What was guarded, what was priced, and what the answer is read by.
+local KEPT = { model = true, messages = true, stream = true, options = { num_predict = true } }
 local MOST_CALLS = 128
 local MOST_THOUGHT = 1024 * 1024  -- bytes of thinking kept of one answer
 
@@ -118,9 +121,7 @@ function ollama.request(request, target, stream)
     truncate = false, shift = false,
   }
   if request.schema then body.format = flag(target, "supports_json_schema") == false and "json" or request.schema.schema end
-  for name, value in pairs(request.extras and request.extras.ollama or {}) do
-    if name ~= "model" and name ~= "stream" then body[name] = value end
-  end
+  extras.put(body, request.extras and request.extras.ollama, KEPT)
   return http_request(target, "/api/chat", body, stream and "ndjson" or "json")
 end
 

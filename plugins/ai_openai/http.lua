@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What all requests to OpenAI, or to who speaks like it, have in common.
+local extras = require "ai.extras"
 local json = require "core.json"
 
 local http = {}
@@ -21,12 +22,15 @@ function http.request(target, path, body, framing)
   }
 end
 
---- Puts the caller's own fields into a body, last. They may not change whom the request is for and how it is answered,
---- for that is what was priced and what is read.
-function http.add_extras(body, extras)
-  for name, value in pairs(extras or {}) do
-    if name ~= "model" and name ~= "stream" then body[name] = value end
-  end
+-- What was guarded, what was priced, and what the answer is read by; and nothing is kept at the provider, where one key serves many.
+local KEPT = {
+  model = true, messages = true, input = true, instructions = true, stream = true, stream_options = true, n = true, background = true, store = true,
+  max_tokens = true, max_completion_tokens = true, max_output_tokens = true, previous_response_id = true, conversation = true, prompt = true,
+}
+
+--- Puts the caller's own fields into a body, last.
+function http.add_extras(body, own)
+  extras.put(body, own, KEPT)
 end
 
 return http

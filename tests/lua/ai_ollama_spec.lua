@@ -85,9 +85,10 @@ describe("a request to Ollama", function()
     assert.is_nil(asked({}, { reasoning = true }).think)
   end)
 
-  it("takes the caller's own fields last, but for the model and how it is answered", function()
-    local body = asked({ extras = { ollama = { truncate = true, model = "other", stream = true } } })
-    assert.same({ true, "llama3.2", false }, { body.truncate, body.model, body.stream })
+  it("takes the caller's own fields last, but for what was guarded, priced, and is read", function()
+    local body = asked({ max_tokens = 50, extras = { ollama = { truncate = true, model = "other", stream = true, messages = json.array{}, options = { num_predict = -1, top_k = 40 } } } })
+    assert.same({ true, "llama3.2", false, 1 }, { body.truncate, body.model, body.stream, #body.messages })
+    assert.same({ num_predict = 50, top_k = 40 }, body.options)
   end)
 end)
 

@@ -158,10 +158,13 @@ describe("a request in Chat Completions", function()
     assert.equal(2, #asked({ messages = messages }, changed(hers, { compatible = true, allows_prefill = true })).messages)
   end)
 
-  it("takes the caller's own fields last, but for the model and how it is answered", function()
-    local body = asked({ temperature = 0.2, extras = { openai_chat = { temperature = 1, service_tier = "flex", model = "other", stream = false }, claude = { x = 1 } } }, target, true)
-    assert.same({ 1, "flex", "gpt-5.4-mini", true }, { body.temperature, body.service_tier, body.model, body.stream })
-    assert.is_nil(body.x)
+  it("takes the caller's own fields last, but for what was guarded, priced, and is read", function()
+    local body = asked({ temperature = 0.2, max_tokens = 50, extras = { claude = { x = 1 }, openai_chat = {
+      temperature = 1, service_tier = "flex", model = "other", stream = false, stream_options = json.null, n = 5, store = true, max_completion_tokens = 9999, messages = json.array{},
+    } } }, target, true)
+    assert.same({ 1, "flex", "gpt-5.4-mini", true, false, 50 }, { body.temperature, body.service_tier, body.model, body.stream, body.store, body.max_completion_tokens })
+    assert.same({ 1, true }, { #body.messages, body.stream_options.include_usage })
+    assert.same({}, { body.x, body.n })
   end)
 end)
 

@@ -98,6 +98,12 @@ describe("a request in Responses", function()
     assert.same({}, { body.reasoning, body.include, body.temperature })
   end)
 
+  it("takes the caller's own fields last, but never an answer that another's request left behind", function()
+    local body = asked{ extras = { openai_responses = { verbosity = "low", previous_response_id = "resp_9", conversation = "conv_9", store = true, background = true, input = "x" } } }
+    assert.same({ "low", false, 1 }, { body.verbosity, body.store, #body.input })
+    assert.same({}, { body.previous_response_id, body.conversation, body.background })
+  end)
+
   it("asks to go on when the conversation ends within an answer", function()
     local input = asked({ messages = { { role = "user", text = "Count." }, { role = "assistant", text = "One, two," } } }).input
     assert.same({ 3, "user" }, { #input, input[3].role })
