@@ -201,6 +201,7 @@ describe("a stream of Ollama", function()
   it("bounds what a server can make it keep", function()
     local list = {}
     for i = 1, 200 do list[i] = line{ tool_calls = { call("f", {}, "c" .. i) } } end
+    list[201] = last
     local events = read(list)
     assert.same({ "error", "protocol" }, { events[#events].type, events[#events].class })
     list = {}

@@ -342,12 +342,14 @@ describe("a stream of Chat Completions", function()
   it("bounds what a server can make it keep", function()
     local list = {}
     for i = 1, 200 do list[i] = chunk{ tool_calls = { { index = i, id = "c" .. i, ["function"] = { name = "f" } } } } end
+    list[201], list[202] = chunk({}, "tool_calls"), "[DONE]"
     local events = read(list)
-    assert.same({ "error", "protocol" }, { events[#events].type, events[#events].class })
+    assert.same({ "protocol", "more than 128 tool calls in one answer" }, { events[#events].class, events[#events].text })
     list = {}
     for i = 1, 40 do list[i] = chunk{ tool_calls = { { index = 0, id = "c", ["function"] = { name = i == 1 and "f" or nil, arguments = ("x"):rep(32768) } } } } end
+    list[41], list[42] = chunk({}, "tool_calls"), "[DONE]"
     events = read(list)
-    assert.same({ "error", "protocol" }, { events[#events].type, events[#events].class })
+    assert.same({ "protocol", "the arguments of the tool calls are longer than 1048576 bytes" }, { events[#events].class, events[#events].text })
   end)
 end)
 

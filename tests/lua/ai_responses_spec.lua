@@ -233,6 +233,7 @@ describe("a stream of Responses", function()
   it("bounds what a server can make it keep", function()
     local list = { created }
     for i = 1, 200 do list[#list + 1] = added(i, call(i)) end
+    list[#list + 1] = completed
     local events = read(list)
     assert.same({ "error", "protocol" }, { events[#events].type, events[#events].class })
     local sealed = ("x"):rep(700 * 1024)
