@@ -61,11 +61,12 @@ function failure.class(object, status)
   return said or (kind and CLASS_OF_CODE[kind]) or "server"
 end
 
---- The error object within a decoded answer or event, or nil: an object, or only its text.
+--- The error object within a decoded answer or event, or nil: an object, or only its text; with some servers the answer is the object.
 function failure.object(decoded)
   local found = type(decoded) == "table" and decoded.error
   if type(found) == "table" then return found end
   if type(found) == "string" and found ~= "" then return { message = found } end
+  if fields.text(decoded, "object") == "error" then return decoded end
   return nil
 end
 

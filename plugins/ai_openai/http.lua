@@ -16,7 +16,7 @@ function http.request(target, path, body, framing)
     method = "POST", url = (target.url or BASE):gsub("/+$", "") .. path, framing = framing, body = json.encode(body),
     headers = {
       ["content-type"] = "application/json", accept = framing == "sse" and "text/event-stream" or "application/json",
-      authorization = target.key and "Bearer " .. target.key or nil,
+      authorization = target.key and target.key ~= "" and "Bearer " .. target.key or nil,  -- none for one's own server
       ["openai-organization"] = own.organization, ["openai-project"] = own.project,
     },
   }

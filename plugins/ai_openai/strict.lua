@@ -1,9 +1,18 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Strict schemas: an object closed, each of its properties required, and none of the keywords below. A schema that is not so is
---- refused with 400, which would fail the whole request; it is sent as not strict instead.
+--- Strict schemas: an object closed, each of its properties required, each schema with a type, and of the keywords those below. A schema that
+--- is not so is refused with 400, which would fail the whole request; it is sent as not strict instead.
 local strict = {}
 
-local UNKNOWN = { "allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties", "prefixItems" }
+local function set(words)
+  local out = {}
+  for word in words:gmatch("%S+") do out[word] = true end
+  return out
+end
+
+local KNOWN = set[[type description title properties required additionalProperties items enum const anyOf $ref $defs definitions pattern format multipleOf
+  minimum maximum exclusiveMinimum exclusiveMaximum minItems maxItems]]
+local SAYS_NOTHING = set "$schema $id $comment default examples deprecated readOnly writeOnly"  -- may be left out
+local FORMATS = set "date-time time date duration email hostname ipv4 ipv6 uuid"
 local DEEPEST = 32
 
 local close
@@ -36,11 +45,16 @@ end
 
 function close(schema, depth)
   if type(schema) ~= "table" or depth > DEEPEST then return nil end
-  for _, name in ipairs(UNKNOWN) do
-    if schema[name] ~= nil then return nil end
-  end
+  if schema.type == nil and schema.anyOf == nil and schema["$ref"] == nil then return nil end
+  if schema.format ~= nil and not FORMATS[schema.format] then return nil end
   local out = {}
-  for name, value in pairs(schema) do out[name] = value end
+  for name, value in pairs(schema) do
+    if KNOWN[name] then
+      out[name] = value
+    elseif not SAYS_NOTHING[name] then
+      return nil
+    end
+  end
   for _, name in ipairs{ "$defs", "definitions", "anyOf" } do
     if type(schema[name]) == "table" then
       out[name] = closed_members(schema[name], depth)

@@ -47,6 +47,7 @@ describe("a request in Chat Completions", function()
     local request = chat.request({ messages = { { role = "user", text = "hi" } } }, hers, false)
     assert.equal("http://10.0.0.5:8000/v1/chat/completions", request.url)
     assert.is_nil(request.headers.authorization)
+    assert.is_nil(chat.request({ messages = { { role = "user", text = "hi" } } }, { model = "m", key = "" }, false).headers.authorization)
   end)
 
   it("says the system prompt as developer, and as system to a compatible server", function()
@@ -103,6 +104,22 @@ describe("a request in Chat Completions", function()
       local whole = { type = "object", required = { "x" }, properties = { x = open } }
       assert.is_false(asked({ schema = { name = "s", schema = whole } }).response_format.json_schema.strict)
     end
+  end)
+
+  it("does not call strict a schema with words that strict mode has not, and leaves out those that say nothing", function()
+    local function sent(property)
+      return asked({ schema = { name = "s", schema = { ["$schema"] = "x", type = "object", required = { "x" }, properties = { x = property } } } }).response_format.json_schema
+    end
+    for _, property in ipairs{ {}, { enum = { 1 } }, { type = "string", format = "e164" }, { type = "string", minLength = 1 }, { type = "array", uniqueItems = true }, json.null,
+      { type = { "object", "null" }, properties = { a = { type = "string" } } } } do
+      assert.is_false(sent(property).strict)
+      assert.same(property, sent(property).schema.properties.x)
+    end
+    for _, property in ipairs{ { type = "string", format = "date" }, { type = "integer", minimum = 1, default = 5 }, { ["$ref"] = "#/$defs/a" }, { type = { "string", "null" }, enum = { "a" } } } do
+      assert.is_true(sent(property).strict)
+    end
+    assert.same({ type = "integer" }, sent({ type = "integer", default = 5 }).schema.properties.x)
+    assert.is_nil(sent({ type = "integer" }).schema["$schema"])
   end)
 
   it("chooses tools, and says nothing of tools when there are none", function()
@@ -307,6 +324,7 @@ describe("a stream of Chat Completions", function()
       assert.equal(case[2], events[3].class)
     end
     assert.equal("boom", read{ { error = "boom" } }[1].text)
+    assert.equal("bad_request", read{ { object = "error", message = "boom", type = "BadRequestError", code = 400 } }[1].class)
   end)
 
   it("breaks at a chunk that is no JSON, and at bytes that are no text", function()
