@@ -48,7 +48,7 @@ end
 --- @param now_s number  for a Retry-After that is a date; the clock's, unless given
 --- @return table  { class, text, status, request_id, retry_after_s, should_retry = what the provider said of it: true, false or nil }
 function failure.of(status, headers, body, now_s)
-  local said = failure.said((json.decode(body))) or ("the provider answered with status %d"):format(status)
+  local said = failure.said((json.decode(body or ""))) or ("the provider answered with status %d"):format(status)
   return {
     class = class_of(said, status), text = fields.line(said, TEXT_BYTES), status = status, request_id = failure.request_id(headers),
     retry_after_s = retry_after.seconds(headers, now_s or clock.wall_us() / 1e6), should_retry = retry_after.wanted(headers),

@@ -177,8 +177,9 @@ end
 local function finish(self, decoded, events)
   self.over = true
   events[#events + 1] = fields.usage(fields.count(decoded, "prompt_eval_count"), 0, 0, fields.count(decoded, "eval_count"), 0)
-  local reason = fields.text(decoded, "done_reason") == "length" and "length" or self.calls > 0 and "tool" or "end"
-  events[#events + 1] = { type = "end", reason = reason, provider_data = data_of(self) }
+  local said = fields.text(decoded, "done_reason")
+  local reason = said == "length" and "length" or self.calls > 0 and "tool" or "end"
+  events[#events + 1] = { type = "end", reason = reason, detail = said, provider_data = data_of(self) }
 end
 
 local function read(self, decoded, events)
@@ -222,8 +223,8 @@ end
 --- Reads a whole answer, of whatever status, as the events that a stream would have given.
 --- @param target table|nil  the target that was asked; its name stands in the thinking that is kept
 function ollama.whole(status, headers, body, target)
-  if status ~= 200 then return { failure.as_event(failure.of(status, headers, body)) } end
-  local decoded = json.decode(body)
+  if status < 200 or status > 299 then return { failure.as_event(failure.of(status, headers, body)) } end
+  local decoded = json.decode(body or "")
   if failure.said(decoded) then return { failure.as_event(failure.of(status, headers, body)) } end
   if type(decoded) ~= "table" or type(decoded.message) ~= "table" or decoded.done ~= true then
     return { failure.as_event(failure.unreadable(headers, "the answer has no message, or was not done")) }
@@ -254,8 +255,8 @@ end
 
 --- The vectors of an answer, in the order of the texts: { vectors, usage, model } | nil, failure. All are of one length.
 function ollama.embed_result(status, headers, body)
-  if status ~= 200 then return nil, failure.of(status, headers, body) end
-  local decoded = json.decode(body)
+  if status < 200 or status > 299 then return nil, failure.of(status, headers, body) end
+  local decoded = json.decode(body or "")
   if failure.said(decoded) then return nil, failure.of(status, headers, body) end
   local vectors = fields.object(decoded, "embeddings")
   local first = vectors[1]

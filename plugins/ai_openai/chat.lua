@@ -14,7 +14,7 @@ local words = require "plugins.ai_openai.words"
 local chat = {
   kind = "openai_chat",
   capabilities = {
-    tools = true, parallel_tools = true, tool_choice = true, schema = true, stream = true, stop = true, seed = true, embeddings = true, usage_in_stream = true,
+    tools = true, parallel_tools = true, tool_choice = true, schema = true, stream = true, stop = true, seed = true, embeddings = true, embed_batch = embeddings.MOST_TEXTS, usage_in_stream = true,
     prompt_cache = true,
   },
   embed_request = embeddings.request, embed_result = embeddings.result, failure = failure.of,
@@ -159,7 +159,7 @@ end
 local function finish(self, events)
   self.over = true
   if self.usage then events[#events + 1] = self.usage end
-  events[#events + 1] = { type = "end", reason = reason_of(self.finish_reason, self.tools:any(), self.refused) }
+  events[#events + 1] = { type = "end", reason = reason_of(self.finish_reason, self.tools:any(), self.refused), detail = self.finish_reason }
   return events
 end
 
@@ -245,8 +245,8 @@ end
 
 --- Reads a whole answer, of whatever status, as the events that a stream would have given.
 function chat.whole(status, headers, body)
-  if status ~= 200 then return { failure.as_event(failure.of(status, headers, body)) } end
-  local decoded = json.decode(body)
+  if status < 200 or status > 299 then return { failure.as_event(failure.of(status, headers, body)) } end
+  local decoded = json.decode(body or "")
   if failure.object(decoded) then return { failure.as_event(failure.of(status, headers, body)) } end
   local choice = fields.object(decoded, "choices")[1]
   if type(choice) ~= "table" then return { failure.as_event(failure.unreadable(headers, "the answer has no choices")) } end

@@ -7,7 +7,7 @@ local flags = require "plugins.ai_openai.flags"
 local http = require "plugins.ai_openai.http"
 local json = require "core.json"
 
-local embeddings = {}
+local embeddings = { MOST_TEXTS = 2048 }  -- in one request
 
 --- The request for the vectors of texts.
 --- @param options table|nil  { dimensions, encoding = "base64"|"float" }
@@ -50,8 +50,8 @@ end
 
 --- The vectors of an answer, in the order of the texts: { vectors, usage, model } | nil, failure. All are of one length.
 function embeddings.result(status, headers, body)
-  if status ~= 200 then return nil, failure.of(status, headers, body) end
-  local decoded = json.decode(body)
+  if status < 200 or status > 299 then return nil, failure.of(status, headers, body) end
+  local decoded = json.decode(body or "")
   if failure.object(decoded) then return nil, failure.of(status, headers, body) end
   local vectors, data = {}, fields.object(decoded, "data")
   for i, row in ipairs(data) do

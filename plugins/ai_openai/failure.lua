@@ -91,7 +91,7 @@ end
 --- @param now_s number  for a Retry-After that is a date; the clock's, unless given
 --- @return table  { class, text, code, status, request_id, retry_after_s, should_retry = what the provider said of it: true, false or nil }
 function failure.of(status, headers, body, now_s)
-  local decoded = json.decode(body)
+  local decoded = json.decode(body or "")
   -- FastAPI's servers put the same fields at the top, or a text into "detail".
   local object = failure.object(decoded) or (type(decoded) == "table" and (decoded.message or decoded.code) and decoded)
     or { message = fields.text(decoded, "detail") }

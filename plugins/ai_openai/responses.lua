@@ -15,7 +15,7 @@ local words = require "plugins.ai_openai.words"
 local responses = {
   kind = "openai_responses",
   capabilities = {
-    tools = true, parallel_tools = true, tool_choice = true, schema = true, stream = true, stop = false, seed = false, embeddings = true, usage_in_stream = true,
+    tools = true, parallel_tools = true, tool_choice = true, schema = true, stream = true, stop = false, seed = false, embeddings = true, embed_batch = embeddings.MOST_TEXTS, usage_in_stream = true,
     prompt_cache = true,
   },
   embed_request = embeddings.request, embed_result = embeddings.result, failure = failure.of,
@@ -241,11 +241,11 @@ end
 
 local INCOMPLETE = { max_output_tokens = "length", content_filter = "filter", max_tool_calls = "pause" }
 
-local function finish(self, reason, events)
+local function finish(self, reason, detail, events)
   self.tools:close_all(events, reason == "length" or reason == "filter")
   if self.usage then events[#events + 1] = self.usage end
   self.over = true
-  events[#events + 1] = { type = "end", reason = reason, provider_data = self.message_data }
+  events[#events + 1] = { type = "end", reason = reason, detail = detail, provider_data = self.message_data }
 end
 
 on["response.completed"] = function(self, event, events)
@@ -253,14 +253,15 @@ on["response.completed"] = function(self, event, events)
   start(self, response, events)
   self.usage = usage_of(fields.object(response, "usage"))
   local reason = self.tools:any() and "tool" or self.refused and "refusal" or "end"
-  finish(self, reason, events)
+  finish(self, reason, "completed", events)
 end
 
 on["response.incomplete"] = function(self, event, events)
   local response = fields.object(event, "response")
   start(self, response, events)
   self.usage = usage_of(fields.object(response, "usage"))
-  finish(self, INCOMPLETE[fields.text(fields.object(response, "incomplete_details"), "reason")] or "length", events)
+  local detail = fields.text(fields.object(response, "incomplete_details"), "reason")
+  finish(self, INCOMPLETE[detail] or "length", detail or "incomplete", events)
 end
 
 local function failed(self, response, events)
@@ -320,8 +321,8 @@ end
 
 --- Reads a whole answer, of whatever status, as the events that a stream would have given.
 function responses.whole(status, headers, body, target)
-  if status ~= 200 then return { failure.as_event(failure.of(status, headers, body)) } end
-  local decoded = json.decode(body)
+  if status < 200 or status > 299 then return { failure.as_event(failure.of(status, headers, body)) } end
+  local decoded = json.decode(body or "")
   if type(decoded) ~= "table" then return { failure.as_event(failure.unreadable(headers, "the answer is no JSON object")) } end
   local self, events = responses.reader(target or {}), {}
   if decoded.status == "failed" or decoded.status == "cancelled" or failure.object(decoded) then

@@ -4,12 +4,12 @@ local answers = require "ai_answers"
 local http = require "core.http"
 local json = require "core.json"
 
-local openai = require("plugins.ai_openai.init").adapters
+local openai = require("plugins.ai_openai").adapters
 local base = assert(os.getenv "FAKES_URL", "FAKES_URL: the base of the fakes")
 local kinds = {
   openai_chat = { adapter = openai.openai_chat, path = "/openai/v1", model = "gpt-4.1", embedder = "text-embedding-3-small" },
   openai_responses = { adapter = openai.openai_responses, path = "/openai/v1", model = "gpt-5.4", embedder = "text-embedding-3-small" },
-  ollama = { adapter = require "plugins.ai_ollama.init", path = "/ollama", model = "qwen3", embedder = "nomic-embed-text" },
+  ollama = { adapter = require "plugins.ai_ollama", path = "/ollama", model = "qwen3", embedder = "nomic-embed-text" },
 }
 
 -- The events of a body of server-sent events, as { name or false, data }.

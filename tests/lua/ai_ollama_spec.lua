@@ -2,7 +2,7 @@
 --- Ollama's API: what is asked, what each line means, and what a server that is none gets.
 local answers = require "ai_answers"
 local json = require "core.json"
-local ollama = require "plugins.ai_ollama.init"
+local ollama = require "plugins.ai_ollama"
 
 local target = { provider = "own", kind = "ollama", url = "http://10.0.0.5:11434/", model = "llama3.2" }
 

@@ -3,7 +3,7 @@
 local answers = require "ai_answers"
 local crypto = require "core.crypto"
 local json = require "core.json"
-local openai = require "plugins.ai_openai.init"
+local openai = require "plugins.ai_openai"
 
 local chat = openai.adapters.openai_chat
 local target = { provider = "openai", kind = "openai_chat", url = "https://api.openai.com/v1", model = "gpt-5.4-mini", key = "k1", key_id = "1" }
@@ -191,7 +191,7 @@ describe("a stream of Chat Completions", function()
     assert.equal("start text text usage end", answers.types(events))
     assert.same({ type = "start", id = "c1", model = "m-1" }, events[1])
     assert.equal("Your order", answers.text(events))
-    assert.equal("end", events[5].reason)
+    assert.same({ "end", "stop" }, { events[5].reason, events[5].detail })
   end)
 
   it("counts what the cache gave and took within the input, and reasoning within the output", function()
@@ -396,6 +396,7 @@ describe("a whole answer of Chat Completions", function()
       assert.same({ type = "error", class = "protocol", text = events[1].text, request_id = "req_1" }, events[1])
       assert.equal(1, #events)
     end
+    assert.equal("protocol", chat.whole(204, {}, nil)[1].class)
     assert.equal("server", chat.whole(200, {}, '{"error":{"message":"x"}}')[1].class)
   end)
 

@@ -2,7 +2,7 @@
 --- OpenAI's Responses: what is asked, what each event means, and the thoughts that are given back.
 local answers = require "ai_answers"
 local json = require "core.json"
-local openai = require "plugins.ai_openai.init"
+local openai = require "plugins.ai_openai"
 
 local responses = openai.adapters.openai_responses
 local target = { provider = "openai", kind = "openai_responses", url = "https://api.openai.com/v1", model = "gpt-5.6-luna", key = "k1", key_id = "1" }
