@@ -54,7 +54,7 @@ local function assistant(message, target)
     out.tool_calls[i] = { id = call.id, ["function"] = { index = i - 1, name = call.name, arguments = arguments_of(call.arguments) } }
   end
   local data = message.provider_data
-  if type(data) == "table" and data.kind == "ollama" and data.provider == target.provider then out.thinking = data.thinking end
+  if type(data) == "table" and data.kind == "ollama" and data.provider == target.provider then out.thinking = fields.text(data, "thinking") end
   return out
 end
 

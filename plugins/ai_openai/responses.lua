@@ -26,10 +26,21 @@ local MOST_THOUGHT = 1024 * 1024   -- bytes of sealed reasoning kept of one answ
 
 -- -- the request ---------------------------------------------------------------------------------------------------------
 
--- Only who sealed a thought can open it.
+-- A reasoning item with nothing in it but what one has; nil when it is none, or not sealed: nothing is stored, so it could not be found again.
+local function thought_of(item)
+  local sealed = fields.text(item, "encrypted_content")
+  if not sealed or item.type ~= "reasoning" then return nil end
+  local summary = json.array{}
+  for _, part in ipairs(fields.object(item, "summary")) do
+    summary[#summary + 1] = { type = "summary_text", text = fields.text(part, "text") or "" }
+  end
+  return { type = "reasoning", id = fields.text(item, "id"), summary = summary, encrypted_content = sealed }
+end
+
+-- Only who sealed a thought can open it. The data may come from a caller, so nothing passes that is no thought.
 local function add_thoughts(input, data, target)
   if type(data) ~= "table" or data.kind ~= "openai_responses" or data.provider ~= target.provider then return end
-  for _, item in ipairs(data.items or {}) do input[#input + 1] = item end
+  for _, item in ipairs(fields.object(data, "items")) do input[#input + 1] = thought_of(item) end
 end
 
 local function add_assistant(input, message, target)
@@ -147,16 +158,12 @@ local function thoughts_taken(self)
 end
 
 local function keep_thought(self, item)
-  local sealed = fields.text(item, "encrypted_content")
-  if not sealed then return end  -- could not be found again: nothing is stored
-  local summary = json.array{}
-  for _, part in ipairs(fields.object(item, "summary")) do
-    summary[#summary + 1] = { type = "summary_text", text = fields.text(part, "text") or "" }
-    self.thought_bytes = self.thought_bytes + #summary[#summary].text
-  end
-  self.thought_bytes = self.thought_bytes + #sealed
+  local thought = thought_of(item)
+  if not thought then return end
+  self.thought_bytes = self.thought_bytes + #thought.encrypted_content
+  for _, part in ipairs(thought.summary) do self.thought_bytes = self.thought_bytes + #part.text end
   if self.thought_bytes > MOST_THOUGHT then return end
-  self.thoughts[#self.thoughts + 1] = { type = "reasoning", id = fields.text(item, "id"), summary = summary, encrypted_content = sealed }
+  self.thoughts[#self.thoughts + 1] = thought
 end
 
 -- Where an item's events find it: the position in the output, which all of them have.

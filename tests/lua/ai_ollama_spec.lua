@@ -143,7 +143,9 @@ describe("a stream of Ollama", function()
     local messages = { { role = "user", text = "?" }, { role = "assistant", provider_data = data, tool_calls = { { id = "c1", name = "a", arguments = "{}" } } },
       { role = "tool", tool_call_id = "c1", text = "x" } }
     assert.equal("hm, yes", asked({ messages = messages }).messages[2].thinking)
-    data.provider = "other"
+    data.thinking = { "x" }
+    assert.is_nil(asked({ messages = messages }).messages[2].thinking)
+    data.thinking, data.provider = "x", "other"
     assert.is_nil(asked({ messages = messages }).messages[2].thinking)
     events = read{ line{ thinking = "hm" }, line{ content = "a" }, last }
     assert.is_nil(events[#events].provider_data)
