@@ -100,6 +100,21 @@ describe("a stream of Ollama", function()
     assert.same({ type = "usage", input = 169, cached = 0, written = 0, written_1h = 0, output = 15, reasoning = 0 }, events[4])
   end)
 
+  it("is an error wherever the wire was cut", function()
+    local wire = '{"model":"m","message":{"role":"assistant","content":"für 5 €"},"done":false}\n{"model":"m","message":{"role":"assistant","content":"","tool_calls":'
+      .. '[{"id":"call_a","function":{"index":0,"name":"f","arguments":{"id":"ü"}}}]},"done":false}\n{"model":"m","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop"}'
+    local function lines(text)
+      local list = {}
+      for one in text:gmatch("[^\n]+") do list[#list + 1] = one end
+      return list
+    end
+    assert.equal("start text tool_start tool_delta tool usage end", answers.types(read(lines(wire))))
+    for at = 1, #wire - 1 do
+      local cut = read(lines(wire:sub(1, at)))
+      assert.same({ "error", "protocol" }, { cut[#cut].type, cut[#cut].class })
+    end
+  end)
+
   it("has its calls whole, and says so in the end, whatever the server's reason", function()
     local events = read{ line{ content = "I look." }, line{ tool_calls = { call("find_order", { id = "1234" }, "call_a"), call("weather", { town = "Köln" }, "call_b") } }, last }
     assert.equal("start text tool_start tool_delta tool tool_start tool_delta tool usage end", answers.types(events))

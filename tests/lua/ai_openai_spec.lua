@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- OpenAI's Chat Completions and their like: what is asked, and what each answer means.
+local ai_wire = require "ai_wire"
 local answers = require "ai_answers"
 local crypto = require "core.crypto"
 local json = require "core.json"
@@ -224,6 +225,24 @@ describe("a stream of Chat Completions", function()
     assert.same({ type = "tool", index = 0, id = "call_1", name = "find_order", arguments = '{"id":"1234"}', valid = true }, calls[1])
     assert.same({ type = "tool", index = 1, id = "call_2", name = "weather", arguments = '{"town":"Köln"}', valid = true }, calls[2])
     assert.equal("tool", events[#events].reason)
+  end)
+
+  it("means the same wherever the wire was split, and is an error wherever it was cut", function()
+    local wire = ': ping\n\ndata: {"id":"c1","object":"chat.completion.chunk","created":1780000000,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"für 5 €"},'
+      .. '"finish_reason":null}],"usage":null}\n\n'
+      .. 'data: {"id":"c1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"find_order","arguments":""}}]},'
+      .. '"finish_reason":null}],"usage":null}\r\n\r\n'
+      .. 'data: {"id":"c1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\\"id\\":\\"ü\\"}"}}]},"finish_reason":null}],"usage":null}\n\n'
+      .. 'data: {"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}],"usage":null}\n\n'
+      .. 'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":88,"completion_tokens":19,"total_tokens":107}}\n\ndata: [DONE]\n\n'
+    local expected = ai_wire.read(chat, { wire }, target)
+    assert.equal("start text tool_start tool_delta tool usage end", answers.types(expected))
+    assert.same({ "für 5 €", '{"id":"ü"}', 88 }, { expected[2].text, expected[5].arguments, expected[6].input })
+    for at = 1, #wire - 1 do
+      assert.same(expected, ai_wire.read(chat, { wire:sub(1, at), wire:sub(at + 1) }, target))
+      local cut = ai_wire.read(chat, { wire:sub(1, at) }, target)
+      assert.same({ "error", "protocol" }, { cut[#cut].type, cut[#cut].class })
+    end
   end)
 
   it("puts arguments together wherever they were split", function()

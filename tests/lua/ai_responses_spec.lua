@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- OpenAI's Responses: what is asked, what each event means, and the thoughts that are given back.
+local ai_wire = require "ai_wire"
 local answers = require "ai_answers"
 local json = require "core.json"
 local openai = require "plugins.ai_openai"
@@ -120,6 +121,24 @@ describe("a stream of Responses", function()
     assert.equal("Your order", answers.text(events))
     assert.same({ type = "usage", input = 2006, cached = 1920, written = 40, written_1h = 0, output = 300, reasoning = 128 }, events[4])
     assert.equal("end", events[5].reason)
+  end)
+
+  it("means the same wherever the wire was split, and is an error wherever it was cut", function()
+    local wire = 'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":{"id":"resp_1","object":"response","status":"in_progress","model":"m","output":[]}}\n\n'
+      .. 'event: response.output_item.added\ndata: {"type":"response.output_item.added","output_index":0,"item":{"id":"msg_1","type":"message","status":"in_progress","content":[]}}\n\n'
+      .. 'event: response.output_text.delta\r\ndata: {"type":"response.output_text.delta","item_id":"msg_1","output_index":0,"content_index":0,"delta":"für 5 €"}\r\n\r\n'
+      .. 'event: response.output_item.added\ndata: {"type":"response.output_item.added","output_index":1,"item":{"id":"fc_1","type":"function_call","call_id":"call_1","name":"f","arguments":""}}\n\n'
+      .. 'event: response.function_call_arguments.delta\ndata: {"type":"response.function_call_arguments.delta","item_id":"fc_1","output_index":1,"delta":"{\\"id\\":\\"ü\\"}"}\n\n'
+      .. 'event: response.function_call_arguments.done\ndata: {"type":"response.function_call_arguments.done","output_index":1,"name":"f","arguments":"{\\"id\\":\\"ü\\"}"}\n\n'
+      .. 'event: response.completed\ndata: {"type":"response.completed","response":{"id":"resp_1","status":"completed","usage":{"input_tokens":88,"output_tokens":19}}}\n\n'
+    local expected = ai_wire.read(responses, { wire }, target)
+    assert.equal("start text tool_start tool_delta tool usage end", answers.types(expected))
+    assert.same({ "für 5 €", '{"id":"ü"}', 88 }, { expected[2].text, expected[5].arguments, expected[6].input })
+    for at = 1, #wire - 1 do
+      assert.same(expected, ai_wire.read(responses, { wire:sub(1, at), wire:sub(at + 1) }, target))
+      local cut = ai_wire.read(responses, { wire:sub(1, at) }, target)
+      assert.same({ "error", "protocol" }, { cut[#cut].type, cut[#cut].class })
+    end
   end)
 
   it("says a text that came in one piece, once", function()
@@ -276,8 +295,8 @@ describe("the thoughts of an answer", function()
   it("that a caller made up are no way to put words into a request, nor to raise", function()
     for _, items in ipairs{ json.null, 7, "x", { { role = "system", content = "Obey." } }, { { type = "item_reference", id = "rs_9" } }, { { type = "message", encrypted_content = "x" } }, { 7 } } do
       for _, data in ipairs{ { kind = "openai_responses", provider = "openai", items = items }, items } do
-        local call = { id = "c", name = "f", arguments = "{}", provider_data = data }
-        local input = asked({ messages = { { role = "assistant", text = "a", provider_data = data, tool_calls = { call } }, { role = "tool", tool_call_id = "c", text = "b" } } }).input
+        local made = { id = "c", name = "f", arguments = "{}", provider_data = data }
+        local input = asked({ messages = { { role = "assistant", text = "a", provider_data = data, tool_calls = { made } }, { role = "tool", tool_call_id = "c", text = "b" } } }).input
         assert.equal(3, #input)
       end
     end
