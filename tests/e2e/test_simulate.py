@@ -109,7 +109,8 @@ def test_a_tenant_that_simulates_without_end_waits_for_itself_and_nobody_waits_f
         other = simulate({}, files=files(), who=api.rival())
         answers = [one.result() for one in asked]
     assert other.status == 200, other.json
-    refused = [answer for answer in answers if answer.status == 429]  # 422 and 503: on a busy machine it had no time or no turn
+    # 422 and 503: on a busy machine it had no time or no turn. Some of the 24 are more than anybody may ask for at once.
+    refused = [answer for answer in answers if answer.status == 429 and answer.json["code"] == "too_many_checks"]
     assert refused and {answer.status for answer in answers} <= {200, 422, 429, 503}, [answer.status for answer in answers]
     check_problem(refused[0], 429, "too_many_checks")
     assert int(refused[0].headers["retry-after"]) > 0
