@@ -24,7 +24,8 @@
 bool weight_open(const char *mounts, const char *own);
 /* A cell of the tenant begins. weight: 1 to 10000, 0 for 100. Returns the weight it has, 0 when it has none (tenant 0 too). */
 uint32_t weight_enter(uint32_t tenant, uint32_t weight, pid_t pid);
-/* A cell that entered, with the weight it has, goes among the idle ones, or back to its tenant's. */
+/* A cell that entered, with the weight it has, goes among the idle ones, or back to its tenant's. Among the idle ones it does not go while
+ * the helper is 1,024 messages behind: it keeps its weight then, and the way back does nothing. */
 void weight_idle(uint32_t tenant, uint32_t weight, pid_t pid, bool yes);
 /* A cell that entered has ended and was reaped. */
 void weight_leave(uint32_t tenant);

@@ -53,7 +53,7 @@ struct cell_page {
     char call[64];
     char file[128];
     volatile uint64_t slices, memory; /* bytes in use as the cell counts */
-    volatile uint64_t long_turns;     /* how many took a whole slice */
+    volatile uint64_t long_turns;     /* how many used most of a slice's processor time */
 };
 
 /* Budgets and limits a cell starts with; the zygote's argv: parley-cell [--soft-mb 32] [--hard-mb 64] [--slice-ms 2]
