@@ -22,7 +22,6 @@
 
 enum {
     READ_BURST = 64,
-    VERSIONS_MAX = 128, /* calls that are up keep theirs; lua/scripts/cells.lua unloads the others long before */
     COVER_LINES_MAX = MESSAGE_MAX - 512, /* of a file, as they go into one message */
     CALLS_MAX = 65536,                   /* well above limits.calls_per_tenant, as those of a dead worker come on top */
     GLANCE_US = 200,                     /* of use as the wall's clock tells it, and the CPU's is looked at */
@@ -423,7 +422,7 @@ static void on_load(struct message *m, int fd) {
     for (struct version *v = cell.versions; v; v = v->next) count++;
     if (find_version(name)) {
         send_loaded(name, true, "");
-    } else if (count >= VERSIONS_MAX) {
+    } else if (count >= CELL_VERSIONS_MAX) {
         send_loaded(name, false, "too many versions are loaded");
     } else if (map_bundle(fd, &bytes, &len, &e) < 0) {
         send_loaded(name, false, e.text);

@@ -10,6 +10,8 @@ struct cell_opts {
     int slice_ms, invocation_ms, call_ms;
     int share_percent; /* of each second */
 };
+/* Of bundles it holds: calls that are up keep theirs; lua/scripts/cells.lua unloads the others long before. */
+enum { CELL_VERSIONS_MAX = 128 };
 /* The most that an option or a tenant's own budget may be. */
 enum { CELL_MB_MAX = 4096, CELL_SLICE_MS_MAX = 1000, CELL_RUN_MS_MAX = 1 << 30 };
 enum cell_exit { CELL_EXIT_CLOSED = 0, CELL_EXIT_SETUP = 70, CELL_EXIT_PROTOCOL = 71, CELL_EXIT_MEMORY = 72 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cell/walls.h"
+#include "cell/cell.h"
+#include "script/bundle.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -148,9 +150,10 @@ uint32_t walls_limit(size_t hard_bytes) {
               limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0);
 
     if (walls_not_built()) return WALL_RLIMIT;
-    /* Above the allocator's own hard limit, which ends the cell with a stamp; this one is for what goes around it. A bundle
-     * is mapped besides, at most 32 of 4 MiB. */
-    ok = ok && limit(RLIMIT_DATA, hard_bytes + (16 << 20)) && limit(RLIMIT_AS, 2 * hard_bytes + (256 << 20));
+    /* Above the allocator's own hard limit, which ends the cell with a stamp; this one is for what goes around it. Bundles are
+     * mapped besides, and the program with its libraries. */
+    rlim_t mapped = (rlim_t)CELL_VERSIONS_MAX * BUNDLE_MAX + (128 << 20);
+    ok = ok && limit(RLIMIT_DATA, hard_bytes + (16 << 20)) && limit(RLIMIT_AS, 2 * hard_bytes + mapped);
     return ok ? 0 : WALL_RLIMIT;
 }
 

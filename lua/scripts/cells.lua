@@ -35,7 +35,7 @@ local OWED_LAST_MS = 4 * OWED_MS           -- the same of a cell that is put beh
 local CHECK_MS, CHECK_CPU_S = 20000, 2    -- a check that takes longer; by its own doing if it had so much of a processor
 local HOOK_MS = 5000                       -- a hook that is not answered by then never will be
 local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
-local VERSIONS_FULL = 32                   -- and with so many all that nothing is at work in; a cell holds 128 (core/cell/cell.c)
+local VERSIONS_FULL = 32                   -- and with so many all that nothing is at work in; a cell holds 128 (core/cell/cell.h)
 
 local by_tenant = {}                      -- tenant id -> entry
 
