@@ -210,10 +210,8 @@ static void cell_made(struct cell *c, const struct zygote_message *m, int fds[3]
 static void on_zygote_said(const struct zygote_message *m, int fds[3]) {
     struct cell *c = find_cell(m->id);
 
-    if (c == NULL) return;
-    if (c->spawning == NULL) {
-        if (m->type == ZYGOTE_ENDED) cell_end(c, "died");
-    } else if (m->type == ZYGOTE_SPAWNED && m->value == 0 && fds[0] >= 0) {
+    if (c == NULL || c->spawning == NULL) return; /* of its end its own socket tells too, behind what it had said */
+    if (m->type == ZYGOTE_SPAWNED && m->value == 0 && fds[0] >= 0) {
         cell_made(c, m, fds);
     } else if (m->type == ZYGOTE_SPAWNED && m->value == 0) { /* they are cut off where this process may have no more */
         tell_zygote(ZYGOTE_KILL, c);

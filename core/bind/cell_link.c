@@ -123,10 +123,19 @@ static int receive(int fd, char data[][MESSAGE_MAX], size_t lens[]) {
         heads[i].msg_hdr.msg_iovlen = 1;
     }
     int n = recvmmsg(fd, heads, READ_AT_ONCE, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    if (n < 0 && errno == ECONNRESET) n = recvmmsg(fd, heads, READ_AT_ONCE, MSG_DONTWAIT | MSG_TRUNC, NULL);
     for (int i = 0; i < n; i++) lens[i] = heads[i].msg_len;
     if (n >= 0 || errno == EAGAIN || errno == EINTR) return n > 0 ? n : 0;
     lens[0] = 0; /* broken is read as its end */
     return 1;
+}
+
+/* What is wrong with a socket, which forgets it. */
+static int take_error(int fd) {
+    int error = 0;
+    socklen_t len = sizeof error;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : EBADF;
 }
 
 static void on_io(uv_poll_t *p, int status, int events) {
@@ -137,7 +146,12 @@ static void on_io(uv_poll_t *p, int status, int events) {
 
     if (l == NULL) return;
     if (status < 0) {
-        l->events->over(l, "its socket failed");
+        /* It ended with something unread, and libuv looks no more. The error is told once: behind it is what it had said. */
+        int error = take_error(l->fd);
+        if (error == 0 || error == ECONNRESET)
+            watch(l);
+        else
+            l->events->over(l, "its socket failed");
         return;
     }
     if (events & UV_WRITABLE) flush(l);

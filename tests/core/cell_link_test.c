@@ -150,6 +150,28 @@ TEST(a_cell_that_died_is_heard_to_its_last_word) {
     cell = -1;
 }
 
+/* Its end was told as an error of the socket, and taken for all there was. */
+TEST(a_cell_that_died_with_something_unread_lost_what_it_had_said) {
+    CHECK_INT(0, say(7, 8, -1, NULL));
+    for (int n = 1; n <= 100; n++) cell_says(n, 8);
+    close(cell);
+    UNTIL(over != NULL);
+    CHECK_STR("died", over);
+    CHECK_INT(100, heard);
+    CHECK_INT(100, last);
+    cell = -1;
+}
+
+TEST(a_cell_that_dies_while_we_send_to_it_is_heard_to_its_last_word) {
+    for (int i = 0; l.unsent == 0; i++) CHECK_INT(0, say(i, 60000, -1, NULL));
+    for (int n = 1; n <= 3; n++) cell_says(n, 8);
+    close(cell);
+    UNTIL(over != NULL);
+    CHECK_STR("died", over);
+    CHECK_INT(3, heard);
+    cell = -1;
+}
+
 TEST(a_cell_that_sends_without_end_is_read_no_faster_than_it_may) {
     uint64_t began = uv_now(&loop);
 
@@ -173,6 +195,8 @@ int main(void) {
         WORLD(a_message_that_is_too_long_is_known_by_its_length),
         WORLD(a_link_that_is_closed_by_a_message_hears_nothing_more),
         WORLD(a_cell_that_died_is_heard_to_its_last_word),
+        WORLD(a_cell_that_died_with_something_unread_lost_what_it_had_said),
+        WORLD(a_cell_that_dies_while_we_send_to_it_is_heard_to_its_last_word),
         WORLD(a_cell_that_sends_without_end_is_read_no_faster_than_it_may),
     };
     return RUN_ALL(tests);
