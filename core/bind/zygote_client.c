@@ -46,8 +46,8 @@ static void flush(void) {
 static void gone(void) {
     bool again = client.services->zygote_start != NULL;
 
-    log_error("zygote.gone", "%s",
-              again ? "the next cell needs a new one" : "no new cells until this worker is restarted");
+    log_error("zygote.gone", "%s", again ? "the next cell needs a new one" : "this process has no cells any more");
+    if (!again && client.services->zygote_lost != NULL) client.services->zygote_lost();
     uv_close((uv_handle_t *)client.poll, on_closed);
     client.poll = NULL;
     close(client.services->zygote_fd);

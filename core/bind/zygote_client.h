@@ -3,7 +3,7 @@
  *
  * While the zygote lives, nothing that was said is lost: what the socket does not take waits, in order, until it can be written. Both
  * ends of that are bounded: a SPAWN that would be too far behind is refused, and a zygote that leaves far more than that unread is
- * given up, which ends all cells of this worker.
+ * given up, which ends all cells of this worker. Who cannot have another zygote is told of that (vm_services.zygote_lost).
  *
  * There is one in a process.
  * Threads  Loop thread only.

@@ -141,6 +141,14 @@ static void drain(void) {
         telephony_drain(w.services.telephony, on_drained, NULL);
 }
 
+/* A worker without cells leaves its callers on a silent line: it ends at once, others take its calls, and the master starts it anew with
+ * a socket to the zygote. While it drains its calls are on their way to others already. */
+static void on_zygote_lost(void) {
+    if (w.stopping) return;
+    log_warn("worker.ending", "without cells; to be started anew");
+    _exit(1);
+}
+
 static void on_term(uv_signal_t *s, int signum) {
     (void)s;
     (void)signum;
@@ -335,6 +343,7 @@ int worker_main(int index, const char *owner) {
     w.services.worker = index;
     w.services.owner = owner;
     w.services.program = "parleyd";
+    w.services.zygote_lost = on_zygote_lost;
     w.services.zygote_fd = is_socket(HOST_FD_ZYGOTE) ? HOST_FD_ZYGOTE : -1;
     if (metrics_open(&w.services.metrics, HOST_FD_METRICS, 0, index, &e) < 0) goto fail;
     if (services_open(&w.services, &e) < 0) goto fail;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker's control socket to the zygote, with core.cell above it and a zygote that is played here: one that does not read until
  * the test does. */
+#include "base/buf.h"
 #include "bind/vm.h"
 #include "bind/zygote_client.h"
+#include "script/message.h"
 #include "script/passing.h"
 #include "until.h"
 #include <errno.h>
@@ -16,14 +18,15 @@ static uv_loop_t loop;
 static struct vm_services *services; /* the VM's */
 static struct vm *vm;
 static int zygote, started; /* its end of the control socket; how often one was started */
+static int lost;            /* how often we heard that there will be none */
 
 static const char program[] =
     "local cell, task = require 'core.cell', require 'core.task'\n"
-    "cells, refused, code, ended = {}, 0, '', 0\n"
+    "cells, refused, code, ended, said = {}, 0, '', 0, 0\n"
     "function ask(n)\n"
     "  for _ = 1, n do\n"
     "    task.spawn(function()\n"
-    "      local made, err = cell.spawn{ on_message = function() end, on_ended = function() ended = ended + 1 end }\n"
+    "      local made, err = cell.spawn{ on_message = function() said = said + 1 end, on_ended = function() ended = ended + 1 end }\n"
     "      if made then cells[#cells + 1] = made else refused, code = refused + 1, err.code end\n"
     "    end)\n"
     "  end\n"
@@ -72,7 +75,7 @@ static int open_world(void **state) {
     uv_loop_init(&loop);
     vm = vm_new(&(struct vm_services){.loop = &loop, .zygote_fd = start()}, ".");
     services = vm_services(vm_lua(vm));
-    started = 0;
+    started = lost = 0;
     lua(program);
     return 0;
 }
@@ -111,8 +114,8 @@ static void refuse(uint32_t id, enum zygote_type type) {
     CHECK_INT(0, passing_send(zygote, &m, sizeof m, NULL, 0, 0));
 }
 
-/* A cell that is a socket nobody reads, and a page. */
-static uint32_t make_one(void) {
+/* A cell that is a socket and a page. Returns its number; *end is its end. */
+static uint32_t make_with(int *end) {
     struct zygote_message m = {.type = ZYGOTE_SPAWNED, .pid = getpid()};
     int pair[2], page = memfd_create("page", MFD_CLOEXEC), made = number("#cells");
 
@@ -120,11 +123,19 @@ static uint32_t make_one(void) {
     m.id = hear_spawn();
     CHECK_INT(0, ftruncate(page, sizeof(struct cell_page)));
     CHECK_INT(0, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-    CHECK_INT(0, passing_send(zygote, &m, sizeof m, (int[]){pair[0], pair[1], page}, 3, 0));
-    for (int i = 0; i < 2; i++) close(pair[i]);
+    CHECK_INT(0, passing_send(zygote, &m, sizeof m, (int[]){pair[0], page, page}, 3, 0));
+    close(pair[0]);
     close(page);
+    *end = pair[1];
     UNTIL(number("#cells") == made + 1);
     return m.id;
+}
+
+/* One whose socket nobody reads. */
+static uint32_t make_one(void) {
+    static int unread;
+
+    return make_with(&unread);
 }
 
 TEST(cells_that_were_asked_for_faster_than_the_zygote_reads_never_came) {
@@ -225,6 +236,45 @@ TEST(a_zygote_that_reads_nothing_more_is_given_up_and_ends_our_cells) {
     CHECK(heard < 1000); /* and then its end of the socket says that we are gone */
 }
 
+/* It was ended by what the zygote told, before its own socket was read. */
+TEST(what_a_cell_had_said_was_lost_when_its_end_was_told_sooner) {
+    struct buf pong = {0};
+    int end;
+    uint32_t id = make_with(&end);
+
+    message_begin(&pong, MESSAGE_PONG);
+    message_int(&pong, 1);
+    for (int i = 0; i < 100; i++) CHECK_INT(pong.len, send(end, pong.data, pong.len, MSG_NOSIGNAL));
+    close(end);
+    refuse(id, ZYGOTE_ENDED);
+    UNTIL(number("ended") == 1);
+    CHECK_INT(100, number("said"));
+    buf_free(&pong);
+}
+
+static void on_lost(void) {
+    lost++;
+}
+
+TEST(a_worker_whose_zygote_was_given_up_had_no_cells_until_somebody_restarted_it) {
+    services->zygote_lost = on_lost;
+    make_one();
+    lua("ask(1000)");
+    lua("for _ = 1, 20000 do cells[1]:hold 'stop' end");
+    UNTIL(number("refused") == 1000);
+    CHECK_INT(1, lost);
+}
+
+TEST(who_can_have_another_zygote_has_lost_none) {
+    services->zygote_lost = on_lost;
+    services->zygote_start = start;
+    lua("ask(2)");
+    close(zygote);
+    UNTIL(number("refused") == 2);
+    make_one();
+    CHECK_INT(0, lost);
+}
+
 int main(void) {
 #define WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
     const struct CMUnitTest tests[] = {
@@ -236,6 +286,9 @@ int main(void) {
         WORLD(a_zygote_that_died_and_came_again_makes_cells),
         WORLD(asking_again_from_within_the_news_that_it_died_is_fine),
         WORLD(a_zygote_that_reads_nothing_more_is_given_up_and_ends_our_cells),
+        WORLD(what_a_cell_had_said_was_lost_when_its_end_was_told_sooner),
+        WORLD(a_worker_whose_zygote_was_given_up_had_no_cells_until_somebody_restarted_it),
+        WORLD(who_can_have_another_zygote_has_lost_none),
     };
     return RUN_ALL(tests);
 }
