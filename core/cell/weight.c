@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,6 +25,7 @@ enum {
     SHARES_DEFAULT = 1024,
     SWEEPS = 50,
     TRIES = 5,
+    PLACES = 65536,
     PATH_ROOM = 4096
 };
 
@@ -36,6 +39,10 @@ static struct {
     bool shares;
     struct map groups; /* name -> group, of tenants */
 } all = {.dir = -1};
+
+/* By place, the cell that has entered and was not reaped, or 0; the zygote writes it, the helper reads it. What the helper is told may be
+ * seconds old when it comes to it, and a process id belongs to somebody else by then. Cells have no sight of it. */
+static _Atomic pid_t *living;
 
 /* 0 or an errno. */
 static int write_at(int dir, const char *path, const char *text) {
@@ -159,7 +166,7 @@ static void set(const char *name, uint32_t weight) {
 }
 
 /* Another zygote removes what is empty, even if we have just made it or our cells were idle: then it is made again. */
-static void move(const char *name, uint32_t weight, pid_t pid) {
+static void move(const char *name, uint32_t weight, uint32_t place, pid_t pid) {
     char path[48], text[16];
     int error = ENOENT;
 
@@ -168,11 +175,12 @@ static void move(const char *name, uint32_t weight, pid_t pid) {
     for (int i = 0; i < TRIES && (error == ENOENT || error == ENODEV); i++) {
         mkdirat(all.dir, name, 0755);
         set(name, weight); /* the newest cell knows best what it is now */
+        if (atomic_load(&living[place]) != pid) return;
         error = write_at(all.dir, path, text);
     }
 }
 
-static void enter(uint32_t tenant, uint32_t weight, pid_t pid) {
+static void enter(uint32_t tenant, uint32_t weight, uint32_t place, pid_t pid) {
     char name[24];
     struct group *g = find(tenant, name);
 
@@ -182,7 +190,7 @@ static void enter(uint32_t tenant, uint32_t weight, pid_t pid) {
         map_put(&all.groups, g->name, g);
     }
     g->cells++;
-    move(name, weight, pid);
+    move(name, weight, place, pid);
 }
 
 static void leave(uint32_t tenant) {
@@ -200,7 +208,7 @@ static void leave(uint32_t tenant) {
 
 enum weight_type { WEIGHT_ENTER, WEIGHT_LEAVE, WEIGHT_IDLE, WEIGHT_OWN };
 struct weight_message {
-    uint32_t type, tenant, weight;
+    uint32_t type, tenant, weight, place;
     pid_t pid;
 };
 static int pipe_to_helper = -1;
@@ -229,13 +237,13 @@ static void help(int from) {
         char name[24];
         find(m.tenant, name);
         if (m.type == WEIGHT_ENTER)
-            enter(m.tenant, m.weight, m.pid);
+            enter(m.tenant, m.weight, m.place, m.pid);
         else if (m.type == WEIGHT_LEAVE)
             leave(m.tenant);
         else if (m.type == WEIGHT_IDLE)
-            move("idle", WEIGHT_LEAST, m.pid);
+            move("idle", WEIGHT_LEAST, m.place, m.pid);
         else
-            move(name, m.weight, m.pid);
+            move(name, m.weight, m.place, m.pid);
     }
 }
 
@@ -247,7 +255,9 @@ static bool start_helper(void) {
     int ends[2];
 
     if (pipe2(ends, O_CLOEXEC) < 0) return false;
+    madvise(living, PLACES * sizeof *living, MADV_DOFORK);
     pid_t pid = fork();
+    if (pid != 0) madvise(living, PLACES * sizeof *living, MADV_DONTFORK);
     if (pid == 0) {
         int from = ends[0], low = from < all.dir ? from : all.dir, high = from < all.dir ? all.dir : from;
         close_between(STDERR_FILENO + 1, low - 1); /* the zygote's sockets are not ours */
@@ -268,24 +278,29 @@ static bool start_helper(void) {
 }
 
 bool weight_open(const char *mounts, const char *own) {
+    void *shared = mmap(NULL, PLACES * sizeof *living, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (shared == MAP_FAILED) return false;
+    living = shared;
     return (open_delegated(mounts, own) || open_groups(mounts, false) || open_shares(mounts, own)) && start_helper();
 }
 
 /* Short of the pipe's size a write is whole or not at all; a helper that is 4,000 messages behind makes us wait. */
-static bool tell(enum weight_type type, uint32_t tenant, uint32_t weight, pid_t pid) {
-    struct weight_message m = {.type = type, .tenant = tenant, .weight = weight, .pid = pid};
+static bool tell(enum weight_type type, uint32_t tenant, uint32_t weight, unsigned place, pid_t pid) {
+    struct weight_message m = {.type = type, .tenant = tenant, .weight = weight, .place = place, .pid = pid};
 
-    if (pipe_to_helper < 0 || tenant == 0) return false;
+    if (pipe_to_helper < 0 || tenant == 0 || place >= PLACES) return false;
     if (write(pipe_to_helper, &m, sizeof m) == sizeof m) return true;
     close(pipe_to_helper); /* it was killed; the next one begins to count at nothing */
     pipe_to_helper = -1;
     return start_helper() && write(pipe_to_helper, &m, sizeof m) == sizeof m;
 }
 
-uint32_t weight_enter(uint32_t tenant, uint32_t weight, pid_t pid) {
+uint32_t weight_enter(uint32_t tenant, uint32_t weight, unsigned place, pid_t pid) {
     if (weight == 0) weight = WEIGHT_DEFAULT;
     if (weight > WEIGHT_MAX) weight = WEIGHT_MAX;
-    return tell(WEIGHT_ENTER, tenant, weight, pid) ? weight : 0;
+    if (living && place < PLACES) atomic_store(&living[place], pid);
+    return tell(WEIGHT_ENTER, tenant, weight, place, pid) ? weight : 0;
 }
 
 /* A move takes the helper milliseconds, and who asks must not come to wait for it. The way back is always open. */
@@ -294,11 +309,12 @@ static bool is_behind(void) {
     return ioctl(pipe_to_helper, FIONREAD, &bytes) == 0 && bytes > 1024 * (int)sizeof(struct weight_message);
 }
 
-void weight_idle(uint32_t tenant, uint32_t weight, pid_t pid, bool yes) {
+void weight_idle(uint32_t tenant, uint32_t weight, unsigned place, pid_t pid, bool yes) {
     if (yes && pipe_to_helper >= 0 && is_behind()) return;
-    tell(yes ? WEIGHT_IDLE : WEIGHT_OWN, tenant, weight, pid);
+    tell(yes ? WEIGHT_IDLE : WEIGHT_OWN, tenant, weight, place, pid);
 }
 
-void weight_leave(uint32_t tenant) {
-    tell(WEIGHT_LEAVE, tenant, 0, 0);
+void weight_leave(uint32_t tenant, unsigned place) {
+    if (living && place < PLACES) atomic_store(&living[place], 0);
+    tell(WEIGHT_LEAVE, tenant, 0, place, 0);
 }

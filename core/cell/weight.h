@@ -22,10 +22,11 @@
 /* In the zygote, before it loses sight of the file system. mounts: "/sys/fs/cgroup"; own: "/proc/self/cgroup", a file that names our
  * own groups. False when there is no such tree. */
 bool weight_open(const char *mounts, const char *own);
-/* A cell of the tenant begins. weight: 1 to 10000, 0 for 100. Returns the weight it has, 0 when it has none (tenant 0 too). */
-uint32_t weight_enter(uint32_t tenant, uint32_t weight, pid_t pid);
+/* A cell of the tenant begins. weight: 1 to 10000, 0 for 100. place: a number below 65,536 that no other living cell has; pid: a child
+ * that is not reaped. Returns the weight it has, 0 when it has none (tenant 0 too, and a place beyond). */
+uint32_t weight_enter(uint32_t tenant, uint32_t weight, unsigned place, pid_t pid);
 /* A cell that entered, with the weight it has, goes among the idle ones, or back to its tenant's. Among the idle ones it does not go while
  * the helper is 1,024 messages behind: it keeps its weight then, and the way back does nothing. */
-void weight_idle(uint32_t tenant, uint32_t weight, pid_t pid, bool yes);
-/* A cell that entered has ended and was reaped. */
-void weight_leave(uint32_t tenant);
+void weight_idle(uint32_t tenant, uint32_t weight, unsigned place, pid_t pid, bool yes);
+/* A cell that entered has ended and is about to be reaped: whatever the helper still comes to, it moves no process of that number. */
+void weight_leave(uint32_t tenant, unsigned place);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cell/zygote.h"
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "cell/answers.h"
 #include "cell/program.h"
 #include "cell/walls.h"
 #include "cell/warm.h"
@@ -23,10 +25,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { REST_MS = 3 }; /* without a request, before a cell is made ahead */
+enum {
+    REST_MS = 3,  /* without a request, before a cell is made ahead */
+    LATE_MS = 10, /* after which one is made ahead all the same: under steady traffic there is no rest */
+};
 
 struct worker {
     int fd;
+    struct answers answers;
     struct map cells; /* its own number of a cell, as text -> child */
 };
 struct child {
@@ -34,6 +40,7 @@ struct child {
     uint32_t id, tenant, weight; /* tenant 0: it is in no control group */
     pid_t pid;
     unsigned slot;          /* its user id is WALLS_UID + slot: no two living cells share one */
+    bool idle;              /* it is SCHED_IDLE */
     int socket, tell, page; /* our ends and its page until it is given away, else -1 */
     char id_key[12], pid_key[12];
 };
@@ -42,12 +49,13 @@ static struct {
     struct zygote_opts opts;
     struct walls walls;
     int control, epoll, signals;
-    bool lets_back;      /* what is SCHED_IDLE can be made SCHED_OTHER again */
+    bool lets_back;      /* a cell that is SCHED_IDLE can be made SCHED_OTHER again */
     struct map children; /* pid, as text -> child */
     unsigned *free_slots, free_count, free_cap, slots;
     struct child *ready[ZYGOTE_READY_MAX]; /* the oldest first */
     int ready_count;
-    bool short_of; /* a cell could not be made ahead, or died waiting: none is before the next request */
+    bool short_of;    /* a cell could not be made ahead, or died waiting: none is before the next request */
+    uint64_t late_ms; /* when the next one is made at the latest, on the monotonic clock; 0: none is missing */
 } zygote;
 
 static void watch(int fd, void *what) {
@@ -55,9 +63,11 @@ static void watch(int fd, void *what) {
     epoll_ctl(zygote.epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* fds are taken. Of a worker that does not take what it is told nothing more is read. */
 static void answer(struct worker *w, const struct zygote_message *m, const int fds[3]) {
-    /* A worker that does not read has worse troubles. */
-    passing_send(w->fd, m, sizeof *m, fds, fds ? 3 : 0, MSG_DONTWAIT);
+    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = w};
+
+    if (!answers_say(&w->answers, m, fds)) epoll_ctl(zygote.epoll, EPOLL_CTL_MOD, w->fd, &event);
 }
 
 /* -- spawning -------------------------------------------------------------------------------------------------------- */
@@ -280,11 +290,11 @@ static void spawn(struct worker *w, const struct zygote_message *asked) {
     c->worker = w;
     snprintf(c->id_key, sizeof c->id_key, "%u", c->id);
     map_put(&w->cells, c->id_key, c);
-    m.budget.weight = c->weight = weight_enter(asked->budget.tenant, asked->budget.weight, c->pid);
+    m.budget.weight = c->weight = weight_enter(asked->budget.tenant, asked->budget.weight, c->slot, c->pid);
     c->tenant = m.budget.weight ? asked->budget.tenant : 0;
     answer(w, &m, (int[3]){c->socket, pidfd, c->page});
+    c->socket = c->page = -1;
     drop_ends(c);
-    close(pidfd);
 }
 
 /* -- workers --------------------------------------------------------------------------------------------------------- */
@@ -307,16 +317,31 @@ static void kill_child(void *arg, void *child) {
 static void worker_gone(struct worker *w) {
     map_each(&w->cells, kill_child, NULL);
     map_free(&w->cells);
+    answers_free(&w->answers);
     epoll_ctl(zygote.epoll, EPOLL_CTL_DEL, w->fd,
               NULL); /* a copy that the helper for weights inherited would keep it, and point to w */
     close(w->fd);
     free(w);
 }
 
+static void set_policy(struct child *c, bool idle) {
+    const struct sched_param none = {0};
+
+    if (idle && sched_setscheduler(c->pid, SCHED_IDLE, &none) == 0) c->idle = true;
+    if (!idle && c->idle && sched_setscheduler(c->pid, SCHED_OTHER, &none) == 0) c->idle = false;
+    /* Where it stays SCHED_IDLE it stays among the idle ones too: its tenant's other cells do not pay for it. */
+    if (idle || !c->idle) weight_idle(c->tenant, c->weight, c->slot, c->pid, idle);
+}
+
 static void on_worker(struct worker *w) {
     struct zygote_message m;
-    ssize_t n = recv(w->fd, &m, sizeof m, MSG_DONTWAIT);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = w};
 
+    if (w->answers.first) {
+        if (answers_flush(&w->answers)) epoll_ctl(zygote.epoll, EPOLL_CTL_MOD, w->fd, &event);
+        return;
+    }
+    ssize_t n = recv(w->fd, &m, sizeof m, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n != sizeof m) {
         worker_gone(w);
@@ -328,7 +353,6 @@ static void on_worker(struct worker *w) {
     }
     struct child *c = find_child(w, m.id);
     if (!c) return; /* it has ended meanwhile */
-    struct sched_param none = {0};
     switch (m.type) {
     case ZYGOTE_KILL:
         kill(c->pid, SIGKILL);
@@ -340,12 +364,10 @@ static void on_worker(struct worker *w) {
         kill(c->pid, SIGCONT);
         break;
     case ZYGOTE_IDLE:
-        sched_setscheduler(c->pid, SCHED_IDLE, &none);
-        weight_idle(c->tenant, c->weight, c->pid, true);
+        set_policy(c, true);
         break;
     case ZYGOTE_NORMAL:
-        sched_setscheduler(c->pid, SCHED_OTHER, &none);
-        weight_idle(c->tenant, c->weight, c->pid, false);
+        set_policy(c, false);
         break;
     default:
         break;
@@ -354,23 +376,25 @@ static void on_worker(struct worker *w) {
 
 static void reap(void) {
     struct signalfd_siginfo info;
+    siginfo_t ended;
     int status;
     pid_t pid;
 
     while (read(zygote.signals, &info, sizeof info) == sizeof info) {
     }
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    /* Looked at before it is reaped: until then its number belongs to nobody else, and after that nobody may go by it. */
+    while (ended.si_pid = 0, waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && (pid = ended.si_pid) > 0) {
         char key[12];
         snprintf(key, sizeof key, "%d", pid);
         struct child *c = map_get(&zygote.children, key);
-        if (!c) continue;
+        if (c) weight_leave(c->tenant, c->slot);
+        if (waitpid(pid, &status, 0) != pid || !c) continue;
         map_drop(&zygote.children, key, c);
         struct zygote_message m = {.type = ZYGOTE_ENDED, .id = c->id, .value = status, .pid = pid};
         if (c->worker) answer(c->worker, &m, NULL);
         leave_worker(c);
         leave_ready(c);
         drop_ends(c);
-        weight_leave(c->tenant);
         give_slot(c->slot);
         free(c);
     }
@@ -391,22 +415,42 @@ static bool on_master(void) {
         return true;
     }
     struct worker *w = mem_alloc(sizeof *w);
-    w->fd = fd;
+    w->fd = w->answers.fd = fd;
     watch(fd, w);
     return true;
 }
 
+/* Tried on a cell that nobody gets: it is up to whose it is, and to what we may do with what is not ours. */
 static bool can_let_back(void) {
-    const struct sched_param none = {0};
-    int status = 0;
-    pid_t pid = fork();
+    struct report r = {0};
+    int error;
+    struct child *c = take_child(&zygote.opts.cell, &r, &error);
 
-    if (pid == 0)
-        _exit(setpriority(PRIO_PROCESS, 0, 5) == 0 && sched_setscheduler(0, SCHED_IDLE, &none) == 0 &&
-                      sched_setscheduler(0, SCHED_OTHER, &none) == 0
-                  ? 0
-                  : 1);
-    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+    if (!c) return false;
+    set_policy(c, true);
+    bool was_idle = c->idle;
+    set_policy(c, false);
+    bool back = was_idle && !c->idle;
+    end_child(c);
+    return back;
+}
+
+/* Whether a cell is to be made ahead now; else *wait_ms is how long to wait for events: -1 for ever. */
+static bool is_due(int *wait_ms) {
+    bool more = zygote.ready_count < zygote.opts.ready && !zygote.short_of;
+    uint64_t now = more ? clock_mono_ms() : 0;
+
+    *wait_ms = more ? REST_MS : -1;
+    if (!more)
+        zygote.late_ms = 0;
+    else if (zygote.late_ms == 0)
+        zygote.late_ms = now + LATE_MS;
+    return more && now >= zygote.late_ms;
+}
+
+static void make_ahead(void) {
+    make_ready();
+    zygote.late_ms = 0;
 }
 
 int zygote_serve(int control, const struct zygote_opts *opts) {
@@ -416,7 +460,6 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
     zygote.control = control;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
-    zygote.lets_back = can_let_back();
     sigprocmask(SIG_BLOCK, &mask, NULL);
     zygote.epoll = epoll_create1(EPOLL_CLOEXEC);
     zygote.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -427,15 +470,16 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
     walls_prepare(&zygote.walls);
     program_prepare();
     warm_prepare();
+    zygote.lets_back = can_let_back();
     watch(control, &zygote.control);
     watch(zygote.signals, &zygote.signals);
     for (;;) {
         struct epoll_event event; /* one at a time: handling it may free what another points to */
-        bool more = zygote.ready_count < zygote.opts.ready && !zygote.short_of;
-        if (epoll_wait(zygote.epoll, &event, 1, more ? REST_MS : -1) != 1) {
-            if (more) make_ready(); /* a cell that was just given away has the processor first */
-            continue;
-        }
+        int wait_ms, n;
+        if (is_due(&wait_ms)) make_ahead();
+        n = epoll_wait(zygote.epoll, &event, 1, wait_ms);
+        if (n == 0 && wait_ms > 0) make_ahead(); /* a cell that was just given away has the processor first */
+        if (n != 1) continue;
         if (event.data.ptr == &zygote.signals)
             reap();
         else if (event.data.ptr != &zygote.control)

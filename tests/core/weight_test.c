@@ -125,7 +125,7 @@ static void end_zygote(pid_t pid) {
 }
 
 static void one_cell(void) {
-    if (weight_enter(TENANT, 250, 4711) != 250) _exit(1);
+    if (weight_enter(TENANT, 250, 0, 4711) != 250) _exit(1);
 }
 
 TEST(on_version_1_the_groups_lie_below_the_services_own) {
@@ -212,15 +212,16 @@ TEST(on_version_2_what_is_not_delegated_is_left_alone) {
 TEST(there_is_no_weight_without_a_tree) {
     struct world w = make_world("0::/\n");
     CHECK(!weight_open(mounts(&w), w.own));
-    CHECK_INT(0, weight_enter(TENANT, 100, 4711));
+    CHECK_INT(0, weight_enter(TENANT, 100, 0, 4711));
     drop_world(&w);
 }
 
 static void idle_and_back(void) {
     one_cell();
-    weight_idle(TENANT, 250, 4711, true);
-    weight_enter(TENANT, 250, 4712);
-    weight_idle(TENANT, 250, 4713, false);
+    weight_idle(TENANT, 250, 0, 4711, true);
+    weight_enter(TENANT, 250, 1, 4712);
+    weight_enter(TENANT, 250, 2, 4713);
+    weight_idle(TENANT, 250, 2, 4713, false);
 }
 
 TEST(an_idle_cell_goes_to_the_least_weight_and_its_tenants_weight_stays) {
@@ -238,6 +239,38 @@ TEST(an_idle_cell_goes_to_the_least_weight_and_its_tenants_weight_stays) {
     drop_world(&w);
 }
 
+static char hurdle[512]; /* where the helper waits until somebody reads */
+
+/* All that is told while the helper is held up by one move. */
+static void ended_before_it_was_moved(void) {
+    char got[8];
+
+    one_cell();
+    weight_enter(TENANT + 1, 100, 1, 4712);
+    weight_idle(TENANT + 1, 100, 1, 4712, true);
+    weight_leave(TENANT + 1, 1);
+    weight_enter(TENANT + 2, 100, 1, 4713); /* in the place of the one that ended */
+    if (read(open(hurdle, O_RDONLY), got, sizeof got) != 4) _exit(1);
+}
+
+/* Whoever had its number by then came into a tenant's group, and had its weight. */
+TEST(a_process_that_got_the_number_of_a_cell_that_ended_was_moved_in_its_place) {
+    struct world w = make_world("0::/\n");
+    for (unsigned i = 0; i < 3; i++) add_group(&w, "/parley-cells/tenant-%u", TENANT + i);
+    add_group(&w, "/parley-cells/idle");
+    add_group(&w, "/parley-cells");
+    add_group(&w, "/");
+    snprintf(hurdle, sizeof hurdle, "%s/parley-cells/tenant-%u/cgroup.procs", mounts(&w), TENANT);
+    CHECK_INT(0, unlink(hurdle));
+    CHECK_INT(0, mkfifo(hurdle, 0600));
+    pid_t zygote = run_zygote(&w, ended_before_it_was_moved);
+    CHECK(says(&w, "4713", "/parley-cells/tenant-%u/cgroup.procs", TENANT + 2));
+    CHECK(says(&w, "", "/parley-cells/tenant-%u/cgroup.procs", TENANT + 1));
+    CHECK(says(&w, "", "/parley-cells/idle/cgroup.procs"));
+    end_zygote(zygote);
+    drop_world(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(on_version_1_the_groups_lie_below_the_services_own),
@@ -247,6 +280,7 @@ int main(void) {
         RUN(on_version_2_what_is_not_delegated_is_left_alone),
         RUN(there_is_no_weight_without_a_tree),
         RUN(an_idle_cell_goes_to_the_least_weight_and_its_tenants_weight_stays),
+        RUN(a_process_that_got_the_number_of_a_cell_that_ended_was_moved_in_its_place),
     };
     return RUN_ALL(tests);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A real zygote, and the test as master and worker. */
 #include "cells.h"
+#include <linux/capability.h>
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 static const char *const options[] = {NULL};
@@ -272,7 +275,7 @@ TEST(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_
     CHECK_INT((100 + 16) << 20, data_limit_of(&a));
     CHECK_INT((32 + 16) << 20, data_limit_of(&b));
     CHECK_INT((4096LL + 16) << 20, data_limit_of(&c));
-    CHECK_INT(2 * (100LL << 20) + (256 << 20), limit_of(&a, "Max address space"));
+    CHECK_INT(2 * (100LL << 20) + (128 << 20) + 128LL * BUNDLE_MAX, limit_of(&a, "Max address space"));
     CHECK_INT(100, a.budget.hard_mb);
     CHECK_INT(16, a.budget.soft_mb);
     CHECK_INT(4096, c.budget.hard_mb);
@@ -283,6 +286,37 @@ TEST(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_
     ping(&c);
     close_cell(&a);
     close_cell(&b);
+    close_cell(&c);
+    stop_zygote(&z);
+}
+/* Its addresses were limited to those of 32. */
+TEST(the_last_of_128_versions_of_the_largest_size_could_not_be_mapped) {
+    enum { VERSIONS = 128, FILES = BUNDLE_MAX / BUNDLE_FILE_MAX };
+    struct zygote z = start_zygote(options);
+    struct cell c = spawn_cell(z.worker, 1);
+    struct buf b = {0}, text = {0};
+    char paths[FILES][16], name[16], line[64];
+    const char *files[2 * FILES + 1] = {NULL};
+    buf_reserve(&text, BUNDLE_FILE_MAX);
+    memset(text.data, 'x', BUNDLE_FILE_MAX - 100);
+    text.data[BUNDLE_FILE_MAX - 100] = 0;
+    for (int i = 0; i < FILES; i++) {
+        snprintf(paths[i], sizeof paths[i], "kb/%02d.txt", i);
+        files[2 * i] = paths[i];
+        files[2 * i + 1] = text.data;
+    }
+    int fd = bundle_fd(files);
+    for (int i = 0; i < VERSIONS; i++) {
+        snprintf(name, sizeof name, "v%d", i);
+        message_begin(&b, MESSAGE_LOAD);
+        add_str(&b, name);
+        send_with_fd(c.fd, b.data, b.len, fd);
+        snprintf(line, sizeof line, "loaded %s true ", name);
+        CHECK_STR(line, heard(&c));
+    }
+    close(fd);
+    buf_free(&b);
+    buf_free(&text);
     close_cell(&c);
     stop_zygote(&z);
 }
@@ -387,6 +421,141 @@ TEST(cells_that_wait_end_with_their_zygote) {
     waitpid(z.pid, NULL, 0);
     close(z.worker);
     close(z.master);
+}
+
+/* Its place stayed empty for as long as the zygote had something to do. */
+TEST(cells_that_were_given_away_were_not_replaced_while_others_kept_asking) {
+    struct zygote z = start_zygote(ready_options);
+    pid_t waiting[READY];
+    int second = add_worker(&z, 2);
+    ready_of(&z, waiting);
+    pid_t asking = fork();
+    if (asking == 0)
+        for (;;) zygote_say(second, ZYGOTE_STOP, 4711); /* of no cell */
+    struct cell a = spawn_cell(z.worker, 1), b = spawn_cell(z.worker, 2);
+    int n = 0;
+    for (int i = 0; i < PATIENCE_MS / 10 && n < READY + 2; i++) {
+        pid_t all[READY + 3];
+        n = cells_of(&z, all, READY + 3);
+        usleep(10000);
+    }
+    CHECK_INT(READY + 2, n);
+    CHECK_INT(0, kill(asking, 0)); /* it asks still */
+    kill(asking, SIGKILL);
+    waitpid(asking, NULL, 0);
+    close(second);
+    close_cell(&a);
+    close_cell(&b);
+    stop_zygote(&z);
+}
+
+/* A worker for which the zygote has little room. */
+static int add_narrow_worker(struct zygote *z) {
+    struct zygote_message m = {.type = ZYGOTE_WORKER, .value = 2};
+    int pair[2], least = 1;
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    CHECK(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &least, sizeof least) == 0);
+    send_with_fd(z->master, &m, sizeof m, pair[1]);
+    close(pair[1]);
+    return pair[0];
+}
+
+enum { ASKED = 30 };
+static const char *const no_ready[] = {"--ready", "0", NULL};
+
+static void ask(int control, uint32_t first) {
+    for (uint32_t i = 0; i < ASKED; i++) zygote_say(control, ZYGOTE_SPAWN, first + i);
+}
+
+/* How many cells there are when no more come. */
+static int count_at_rest(const struct zygote *z) {
+    pid_t all[2 * ASKED];
+    int n = -1, before;
+    do {
+        before = n;
+        usleep(300000);
+        n = cells_of(z, all, 2 * ASKED);
+    } while (n != before);
+    return n;
+}
+
+TEST(who_read_late_lost_what_he_had_asked_for_and_what_had_ended) {
+    struct zygote z = start_zygote(no_ready);
+    int late = add_narrow_worker(&z), fds[3];
+    struct cell other, cells[ASKED] = {{0}};
+    ask(late, 1);
+    int made = count_at_rest(&z);
+    CHECK(made > 0 && made < ASKED); /* no more than it hears of, and one */
+    other = spawn_cell(z.worker, 1); /* nobody else waits for it */
+    for (uint32_t i = 0; i < ASKED; i++) {
+        struct zygote_message m = zygote_hear(late, fds);
+        CHECK_INT(ZYGOTE_SPAWNED, m.type);
+        CHECK_INT(i + 1, m.id);
+        CHECK(fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0);
+        cells[i] = (struct cell){.fd = fds[0], .pidfd = fds[1]};
+        close(fds[2]);
+        ping(&cells[i]);
+    }
+    for (uint32_t i = 0; i < ASKED; i++) zygote_say(late, ZYGOTE_KILL, i + 1);
+    for (int i = 0; i < 3; i++) CHECK(gone(&cells[i]));
+    usleep(100000);
+    bool ended[ASKED] = {false};
+    for (int i = 0; i < ASKED; i++) {
+        struct zygote_message m = zygote_hear(late, fds);
+        CHECK_INT(ZYGOTE_ENDED, m.type);
+        CHECK(m.id >= 1 && m.id <= ASKED && !ended[m.id - 1]);
+        ended[m.id - 1] = true;
+    }
+    ping(&other);
+    for (int i = 0; i < ASKED; i++) {
+        close(cells[i].fd);
+        close(cells[i].pidfd);
+    }
+    close(late);
+    close_cell(&other);
+    stop_zygote(&z);
+}
+
+TEST(what_waits_for_a_worker_goes_with_it) {
+    struct zygote z = start_zygote(no_ready);
+    int late = add_narrow_worker(&z);
+    ask(late, 1);
+    CHECK(count_at_rest(&z) > 0);
+    close(late);
+    for (int i = 0; i < 20 && count_at_rest(&z) > 0; i++) usleep(100000);
+    CHECK_INT(0, count_at_rest(&z));
+    struct cell c = spawn_cell(z.worker, 1);
+    ping(&c);
+    close_cell(&c);
+    stop_zygote(&z);
+}
+
+/* It was tried on a process of the zygote's own user, which a cell is not. */
+TEST(a_cell_was_said_to_come_back_from_idle_where_it_does_not) {
+    static const char *const as_root[] = {"all", "no cap_sys_nice"};
+    for (int i = 0; i < 2; i++) {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) { /* a zygote that may do less, if we may do more */
+            const struct rlimit any = {.rlim_cur = 40, .rlim_max = 40};
+            setrlimit(RLIMIT_NICE, &any); /* our own processes come back */
+            if (i == 1 && prctl(PR_CAPBSET_DROP, CAP_SYS_NICE) < 0) _exit(0);
+            struct zygote z = start_zygote(options);
+            struct cell c = spawn_cell(z.worker, 1);
+            zygote_say(z.worker, ZYGOTE_IDLE, 1);
+            zygote_say(z.worker, ZYGOTE_NORMAL, 1);
+            ping(&c);
+            struct cell d = spawn_cell(z.worker, 2); /* and both were done */
+            bool idle = sched_getscheduler(c.pid) == SCHED_IDLE, may = c.budget.lets_back;
+            print_message("%s: %s\n", as_root[i], may ? "comes back" : "does not");
+            close_cell(&d);
+            close_cell(&c);
+            stop_zygote(&z);
+            _exit(may && idle ? 1 : 0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+        CHECK_INT(0, WEXITSTATUS(status));
+    }
 }
 
 /* Of a control group of cells: below our own group on version 1, as the zygote is of ours. NULL when there is none. */
@@ -631,12 +800,17 @@ int main(void) {
         RUN(a_stopped_cell_answers_when_it_goes_on_and_can_be_killed_before),
         RUN(a_user_id_is_used_again_when_its_cell_is_gone_and_not_before),
 #ifndef PARLEY_SANITIZED
+        RUN(the_last_of_128_versions_of_the_largest_size_could_not_be_mapped),
         RUN(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_option_may_be),
 #endif
         RUN(a_cell_that_waited_gets_the_budget_of_its_tenant_and_all_walls),
         RUN(a_cell_serves_one_tenant_and_another_comes_to_wait_in_its_place),
         RUN(cells_that_are_killed_while_they_wait_keep_nobody_from_one),
         RUN(cells_that_wait_end_with_their_zygote),
+        RUN(cells_that_were_given_away_were_not_replaced_while_others_kept_asking),
+        RUN(who_read_late_lost_what_he_had_asked_for_and_what_had_ended),
+        RUN(what_waits_for_a_worker_goes_with_it),
+        RUN(a_cell_was_said_to_come_back_from_idle_where_it_does_not),
         RUN(cells_of_one_tenant_share_a_weight_where_there_are_control_groups),
         RUN(the_weight_of_a_cell_that_was_throttled_does_not_outlive_it),
         RUN(another_zygote_that_sweeps_takes_no_group_from_under_a_tenant),
