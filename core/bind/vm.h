@@ -51,10 +51,11 @@ struct vm_services {
     struct work_queue *packing;   /* deflate */
     int zygote_fd;                /* control socket to the zygote, -1: none yet */
     int (*zygote_start)(void); /* gives that socket when the first cell is asked for, or -1; NULL: no cells without */
-    void (*zygote_lost)(void); /* there are no cells any more, and no way to another zygote; may not come back. NULL: so be it */
-    int worker;                /* index, -1: a command line program */
-    const char *owner;         /* this incarnation's name */
-    const char *program;       /* "parleyd" or "parley" */
+    void (*zygote_lost)(
+        void);  /* there are no cells any more, and no way to another zygote; may not come back. NULL: so be it */
+    int worker; /* index, -1: a command line program */
+    const char *owner;   /* this incarnation's name */
+    const char *program; /* "parleyd" or "parley" */
 };
 
 struct vm;
