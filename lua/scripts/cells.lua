@@ -473,10 +473,10 @@ function cells.is_open(tenant_id)
   return entry ~= nil and not entry.ended
 end
 
---- Loads a version into the tenant's cell before a call asks for it. Does nothing where no cell runs.
+--- Loads a version into the tenant's cell before a call asks for it. Does nothing where no cell runs. Returns whether the cell has it.
 function cells.warm(tenant, hash)
   local entry = by_tenant[tenant.id]
-  if entry and not entry.ended then with_version(entry, tenant, hash) end
+  return entry ~= nil and not entry.ended and with_version(entry, tenant, hash) == true
 end
 
 --- Answers a verb of a run.

@@ -610,6 +610,55 @@ describe("a tenant's cell", function()
       assert.is_nil(ended)
     end)
 
+    -- Makes it come last: each look finds that it had a long turn. Pings are answered.
+    local function keep_last()
+      local pinged = count("ping")
+      spawned.budget = function() return { share_percent = 50, hard_mb = 64, slice_ms = 2, tenant = 7, weight = 0, lets_back = 1 } end
+      spawned.ran = function() return true, true, true end
+      return function()
+        watch.look()
+        if count("ping") > pinged then
+          pinged = count("ping")
+          say("pong", 1)
+        end
+      end
+    end
+
+    local function made_as(change)
+      local spawn = cell.spawn
+      cell.spawn = function(handlers)
+        local one = spawn(handlers)
+        change(one)
+        return one
+      end
+    end
+
+    it("that comes last has two minutes for a state, and then no more", function()
+      local each
+      made_as(function() each = keep_last() end)
+      local silent, heard = listener()
+      run("h", "c1", silent)
+      pass(120, each)
+      assert.equal(1, count("idle"))
+      assert.equal(0, #heard)
+      pass(10, each)
+      assert.same({ { "lost", true, {}, "did not go on" } }, heard)
+      assert.is_nil(ended)
+    end)
+
+    it("that comes last has two minutes to load a version", function()
+      local each
+      made_as(function() each = keep_last() end)
+      run("h", "c1", (listener()))
+      say("verb", "c1", 1, 1, "log", { "x" }, "flows/main.lua", 1)
+      spawned.load = function() return true end
+      task.spawn(run, "h2", "c2")
+      pass(119, each)
+      assert.is_nil(ended)
+      pass(3, each)
+      assert.equal("did not load a version", ended)
+    end)
+
     it("owes nothing while the worker has the turn, or when the call has left", function()
       local asking, asking_heard = listener()
       local left, left_heard = listener()

@@ -6,6 +6,7 @@ if not world then
   return
 end
 
+local cells = require "scripts.cells"
 local json = require "core.json"
 local pointers = require "scripts.pointers"
 local promise = require "lib.promise"
@@ -93,6 +94,36 @@ describe("versions of a bundle", function()
     for _ = 1, how_many do use.count(tenant, hash, kind, hash == v2) end
     assert.is_true(use.write())
   end
+
+  -- A move that is refused tells of nothing but what went before it.
+  it("is loaded into the cell that runs before its rows are written, so that its first call need not wait", function()
+    local warm, has = cells.warm, {}
+    cells.warm = function(whose, hash) if warm(whose, hash) then has[hash] = true end end
+    scripts.start()
+    local nothing = function() end
+    local function run(hash, call)
+      return cells.run(tenant, hash, call, { verb = nothing, next = nothing, failed = nothing, lost = nothing }, "flows/main.lua", "greeting", 1, {}, {})
+    end
+    assert.is_true(run(v1, "early-1"))
+    for _ = 1, 20 do  -- until the subscription stands
+      assert.equal(409, (post("/scripts/bundles/" .. v2 .. "/publish", { expected = 999 })))
+      task.sleep(100)
+      if has[v2] then break end
+    end
+    cells.warm = warm
+    assert.is_true(has[v2])
+    assert.equal(v1, scripts.live(tenant))
+    local read, reads = store.bundle_bytes, 0
+    store.bundle_bytes = function(...)
+      reads = reads + 1
+      return read(...)
+    end
+    local ran = run(v2, "early-2")
+    store.bundle_bytes = read
+    assert.is_true(ran)
+    assert.equal(0, reads)
+    cells.renew(tenant.id)
+  end)
 
   it("as canary gets its share of new calls, and each call the same one again", function()
     assert.equal(200, (canary{ share = 30 }))
