@@ -30,7 +30,7 @@ function store.insert(tx, row)
     row.email, row.email_hash, row.name, row.password_hash, row.role)
   if done then return done.insert_id end
   if err.code == "exists" then return nil end
-  error("user: " .. err.text, 0)
+  db.fail(err)
 end
 
 function store.update(tx, id, row)

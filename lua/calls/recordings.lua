@@ -84,7 +84,7 @@ function recordings.open(call, given)
         row = store.recording_by_effect(tx, given.key)
         if row.state ~= "open" then return true end
       else
-        error(err.text, 0)
+        db.fail(err)
       end
       blob_key = ("recordings/%d/%s/%s"):format(tenant.id, row.public_id, crypto.hex(crypto.random(6)))
       fault.point("recording.row_inserted")

@@ -15,7 +15,7 @@ function store.insert(tx, call)
     call.public_id, call.direction, call.phone_number, call.phone_hash, call.our_number, call.start_time, call.campaign_id,
     call.node, call.slot, call.channel_id, call.node_boot, call.fence, call.trace, call.effect_key, call.created_by)
   if result then return { id = result.insert_id, new = true } end
-  if err.code ~= "exists" then error(err.text, 0) end
+  if err.code ~= "exists" then db.fail(err) end
   return nil
 end
 

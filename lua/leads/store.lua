@@ -16,7 +16,7 @@ function store.insert(tx, r)
     r.notes, r.data, r.effect_key, r.at, r.at)
   if done then return done.insert_id end
   if err.code == "exists" then return nil end
-  error("lead: " .. err.text, 0)
+  db.fail(err)
 end
 
 function store.by_effect(tx, effect_key)

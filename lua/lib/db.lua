@@ -37,9 +37,11 @@ function db.patiently(fn, unless)
   end
 end
 
-local function fail(err)
+--- Raises what db.try or db.attempt gave back and the caller does not know better: the router tells a database that is away by its code.
+function db.fail(err)
   error(setmetatable({ code = err.code, text = err.text, number = err.number }, Failure), 0)
 end
+local fail = db.fail
 
 -- NULL as nil, in place; a column that is NULL is simply absent.
 local function clean(result)

@@ -65,8 +65,11 @@ function store.live_hash(tx)
   return row and row.hash
 end
 
+--- false when somebody else made it first.
 function store.live_insert(tx, hash, actor, at)
-  return db.attempt(tx, [[INSERT INTO bundle_pointer (name, hash, published_by, published_at) VALUES ('live', ?, ?, ?)]], hash, actor, at)
+  local done, err = db.attempt(tx, [[INSERT INTO bundle_pointer (name, hash, published_by, published_at) VALUES ('live', ?, ?, ?)]], hash, actor, at)
+  if not done and err.code ~= "exists" then db.fail(err) end
+  return done ~= nil
 end
 
 function store.live_move(tx, hash, version, actor, at)

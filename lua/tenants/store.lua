@@ -23,7 +23,7 @@ function store.insert(slug, name, region, database, data_key)
   local done, err = db.try(db.platform(), "INSERT INTO tenant (slug, name, region, `database`, data_key) VALUES (?, ?, ?, ?, ?)", slug, name, region, database, data_key)
   if done then return done.insert_id end
   if err.code == "exists" then return nil end
-  error("tenant: " .. err.text, 0)
+  db.fail(err)
 end
 
 function store.set_schema(id, schema_name)

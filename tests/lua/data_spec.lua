@@ -107,6 +107,15 @@ describe("data", function()
     assert.equal(422, (ask("POST", "/leads", { name = "Other" }, key)))
   end)
 
+  it("took a server that hung at the key of a repeated write for a fault of ours", function()
+    local store = require "lib.idempotency.store"
+    local hung = { query = function() return nil, { code = "timeout", text = "no answer in 15000 ms; the connection was given up" } end }
+    local ok, raised = pcall(store.take, hung, "hash", "fingerprint", 0)
+    assert.is_false(ok)
+    assert.is_true(require("lib.db").is_failure(raised))
+    assert.equal("timeout", raised.code)
+  end)
+
   it("refuses a change of what has changed meanwhile", function()
     local _, lead, headers = ask("POST", "/leads", { name = "V" })
     assert.equal(200, (ask("PUT", "/leads/" .. lead.id, { score = 10 }, { ["if-match"] = headers.ETag })))

@@ -8,7 +8,7 @@ function store.take(tx, key_hash, fingerprint, now)
   local done, err = db.attempt(tx, "INSERT INTO idempotency (key_hash, fingerprint, created_at) VALUES (?, ?, ?)", key_hash, fingerprint, now)
   if done then return true end
   if err.code == "exists" then return false end
-  error("idempotency key: " .. err.text, 0)
+  db.fail(err)
 end
 
 function store.finish(tx, key_hash, status, response)
