@@ -325,6 +325,7 @@ local function open(tenant)
   local ok, found, err = pcall(start, tenant)
   if not ok then found, err = nil, { code = "io", text = tostring(found) } end
   if found then found.retired = renewed[tenant.id] end
+  if found and deaths > 0 and not found.ended then watch.begin_last(found.held) end
   renewed[tenant.id] = nil
   if found and not found.retired then by_tenant[tenant.id] = found end
   opening[tenant.id] = nil

@@ -178,6 +178,10 @@ function watch.wake(held)
   held.at_ms = clock.mono_ms()
 end
 
+--- Puts a watched cell behind others as a long turn does: for the next of one that died. Who fills his memory and dies again and again
+--- is not first each time until somebody looks.
+function watch.begin_last(held) come_last(held, true, false) end
+
 --- Makes a watched cell the last for as long as it lives.
 function watch.last(held)
   held.always_last = true

@@ -82,6 +82,13 @@ describe("a watched cell", function()
       assert.same({ "idle" }, cell.told)
     end)
 
+    it("is last from its beginning after one that died, and no longer than after a long turn", function()
+      watch.begin_last(held)
+      assert.same({ "idle" }, cell.told)
+      live(3250, function() return 0 end)
+      assert.same({ "idle", "normal" }, cell.told)
+    end)
+
     it("stays last for good where it was begun so", function()
       watch.last(held)
       live(5000, function() return 0 end)
