@@ -176,24 +176,34 @@ local function replaced(text, replacement, first, last, ...)
   return first, last, value
 end
 
+local PARTS = 4095  -- so many are joined: a text of a MiB has three million, and is no reason to hold them all
+
 local function gsub_by(text, pattern, replacement, limit)
-  local parts, n, count, size, at = {}, 0, 0, 0, 1
+  local joined, parts, n, count, size, at = {}, {}, 0, 0, 0, 1
   local anchored, by_key = byte(pattern) == 94, type(replacement) == "table" -- ^
+  local function add(part)
+    n, size = n + 1, size + #part
+    parts[n] = part
+    if size > text_max then raise("the result of string.gsub is longer than " .. text_max .. " bytes") end
+    if n < PARTS then return end
+    joined[#joined + 1] = concat(parts, "", 1, n)
+    n = 0
+  end
   while count + 1 <= limit do -- 1.5 is one
     local first, last, value = replaced(text, replacement, step(text, pattern, at, true, by_key))
     if not first then break end
     count = count + 1
     local upto = first
     if last < first then upto = first + 1 end -- an empty match: the character behind it goes along
-    parts[n + 1], parts[n + 2], parts[n + 3] = sub(text, at, first - 1), value, sub(text, first, upto - 1)
-    n = n + 3
-    size = size + first - at + #value + 1
-    if size > text_max then raise("the result of string.gsub is longer than " .. text_max .. " bytes") end
+    add(sub(text, at, first - 1))
+    add(value)
+    add(sub(text, first, upto - 1))
     at = last < first and upto or last + 1
     if anchored or (last < first and first > #text) then break end
   end
-  parts[n + 1] = sub(text, at)
-  return concat(parts), count
+  add(sub(text, at))
+  joined[#joined + 1] = concat(parts, "", 1, n)
+  return concat(joined), count
 end
 
 function string.gsub(text, pattern, replacement, limit)

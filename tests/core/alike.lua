@@ -174,12 +174,17 @@ function kinds.insert()
   return "insert", inserted, 3, { items, 1 + below(#items + 1) + one_of{ 0, 0, below(4) / 4 }, "new" }
 end
 
+-- Where LuaJIT keeps whole numbers apart (not on x86-64) it takes 1 for 1.5; ours is the same on every machine.
+local counts_on = { 1, 2, 3 }
+table.remove(counts_on, 1.5)
+local fractions = counts_on[2] == 2 and { 1.5, 2.25, 3.5, 3.999, 0.5, 6.5, "2.5" } or { 1 }
+
 local function removed(items, ...)
   local n, value = select("#", table.remove(items, ...)), nil
   return n, value, items
 end
 function kinds.remove()
-  return "remove", removed, 2, { list(), one_of{ 1, 2, 3, 7, 0, -1, "2" } } -- at 1.5 LuaJIT's own spoils the list
+  return "remove", removed, 2, { list(), one_of{ 1, 2, 3, 7, 0, -1, "2", one_of(fractions) } }
 end
 local function last_removed(items) return table.remove(items), items end
 function kinds.pop() return "pop", last_removed, 1, { list() } end

@@ -107,6 +107,37 @@ static const char *result(struct run *r, const char *source) {
     return lua_tostring(r->L, -1);
 }
 
+/* It fell over the list of its own parts, three for each match. */
+TEST(gsub_with_a_function_replaces_as_many_matches_as_the_budget_allows) {
+    static const char source[] =
+        "local out, n = ('x'):rep(400000):gsub('.', function() return 'yy' end)\n"
+        "local none, all = ('x'):rep(1048576):gsub('.', function() return '' end)\n"
+        "local ok, text = pcall(string.gsub, ('x'):rep(600000), '.', function() return 'yy' end)\n"
+        "return n == 400000 and out == ('y'):rep(800000) and none == '' and all == 1048576 and not ok and text";
+    struct err e = {0};
+
+    CHECK_INT(0, sandbox_setup(32 << 20, 64 << 20, at_hard, &e));
+    struct sandbox *s = sandbox_new();
+    struct run *r = run_new(s);
+    CHECK(sandbox_compile(r->L, "x.lua", source, sizeof source - 1));
+    run(r, 0);
+    CHECK(strstr(lua_tostring(r->L, -1), "the result of string.gsub is longer than 1048576 bytes"));
+    run_free(r);
+    sandbox_free(s);
+}
+
+/* It moved the items behind, where LuaJIT's own, which counts on from the fraction, leaves out the last. */
+TEST(an_item_is_removed_at_a_fraction_as_luas_own_does) {
+    struct err e = {0};
+
+    CHECK_INT(0, sandbox_setup(32 << 20, 64 << 20, at_hard, &e));
+    struct sandbox *s = sandbox_new();
+    struct run *r = run_new(s);
+    CHECK_STR("3: 1,2,4,4", result(r, "local t = { 1, 2, 3, 4, 5 } return table.remove(t, 3.5) .. ': ' .. table.concat(t, ',')"));
+    run_free(r);
+    sandbox_free(s);
+}
+
 /* The author of a script was told of a line of ours. */
 TEST(what_cannot_be_compared_or_formatted_is_an_error_of_the_scripts_line) {
     static const char *const cases[][2] = {
@@ -157,6 +188,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(what_cannot_be_compared_or_formatted_is_an_error_of_the_scripts_line),
         RUN(an_order_that_makes_no_sense_loses_nothing_and_ends),
+        RUN(gsub_with_a_function_replaces_as_many_matches_as_the_budget_allows),
+        RUN(an_item_is_removed_at_a_fraction_as_luas_own_does),
         RUN(random_calls_of_what_was_replaced_give_what_lua_gives),
     };
     return RUN_ALL(tests);
