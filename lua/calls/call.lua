@@ -60,7 +60,8 @@ end
 --- What a successor needs, as JSON.
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted" }
+  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
+  "hook_failed" }
 
 function Call:head()
   local head = {}
@@ -388,11 +389,12 @@ function Call:finished()
   if not self.gone_why then self:hangup(16, "flow") end
 end
 
--- Each call counts once for the version it ran: when it fails, else when it ends.
+-- Each call counts once for the version it ran: when it fails, else when it ends. One whose routing failed went on by the rules
+-- that hold without it, and is a failed one all the same.
 function Call:count(kind)
   if self.counted or not self.hash then return end
   self.counted = true
-  require("scripts").count(self.operators and operator.tenant or self.tenant, self.hash, kind, self.canary)
+  require("scripts").count(self.operators and operator.tenant or self.tenant, self.hash, kind or self.hook_failed, self.canary)
 end
 
 function Call:sealed_failure() return pii.seal(self.tenant, "call.failure", self.failure) end

@@ -58,14 +58,20 @@ local function choose(call)
   local hash, is_canary = scripts.pointers.pick(call.tenant, call.id)
   local report = hash and scripts.report(call.tenant, hash)
   local number = call.direction == "inbound" and call.to or call.from or call.to
+  local hook_failed, _
   call.hash, call.canary, call.file, call.route, call.operators = hash, is_canary or nil, call.flow_file, nil, nil
   if not call.file and report then
-    call.route = hooks.call(call.tenant, "routing", hook_rules.routing_input(call, report.flows, call.tenant.slug), hash)
+    call.route, _, hook_failed = hooks.call(call.tenant, "routing", hook_rules.routing_input(call, report.flows, call.tenant.slug), hash)
     call.file = call.route and call.route.flow or rules.flow_for(report.bundle, number)
   end
   call.permissions = report and report.bundle.permissions
   local declared
   if call.file then declared = report and report.flows[call.file] else declared = by_operator(call, report) end
+  if call.operators then  -- whose version the call counts for
+    if hook_failed then scripts.count(call.tenant, hash, hook_failed, is_canary) end
+  else
+    call.hook_failed = hook_failed
+  end
   if declared then return declared end
   return nil, hash and call.flow_file and ("the live bundle has no flow '%s'"):format(call.flow_file)
     or hash and ("no flow is set for the number %s"):format(tostring(number)) or "no bundle is published"

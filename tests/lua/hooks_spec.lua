@@ -209,6 +209,37 @@ describe("asking a hook", function()
     assert.equal(7, hooks.call(tenant, "scoring", {}).score)
   end)
 
+  -- Each answer of the live version took the canary's failures away, and each failure of the canary began anew.
+  it("adds up a canary's failures between the answers of the live version", function()
+    local now = 1000000
+    clock.mono_ms = function() return now end
+    scripts.report = function() return { hooks = { "routing" } } end
+    plays(function(_, hash) if hash == "h1" then return true, nil end return false, { kind = "error", text = "boom" } end)
+    local kinds = {}
+    for i = 1, 6 do
+      assert.is_nil(select(3, hooks.call(tenant, "routing", { flows = {} }, "h1")))
+      kinds[i] = select(3, hooks.call(tenant, "routing", { flows = {} }, "h2"))
+    end
+    assert.equal(6 + 3, asked)
+    assert.same({ "error", "error", "error", "error", "error", "error" }, kinds)  -- left alone is as bad for it
+    assert.equal(3, #logged)
+  end)
+
+  it("remembers nothing of versions that failed long ago", function()
+    local now = 1000000
+    clock.mono_ms = function() return now end
+    plays(function() return false, { kind = "error", text = "boom" } end)
+    collectgarbage()
+    local before = collectgarbage("count")
+    for i = 1, 2000 do
+      now = now + 61000
+      hooks.call(tenant, "scoring", {}, ("%064d"):format(i))
+    end
+    logged = {}
+    collectgarbage()
+    assert.is_true(collectgarbage("count") - before < 200)
+  end)
+
   -- A lead with much data would have switched the tenant's scoring off.
   it("is not blamed for an input that no message can carry", function()
     plays(function() return nil, { code = "limit", text = "the value is too large" } end)

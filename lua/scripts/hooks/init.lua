@@ -18,8 +18,10 @@ local timer = require "core.timer"
 local hooks = {}
 
 local FAILURES, LEFT_ALONE_MS = 3, 10000
+local FORGET_MS = 60000
 
--- Hooks whose last answer was a failure: tenant id .. ":" .. hook -> { hash, count, until_ms }. A new version begins anew.
+-- Hooks whose last answer was a failure: tenant id .. ":" .. hook -> version -> { count, at_ms, until_ms }. Each version has its own:
+-- a canary's failures add up between the answers of the live one.
 local troubles = {}
 
 local function count(name, result)
@@ -73,13 +75,29 @@ function hooks.offers(tenant, name, hash)
   return ok and found ~= nil
 end
 
-local function failed(tenant, hook, hash, trouble, failure)
-  local now = clock.mono_ms()
-  if not trouble or trouble.hash ~= hash then
-    trouble = { hash = hash, count = 0, until_ms = 0 }
-    troubles[tenant.id .. ":" .. hook.name] = trouble
+local function trouble_of(key, hash) return troubles[key] and troubles[key][hash] end
+
+local function no_trouble(key, hash)
+  local versions = troubles[key]
+  if not versions then return end
+  versions[hash] = nil
+  if next(versions) == nil then troubles[key] = nil end
+end
+
+-- That of a version which had none. What other versions did long ago goes: nobody may ever ask them again.
+local function new_trouble(key, hash, now)
+  local versions = troubles[key] or {}
+  for other, trouble in pairs(versions) do
+    if now - trouble.at_ms > FORGET_MS then versions[other] = nil end
   end
-  trouble.count, trouble.kind = trouble.count + 1, failure.kind
+  troubles[key], versions[hash] = versions, { count = 0, until_ms = 0 }
+  return versions[hash]
+end
+
+local function failed(tenant, hook, hash, failure)
+  local now, key = clock.mono_ms(), tenant.id .. ":" .. hook.name
+  local trouble = trouble_of(key, hash) or new_trouble(key, hash, now)
+  trouble.count, trouble.kind, trouble.at_ms = trouble.count + 1, failure.kind, now
   if trouble.count >= FAILURES then trouble.until_ms = now + LEFT_ALONE_MS end
   count(hook.name, failure.kind)
   log.warn("hook.failed", { tenant = tenant.slug, hook = hook.name, kind = failure.kind, file = failure.file, line = failure.line, times = trouble.count })
@@ -93,8 +111,8 @@ local function ask(tenant, hook, input, pinned)
   local hash = hooks.version(tenant, hook.name, pinned)
   if not hash then return nil end
   local key = tenant.id .. ":" .. hook.name
-  local trouble = troubles[key]
-  if trouble and trouble.hash == hash and trouble.count >= FAILURES then
+  local trouble = trouble_of(key, hash)
+  if trouble and trouble.count >= FAILURES then
     local now = clock.mono_ms()
     if now < trouble.until_ms then
       count(hook.name, "left alone")
@@ -116,9 +134,9 @@ local function ask(tenant, hook, input, pinned)
     output, failure = rules.answered(hook, input, ok, value)
   end
   if failure then
-    return nil, nil, failed(tenant, hook, hash, trouble, failure)
+    return nil, nil, failed(tenant, hook, hash, failure)
   end
-  troubles[key] = nil
+  no_trouble(key, hash)
   count(hook.name, "ok")
   return output, hash
 end
