@@ -16,6 +16,7 @@ local log = require "core.log"
 local metrics = require "core.metrics"
 local operator = require "scripts.operator"
 local promise = require "lib.promise"
+local silence = require "scripts.silence"
 local store = require "scripts.store"
 local task = require "core.task"
 local tenants = require "tenants"
@@ -24,8 +25,6 @@ local watch = require "scripts.watch"
 
 local cells = {}
 
-local PING_MS, SILENT_MS = 1000, 4000     -- a cell that runs and answers none of so many pings is ended
-local SILENT_HELD_MS = 20000              -- one that is put behind all others may have to wait for its turn
 local IDLE_MS = 120000                    -- a cell without calls is ended
 local SPAWN_MS = 5000                     -- the zygote takes less than one
 local BACK_OFF_MS, BACK_OFF_MAX_MS = 100, 5000
@@ -34,6 +33,7 @@ local OWED_MS, TICK_MS = 30000, 5000      -- a run that says nothing for so long
 local OWED_LAST_MS = 4 * OWED_MS           -- the same of a cell that is put behind all others
 local CHECK_MS, CHECK_CPU_S = 20000, 2    -- a check that takes longer; by its own doing if it had so much of a processor
 local HOOK_MS = 5000                       -- a hook that is not answered by then never will be
+local LATE_HOOKS = 256                     -- so many are remembered, as many as a cell works at (core/cell/hook.h); then it is asked no more
 local VERSIONS, UNUSED_MS = 8, 10000      -- with more than so many, those that no call has run of late are unloaded
 local VERSIONS_FULL = 32                   -- and with so many all that nothing is at work in; a cell holds 128 (core/cell/cell.h)
 
@@ -169,7 +169,7 @@ end
 function deal.hooked(entry, id, ok, result)
   local waiting = entry.hooks[id]
   local late = entry.late_hooks[id]
-  entry.late_hooks[id] = nil
+  if late then entry.late_hooks[id], entry.late_count = nil, entry.late_count - 1 end
   if not waiting then return late == true end  -- whoever asked has gone on without it
   entry.hooks[id] = nil
   entry.progress_ms = clock.mono_ms()
@@ -196,7 +196,7 @@ local function dealt(entry, kind, sound, ...)
 end
 
 local function on_message(entry, kind, ...)
-  entry.heard_ms, entry.unanswered = clock.mono_ms(), 0
+  silence.broken(entry.quiet, clock.mono_ms())
   dealt(entry, kind, heard.read(kind, ...))
 end
 
@@ -250,7 +250,7 @@ end
 local function ping(entry)
   if entry.ended then return end
   local now, dry_ms = clock.mono_ms(), entry.cell:dry_ms()
-  if dry_ms > 0 then entry.heard_ms = now end  -- what it says waits until we read it
+  if dry_ms > 0 then silence.broken(entry.quiet, now) end  -- what it says waits until we read it
   if dry_ms > FLOOD_MS and now - entry.progress_ms > FLOOD_MS then
     entry.cell:kill(FLOODED)
     return
@@ -261,10 +261,9 @@ local function ping(entry)
     rest(entry)
     return
   end
-  if entry.held.stopped then entry.heard_ms = now end  -- it cannot answer
-  -- Counted in pings too: where this worker stood still itself, nothing was asked, and nothing is owed.
-  local patience_ms = watch.is_last(entry.held) and SILENT_HELD_MS or SILENT_MS
-  if now - entry.heard_ms > patience_ms and entry.unanswered * PING_MS >= patience_ms then
+  if entry.held.stopped then silence.broken(entry.quiet, now) end  -- it cannot answer
+  local cpu_s = entry.cell:usage()
+  if silence.is_guilty(entry.quiet, now, cpu_s, entry.held.slack_s) then
     watch.kill(entry.held, "silent", "did not answer")
     return
   end
@@ -274,21 +273,21 @@ local function ping(entry)
   end
   if not entry.held.step then run_late_again(entry, now) end
   if entry.cell:send("ping", now) then entry.pings = entry.pings + 1 end
-  entry.unanswered = entry.unanswered + 1
+  silence.asked(entry.quiet, cpu_s)
 end
 
 -- Something is asked of it, or it says something.
 local function look_after(entry)
   if entry.ping or entry.ended then return end
-  entry.heard_ms, entry.unanswered = clock.mono_ms(), 0
+  silence.broken(entry.quiet, clock.mono_ms())
   if entry.held then watch.wake(entry.held) end
-  entry.ping = timer.every(PING_MS, function() ping(entry) end)
+  entry.ping = timer.every(silence.PING_MS, function() ping(entry) end)
 end
 
 local function start(tenant)
   local began = clock.mono_ms()
-  local entry = { tenant = tenant, versions = {}, loads = {}, loading = 0, pings = 0, unanswered = 0,
-                  runs = {}, hooks = {}, late_hooks = {}, last_hook = 0, owed = {}, heard_ms = began, progress_ms = began, idle_since_ms = began }
+  local entry = { tenant = tenant, versions = {}, loads = {}, loading = 0, pings = 0, quiet = silence.new(began),
+                  runs = {}, hooks = {}, late_hooks = {}, late_count = 0, last_hook = 0, owed = {}, progress_ms = began, idle_since_ms = began }
   local spawned, err = spawn{
     budget = watch.budget(tenants.known(tenant.id) or tenant),  -- a call has the record of its beginning
     on_message = function(...)
@@ -447,6 +446,7 @@ function cells.hook(tenant, hash, file, name, input)
   local ready
   ready, err = with_version(entry, tenant, hash)
   if not ready then return nil, err end
+  if entry.late_count >= LATE_HOOKS then return nil, { code = "busy", text = "the cell has not answered what it was asked before" } end
   local id, waiting = entry.last_hook + 1, promise.new()
   waiting.hash = hash
   entry.last_hook, entry.hooks[id] = id, waiting
@@ -460,7 +460,7 @@ function cells.hook(tenant, hash, file, name, input)
   end
   -- One that is never answered would be remembered for as long as the cell lives.
   local limit = timer.after(HOOK_MS, function()
-    entry.hooks[id], entry.late_hooks[id] = nil, true
+    entry.hooks[id], entry.late_hooks[id], entry.late_count = nil, true, entry.late_count + 1
     waiting:give(nil, { code = "timeout", text = "the cell did not answer" })
   end)
   local ok, result = waiting:wait()
@@ -519,7 +519,7 @@ end
 --- @param files table|nil  names of files that are loaded besides flows and bundle.lua
 --- @return table|nil  what CHECKED says, or nil, err
 function cells.check(bytes, files)
-  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, loads = { new = 1 }, pings = 0, runs = {}, hooks = {}, late_hooks = {} }
+  local entry = { tenant = { id = -1, slug = "(check)" }, versions = {}, loads = { new = 1 }, pings = 0, quiet = silence.new(clock.mono_ms()), runs = {}, hooks = {}, late_hooks = {} }
   local loading = promise.new()
   entry.versions.new = { loaded = loading }
   entry.checking = promise.new()

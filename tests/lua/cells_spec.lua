@@ -284,6 +284,32 @@ describe("a tenant's cell", function()
     assert.is_nil(ended)
   end)
 
+  -- Each was remembered for as long as the cell lived.
+  it("that answers no hook is asked no more of them than it may still answer, until it does", function()
+    assert.is_true(run("h"))
+    local after, due = timer.after, {}
+    timer.after = function(ms, fn)
+      if ms ~= 5000 then return after(ms, fn) end
+      due[#due + 1] = fn
+      return { cancel = function() end }
+    end
+    local tenant, answers = { id = -100 - last_id, slug = "t", db = "t" }, {}
+    local function ask(n) task.spawn(function() answers[n] = { cells.hook(tenant, "h", "scoring.lua", "scoring", {}) } end) end
+    for n = 1, 1000 do
+      ask(n)
+      if due[n] then due[n]() end
+    end
+    assert.equal(256, count("hook"))
+    assert.equal("timeout", answers[256][2].code)
+    assert.equal("busy", answers[1000][2].code)
+    for id = 1, 256 do say("hooked", id, true, "late") end
+    assert.is_nil(ended)
+    ask(1001)
+    timer.after = after
+    say("hooked", 257, true, 5)
+    assert.same({ true, 5 }, answers[1001])
+  end)
+
   it("gives a hook's answer to who asked for it, and nonsense ends it", function()
     local tenant, answers = { id = -100 - last_id, slug = "t", db = "t" }, {}
     for i = 1, 2 do task.spawn(function() answers[i] = { cells.hook(tenant, "h", "scoring.lua", "scoring", {}) } end) end
@@ -483,8 +509,37 @@ describe("a tenant's cell", function()
       end
     end
 
-    it("is ended when it does not answer", function()
+    -- Uses a tenth of each second.
+    local function runs()
+      local at = now
+      spawned.usage = function() return (now - at) / 10000, 1 end
+    end
+
+    it("is ended when it runs and does not answer", function()
       run("h")
+      runs()
+      pass(4)
+      assert.is_nil(ended)
+      pass(1)
+      assert.equal("did not answer", ended)
+    end)
+
+    -- Four seconds of neighbours that left it no processor ended it, and all its calls began their states again.
+    it("that was starved by its neighbours is not ended as silent, though not waited for without end", function()
+      run("h")
+      pass(20)
+      assert.is_nil(ended)
+      pass(1)
+      assert.equal("did not answer", ended)
+    end)
+
+    it("has answered for nothing yet when it is given the processor after long", function()
+      run("h")
+      pass(15)
+      runs()
+      pass(1)
+      assert.is_nil(ended)
+      say("pong", 1)
       pass(4)
       assert.is_nil(ended)
       pass(1)
@@ -494,6 +549,7 @@ describe("a tenant's cell", function()
     -- A worker that was given no time for some seconds killed every busy cell at once.
     it("owes no answer to what it was not asked", function()
       run("h")
+      runs()
       pass(1)
       now = now + 20000
       tick()
@@ -506,6 +562,7 @@ describe("a tenant's cell", function()
     it("is left alone while its calls wait for us, and asked again once they are answered", function()
       local handler = listener()
       run("h", "c1", handler)
+      runs()
       pass(1)
       pass(1, function() say("pong", 1) end)
       assert.equal(2, count("ping"))

@@ -1,0 +1,34 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Whether a cell that answers no ping is to blame. On a full machine it may have been given no processor for seconds, by no fault
+--- of its own; so what counts is the time that it ran since it was asked, by its CPU clock. An honest cell reads what it is sent
+--- between any two slices. One that sleeps and does not read looks like one that waits for a processor: it has its limit too.
+--- Arithmetic only: the clocks are given.
+local silence = {}
+
+silence.PING_MS = 1000
+local ASKED_MS = 4000    -- so many pings unanswered, and it has run meanwhile
+local MOST_MS = 20000    -- and so many, whether it has run or not
+
+--- Of a cell that answers until now.
+function silence.new(now) return { heard_ms = now, asked = 0 } end
+
+--- It has said something, or cannot: what it owes begins anew.
+function silence.broken(quiet, now) quiet.heard_ms, quiet.asked = now, 0 end
+
+--- It is asked. Counted, for where this worker stood still itself, nothing was asked, and nothing is owed.
+--- @param cpu_s number|nil  what the cell has used until now; nil: not known
+function silence.asked(quiet, cpu_s)
+  if quiet.asked == 0 then quiet.cpu_s = cpu_s end
+  quiet.asked = quiet.asked + 1
+end
+
+local function unanswered(quiet, now, ms) return now - quiet.heard_ms > ms and quiet.asked * silence.PING_MS >= ms end
+
+--- @param cpu_s number|nil  as above
+--- @param turn_s number     of its CPU that may pass before an honest one reads: a turn's end, a built-in and a collection
+function silence.is_guilty(quiet, now, cpu_s, turn_s)
+  if not unanswered(quiet, now, ASKED_MS) then return false end
+  return unanswered(quiet, now, MOST_MS) or (cpu_s ~= nil and quiet.cpu_s ~= nil and cpu_s - quiet.cpu_s > turn_s)
+end
+
+return silence
