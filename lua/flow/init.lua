@@ -94,7 +94,7 @@ local function wait_for_share(instance, cost)
   local wait_ms, tell = quota.take(payer, cost, clock.mono_ms())
   if tell and not instance.virtual then
     local text = ("the calls together ask for more than %d verbs a second in one worker, so answers wait; let flows ask less often "
-      .. "(loops around log, now and short waits cost most) or have limits.verbs_per_second raised"):format(quota.per_second(tenant))
+      .. "(loops around log, now and short waits cost most) or have limits.verbs_per_second raised"):format(quota.per_second(payer))
     task.spawn(scripts.log, tenant, { level = "warn", call_id = instance.row_id, state = instance.state, bundle_hash = instance.hash, text = text })
   end
   if wait_ms == 0 then return end

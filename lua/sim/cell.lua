@@ -208,7 +208,7 @@ function sim_cell.open(bytes, eager)
     if not made then return nil, err end
     made.checking = promise.new()
     made.cell:send("check", VERSION, files)
-    local limit = timer.after(LOAD_MS, function() made.cell:kill("did not check the bundle in time") end)
+    local limit = timer.after(LOAD_MS, function() made.cell:kill(("took longer than %d s"):format(LOAD_MS / 1000)) end)
     local ok, result = made.checking:wait()
     limit:cancel()
     made.checking = nil

@@ -851,6 +851,63 @@ describe("the cell of a simulated call", function()
     end
   end)
 
+  describe("in twenty seconds", function()
+    local after, due, load, checked = timer.after, nil, nil, nil
+
+    before_each(function()
+      due = {}
+      timer.after = function(ms, fn)
+        assert.equal(20000, ms)
+        local one = { fn = fn }
+        table.insert(due, one)
+        return { cancel = function() one.fn = function() end end }
+      end
+      local made = cell.spawn
+      cell.spawn = function(handlers)
+        local spawned = made(handlers)
+        spawned.load = load or spawned.load
+        return spawned
+      end
+    end)
+    after_each(function()
+      timer.after = after
+      load, checked = nil, nil
+    end)
+
+    it("that has not loaded its bundle is ended, and who waits hears why", function()
+      load = function() return true end
+      local other, ok, err = sim_cell.open("bytes"), nil, nil
+      task.spawn(function() ok, err = other.run(nil, nil, "s9", run, "flows/main.lua", "a", 1, {}, {}) end)
+      assert.is_nil(err)
+      due[1].fn()
+      assert.is_nil(ok)
+      assert.equal("did not load the bundle in time", ended)
+      assert.same({ "invalid", "the cell did not load the bundle in time" }, { err.code, err.text })
+      load = nil  -- and the next one is a new try
+      other = sim_cell.open("bytes")
+      assert.is_true(other.run(nil, nil, "s9", run, "flows/main.lua", "a", 1, {}, {}))
+      due[#due].fn()
+      assert.equal("did not load the bundle in time", ended)
+      other.close()
+    end)
+
+    it("that has not checked its bundle is ended, and the report says so", function()
+      task.spawn(function() checked = opened.check({}) end)
+      assert.is_nil(checked)
+      due[1].fn()
+      assert.equal("took longer than 20 s", ended)
+      assert.same({ problems = { { text = "the check took longer than 20 s" } } }, checked)
+    end)
+
+    it("that has checked is asked no more, and left alone", function()
+      task.spawn(function() checked = opened.check({}) end)
+      say("checked", "sim", true, { problems = {}, flows = {}, bundle = { x = 1 } })
+      due[1].fn()
+      assert.equal(1, checked.bundle.x)
+      assert.is_nil(ended)
+    end)
+  end)
+
   it("is heard for its own calls, in their visit, to one end", function()
     say("verb", "s2", 1, 1, "log", {}, "f", 1)
     say("verb", "s1", 2, 1, "log", {}, "f", 1)

@@ -551,5 +551,36 @@ describe("a flow", function()
       assert.truthy(logged[1].text:find("more than 2000 verbs a second", 1, true))
       assert.truthy(logged[1].text:find("limits.verbs_per_second", 1, true))
     end)
+
+    -- The record of a call's beginning was told of.
+    it("is held to the limit of now, in calls that are up too, and its admin is told that one", function()
+      local tenants, clock = require "tenants", require "core.clock"
+      local known, mono_ms, now, limits = tenants.known, clock.mono_ms, 1000, nil
+      instance.tenant.id = "flow-limits"
+      quota.take, clock.mono_ms = take, function() return now end
+      tenants.known = function(id) return { id = id, limits = limits } end
+      instance.verbs.log = function() return true end
+      local n = 0
+      local function asks(count)
+        for _ = 1, count do
+          n = n + 1
+          now = now + 1000 / 40  -- no faster than a call may
+          asked[1].run.verb(1, n, "log", { "x" })
+        end
+      end
+      asks(100)
+      local before = #slept
+      limits = { verbs_per_second = 1 }
+      asks(100)
+      local lowered = #slept
+      limits = nil
+      now = now + 60000
+      asks(100)
+      tenants.known, clock.mono_ms = known, mono_ms
+      assert.equal(0, before)
+      assert.is_true(lowered > 50)
+      assert.equal(lowered, #slept)
+      assert.truthy(logged[1].text:find("more than 1 verbs a second", 1, true))
+    end)
   end)
 end)
