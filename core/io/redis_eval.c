@@ -61,6 +61,7 @@ void redis_eval(struct redis *r, int timeout_ms, struct redis_script *s, int key
 
     if (s->sha[0] == '\0') name_script(s);
     v->redis = r;
+    uv_update_time(r->loop); /* a long turn before this is none of its time */
     v->deadline_ms = uv_now(r->loop) + (uint64_t)(timeout_ms > 0 ? timeout_ms : REDIS_TIMEOUT_MS);
     v->cb = cb;
     v->arg = arg;

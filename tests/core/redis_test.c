@@ -210,6 +210,19 @@ TEST(a_script_that_could_only_be_sent_too_late_costs_no_connection) {
     close_redis();
 }
 
+/* Its time ran from where the loop had last looked at the clock: after a turn of a second no new script could be sent at all. */
+TEST(a_script_asked_for_at_the_end_of_a_long_turn_has_its_whole_time) {
+    struct redis_script script = {.text = "return 'after a long turn'"};
+    struct outcome o = {0};
+    open_connected();
+    uv_update_time(&loop);
+    usleep(1200000);
+    redis_eval(redis, 1000, &script, 0, 0, NULL, NULL, note, &o);
+    CHECK(world_turn(&loop, &o.replies, 1, 10000));
+    CHECK_STR("after a long turn", o.text);
+    close_redis();
+}
+
 /* Messages heard by one subscription. */
 struct heard {
     int count;
@@ -394,6 +407,7 @@ int main(void) {
         RUN(while_the_server_is_away_commands_fail_at_once_and_it_is_found_again),
         RUN(a_script_is_sent_whole_once_and_by_its_name_after),
         RUN(a_script_that_could_only_be_sent_too_late_costs_no_connection),
+        RUN(a_script_asked_for_at_the_end_of_a_long_turn_has_its_whole_time),
         RUN(messages_reach_each_subscription_of_a_channel_and_pattern),
         RUN(a_subscription_may_end_itself_and_others_from_its_message),
         RUN(subscriptions_are_made_again_when_the_server_comes_back),
