@@ -217,7 +217,8 @@ def held():
     return found + redis("--raw", "KEYS", "call:*").split() + redis("--raw", "KEYS", "calls:*").split()
 
 
-def nothing_is_held(limit_s=10):
+def nothing_is_held(limit_s=100):
+    """What a worker had under way when it died may stay for a round of the reconciler, which is half a minute; a leak stays for ever."""
     until = time.monotonic() + limit_s
     while held():
         assert time.monotonic() < until, f"left behind: {held()}"

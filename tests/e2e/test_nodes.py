@@ -187,7 +187,7 @@ def test_a_node_added_while_calls_are_up_takes_calls_at_once_and_its_death_is_it
     node.stop()
     node.start()
     api.until(lambda: api.call("GET", "/ready").status == 200, 30, "ready")
-    nothing_is_held(20)
+    nothing_is_held()
 
 
 def test_a_removed_node_gets_no_new_calls_and_is_left_after_its_last_one(tenant, node):

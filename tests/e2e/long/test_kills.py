@@ -131,6 +131,6 @@ def test_a_hundred_kills_lose_no_call(stack):
             wrong.append((c.caller, how, row["status"], row.get("outcome"), states, len(found)))
     print(f"{len(kills)} kills, {len(done)} calls, {leads} leads, {len(wrong)} not accounted for")
     assert not wrong, wrong[:10]
-    nothing_is_held(30)
+    nothing_is_held()
     listed = api.call("GET", "/calls?active=true", token=api.admin()).json["calls"]
     assert listed == []
