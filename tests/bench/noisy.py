@@ -2,8 +2,9 @@
 """Neighbours: tenant A's calls while other tenants do nothing, honest work, or all they can to disturb.
 
 A's callers have a core of their own; Parley, its database and all other callers share the other. What is measured is A's: from the last
-key to the hang-up the flow does on it (the record's write and two turns of the tenant's cell lie between), and the longest silence
-between two packets each caller hears.
+key to the hang-up the flow does on it (the record's write and two turns of the tenant's cell lie between), and the longest time between
+two packets of which one at least has sound: inside of a prompt or at its edge. Between prompts, and while a call is set up, nobody
+hears whether a packet of silence is late.
 """
 import base64
 import json
@@ -53,7 +54,18 @@ ATTACKS = {
     "table bomb": "local t = {}; for i = 1, 1e9 do t[i] = { i } end",
     "verb storm": 'while true do pcall(call.say, call, {}) end',
     "recursion": "local function f(n) return 1 + f(n + 1) end while true do pcall(f, 1) end",
+    "log flood": 'while true do call:log(("x"):rep(2000)) end',
 }
+# A hundred MiB in one step, which no slice interrupts: the process ends at its limit, with all calls in it. Each caller does it again.
+CRASH = """local flow = require "flow"
+return flow.define {
+  start = "crash",
+  crash = function(call)
+    local s = ("x"):rep(1e6)
+    call.data.last = #(%s)
+  end,
+}
+""" % " .. ".join(["s"] * 100)
 ATTACK = """local flow = require "flow"
 return flow.define {
   start = "attack",
@@ -93,12 +105,12 @@ class Neighbours:
         with urllib.request.urlopen(asked, timeout=60) as answer:
             return json.loads(answer.read())
 
-    def publish(self, flow, among):
+    def publish(self, flow_of, among):
         folder = self.w.dir / "noisy"
         (folder / "flows").mkdir(parents=True, exist_ok=True)
         (folder / "bundle.lua").write_text('return { numbers = { ["*"] = "flows/main.lua" }, fallback = { hangup = true } }')
-        (folder / "flows/main.lua").write_text(flow)
         for n in range(1, among + 1):
+            (folder / "flows/main.lua").write_text(flow_of(n))
             env = {**self.w.env, "PARLEY_ADMIN_EMAIL": f"{slug(n)}@load.example"}
             subprocess.run([str(world.BIN / "parley"), "bundle", "push", str(folder), "--tenant", slug(n), "--publish"], env=env, check=True, capture_output=True)
 
@@ -156,19 +168,20 @@ def run(say, quick=False):
 
         def phase(name, flow, among, storms=0):
             if flow:
-                others.publish(flow, among)
+                others.publish(flow if callable(flow) else lambda _: flow, among)
                 others.calls(among, 200, seconds, storms)
                 time.sleep(5)
             rows.append((name, measured(w, calls, rate)))
             if flow:
                 others.end()
                 time.sleep(5)
-            say(f"  {name}: {json.dumps({key: rows[-1][1][key] for key in ('failed', 'last_key_to_hangup_ms', 'longest_gap_ms', 'cpu_s')})}")
+            say(f"  {name}: {json.dumps({key: rows[-1][1][key] for key in ('failed', 'last_key_to_hangup_ms', 'longest_gap_in_sound_ms', 'cpu_s')})}")
 
         phase("nobody", None, 0)
         phase("one tenant's honest work", HONEST, 1)
         phase("one attacker", ATTACK, 1, 1)
+        phase("one tenant whose cell crashes", CRASH, 1)
         phase(f"{most} tenants' honest work", HONEST, most)
-        phase(f"{most} attackers", ATTACK, most, min(most, 4))
+        phase(f"{most} attackers, each third of whom crashes", lambda n: CRASH if n % 3 == 0 else ATTACK, most, min(most, 4))
         phase("nobody, again", None, 0)
     return rows

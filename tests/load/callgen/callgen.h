@@ -55,6 +55,8 @@ extern struct options options;
 /* What a caller hears, over all media channels he had; written by the sound's thread only. Times: clock_mono_us(). */
 struct ear {
     _Atomic uint64_t packets, first_us, last_us, longest_us, first_sound_us;
+    _Atomic uint64_t longest_in_sound_us; /* between two packets of which one at least is no silence */
+    bool last_is_loud;                    /* the thread's own */
 };
 struct stream;
 int sound_open(void);

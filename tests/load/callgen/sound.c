@@ -101,14 +101,18 @@ static bool is_loud(const uint8_t *codes, size_t len, bool alaw) {
 static void hear(struct stream *s, const uint8_t *packet, size_t len, uint64_t now) {
     struct ear *ear = atomic_load(&s->ear);
     uint64_t last = atomic_load_explicit(&ear->last_us, memory_order_relaxed);
+    bool loud = is_loud(packet + 12, len - 12, s->type == 8);
     atomic_fetch_add_explicit(&ear->packets, 1, memory_order_relaxed);
     if (last == 0)
         atomic_store_explicit(&ear->first_us, now, memory_order_relaxed);
     else if (now - last > atomic_load_explicit(&ear->longest_us, memory_order_relaxed))
         atomic_store_explicit(&ear->longest_us, now - last, memory_order_relaxed);
     atomic_store_explicit(&ear->last_us, now, memory_order_relaxed);
-    if (atomic_load_explicit(&ear->first_sound_us, memory_order_relaxed) == 0 &&
-        is_loud(packet + 12, len - 12, s->type == 8))
+    if (last && (loud || ear->last_is_loud) &&
+        now - last > atomic_load_explicit(&ear->longest_in_sound_us, memory_order_relaxed))
+        atomic_store_explicit(&ear->longest_in_sound_us, now - last, memory_order_relaxed);
+    ear->last_is_loud = loud;
+    if (loud && atomic_load_explicit(&ear->first_sound_us, memory_order_relaxed) == 0)
         atomic_store_explicit(&ear->first_sound_us, now, memory_order_relaxed);
 }
 
