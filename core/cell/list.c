@@ -79,7 +79,8 @@ int list_remove(lua_State *L) {
     if (!(at >= 1 && at <= n)) return 0;
     check_move(L, n - (int)at, "remove");
     lua_rawgeti(L, 1, (int)at); /* the result */
-    for (lua_Number i = at + 1; i <= n; i++) { /* from 3.5 on, as LuaJIT's own: the item that 4.5 means goes to where 3.5 does */
+    for (lua_Number i = at + 1; i <= n;
+         i++) { /* from 3.5 on, as LuaJIT's own: the item that 4.5 means goes to where 3.5 does */
         lua_rawgeti(L, 1, (int)i);
         lua_rawseti(L, 1, (int)(i - 1));
     }

@@ -133,7 +133,8 @@ TEST(an_item_is_removed_at_a_fraction_as_luas_own_does) {
     CHECK_INT(0, sandbox_setup(32 << 20, 64 << 20, at_hard, &e));
     struct sandbox *s = sandbox_new();
     struct run *r = run_new(s);
-    CHECK_STR("3: 1,2,4,4", result(r, "local t = { 1, 2, 3, 4, 5 } return table.remove(t, 3.5) .. ': ' .. table.concat(t, ',')"));
+    CHECK_STR("3: 1,2,4,4",
+              result(r, "local t = { 1, 2, 3, 4, 5 } return table.remove(t, 3.5) .. ': ' .. table.concat(t, ',')"));
     run_free(r);
     sandbox_free(s);
 }

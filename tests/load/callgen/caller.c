@@ -243,7 +243,8 @@ static json_t *percentiles(double *values, int n) {
 }
 
 json_t *calls_report(void) {
-    int n = all.count, answered = 0, deaf = 0, by_platform = 0, failed = 0, sets = 0, sounds = 0, keys = 0, gaps = 0, breaks = 0;
+    int n = all.count, answered = 0, deaf = 0, by_platform = 0, failed = 0, sets = 0, sounds = 0, keys = 0, gaps = 0,
+        breaks = 0;
     double *set = mem_alloc(sizeof *set * (size_t)(n + 1)), *sound = mem_alloc(sizeof *set * (size_t)(n + 1));
     double *key = mem_alloc(sizeof *set * (size_t)(n + 1)), *gap = mem_alloc(sizeof *set * (size_t)(n + 1));
     double *broken = mem_alloc(sizeof *set * (size_t)(n + 1));
@@ -267,11 +268,12 @@ json_t *calls_report(void) {
         if (c->by_platform && c->key_us && c->step >= options.steps)
             key[keys++] = (double)(c->ended_us - c->key_us) / 1000;
     }
-    json_t *out = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "heard_nothing", deaf, "calls",
-                            n, "answered", answered, "ended_by_platform", by_platform, "failed", failed, "most_at_once",
-                            all.most, "failures", failures, "answer_ms", percentiles(set, sets), "first_sound_ms",
-                            percentiles(sound, sounds), "last_key_to_hangup_ms", percentiles(key, keys),
-                            "longest_gap_ms", percentiles(gap, gaps), "longest_gap_in_sound_ms", percentiles(broken, breaks));
+    json_t *out =
+        json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "heard_nothing", deaf, "calls", n,
+                  "answered", answered, "ended_by_platform", by_platform, "failed", failed, "most_at_once", all.most,
+                  "failures", failures, "answer_ms", percentiles(set, sets), "first_sound_ms",
+                  percentiles(sound, sounds), "last_key_to_hangup_ms", percentiles(key, keys), "longest_gap_ms",
+                  percentiles(gap, gaps), "longest_gap_in_sound_ms", percentiles(broken, breaks));
     free(set), free(sound), free(key), free(gap), free(broken);
     return out;
 }
