@@ -2,25 +2,11 @@
 /* What a cell runs: the visits of a call, the check of a bundle, or a hook. */
 #pragma once
 #include "base/buf.h"
-#include "cell/cover.h"
+#include "cell/cell.h"
 #include "cell/program.h"
+#include "cell/version.h"
 #include <stdbool.h>
 #include <stdint.h>
-
-/* A version of the bundle; kept while loaded. */
-struct version {
-    struct version *next;
-    char name[129];
-    void *bytes; /* mapped */
-    size_t len;
-    struct cover *cover;     /* ours; NULL unless somebody asked which lines run */
-    struct program *program; /* the one new visits start in */
-    struct worn *worn;       /* programs whose own data fills the memory: they end with the last visit in them */
-};
-struct worn {
-    struct worn *next;
-    struct program *program;
-};
 
 enum task_kind { TASK_CALL, TASK_CHECK, TASK_HOOK };
 struct task {
@@ -48,3 +34,22 @@ struct task {
     /* hook */
     int64_t hook; /* the worker's number for it */
 };
+
+/* With the budget that tasks begin with. */
+void task_setup(const struct cell_opts *opts);
+struct task *task_add(enum task_kind kind);
+/* The call's task; NULL when there is none. */
+struct task *task_of_call(const char *call);
+/* The same, made when there is none; NULL when there are too many. */
+struct task *task_for_call(const char *call);
+/* All of them, linked by next. */
+struct task *task_all(void);
+int task_hooks(void);
+/* It can go on: it comes behind those that can already. */
+void task_ready(struct task *t);
+bool task_any_ready(void);
+/* The one whose turn it is; there must be one. */
+struct task *task_take_ready(void);
+/* Ends its run, and what is worn goes with the last run in it; then the task itself. */
+void task_end_run(struct task *t);
+void task_end(struct task *t);

@@ -18,7 +18,7 @@ void walls_prepare(struct walls *w);
 uint32_t walls_close(const struct walls *w, int socket, int report, unsigned uid);
 /* In the child, when its budget is known. hard_bytes: of Lua memory. Returns WALL_RLIMIT or 0. */
 uint32_t walls_limit(size_t hard_bytes);
-/* The last one, when the timer is made: after it only what cell.c needs is allowed. Returns WALL_SECCOMP or 0. */
+/* The last one, when the timer is made: after it only what a cell's loop needs is allowed. Returns WALL_SECCOMP or 0. */
 uint32_t walls_seccomp(const struct walls *w);
 /* Walls a program of this build cannot have; they are reported, not required. */
 uint32_t walls_not_built(void);

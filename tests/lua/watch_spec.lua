@@ -44,7 +44,7 @@ describe("a watched cell", function()
   end
 
   local function spins() return 0.25 end
-  -- As cell.c does: half of each second at full speed, then nothing.
+  -- As share.c does: half of each second at full speed, then nothing.
   local function takes_its_share(at) return at % 1000 < 500 and 0.25 or 0 end
 
   describe("where the kernel lets it back", function()
