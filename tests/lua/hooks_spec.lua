@@ -283,6 +283,7 @@ describe("a hook in a real cell", function()
 
   it("scores", function()
     local tenant = world(-300, "return function(lead) return { score = #lead.name * 10, reasons = { lead.name } } end")
+    assert.is_true((cells.hook(tenant, "v", "scoring.lua", "scoring", { name = "x" })))  -- its cell is made, which may take longer than a hook may
     assert.same({ score = 30, reasons = { "Ada" } }, (hooks.call(tenant, "scoring", { name = "Ada" })))
   end)
 
