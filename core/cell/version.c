@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cell/version.h"
+#include "cell/cell.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
