@@ -10,6 +10,8 @@
 ---   limit = "write"              class of lib.ratelimit; false: none (health checks)
 ---   tenant = false               the route needs no tenant (platform's own routes)
 ---   handler = function(ctx) return status, body, headers end }
+---     or return { status =, headers =, stream = function(out) ... end }: out:write(text) -> true | nil, "gone" (waits while
+---     the client is slow), out:on_gone(f). What it raises is logged and cuts the reply off.
 --- body: table (sent as JSON), string (sent as it is; JSON unless headers say otherwise) or nil.
 ---
 --- ctx: request, params, query, body, user = { id, row, role, tenant, scopes }, tenant = record, trace,
@@ -315,6 +317,23 @@ function Context:actor()
   return self.user and self.user.id or "anonymous"
 end
 
+-- Keeps what was raised; of our own mistakes also where.
+local function explain(raised)
+  if type(raised) == "table" then return raised end
+  return { text = tostring(raised), traceback = debug.traceback("", 2) }
+end
+
+-- Whatever a reply's function raises once its head is out can only be logged: with the trace, as any other failure.
+local function streamed(ctx, stream)
+  return function(out)
+    local ok, raised = xpcall(stream, explain, out)
+    if ok then return end
+    local text = problem.is(raised) and raised.detail or raised.text or raised[1] or "?"
+    log.error("http.stream_failed", { trace = ctx.trace.id, method = ctx.request.method, path = ctx.request.path, error = tostring(text), traceback = raised.traceback })
+    return false  -- the client sees that it is not whole
+  end
+end
+
 local function dispatch(ctx)
   local request = ctx.request
   local node, values = find(request.path)
@@ -339,19 +358,18 @@ local function dispatch(ctx)
 
   local status, body, headers = route.handler(ctx)
   if problem.is(status) then error(status, 0) end
+  local stream
+  if type(status) == "table" then
+    stream = streamed(ctx, status.stream)
+    status, headers = status.status, status.headers
+  end
   local out = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff" }
   if headers then
     for name, value in pairs(headers) do out[name] = value end
   end
   if body ~= nil and not out["Content-Type"] then out["Content-Type"] = "application/json" end
   if type(body) == "table" then body = json.encode(body) end
-  return { status = status, headers = out, body = body }
-end
-
--- Keeps what was raised; of our own mistakes also where.
-local function explain(raised)
-  if type(raised) == "table" then return raised end
-  return { text = tostring(raised), traceback = debug.traceback("", 2) }
+  return { status = status, headers = out, body = body, stream = stream }
 end
 
 -- While the database is away every request fails: the log has one a second, and how many more there were.
