@@ -173,7 +173,7 @@ local function go(self)
   local stream, err = self.world.stream{
     url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = framing, connect_ms = math.min(CONNECT_MS, left),
     first_byte_ms = left + SLACK_MS, idle_ms = options.idle_ms, timeout_ms = left + SLACK_MS, ca_file = target.ca_file,
-    on_open = function(opened)
+    on_begin = function(opened)
       self.stream = opened
       if self.ended_by then opened:cancel() end
     end,

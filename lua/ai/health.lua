@@ -23,20 +23,28 @@ local MOST_KEPT, UNUSED_MS = 2000, 900000
 
 local COUNTS = { overload = true, timeout = true, network = true, server = true, protocol = true }
 
---- @param world table  { mono_ms = function() -> ms, random = function() -> [0, 1) }
+--- @param world table  { mono_ms = function() -> ms, random = function() -> [0, 1), on_state = function(target, state) or nil: a breaker has turned }
 function health.new(world)
   return setmetatable({ world = world, backends = {}, keys = {}, count = 0 }, health)
 end
 
---- Which backend a target is at: whoever brings a key of their own has a breaker of their own, for a tenant's own url must not close the
---- door for the others.
-function health.backend(target)
-  return table.concat({ target.owner or "", target.provider or "", target.url or "", target.model or "", target.region or "" }, "\n")
+local names = setmetatable({}, { __mode = "k" })  -- a target is the same table until something is changed
+
+local function name_of(target)
+  local name = names[target]
+  if not name then
+    name = {
+      backend = table.concat({ target.owner or "", target.provider or "", target.url or "", target.model or "", target.region or "" }, "\n"),
+      key = table.concat({ target.owner or "", target.provider or "", target.key_id or "" }, "\n"),
+    }
+    names[target] = name
+  end
+  return name
 end
 
-local function key_of(target)
-  return table.concat({ target.owner or "", target.provider or "", target.key_id or "" }, "\n")
-end
+--- Which backend a target is at: whoever brings a key of their own has a breaker of their own, for a tenant's own url must not close the
+--- door for the others.
+function health.backend(target) return name_of(target).backend end
 
 local function sweep(self, now)
   for _, list in ipairs{ self.backends, self.keys } do
@@ -70,8 +78,8 @@ local function new_backend()
 end
 local function new_key() return { rates = 0 } end
 
-local function backend_of(self, target) return entry(self, self.backends, health.backend(target), new_backend) end
-local function rest_of(self, target) return entry(self, self.keys, key_of(target), new_key) end
+local function backend_of(self, target) return entry(self, self.backends, name_of(target).backend, new_backend) end
+local function rest_of(self, target) return entry(self, self.keys, name_of(target).key, new_key) end
 
 -- -- windows -------------------------------------------------------------------------------------------------------------
 
@@ -127,6 +135,12 @@ function health:error_share(target)
   return ok + failed > 0 and failed / (ok + failed) or 0
 end
 
+local function turn_to(self, target, backend, state)
+  if backend.state == state then return end
+  backend.state = state
+  if self.world.on_state then self.world.on_state(target, state) end
+end
+
 -- -- who may be asked ----------------------------------------------------------------------------------------------------
 
 --- May this target be asked now: true; false, "breaker"|"auth"|"quota"|"rate", the ms until it may.
@@ -137,7 +151,8 @@ function health:allows(target)
   local backend = backend_of(self, target)
   if backend.state == "open" then
     if now < backend.until_ms then return false, "breaker", backend.until_ms - now end
-    backend.state, backend.good = "half_open", 0
+    backend.good = 0
+    turn_to(self, target, backend, "half_open")
   end
   if backend.state == "half_open" and backend.probing then
     -- A probe whose end nobody told us of must not keep it shut.
@@ -170,27 +185,30 @@ function health:may_retry(target)
   return true
 end
 
-local function open(self, backend, now)
+local function open(self, target, backend, now)
   backend.opened = backend.opened + 1
   local ms = math.min(OPEN_MOST_MS, OPEN_MS * 2 ^ math.min(backend.opened - 1, 8))
   -- Not all workers are to probe at the same moment.
   backend.until_ms = now + ms * (0.8 + 0.4 * self.world.random())
-  backend.state, backend.row, backend.slices = "open", 0, {}
+  backend.row, backend.slices = 0, {}
+  turn_to(self, target, backend, "open")
 end
 
-local function judge(self, backend, now, failed)
+local function judge(self, target, backend, now, failed)
   local slice = slice_of(backend, now)
   if failed then
     slice.failed, backend.row = slice.failed + 1, backend.row + 1
-    if backend.state == "half_open" then return open(self, backend, now) end
+    if backend.state == "half_open" then return open(self, target, backend, now) end
     local ok, bad = counted(backend, now)
-    if backend.state == "closed" and (backend.row >= IN_A_ROW or (ok + bad >= LEAST and bad / (ok + bad) >= SHARE)) then open(self, backend, now) end
+    if backend.state == "closed" and (backend.row >= IN_A_ROW or (ok + bad >= LEAST and bad / (ok + bad) >= SHARE)) then open(self, target, backend, now) end
     return
   end
   slice.ok, backend.row = slice.ok + 1, 0
   if backend.state == "half_open" then
     backend.good = backend.good + 1
-    if backend.good >= CLOSING then backend.state, backend.opened, backend.slices = "closed", 0, {} end
+    if backend.good < CLOSING then return end
+    backend.opened, backend.slices = 0, {}
+    turn_to(self, target, backend, "closed")
   end
 end
 
@@ -217,12 +235,13 @@ function health:ended(target, outcome)
   if outcome.class == nil then
     local rest = rest_of(self, target)
     rest.rates, rest.until_ms = 0, nil
-    judge(self, backend, now, false)
+    judge(self, target, backend, now, false)
   elseif COUNTS[outcome.class] then
-    judge(self, backend, now, true)
+    judge(self, target, backend, now, true)
     -- Who says for how long is not asked before that, whatever its breaker says.
     if outcome.retry_after_s and backend.state == "closed" and outcome.retry_after_s > 0 then
-      backend.state, backend.until_ms = "open", now + math.min(ASKED_MOST_MS, outcome.retry_after_s * 1000)
+      backend.until_ms = now + math.min(ASKED_MOST_MS, outcome.retry_after_s * 1000)
+      turn_to(self, target, backend, "open")
     end
   end
 end

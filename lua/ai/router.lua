@@ -25,9 +25,17 @@ end
 --- The name by which a model is meant in policies and hooks.
 function router.name(target) return ("%s/%s"):format(target.provider, target.model) end
 
---- Does "provider/model", a provider or a model mean this target?
+--- Does "provider/model", a provider or a model, or { provider, model }, mean this target?
 function router.means(words, target)
+  if type(words) == "table" then
+    return (words.provider == nil or words.provider == target.provider) and (words.model == nil or words.model == target.model)
+  end
   return words == router.name(target) or words == target.provider or words == target.model
+end
+
+local function spelled(words)
+  if type(words) ~= "table" then return words end
+  return words.provider and words.model and words.provider .. "/" .. words.model or words.provider or words.model or "?"
 end
 
 -- The targets, those with the smallest value first; of equals a random one.
@@ -128,7 +136,7 @@ function router.order(targets, policy, now)
   end
   if policy.order == "pinned" and policy.pinned then
     able = only(able, policy.pinned)
-    if #able == 0 then return {}, ("the policy is pinned to '%s', which is not there"):format(policy.pinned) end
+    if #able == 0 then return {}, ("the policy is pinned to '%s', which is not there"):format(spelled(policy.pinned)) end
     return order.pinned(able, now)
   end
   local chosen = policy.order

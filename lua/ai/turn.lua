@@ -19,6 +19,7 @@ local turn = {}
 
 local BACKOFF_MS, BACKOFF_MOST_MS = 250, 4000
 local LEAST_LEFT_MS = 20  -- with less no attempt is begun
+local REFUSED_MOST = 20   -- by limits, in one turn
 
 -- What is to be done about a failure: "stop", or who is not asked again in this turn.
 local WHAT = {
@@ -100,7 +101,8 @@ end
 
 -- Where limits and budgets cannot be asked, nothing is spent.
 local function admit(self, target)
-  local ok, leave, err = pcall(self.options.enter, target)
+  -- Who stands in a queue while another is free would only lose time.
+  local ok, leave, err = pcall(self.options.enter, target, pick(self) == nil)
   if ok then return leave, err end
   log.error("ai.not_admitted", { provider = target.provider, model = target.model, text = tostring(leave) })
   return nil, { class = "server", text = "limits and budgets cannot be read just now" }
@@ -108,7 +110,6 @@ end
 
 local function begin(self, race, target)
   self.tried[target] = true
-  self.asked = self.asked + 1
   race.entering = race.entering + 1
   local leave, err = admit(self, target)
   race.entering = race.entering - 1
@@ -116,6 +117,7 @@ local function begin(self, race, target)
   if not leave then
     local outcome = { class = err.class or "rate", text = err.text, retry_after_s = err.retry_after_s, said = "", tool_calls = {}, ms = 0, cut = true }
     self.attempts[#self.attempts + 1] = row_of(target, outcome)
+    self.refused = self.refused + 1
     return nil, outcome
   end
   if stopped then
@@ -138,6 +140,7 @@ local function begin(self, race, target)
       return true
     end,
   })
+  self.asked = self.asked + 1
   race.running[try], race.count = true, race.count + 1
   self.world.health:began(target)
   task.spawn(function()
@@ -240,6 +243,19 @@ local function result_of(self, target, outcome)
   }
 end
 
+-- A key that was refused has perhaps a brother, who goes next.
+local function add_another(self, target, outcome)
+  if not self.options.another or (outcome.class ~= "auth" and outcome.class ~= "quota" and outcome.class ~= "rate") then return end
+  local another = self.options.another(target)
+  if not another then return end
+  local place = #self.targets + 1
+  for i, other in ipairs(self.targets) do
+    if other == another then return end
+    if other == target then place = i + 1 end
+  end
+  table.insert(self.targets, place, another)
+end
+
 -- After a failure: true when another may be asked; the request is then for what is missing.
 local function go_on(self, target, outcome)
   self.last = { target = target, outcome = outcome }
@@ -253,6 +269,7 @@ local function go_on(self, target, outcome)
   end
   if outcome.retry_after_s then self.asked_after[target] = self.world.mono_ms() + outcome.retry_after_s * 1000 end
   strike_out(self, target, outcome)
+  add_another(self, target, outcome)
   return true
 end
 
@@ -268,7 +285,7 @@ local function next_target(self)
 end
 
 local function run(self)
-  while not self.stopped and self.asked < self.options.attempts and left_ms(self) > LEAST_LEFT_MS do
+  while not self.stopped and self.asked < self.options.attempts and self.refused < REFUSED_MOST and left_ms(self) > LEAST_LEFT_MS do
     local target = next_target(self)
     if not target then break end
     local ended_with = contest(self, target)
@@ -287,11 +304,14 @@ end
 --- @param options table  { deadline = mono ms of all of it, first_token_ms and idle_ms of an attempt, attempts = how many at most,
 ---   going_on = how often another model may go on, wait_most_ms = the longest wait for a retry, hedge_ms = function(target) -> ms | nil,
 ---   emit = function(event) or nil: start once, text, tool_start, tool_delta, tool, cancel = a promise or nil,
----   enter = function(target) -> leave | nil, { class, text, retry_after_s }; leave(outcome) -> cost | nil is called once for each attempt }
+---   enter = function(target, may_wait) -> leave | nil, { class, text, retry_after_s }; leave(outcome) -> cost | nil is called once for each
+---   attempt, another = function(target) -> the same model with another key | nil, or nil }
 --- @return table  { class = nil when answered, text, code, retry_after_s, said, tool_calls, reason, usage = of all who were heard, target,
 ---   attempts = rows { provider, model, key_id, region, class, text, ms, first_token_ms, usage, cost }, hedged, gone_on, provider_data }
 function turn.run(world, request, targets, options)
-  local self = setmetatable({ world = world, request = request, asked_request = request, targets = targets, options = options, attempts = {}, asked = 0,
+  local list = {}
+  for i, target in ipairs(targets) do list[i] = target end
+  local self = setmetatable({ world = world, request = request, asked_request = request, targets = list, options = options, attempts = {}, asked = 0, refused = 0,
     out = {}, tried = {}, asked_after = {}, round = 0, said = "", heard = {}, gone_on = 0 }, Turn)
   local limit = world.after(math.max(0, left_ms(self)), function() stop(self, "timeout", "no answer before the deadline") end)
   local unwatch = options.cancel and options.cancel:watch(function() stop(self, "cancelled", "the caller no longer wants it") end)

@@ -165,7 +165,7 @@ local function open(world, options)
   if answer.refused then return nil, { code = "closed", text = "connection refused" } end
   self.limit = world:after(options.timeout_ms, function() break_off(self, "timeout", "took too long") end)
   world.opening[self] = true
-  options.on_open(self)
+  options.on_begin(self)
   local ok = wait(self, answer.head_ms or 1)
   world.opening[self] = nil
   if not ok then
