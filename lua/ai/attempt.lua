@@ -9,6 +9,9 @@ local task = require "core.task"
 
 local attempt = {}
 
+--- What emit returns for a text when no more is wanted: the answer ends there, as one that was long enough.
+attempt.ENOUGH = "enough"
+
 local MOST_BYTES = 4 * 1024 * 1024  -- of an answer: who sends more never ends
 local ERROR_BYTES = 64 * 1024
 local CONNECT_MS, LEAST_MS, READ_OUT_MS = 3000, 1, 1000
@@ -59,7 +62,9 @@ end
 function take.text(self, event)
   if event.text == "" or not weigh(self, #event.text) or not speak(self) then return end
   self.texts[#self.texts + 1] = event.text
-  self.emit(event)
+  if self.emit(event) ~= attempt.ENOUGH then return end
+  self.enough = true
+  self.outcome.ended, self.outcome.reason = true, "length"
 end
 
 local function tool_part(self, event)
@@ -93,7 +98,7 @@ local function take_all(self, events)
   for _, event in ipairs(events) do
     local known = take[event.type]  -- what an adapter adds later is not known here, and no harm
     if known then known(self, event) end
-    if self.outcome.class then return false end
+    if self.outcome.class or self.enough then return false end
   end
   return not self.outcome.ended
 end
@@ -145,7 +150,11 @@ local function read_events(self, stream)
       return
     end
     if not take_all(self, reader:feed(name or nil, data)) then
-      if not self.outcome.class then task.spawn(read_out, self.world, stream) end
+      if self.enough then
+        stream:cancel()
+      elseif not self.outcome.class then
+        task.spawn(read_out, self.world, stream)
+      end
       return
     end
   end

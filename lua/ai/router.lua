@@ -33,7 +33,8 @@ function router.means(words, target)
   return words == router.name(target) or words == target.provider or words == target.model
 end
 
-local function spelled(words)
+--- What a policy is pinned to, as text.
+function router.spelled(words)
   if type(words) ~= "table" then return words end
   return words.provider and words.model and words.provider .. "/" .. words.model or words.provider or words.model or "?"
 end
@@ -136,7 +137,7 @@ function router.order(targets, policy, now)
   end
   if policy.order == "pinned" and policy.pinned then
     able = only(able, policy.pinned)
-    if #able == 0 then return {}, ("the policy is pinned to '%s', which is not there"):format(spelled(policy.pinned)) end
+    if #able == 0 then return {}, ("the policy is pinned to '%s', which is not there"):format(router.spelled(policy.pinned)) end
     return order.pinned(able, now)
   end
   local chosen = policy.order

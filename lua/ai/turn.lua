@@ -78,7 +78,7 @@ local function voice(self)
   local function say(event, text)
     if text == "" then return end
     self.heard[#self.heard + 1] = text
-    self.options.emit(text == event.text and event or { type = "text", text = text })
+    return self.options.emit(text == event.text and event or { type = "text", text = text })
   end
   return function(event)
     if event.type == "start" then
@@ -87,7 +87,7 @@ local function voice(self)
     elseif event.type == "text" then
       return say(event, seam and seam:feed(event.text) or event.text)
     end
-    self.options.emit(event)
+    return self.options.emit(event)
   end, function()
     if seam then say({}, seam:finish()) end
   end
@@ -303,7 +303,7 @@ end
 --- @param targets table  in the order in which they are to be tried
 --- @param options table  { deadline = mono ms of all of it, first_token_ms and idle_ms of an attempt, attempts = how many at most,
 ---   going_on = how often another model may go on, wait_most_ms = the longest wait for a retry, hedge_ms = function(target) -> ms | nil,
----   emit = function(event) or nil: start once, text, tool_start, tool_delta, tool, cancel = a promise or nil,
+---   emit = function(event) or nil: start once, text (attempt.ENOUGH returned: it is enough), tool_start, tool_delta, tool; cancel = a promise or nil,
 ---   enter = function(target, may_wait) -> leave | nil, { class, text, retry_after_s }; leave(outcome) -> cost | nil is called once for each
 ---   attempt, another = function(target) -> the same model with another key | nil, or nil }
 --- @return table  { class = nil when answered, text, code, retry_after_s, said, tool_calls, reason, usage = of all who were heard, target,
