@@ -54,7 +54,7 @@ return { out[1], out[2], wait }
 
 --- @param id string  unique in the installation
 function bucket.new(id)
-  return setmetatable({ key = rediskey("ai:rate:{", id, "}"), requests = 0, tokens = 0, ends = 0, owed = 0 }, bucket)
+  return setmetatable({ key = rediskey("ai:rate:{", id, "}"), requests = 0, tokens = 0, ends = 0, owed = 0, owed_requests = 0 }, bucket)
 end
 
 -- Of a limit for a minute: rate a second, burst. 0: none.
@@ -72,9 +72,9 @@ local function take_here(self, limits, tokens, kept, now)
   local t_rate, t_burst = of_minute(limits.tokens_per_minute)
   local here = self.here or { r = r_burst, t = t_burst, at = now }
   self.here = here
-  here.r = math.min(r_burst, here.r + (now - here.at) * r_rate / 1000)
+  here.r = math.min(r_burst, here.r + (now - here.at) * r_rate / 1000 + self.owed_requests)
   here.t = math.min(t_burst, here.t + (now - here.at) * t_rate / 1000 + self.owed)
-  here.at, self.owed = now, 0
+  here.at, self.owed, self.owed_requests = now, 0, 0
   local want_t = math.min(tokens, t_burst)
   local wait = 0
   if r_rate > 0 then wait = math.max(wait, (needed(r_burst, 1, kept) - here.r) / r_rate * 1000) end
@@ -102,13 +102,13 @@ function bucket:take(limits, tokens, priority)
   local ahead_r, ahead_t = math.floor(r_rate / 20), math.floor(t_rate / 20)
   if self.fetching then ahead_r, ahead_t = 0, 0 end  -- one of many that ask at the same moment fetches for all to come
   self.fetching = true
-  local owed = self.owed
-  self.owed = 0
-  local reply = script:call({ self.key }, tostring(r_rate), r_burst, math.max(1, ahead_r), needed(r_burst, 1, kept), 1, 0,
+  local owed, owed_requests = self.owed, self.owed_requests
+  self.owed, self.owed_requests = 0, 0
+  local reply = script:call({ self.key }, tostring(r_rate), r_burst, math.max(1, ahead_r), needed(r_burst, 1, kept), 1, owed_requests,
     tostring(t_rate), t_burst, math.max(tokens, ahead_t), needed(t_burst, tokens, kept), tokens, owed)
   self.fetching = nil
   if not reply then
-    self.owed = self.owed + owed
+    self.owed, self.owed_requests = self.owed + owed, self.owed_requests + owed_requests
     return take_here(self, limits, tokens, kept, now)
   end
   if reply[3] > 0 then return false, reply[3] end
@@ -121,9 +121,10 @@ function bucket:take(limits, tokens, priority)
   return true
 end
 
---- Gives back what was taken and not needed; a negative number takes what was needed and not taken.
-function bucket:give(tokens)
-  self.owed = self.owed + tokens
+--- Gives back tokens that were taken and not needed; a negative number takes what was needed and not taken. requests: 1 for a
+--- request that was not made after all.
+function bucket:give(tokens, requests)
+  self.owed, self.owed_requests = self.owed + tokens, self.owed_requests + (requests or 0)
 end
 
 return bucket

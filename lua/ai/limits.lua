@@ -63,14 +63,14 @@ local function wake(gate)
 end
 
 -- Gives back the first `count` of a way.
-local function give(way, count, tokens)
+local function give(way, count, tokens, requests)
   for i = 1, count do
     local step = way[i]
     if step.permit then
       step.gate.permits:give()
       step.permit = nil
     end
-    if tokens ~= 0 then step.gate.bucket:give(tokens) end
+    if tokens ~= 0 or requests then step.gate.bucket:give(tokens, requests) end
   end
 end
 
@@ -84,7 +84,7 @@ local function try(way, tokens, priority)
       ok, wait_ms = gate.bucket:take(step.limits, tokens, priority)
     end
     if not ok then
-      give(way, i - 1, tokens)
+      give(way, i - 1, tokens, 1)
       if step.permit then
         gate.permits:give()
         step.permit = nil
@@ -179,7 +179,7 @@ end
 --- See above.
 function limits.take(tenant, target, tokens, priority, deadline_ms, tenant_limits)
   local rank = assert(RANK[priority], "a priority is call, campaign or api")
-  local way = way_of(tenant, target, tenant_limits or providers.of(tenant).budget)
+  local way = way_of(tenant, target, tenant_limits or providers.budget(tenant))
   if #way == 0 then return nothing end
   local ok, wait_ms = false, LEAST_MS
   local gate = gate_before(way, rank)

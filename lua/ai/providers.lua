@@ -192,6 +192,9 @@ function providers.of(tenant)
   return { targets = list, policy = have.policy, budget = have.budget, price = have.price }
 end
 
+--- The limits that hold for a tenant: providers.of(tenant).budget, without anybody's turn.
+function providers.budget(tenant) return current(tenant).budget end
+
 --- The same model at the same provider with another key that does not rest, or nil: for a second try at once when the first was
 --- refused its key. Never waits when providers.of has been asked.
 function providers.another(tenant, of)
