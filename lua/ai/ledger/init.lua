@@ -21,7 +21,6 @@ local audit = require "audit"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
 local db = require "lib.db"
-local fault = require "core.fault"
 local log = require "core.log"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
@@ -188,7 +187,6 @@ local function book(tenant, batch)
     if #rows > 0 then
       find_calls(tx, with_rows)
       store.add_calls(tx, rows)
-      fault.point("ai.calls_written")
       add_call_costs(tx, rows)
       if shared then store.hold_shares(tx) end
       for _, n in ipairs(sums_of(rows)) do store.add_spend(tx, n.period, n.scope, n.currency, n) end
@@ -197,7 +195,6 @@ local function book(tenant, batch)
     end
     for _, entry in ipairs(batch) do audit.event(tx, event_of(entry)) end
   end)
-  fault.point("ai.calls_committed")
 end
 
 local function acknowledge(batch)
