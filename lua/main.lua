@@ -6,6 +6,8 @@ migrate.root = worker.root .. "/schema"
 math.randomseed(require("core.clock").wall_us() % 2 ^ 31 + worker.index)
 
 local agents_routes = require "agents.routes"
+local ai_providers = require "ai.providers"
+local ai_routes = require "ai.routes"
 local audit = require "audit"
 local audit_routes = require "audit.routes"
 local auth = require "auth"
@@ -53,6 +55,7 @@ calls_routes.register()
 nodes_routes.register()
 scripts_routes.register()
 money_routes.register()
+ai_routes.register()
 sim_routes.register()
 audit_routes.register()
 page.register()
@@ -60,6 +63,7 @@ page.register()
 tenants.start()
 revoked.start()
 scripts.start()
+ai_providers.start()
 sequencer.start(tenants.get)
 jobs.start()
 
