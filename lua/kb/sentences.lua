@@ -73,6 +73,12 @@ function sentences.split(text)
   end
 end
 
+--- The first sentence of a text, with the space behind it.
+function sentences.first(text)
+  local _, after = next_end(text, 1)
+  return after and text:sub(1, after - 1) or text
+end
+
 --- At most so many bytes, cut behind a sentence; where the first one is longer already, behind a word. Returns the text, and whether
 --- anything was cut.
 function sentences.cut(text, bytes)

@@ -53,7 +53,13 @@ local function mask_digits(text, vault)
     local value, rest = run:match("^(.*%d)(.*)$")
     if value:find("(", 1, true) and not value:find(")", 1, true) then return nil end
     local kind = kind_of(value)
-    return kind and placeholder(vault, kind, value) .. rest or nil
+    if kind then return placeholder(vault, kind, value) .. rest end
+    if #value < 16 then return nil end
+    -- several, one after the other
+    return value:gsub("%S+", function(part)
+      local own = kind_of(part)
+      return own and placeholder(vault, own, part) or nil
+    end) .. rest
   end))
 end
 
@@ -91,9 +97,8 @@ end
 
 local function mask_ibans(text, vault)
   return (text:gsub("%f[%w]%u%u%d%d[ %u%d]*", function(run)
-    run = run:sub(1, 48)
     local compact, last = {}, 0
-    for at, c in run:gmatch("()([%u%d])") do
+    for at, c in run:sub(1, 48):gmatch("()([%u%d])") do
       compact[#compact + 1] = c
       local n = #compact
       if n >= 15 and n <= 34 and is_iban(table.concat(compact)) then last = at break end
