@@ -40,10 +40,10 @@ function index.new(chunks, step)
   return setmetatable({ chunks = chunks, postings = postings, lengths = lengths, mean = #chunks > 0 and math.max(1, total / #chunks) or 1 }, index)
 end
 
---- How much it says that a text has the term: more for rare ones, most for one that no chunk has.
+--- How much it says that a text has the term: more for rare ones. One that no chunk has counts as the rarest that is there.
 function index:weight(term)
   local list = self.postings[term]
-  local having, all = list and #list / 2 or 0, #self.chunks
+  local having, all = list and #list / 2 or 1, math.max(1, #self.chunks)
   return math.log(1 + (all - having + 0.5) / (having + 0.5))
 end
 

@@ -47,9 +47,9 @@ end
 local nothing = {}
 for word in ([[
   a an and any are as at be been but by can could did do does for from get had has have how i if in into is it its just me my no not of on or our please
-  should so than that the their them then there these they this to us was we were what when where which who why will with would you your yours
+  much many should so tell than that the their them then there these they this to us was we were what when where which who why will with would you your yours
   aber alle als am an auch auf aus bei bin bis bitte das dass dem den der des die diese dieser doch du ein eine einem einen einer es fur haben hat hatte
-  ich ihr ihre im in ist ja kann konnen man mein mich mir mit nach nicht noch nur oder sein sich sie sind so uber um und uns von vor war was wann warum
+  ich ihr ihre im in ist ja kann konnen man mein meine viel viele mich mir mit nach nicht noch nur oder sein sich sie sind so uber um und uns von vor war was wann warum
   wenn wer wie wir wird wo zu zum zur
   al como con cual cuando de del donde el ella en era es esta este hay la las lo los mas me mi muy no o para pero por que se si sin son su sus un una y yo
   au aux avec ce ces cette comment dans des du elle est et il ils je le les leur ma mais mes mon ne nos notre nous ont ou par pas pour quand qui quoi sa ses

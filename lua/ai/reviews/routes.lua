@@ -41,7 +41,7 @@ local function list(ctx)
   local found = reviews.list(ctx.tenant, ctx.query.status, before, limit + 1)
   local out = json.array({})
   for i = 1, math.min(#found, limit) do out[i] = shown(found[i]) end
-  return 200, { reviews = out, next = #found > limit and cursor.encode(order, { found[limit].row }) or null }
+  return 200, { reviews = out, next = #found > limit and cursor.encode(order, found[limit].row) or null }
 end
 
 local function read(ctx)
@@ -72,7 +72,7 @@ function routes.register()
     method = "POST", path = "/ai/reviews/{reviewId}/settle", summary = "Say what the answer was", roles = seniors, response = review_schema, handler = settle,
     body = schema.object({
       tenantId = { type = "string", maxLength = 63 }, verdict = { type = "string", enum = { "hallucination", "correct" } },
-      note = { type = "string", maxLength = 2000, nullable = true },
+      note = { type = "string", minLength = 1, maxLength = 2000 },
     }, { "verdict" }),
   }
 end
