@@ -40,7 +40,7 @@ function flights.join(key, ask, options)
     if how == "late" then return nil, { class = "timeout", text = "the answer to the same question did not come in time" }, true end
     if how == "cancelled" then return nil, { class = "cancelled", text = "cancelled" }, true end
     if ok and value ~= nil then return value, nil, true end
-    if ok and not (options.alone and options.alone(err)) then return nil, err, true end
+    if ok and not (options.alone and options.alone(err)) then return nil, err, true end  -- one that raised tells nobody anything
     flight = under_way[key]  -- the first one only gave up: one of those who waited goes next
   end
   flight = promise.new()
