@@ -17,12 +17,14 @@ local calls_routes = require "calls.routes"
 local config = require "core.config"
 local http = require "core.http"
 local jobs = require "lib.jobs"
+local kb = require "kb"
 local leads_routes = require "leads.routes"
 local money_routes = require "money.routes"
 local nodes = require "nodes"
 local nodes_routes = require "nodes.routes"
 local operator = require "scripts.operator"
 local page = require "plugins.page"
+local reviews_routes = require "ai.reviews.routes"
 local revoked = require "auth.revoked"
 local router = require "lib.router"
 local scripts = require "scripts"
@@ -58,12 +60,14 @@ money_routes.register()
 ai_routes.register()
 sim_routes.register()
 audit_routes.register()
+reviews_routes.register()
 page.register()
 
 tenants.start()
 revoked.start()
 scripts.start()
 ai_providers.start()
+kb.start()
 sequencer.start(tenants.get)
 jobs.start()
 
