@@ -9,6 +9,7 @@
 ---   response =, status = 201     for /openapi.json
 ---   limit = "write"              class of lib.ratelimit; false: none (health checks)
 ---   tenant = false               the route needs no tenant (platform's own routes)
+---   refusal = function(problem, path, trace id) -> response    another form of errors than problem documents
 ---   handler = function(ctx) return status, body, headers end }
 ---     or return { status =, headers =, stream = function(out) ... end }: out:write(text) -> true | nil, "gone" (waits while
 ---     the client is slow), out:on_gone(f). What it raises is logged and cuts the reply off.
@@ -378,7 +379,8 @@ local away_told_ms, away_untold = -AWAY_TOLD_MS, 0
 
 local function answer_failure(ctx, raised)
   local path = ctx.request.path
-  if problem.is(raised) then return problem.response(raised, path, ctx.trace.id) end
+  local respond = ctx.route and ctx.route.refusal or problem.response
+  if problem.is(raised) then return respond(raised, path, ctx.trace.id) end
   local text, traceback
   if db.is_failure(raised) then
     text = tostring(raised)
@@ -394,14 +396,14 @@ local function answer_failure(ctx, raised)
         writes[ctx.request.method] and "The database does not answer just now. Whether the change was made is not sure: send it again with an Idempotency-Key, or look first."
           or "The database does not answer just now. Try again in a few seconds.",
         { headers = { ["Retry-After"] = "2" } })
-      return problem.response(p, path, ctx.trace.id)
+      return respond(p, path, ctx.trace.id)
     end
   else
     text, traceback = raised.text or raised[1] or "?", raised.traceback
   end
   log.error("http.failed", { trace = ctx.trace.id, method = ctx.request.method, path = path, error = tostring(text), traceback = traceback })
   local p = problem.new(500, "internal", "This is our fault and has been logged. When you report it, name the trace " .. ctx.trace.id .. ".")
-  return problem.response(p, path, ctx.trace.id)
+  return respond(p, path, ctx.trace.id)
 end
 
 local function new_context(request)
