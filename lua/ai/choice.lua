@@ -1,39 +1,40 @@
 -- SPDX-License-Identifier: Apache-2.0
---- What a client may write as a model's name: "auto" (the tenant's policy), the name of a policy, a model as its provider names it,
---- or provider/model where two have it.
+--- What a client may write as a model's name: "auto" (the tenant's policy), the name of an order, or a model, alone or as provider/model.
 local providers = require "ai.providers"
+local router = require "ai.router"
 
 local choice = {}
 
 choice.AUTO = "auto"
-choice.POLICIES = { "cost", "latency", "quality", "weighted" }
 
-local is_policy = {}
-for _, name in ipairs(choice.POLICIES) do is_policy[name] = true end
+local orders = {}  -- those that need nothing else said
+for _, name in ipairs(router.orders) do
+  if name ~= "pinned" then orders[#orders + 1], orders[name] = name, true end
+end
 
---- What it means: the options of ai.chat, { policy } or { pinned = { provider, model } } or {}; nil when there is no such model.
+--- What it means: the options of ai.chat, { policy = order } or { pinned = name } or {}; nil when there is no such model.
 function choice.of(tenant, name)
   if name == nil or name == choice.AUTO then return {} end
-  if is_policy[name] then return { policy = name } end
-  for _, target in ipairs(providers.of(tenant).targets) do
-    if target.model == name then return { pinned = { model = name } } end
-    if target.provider .. "/" .. target.model == name then return { pinned = { provider = target.provider, model = target.model } } end
+  if orders[name] then return { policy = name } end
+  for _, model in ipairs(providers.models(tenant)) do
+    if model.model == name or router.name(model) == name then return { pinned = name } end
   end
   return nil
 end
 
---- All names there are: { { id, owner = provider's name | "parley" } }, each once.
+--- All names there are, each once: { { id, owner = a provider's name or "parley" } }.
 function choice.list(tenant)
-  local list, seen = { { id = choice.AUTO, owner = "parley" } }, {}
-  for _, name in ipairs(choice.POLICIES) do list[#list + 1] = { id = name, owner = "parley" } end
+  local list, seen = {}, {}
   local function add(id, owner)
-    if seen[id] or id == choice.AUTO or is_policy[id] then return end
+    if seen[id] then return end
     seen[id] = true
     list[#list + 1] = { id = id, owner = owner }
   end
-  for _, target in ipairs(providers.of(tenant).targets) do
-    add(target.model, target.provider)
-    add(target.provider .. "/" .. target.model, target.provider)
+  add(choice.AUTO, "parley")
+  for _, name in ipairs(orders) do add(name, "parley") end
+  for _, model in ipairs(providers.models(tenant)) do
+    add(model.model, model.provider)
+    add(router.name(model), model.provider)
   end
   return list
 end
