@@ -65,7 +65,7 @@ local function options_of(ctx)
   if not options then
     problem.raise(404, "model_not_found", "There is no such model or policy here. GET /v1/models lists them.")
   end
-  options.purpose, options.trace, options.external_ref = "api", ctx.trace, ctx.body.context and ctx.body.context.callId
+  options.purpose, options.trace, options.call_id = "api", ctx.trace, ctx.body.context and ctx.body.context.callId
   return options
 end
 

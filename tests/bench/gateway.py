@@ -120,8 +120,8 @@ def parley(w, fakes):
     import ai_tenant
     import api
     token = api.login(w.env["PARLEY_ADMIN_EMAIL"], w.env["PARLEY_ADMIN_PASSWORD"])
-    models = [MODEL, f"{MODEL}@gap_ms={GAP_MS}"]
-    ai_tenant.provider(token, fakes, "openai_chat", name="fake", models=models)
+    w.parley("operator", "set", "--email", "operator@load.example", "--password", api.PASSWORD)
+    ai_tenant.Providers("load", fakes, api.login("operator@load.example", api.PASSWORD)).add("openai_chat", "fake", [MODEL, f"{MODEL}@gap_ms={GAP_MS}"], [])
     key = ai_tenant.api_key(token, ["ai:use"])
     pid = next(pid for pid, role in w.processes().items() if role == "worker")
     return Way("Parley", w.env["PARLEY_URL"] + "/v1/chat/completions", {"authorization": "Bearer " + key}, pid=pid)

@@ -23,10 +23,15 @@ FAULTS = ["status=429,retry_after=7", "status=500", "status=400", "cut=4"]
 @pytest.fixture(scope="module")
 def world(stack):
     with fakes.running() as running:
-        token = api.tenant("ends-" + RUN)
-        models = {kind: ai_tenant.provider(token, running, kind) for kind in ai_tenant.KINDS}
-        faulty = ai_tenant.provider(token, running, "openai_chat", name="faulty", models=[f"gpt-4.1@{fault}" for fault in FAULTS], quality=1)
-        running.token, running.models, running.faulty = token, models, faulty
+        slug = "ends-" + RUN
+        token = api.tenant(slug)
+        providers = ai_tenant.Providers(slug, running)
+        running.chats, running.vectors = {}, {}
+        for kind in ai_tenant.KINDS:
+            (running.chats[kind],), vectors = providers.add(kind)
+            running.vectors.update({kind: name for name in vectors})
+        running.faulty, _ = providers.add("openai_chat", "faulty", [f"gpt-4.1@{fault}" for fault in FAULTS], [], quality=1)
+        providers.policy(attempts=2, wait_most_ms=1000, going_on=0)
         running.key = ai_tenant.api_key(token, ["ai:use"])
         running.other_key = ai_tenant.api_key(token, ["leads:read"])
         yield running
@@ -36,8 +41,8 @@ def world(stack):
 def test_openai_s_own_client_takes_it_for_the_real_thing(world):
     env = {
         **fakes.environment(world), "PARLEY_URL": api.url(), "PARLEY_KEY": world.key, "PARLEY_OTHER_KEY": world.other_key,
-        "MODELS": json.dumps({kind: names[0] for kind, names in world.models.items()}),
-        "EMBEDDERS": json.dumps({kind: names[1] for kind, names in world.models.items() if len(names) > 1}),
+        "MODELS": json.dumps(world.chats),
+        "EMBEDDERS": json.dumps(world.vectors),
         "FAULTS": json.dumps(dict(zip(FAULTS, world.faulty))),
     }
     done = subprocess.run(["node", "--test-reporter=tap", ROOT / "tests/e2e/ai_endpoints.test.js"], env=env, capture_output=True, text=True, timeout=300)
@@ -66,7 +71,7 @@ def test_a_message_is_answered_with_what_it_cost(world):
 
 def test_the_history_is_what_the_model_goes_on_from(world):
     history = [{"role": "user", "text": "say one two three four five"}, {"role": "assistant", "text": "one two three"}]
-    assert ask(world, "please continue", context={"history": history}, model=world.models["openai_chat"][0]).json["text"].strip() == "four five"
+    assert ask(world, "please continue", context={"history": history}, model=world.chats["openai_chat"]).json["text"].strip() == "four five"
 
 
 def test_tools_and_schemas_work_here_too(world):
@@ -102,7 +107,7 @@ def test_bad_bodies_are_refused_by_name(world):
 
 def test_a_client_that_leaves_ends_the_model_s_stream(world):
     world.control("DELETE", "stats")
-    body = json.dumps({"model": world.models["openai_chat"][0], "messages": [{"role": "user", "content": "count to 90000"}], "stream": True, "max_tokens": 100000}).encode()
+    body = json.dumps({"model": world.chats["openai_chat"], "messages": [{"role": "user", "content": "count to 90000"}], "stream": True, "max_tokens": 100000}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.key}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(api.address(), timeout=20) as s:
         s.sendall(head + body)

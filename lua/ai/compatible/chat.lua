@@ -59,7 +59,7 @@ end
 function chat.complete(ctx)
   local asked, how = request.of(ctx.body)
   local options = chat.options(ctx, how.model)
-  options.external_ref = how.call
+  options.call_id = how.call
   local id, created = "chatcmpl-" .. crypto.hex(crypto.random(12)), math.floor(clock.wall_us() / 1e6)
   if not how.stream then
     local whole, err = ai.chat(ctx.tenant, asked, options)

@@ -8,6 +8,7 @@ local json = require "core.json"
 local request = {}
 
 local MOST_MESSAGES = 2000
+local MOST_ID = 64
 
 -- Fields read here; everything else is refused as their API does it.
 local KNOWN = {}
@@ -186,9 +187,11 @@ function request.of(given)
   if not next(asked.extras) then asked.extras = nil end
   local shown = body.object(given, "stream_options") or {}
   local metadata = body.object(given, "metadata") or {}
+  local call = body.text(metadata, "callId", "metadata")
+  if call and #call > MOST_ID then errors.refuse("metadata.callId", ("'metadata.callId' has more than %d bytes."):format(MOST_ID)) end
   return asked, {
     model = model, stream = body.boolean(given, "stream") or false, usage = body.boolean(shown, "include_usage", "stream_options") or false,
-    call = body.text(metadata, "callId", "metadata"),
+    call = call,
   }
 end
 
