@@ -6,6 +6,8 @@ migrate.root = worker.root .. "/schema"
 math.randomseed(require("core.clock").wall_us() % 2 ^ 31 + worker.index)
 
 local agents_routes = require "agents.routes"
+local ai_chat_routes = require "ai.chat_routes"
+local ai_compatible_routes = require "ai.compatible.routes"
 local ai_providers = require "ai.providers"
 local ai_routes = require "ai.routes"
 local audit = require "audit"
@@ -58,6 +60,8 @@ nodes_routes.register()
 scripts_routes.register()
 money_routes.register()
 ai_routes.register()
+ai_chat_routes.register()
+ai_compatible_routes.register()
 sim_routes.register()
 audit_routes.register()
 reviews_routes.register()
