@@ -92,6 +92,7 @@ static void on_end(void *arg) {
     const char *why = stream_why(l->socket);
 
     p->inside = true;
+    p->open++; /* the link may be the last thing that it lives for */
     if (why[0]) snprintf(l->why, sizeof l->why, "%s", why);
     if (l->state == LINK_CONNECTING) {
         l->address = l->address->ai_next;
@@ -101,6 +102,7 @@ static void on_end(void *arg) {
         else
             refused(l, l->deadline_ms == 0);
         http_pool_tell(p);
+        http_pool_gone(p);
         return;
     }
     struct http_stream *s;
@@ -121,6 +123,7 @@ static void on_end(void *arg) {
     link_free(l);
     if (!p->closing) http_origin_run(o);
     http_pool_tell(p);
+    http_pool_gone(p);
 }
 
 static const struct stream_events events = {on_ready, on_data, on_eof, on_drain, on_end};
