@@ -125,7 +125,7 @@ describe("a question", function()
   end)
 
   it("of the API that no model answers is a failure with its class", function()
-    servers{ first = { refuses() }, second = { fails(401) } }
+    servers{ first = { refuses() }, second = { fails(404) } }
     local answer, err = ai.chat(acme, { messages = { { role = "user", text = "Who?" } } }, { purpose = "api", deadline_ms = 1500 })
     assert.is_nil(answer)
     assert.is_not_nil(err.class)
@@ -143,11 +143,15 @@ describe("a question", function()
   it("that the caller talks over ends at once, and half an answer is paid for by estimate", function()
     servers{ first = { says("At", " nine", { 3000, "{}" }) } }
     local cancel = promise.new()
-    task.spawn(function()
-      task.sleep(100)
-      cancel:give()
-    end)
-    local answer, err = ai.chat(acme, { messages = { { role = "user", text = "And on Mondays?" } } }, { purpose = "api", external_ref = "cut-1", cancel = cancel, on_event = function() end })
+    local function on_event(event)
+      if event.type ~= "text" then return end
+      task.spawn(function()
+        task.sleep(50)
+        cancel:give()
+      end)
+    end
+    local answer, err = ai.chat(acme, { messages = { { role = "user", text = "And on Mondays?" } } },
+      { purpose = "api", external_ref = "cut-1", cancel = cancel, on_event = on_event })
     assert.is_nil(answer)
     assert.equal("cancelled", err.class)
     assert.equal("At nine", err.said)
@@ -167,7 +171,8 @@ describe("a question", function()
       all[i] = done
       task.spawn(function()
         local own = {}
-        local answer = ai.chat(acme, { messages = { { role = "user", text = "Question " .. i } } }, { purpose = "api", on_event = function(event) own[#own + 1] = event.text end })
+        local asked = { messages = { { role = "user", text = "Question " .. i } } }
+        local answer = ai.chat(acme, asked, { purpose = "api", on_event = function(event) own[#own + 1] = event.text end })
         done:give(answer ~= nil and answer.text == table.concat(own) and #answer.text == 1)
       end)
     end
