@@ -31,8 +31,14 @@ local function write_down(turn, target, outcome, usage, guessed, cost)
   })
 end
 
+-- Until when a request may stand in a queue: what comes then must have its time, too.
+local function until_ms(turn)
+  local now = clock.mono_ms()
+  return now + math.max(0, math.min(turn.policy.wait_most_ms, turn.deadline - turn.policy.first_token_ms - now))
+end
+
 --- The `enter` of a turn (ai.turn).
---- @param turn table  { tenant, found = providers.of(tenant), request = what is asked, purpose, deadline = mono ms, answer_key, options = those of
+--- @param turn table  { tenant, found = providers.of(tenant), request = what is asked, purpose, policy = of ai.policy, deadline = mono ms, answer_key, options = those of
 ---   ai.chat, count = 0 }; count grows with each attempt
 function admission.enter(turn)
   return function(target, may_wait)
@@ -40,7 +46,7 @@ function admission.enter(turn)
     local reservation, err = budget.reserve(tenant, target, request, { purpose = turn.purpose }, turn.found)
     if not reservation then return nil, err end
     local release
-    release, err = limits.take(tenant, target, estimate.tokens(request, target), turn.purpose, may_wait and turn.deadline or clock.mono_ms(), turn.found.budget)
+    release, err = limits.take(tenant, target, estimate.tokens(request, target), turn.purpose, may_wait and until_ms(turn) or clock.mono_ms(), turn.found.budget)
     if not release then
       reservation:settle(nil)
       return nil, err

@@ -123,9 +123,17 @@ local function revealed(job, calls)
   return calls
 end
 
+-- Nobody can be asked: because nothing is set up, or because all keys rest just now.
+local function nobody(job, why)
+  if #job.found.targets == 0 and #of_purpose(providers.models(job.tenant), "chat") > 0 then
+    return { class = "rate", text = "all keys of all models rest just now, because their providers refused them", retry_after_s = 5 }
+  end
+  return { class = "no_provider", text = why }
+end
+
 local function take_turn(job)
   local order, why = order_of(job)
-  if #order == 0 then return nil, { class = "no_provider", text = why } end
+  if #order == 0 then return nil, nobody(job, why) end
   local emit, finish
   if job.options.on_event then emit, finish = guarded(job) end
   local result = turn.run(world, job.request, order, {
@@ -246,8 +254,8 @@ function ai.embed(tenant, texts, options)
   if not found then return nil, err end
   local policy = policy_rules.of(found.policy, options)
   local purpose = policy.purpose
-  local job = { tenant = tenant, request = { texts = texts, messages = {} }, options = options, purpose = purpose, found = found, answer_key = ledger.key(), count = 0,
-    deadline = clock.mono_ms() + policy.deadline_ms }
+  local job = { tenant = tenant, request = { texts = texts, messages = {} }, options = options, purpose = purpose, policy = policy, found = found, answer_key = ledger.key(),
+    count = 0, deadline = clock.mono_ms() + policy.deadline_ms }
   local order, why = router.order(of_purpose(found.targets, "embeddings"), policy, {
     request = job.request, tokens = 0, purpose = purpose, health = world.health, random = world.random,
     cost = function(target) return router.cost(found.price(target), 1000, { max_tokens = 0 }) end,
@@ -263,17 +271,6 @@ function ai.embed(tenant, texts, options)
   if not answer then return nil, { class = err.class, text = err.text, code = err.code, retry_after_s = err.retry_after_s, attempts = attempts } end
   answer.attempts, answer.cost = attempts, cost_of(attempts)
   return answer
-end
-
---- How each model that this tenant may ask is just now, in this worker: list of { provider, model, region, key_id, state, ... } (ai.health).
-function ai.figures(tenant)
-  local list = {}
-  for _, target in ipairs(providers.of(tenant).targets) do
-    local row = world.health:figures(target)
-    row.provider, row.model, row.region, row.key_id = target.provider, target.model, target.region, target.key_id
-    list[#list + 1] = row
-  end
-  return list
 end
 
 return ai

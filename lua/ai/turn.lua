@@ -172,12 +172,12 @@ end
 local function contest(self, target)
   local race = { running = {}, count = 0, entering = 0, done = promise.new() }
   self.race = race
-  local try, refused = begin(self, race, target)
-  if not try then
-    self.race = nil
-    return { target = target, outcome = refused }
-  end
-  local hedge = hedge_later(self, race, target)
+  -- A task of its own: who is not wanted any more need not wait until a queue has let it in.
+  task.spawn(function()
+    local try, refused = begin(self, race, target)
+    if not try and race.count == 0 and race.entering == 0 then race.done:give{ target = target, outcome = refused } end
+  end)
+  local hedge = not race.done:given() and hedge_later(self, race, target)
   local result = race.done:wait()
   if hedge then hedge:cancel() end
   self.race = nil

@@ -306,6 +306,23 @@ describe("a turn that nobody wants any more", function()
     assert.equal(50, world.now - began)
   end)
 
+  it("does not stand in a queue, and what it would have been let in for is given back", function()
+    local world, cancel = ai_world.new{ a = { says("Hello") } }, promise.new()
+    world:after(50, function() cancel:give() end)
+    local began, left = world.now, nil
+    local result = take(world, { A }, { cancel = cancel, enter = function()
+      local inside = promise.new()
+      world:after(1500, function() inside:give() end)
+      inside:wait()
+      return function(outcome) left = outcome end
+    end })
+    assert.equal("cancelled", result.class)
+    assert.equal(50, world.now - began)
+    world:pass(2000)
+    assert.is_true(left.unsent)
+    assert.equal("", world:order())
+  end)
+
   it("leaves no watcher at a token that lives on", function()
     local world, cancel = ai_world.new{ a = { says("Hello") } }, promise.new()
     take(world, { A }, { cancel = cancel })

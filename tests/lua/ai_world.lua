@@ -5,6 +5,7 @@ local health = require "ai.health"
 local json = require "core.json"
 local promise = require "lib.promise"
 local task = require "core.task"
+local timers = require "core.timer"
 
 local ai_world = {}
 
@@ -16,6 +17,7 @@ World.__index = World
 local function settle() for _ = 1, 3 do task.sleep(0) end end
 
 function World:after(ms, fn)
+  if self.live then return timers.after(ms < math.huge and ms or 1e9, fn) end
   self.made = self.made + 1
   local timer = { at = self.now + ms, number = self.made, fn = fn }
   self.timers[timer] = true
@@ -165,7 +167,7 @@ local function open(world, options)
   if answer.refused then return nil, { code = "closed", text = "connection refused" } end
   self.limit = world:after(options.timeout_ms, function() break_off(self, "timeout", "took too long") end)
   world.opening[self] = true
-  options.on_begin(self)
+  if options.on_begin then options.on_begin(self) end
   local ok = wait(self, answer.head_ms or 1)
   world.opening[self] = nil
   if not ok then
@@ -186,6 +188,13 @@ function ai_world.new(servers)
   }
   self.health = health.new(self.given)
   self.given.health = self.health
+  return self
+end
+
+--- The same servers in real time, for specs of what has clocks of its own: a table whose `stream` stands for core.http.stream.
+function ai_world.live(servers)
+  local self = ai_world.new(servers)
+  self.live, self.stream = true, self.given.stream
   return self
 end
 
