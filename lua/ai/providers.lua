@@ -195,6 +195,16 @@ end
 --- The limits that hold for a tenant: providers.of(tenant).budget, without anybody's turn.
 function providers.budget(tenant) return current(tenant).budget end
 
+--- The models that are set up for this tenant, also those of which all keys rest just now: list of { provider, model, purpose }.
+function providers.models(tenant)
+  local list = {}
+  for i, choice in ipairs(current(tenant).choices) do
+    local target = choice.targets[1]
+    list[i] = { provider = target.provider, model = target.model, purpose = target.purpose }
+  end
+  return list
+end
+
 --- The same model at the same provider with another key that does not rest, or nil: for a second try at once when the first was
 --- refused its key. Never waits when providers.of has been asked.
 function providers.another(tenant, of)
