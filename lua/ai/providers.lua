@@ -53,7 +53,7 @@ local function limits_of(id, row)
   return { id = id, requests_per_minute = row.requests_per_minute, tokens_per_minute = row.tokens_per_minute, concurrent = row.concurrent }
 end
 
-local function target(provider, model, key, secret)
+local function target_of(provider, model, key, secret)
   return {
     provider = provider.name, kind = provider.kind, url = provider.url, region = provider.region, ca_file = provider.ca_file, owner = provider.tenant_id,
     model = model.model, purpose = model.purpose, quality = model.quality, weight = model.weight, flags = model.flags and json.decode(model.flags) or {},
@@ -90,9 +90,9 @@ local function choices_of(tenant)
         local choice = { provider = provider.id, keys = {}, targets = {} }
         for i, key in ipairs(usable) do
           secrets[key.id] = secrets[key.id] or pii.open(provider.tenant_id == 0 and pii.platform or tenant, "ai_key.secret", key.secret)
-          choice.keys[i], choice.targets[i] = key.id, target(provider, model, key, secrets[key.id])
+          choice.keys[i], choice.targets[i] = key.id, target_of(provider, model, key, secrets[key.id])
         end
-        if #usable == 0 then choice.targets[1] = target(provider, model) end
+        if #usable == 0 then choice.targets[1] = target_of(provider, model) end
         choices[#choices + 1] = choice
       end
     end

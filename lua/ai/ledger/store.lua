@@ -10,8 +10,8 @@ local columns = { "entry_key", "answer_key", "attempt", "call_id", "external_ref
 local insert = "INSERT INTO ai_call (" .. table.concat(columns, ", ") .. ") VALUES "
 local one = "(" .. db.marks(#columns) .. ")"
 
--- A connection keeps few prepared statements: lists are cut into pieces of these lengths.
-local SIZES = { 32, 8, 1 }
+-- A connection keeps few prepared statements, of at most 256 parameters: lists are cut into pieces of these lengths.
+local SIZES = { 8, 1 }
 
 local function in_pieces(list, fn)
   local at = 1
