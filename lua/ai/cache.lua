@@ -5,7 +5,7 @@
 ---   flights   the same request under way at the same time is asked once (ai.flights), never across tenants
 ---
 --- The version of the knowledge base is part of every key, so publishing another one leaves the old answers behind; they end by
---- themselves. Never kept: tool calls, errors, cut answers, what follows a tool's result, and requests that carry personal values.
+--- themselves. Never kept: tool calls, errors, cut answers, what the guard found to be made up, what follows a tool's result, and requests that carry personal values.
 ---
 --- Who answers a request writes
 ---   local answer, err = cache.through(tenant, request, options, function() return turn... end)
@@ -62,6 +62,9 @@ end
 local function key_of(tenant, hash) return rediskey("ai:answer:", tenant.id, ":", hash) end
 
 local function kept_answer(answer)
+  for _, finding in ipairs(answer.findings or {}) do
+    if finding.kind == "unsupported" then return false end  -- made up once is enough
+  end
   return answer and type(answer.text) == "string" and answer.text:find("%S") and (answer.reason == "end" or answer.reason == "stop")
     and not answer.degraded and not (answer.tool_calls and #answer.tool_calls > 0)
 end

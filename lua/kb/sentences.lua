@@ -73,10 +73,16 @@ function sentences.split(text)
   end
 end
 
---- The first sentence of a text, with the space behind it.
-function sentences.first(text)
-  local _, after = next_end(text, 1)
-  return after and text:sub(1, after - 1) or text
+--- The sentences of a text with the space behind each: a list that joined is the text.
+function sentences.pieces(text)
+  local list, from = {}, 1
+  while from <= #text do
+    local _, after = next_end(text, from)
+    list[#list + 1] = text:sub(from, after and after - 1 or -1)
+    if not after then break end
+    from = after
+  end
+  return list
 end
 
 --- At most so many bytes, cut behind a sentence; where the first one is longer already, behind a word. Returns the text, and whether

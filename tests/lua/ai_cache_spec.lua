@@ -154,6 +154,7 @@ describe("the cache", function()
   it("keeps no failures, tool calls, cut answers, and nothing personal", function()
     for _, case in ipairs{
       { more = { tool_calls = { { id = "1", name = "f", arguments = "{}" } } } }, { more = { reason = "length" } }, { more = { degraded = "local" } }, { text = " " },
+      { more = { findings = { { kind = "unsupported" } } } },
       { options = { purpose = "call", personal = true } }, { options = { purpose = "api" } }, { options = { purpose = "call", policy = { cache = { exact = false } } } },
       { request = { messages = { { role = "user", text = "a" }, { role = "tool", text = "b", tool_call_id = "1" } } } }, { request = { messages = {} } },
     } do

@@ -188,6 +188,30 @@ describe("the guard", function()
     assert.equal("I would have to ask a colleague for the exact price.", (guard.after(acme, nil, "It is 7 dollars.", nil, notes, options)))
   end)
 
+  it("takes no sentence out of JSON, and puts values back as JSON has them", function()
+    local options = { purpose = "call", policy = { guard = { prices = true } }, known = { { kind = "NAME", value = 'Al "Q" Lee' } }, passages = { { text = "A roof." } } }
+    local _, notes = guard.before(acme, said('I am Al "Q" Lee', { schema = { name = "s", schema = { type = "object" } } }), options)
+    local answer = ('{"price":"7 dollars. ","name":"[NAME_1]","more":"%s"}'):format(("word. "):rep(300))
+    local text, findings = guard.after(acme, nil, answer, nil, notes, options)
+    assert.equal('Al "Q" Lee', json.decode(text).name)
+    assert.same({}, findings)
+    local stream = guard.stream(acme, notes, options)
+    assert.equal(text, stream:feed(answer:sub(1, 30)) .. stream:feed(answer:sub(31)) .. stream:finish())
+  end)
+
+  it("takes time in proportion to an answer, whatever it is", function()
+    local options = { purpose = "call", policy = { guard = { prices = true, grounding = false, max_bytes = 1e9 } }, passages = { { text = "A roof." } } }
+    for _, answer in ipairs{ (". "):rep(20000), ("a. "):rep(14000), ("$1. "):rep(10000), (" "):rep(40000), ("!"):rep(40000), ("[A_1]"):rep(8000) } do
+      local began = os.clock()
+      local _, notes = guard.before(acme, said(answer), options)
+      guard.after(acme, nil, answer, nil, notes, options)
+      local stream = guard.stream(acme, notes, options)
+      for at = 1, #answer, 1000 do stream:feed(answer:sub(at, at + 999)) end
+      stream:finish()
+      assert.is_true(os.clock() - began < 5, ("it took %.1f s"):format(os.clock() - began))
+    end
+  end)
+
   it("cuts what is spoken behind a sentence", function()
     local text, findings = guard.after(acme, nil, ("This is a sentence of some length. "):rep(50), nil, nil, CALL)
     assert.is_true(#text <= 700 and text:sub(-1) == ".")

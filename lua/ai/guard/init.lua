@@ -51,6 +51,13 @@ function guard.settings(options)
   }
 end
 
+-- What holds for an answer that is JSON of a schema: a sentence taken out or an end cut off would leave no JSON.
+local function for_answer(options, notes)
+  local settings = guard.settings(options)
+  if notes and notes.structured then settings.prices, settings.max_bytes, settings.grounding = false, nil, false end
+  return settings
+end
+
 local function copy(from)
   local made = {}
   for key, value in pairs(from) do made[key] = value end
@@ -75,7 +82,7 @@ end
 --- Passages become part of the system prompt.
 --- @return table request
 --- @return table notes  { vault, personal = were there personal values?, suspicious = list of phrases (ai.guard.marks), passages, asked =
----   what the caller said last, as it was }
+---   what the caller said last, as it was, structured = the answer will be JSON of a schema, of which only secrets are looked at }
 function guard.before(tenant, request, options)
   options = options or {}
   local settings = guard.settings(options)
@@ -117,7 +124,8 @@ function guard.before(tenant, request, options)
     log.info("ai.suspicious", { tenant = tenant.slug, call = options.call_id, phrases = table.concat(suspicious, "; ") })
   end
   if vault.size > 0 then count("masked", vault.size) end
-  return made, { vault = vault, personal = vault.size > 0, suspicious = suspicious, passages = options.passages, asked = asked }
+  return made, { vault = vault, personal = vault.size > 0, suspicious = suspicious, passages = options.passages, asked = asked,
+    structured = request.schema ~= nil }
 end
 
 --- Placeholders back to what they stand for.
@@ -155,22 +163,20 @@ local function checker(settings, options, notes, known, offered, findings)
       piece, found = secrets.remove(piece, options.secrets)
       for _ = 1, found do findings[#findings + 1] = { kind = "secret" } end
     end
-    return guard.reveal(notes, piece)
+    return guard.reveal(notes, piece, notes and notes.structured)
   end
 end
 
 -- The answer without the sentences whose prices nobody knows.
 local function without_prices(text, known, offered, findings)
-  local kept, rest, dropped = {}, text, false
-  while rest ~= "" do
-    local sentence = sentences.first(rest)
+  local kept, dropped = {}, false
+  for _, sentence in ipairs(sentences.pieces(text)) do
     if has_unknown_price(sentence, known, offered) then
       findings[#findings + 1] = { kind = "price", text = sentences.trim(sentence) }
       dropped = true
     else
       kept[#kept + 1] = sentence
     end
-    rest = rest:sub(#sentence + 1)
   end
   if not dropped then return text end
   return sentences.trim(table.concat(kept))
@@ -204,7 +210,7 @@ end
 --- @return string text, table findings
 function guard.after(tenant, request, text, passages, notes, options)
   options = options or {}
-  local settings, findings = guard.settings(options), {}
+  local settings, findings = for_answer(options, notes or { structured = request and request.schema ~= nil }), {}
   passages = passages or notes and notes.passages
   local asked = notes and notes.asked or request and request.messages and request.messages[#request.messages] and request.messages[#request.messages].text
   local known, offered = known_numbers(settings, passages, asked)
@@ -227,7 +233,7 @@ end
 --- sentences where prices or the length are looked at, else for whole words. Whether the answer is grounded is seen at finish().
 function guard.stream(tenant, notes, options)
   options = options or {}
-  local settings, findings = guard.settings(options), {}
+  local settings, findings = for_answer(options, notes), {}
   local passages = notes and notes.passages or options.passages
   local known, offered = known_numbers(settings, passages, notes and notes.asked)
   local own = stream.new(checker(settings, options, notes, known, offered, findings), known ~= nil or settings.max_bytes ~= nil, settings.max_bytes)

@@ -48,10 +48,9 @@ function stream:feed(piece)
   if not self.by_sentence or ready == "" then return self:out(ready) end
   -- Each by itself, so that one that is left out takes no other along.
   local out = {}
-  while ready ~= "" do
-    local first = sentences.first(ready)
-    out[#out + 1] = self:out(first)
-    ready = ready:sub(#first + 1)
+  for _, sentence in ipairs(sentences.pieces(ready)) do
+    out[#out + 1] = self:out(sentence)
+    if self.full then break end
   end
   return table.concat(out)
 end
