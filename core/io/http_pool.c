@@ -180,6 +180,7 @@ static void on_tick(uv_timer_t *timer) {
             http_link_tick(l, now_ms);
         }
         keep_warm(o, now_ms);
+        if (o->waiting && now_ms >= o->warm_at_ms) http_origin_run(o); /* what could not connect is tried again */
         if (o->links == NULL && o->waiting == NULL && o->warm == 0) origin_free(o);
     }
     http_pool_tell(p);

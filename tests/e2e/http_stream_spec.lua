@@ -38,12 +38,12 @@ local function all(stream)
   end
 end
 
-local function eventually(what, holds)
-  for _ = 1, 400 do
+local function eventually(what, holds, state)
+  for _ = 1, 1200 do
     if holds() then return end
     task.sleep(25)
   end
-  error("never: " .. what)
+  error("never: " .. what .. (state and ": " .. state() or ""))
 end
 
 for name, base in pairs(BASES) do
@@ -103,7 +103,7 @@ for name, base in pairs(BASES) do
 
     it("that nobody holds any more is left", function()
       local before = stats().open
-      assert(ask(base, "gap_ms=50", "count to 9000"))
+      assert(ask(base, "gap_ms=500", "count to 200"))
       eventually("the server hears of it", function()
         collectgarbage()
         return stats().open <= before
@@ -115,7 +115,7 @@ for name, base in pairs(BASES) do
       local streams, began, waiting = {}, 0, {}
       for i = 1, MANY do
         task.spawn(function()
-          local stream, err = ask(base, "gap_ms=200", "count to 9000", { connect_ms = 60000 })
+          local stream, err = ask(base, "gap_ms=500", "count to 200", { connect_ms = 60000 })
           assert(stream, err and err.text)
           assert(stream:next() ~= nil)
           streams[i], began = stream, began + 1
@@ -129,7 +129,7 @@ for name, base in pairs(BASES) do
           end
         end)
       end
-      eventually("all have begun", function() return began == MANY end)
+      eventually("all have begun", function() return began == MANY end, function() return began .. " have " .. json.encode(http.pool()) end)
       local at_ms = clock.wall_us() / 1000
       for i = 1, MANY do streams[i]:cancel() end
       eventually("all are heard of", function() return stats().open == 0 end)
@@ -138,7 +138,7 @@ for name, base in pairs(BASES) do
         if ended["end"] == "cancelled" then cancelled = cancelled + 1 end
         worst = math.max(worst, ended.ended_ms - at_ms)
       end
-      assert.equal(MANY, cancelled)
+      assert.truthy(cancelled >= MANY, cancelled .. " were cancelled")
       for i = 1, MANY do assert.equal("cancelled", waiting[i]) end
       print(("# %s: the last of %d cancelled streams was heard of after %.1f ms"):format(name, MANY, worst))
       assert.truthy(worst < AIM_MS * 10, ("the last was heard of after %.0f ms"):format(worst))
