@@ -10,7 +10,8 @@ enum { FIELDS_MAX = 62 };
 
 struct reader { /* the userdata; its environment holds status and headers */
     struct http_stream *stream;
-    struct bind_wait *head, *next; /* tasks that wait for one of these; their stacks keep us alive */
+    struct bind_wait *head, *next; /* tasks that wait for one of these */
+    int self;                      /* keeps us while one waits: a task that has yielded holds nothing */
 };
 
 static int push_failure(lua_State *L, const struct http_stream *s, const struct err *e) {
@@ -45,7 +46,7 @@ static int push_next(lua_State *L, struct reader *r) {
     }
 }
 
-/* The head has come, or never will: pushes what http.stream returns. The userdata is at the bottom of the stack. */
+/* The head has come, or never will: pushes what http.stream returns. */
 static int push_opened(lua_State *co, struct reader *r) {
     const char *name, *data;
     size_t len;
@@ -55,29 +56,27 @@ static int push_opened(lua_State *co, struct reader *r) {
         http_stream_next(r->stream, &name, &data, &len, &e); /* says why */
         return push_failure(co, r->stream, &e);
     }
-    lua_getfenv(co, 1);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, r->self);
+    lua_getfenv(co, -1);
     lua_pushinteger(co, http_stream_status(r->stream));
     lua_setfield(co, -2, "status");
     bind_http_push_headers(co, http_stream_headers(r->stream));
     lua_setfield(co, -2, "headers");
     lua_pop(co, 1);
-    lua_pushvalue(co, 1);
     return 1;
 }
 
 static void on_change(void *arg) {
     struct reader *r = arg;
-    struct bind_wait *w;
-
-    if ((w = r->head)) {
-        r->head = NULL;
-        bind_wait_done(w, push_opened(bind_wait_state(w), r));
-    } else if ((w = r->next)) {
-        int n = push_next(bind_wait_state(w), r);
-        if (n == 0) return;
-        r->next = NULL;
-        bind_wait_done(w, n); /* r may be gone */
-    }
+    struct bind_wait *w = r->head ? r->head : r->next;
+    if (w == NULL) return;
+    struct vm *vm = vm_of(bind_wait_state(w));
+    int n = r->head ? push_opened(bind_wait_state(w), r) : push_next(bind_wait_state(w), r), self = r->self;
+    if (n == 0) return;
+    r->head = r->next = NULL;
+    r->self = LUA_NOREF;
+    bind_wait_done(w, n);
+    bind_unref(vm, self); /* r may be gone from here on */
 }
 
 static enum http_framing_kind framing_at(lua_State *L, int idx, const char *otherwise) {
@@ -123,7 +122,7 @@ int bind_http_stream(lua_State *L) {
     lua_settop(L, 1);
     if (services->http_pool == NULL) return luaL_error(L, "this program has no HTTP client");
     struct reader *r = lua_newuserdata(L, sizeof *r); /* options, r */
-    *r = (struct reader){0};
+    *r = (struct reader){.self = LUA_NOREF};
     luaL_getmetatable(L, STREAM_TYPE);
     lua_setmetatable(L, -2);
     lua_newtable(L);
@@ -156,15 +155,14 @@ int bind_http_stream(lua_State *L) {
         lua_pushvalue(L, 2);
         if (lua_pcall(L, 1, 0, 0) != 0) { /* the wait must not be left behind */
             struct bind_wait *w = r->head;
-            r->head = NULL;
+            r->head = NULL; /* nobody holds it now: the collector takes it */
             http_stream_cancel(r->stream);
             bind_wait_done(w, 0);
             bind_wait_yield(w);
             return lua_error(L);
         }
     }
-    lua_settop(L, 2);
-    lua_replace(L, 1); /* the userdata is the bottom */
+    r->self = bind_ref(L, 2);
     return bind_wait_yield(r->head);
 }
 
@@ -174,8 +172,8 @@ static int stream_next(lua_State *L) {
 
     if (n) return n;
     if (r->head || r->next) return luaL_error(L, "another task waits for this stream already");
-    lua_settop(L, 1);
     r->next = bind_wait_begin(L);
+    r->self = bind_ref(L, 1);
     return bind_wait_yield(r->next);
 }
 

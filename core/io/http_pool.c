@@ -166,7 +166,7 @@ void http_origin_refused(struct http_origin *o, const char *why, bool timeout) {
 
 static void keep_warm(struct http_origin *o, uint64_t now_ms) {
     if (now_ms < o->warm_at_ms) return;
-    while (o->link_count < o->warm && o->link_count < HTTP_LINKS_MAX) http_link_open(o);
+    while (o->link_count < o->warm) http_link_open(o);
 }
 
 static void on_tick(uv_timer_t *timer) {
@@ -180,6 +180,7 @@ static void on_tick(uv_timer_t *timer) {
             http_link_tick(l, now_ms);
         }
         keep_warm(o, now_ms);
+        if (o->waiting && now_ms >= o->warm_at_ms) http_origin_run(o); /* what could not connect is tried again */
         if (o->links == NULL && o->waiting == NULL && o->warm == 0) origin_free(o);
     }
     http_pool_tell(p);
@@ -243,8 +244,8 @@ void http_pool_close(struct http_pool *p, void (*closed)(void *arg), void *arg) 
 int http_pool_warm(struct http_pool *p, const char *url, const char *ca_file, int connections, struct err *e) {
     struct ws_url parts;
     int rc = http_url_parse(&parts, url, e);
-    if (rc == 0 && (connections < 0 || connections > HTTP_LINKS_MAX))
-        rc = err_set(e, ERR_INVALID, "between 0 and %d connections can be kept warm", HTTP_LINKS_MAX);
+    if (rc == 0 && (connections < 0 || connections > HTTP_WARM_MAX))
+        rc = err_set(e, ERR_INVALID, "between 0 and %d connections can be kept warm", HTTP_WARM_MAX);
     if (rc == 0 && !p->closing) {
         struct http_origin *o = http_origin_of(p, &parts, ca_file);
         o->warm = connections;

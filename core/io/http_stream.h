@@ -12,7 +12,7 @@
  * Threads    Loop thread only. on_change comes from the loop, never from inside a call of this header, and may call
  *            everything here.
  * Limits     A head of 64 KiB (16 KiB in HTTP/1.1); 256 KiB of body that was not taken yet, then the server must wait; an event of event_limit;
- *            per origin 64 connections and 1,000 requests that wait for one.
+ *            per origin 512 connections and 1,000 requests that wait for one.
  */
 #pragma once
 #include "base/err.h"

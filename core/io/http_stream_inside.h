@@ -20,7 +20,8 @@
 #include <nghttp2/nghttp2.h>
 
 enum {
-    HTTP_LINKS_MAX = 64,       /* per origin */
+    HTTP_LINKS_MAX = 512,      /* per origin */
+    HTTP_WARM_MAX = 64,        /* of them may be kept without a request */
     HTTP_WAITING_MAX = 1000,   /* per origin */
     HTTP_LINK_STREAMS = 250,   /* of one HTTP/2 connection, if the server allows them */
     HTTP_UNTAKEN = 256 * 1024, /* bytes of one body */

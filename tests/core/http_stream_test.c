@@ -4,7 +4,12 @@
 #include "io/http_conn.h"
 #include "io/http_stream.h"
 
-enum { MANY = 500 };
+/* Ten times the aim of 50 ms for the news of a cancel; sanitizers and a busy machine need their own time. */
+#ifdef PARLEY_SANITIZED
+enum { MANY = 500, NEWS_MS = 10000 };
+#else
+enum { MANY = 500, NEWS_MS = 500 };
+#endif
 
 static struct {
     int requests, gone, room;
@@ -206,7 +211,7 @@ static void leaves(bool tls) {
     uint64_t at_ms = clock_mono_ms();
     for (int i = 0; i < 5; i++) http_stream_cancel(r[i].s);
     UNTIL(&p, server.gone == 5);
-    assert_true(server.gone_at_ms[4] - at_ms < 500); /* ten times the aim */
+    assert_true(server.gone_at_ms[4] - at_ms < NEWS_MS);
     for (int i = 0; i < 5; i++) {
         assert_true(world_turn(&p.w, &r[i].over, 1000));
         assert_int_equal(r[i].code, ERR_CANCELLED);
@@ -485,7 +490,7 @@ static void five_hundred_streams_left_in_the_middle_are_heard_of(void **state) {
     for (int i = 0; i < MANY; i++)
         if (server.gone_at_ms[i] - at_ms > worst) worst = server.gone_at_ms[i] - at_ms;
     print_message("the last of %d was heard of after %llu ms\n", MANY, (unsigned long long)worst);
-    assert_true(worst < 500); /* ten times the aim */
+    assert_true(worst < NEWS_MS);
     for (int i = 0; i < MANY; i++) drop(&r[i]);
     http_pool_each(p.p, count_origin, &f);
     assert_int_equal(f.running, 0);
