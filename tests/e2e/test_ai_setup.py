@@ -81,11 +81,15 @@ def test_a_tenant_names_no_address_and_sees_no_other_tenants_providers():
 
 
 def test_who_is_no_admin_is_refused():
+    token, _ = api.agent("agent")
     for method, path in (("GET", "/ai/providers"), ("PUT", "/ai/budget"), ("GET", "/ai/usage"), ("GET", "/ai/policy")):
-        check_problem(call(method, path, {} if method == "PUT" else None, api.agent()), 403)
+        check_problem(call(method, path, {} if method == "PUT" else None, token), 403)
     for path in ("/admin/ai/providers", "/admin/ai/prices", "/admin/ai/policy"):
         check_problem(call("GET", path, token=api.admin()), 403)
         check_problem(call("GET", path), 401)
+    supervisor, _ = api.agent("supervisor")
+    assert call("GET", "/ai/usage", token=supervisor).status == 200
+    check_problem(call("GET", "/ai/providers", token=supervisor), 403)
 
 
 def test_budgets_and_prices_are_decimals_with_bounds():
