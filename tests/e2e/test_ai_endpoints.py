@@ -30,7 +30,8 @@ def world(stack):
         for kind in ai_tenant.KINDS:
             (running.chats[kind],), vectors = providers.add(kind)
             running.vectors.update({kind: name for name in vectors})
-        running.faulty, _ = providers.add("openai_chat", "faulty", [f"gpt-4.1@{fault}" for fault in FAULTS], [], quality=1)
+        # A provider for each: a key that was told to wait rests at all models of its provider.
+        running.faulty = [providers.add("openai_chat", f"faulty-{i}", [f"gpt-4.1@{fault}"], [], quality=1)[0][0] for i, fault in enumerate(FAULTS)]
         providers.policy(attempts=2, wait_most_ms=1000, going_on=0)
         running.key = ai_tenant.api_key(token, ["ai:use"])
         running.other_key = ai_tenant.api_key(token, ["leads:read"])
