@@ -44,7 +44,7 @@ class Providers:
     def _call(self, method, path, body=None):
         return call(method, f"/ai/{path}?tenantId={self.slug}", body, self.operator)
 
-    def add(self, kind, name=None, chats=None, vectors=None, url=None, key="a-key", quality=50, weight=1, **more):
+    def add(self, kind, name=None, chats=None, vectors=None, url=None, keys=("a-key",), quality=50, weight=1, **more):
         """A provider of a kind with its models; returns their names, "provider/model": those that chat, those that make vectors. url: where it is,
         if not at the fakes."""
         name = name or kind.replace("_", "-")
@@ -52,8 +52,8 @@ class Providers:
         chats = [chat] if chats is None else chats
         vectors = ([vector] if vector else []) if vectors is None else vectors
         done(self._call("POST", "providers", {"name": name, "kind": kind, "url": (url or self.fakes.url(fake)) + ends, **more}), 201)
-        if key:
-            done(self._call("POST", f"providers/{name}/keys", {"name": "one", "key": key}), 201)
+        for key in keys:
+            done(self._call("POST", f"providers/{name}/keys", {"name": key, "key": key}), 201)
         for purpose, models in (("chat", chats), ("embeddings", vectors)):
             for model in models:
                 done(self._call("PUT", f"providers/{name}/models/{quote(model, safe='')}", {"purpose": purpose, "quality": quality, "weight": weight}), 204)

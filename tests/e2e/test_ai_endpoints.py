@@ -32,6 +32,7 @@ def world(stack):
             running.vectors.update({kind: name for name in vectors})
         # A provider for each: a key that was told to wait rests at all models of its provider.
         running.faulty = [providers.add("openai_chat", f"faulty-{i}", [f"gpt-4.1@{fault}"], [], quality=1)[0][0] for i, fault in enumerate(FAULTS)]
+        (running.paced,), _ = providers.add("openai_chat", "paced", ["gpt-4.1@gap_ms=5"], [], quality=1)
         providers.policy(attempts=2, wait_most_ms=1000, going_on=0)
         running.key = ai_tenant.api_key(token, ["ai:use"])
         running.other_key = ai_tenant.api_key(token, ["leads:read"])
@@ -108,11 +109,11 @@ def test_bad_bodies_are_refused_by_name(world):
 
 def test_a_client_that_leaves_ends_the_model_s_stream(world):
     world.control("DELETE", "stats")
-    body = json.dumps({"model": world.chats["openai_chat"], "messages": [{"role": "user", "content": "count to 90000"}], "stream": True, "max_tokens": 100000}).encode()
+    body = json.dumps({"model": world.paced, "messages": [{"role": "user", "content": "count to 90000"}], "stream": True, "max_tokens": 100000}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.key}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(api.address(), timeout=20) as s:
         s.sendall(head + body)
         seen = b""
         while b"1 2" not in re.sub(rb'[^\d ]', b"", seen) and len(seen) < 20000:
             seen += s.recv(4096)
-    ai_tenant.wait(lambda: [one["end"] for one in world.control("GET", "stats?streams=5")["ended_streams"]] == ["cancelled"])
+    ai_tenant.wait(lambda: [one["end"] for one in world.control("GET", "stats?streams=5")["ended_streams"]] == ["cancelled"], 5)
