@@ -33,6 +33,10 @@ For tenants (need PARLEY_URL and PARLEY_TOKEN, or PARLEY_ADMIN_EMAIL and PARLEY_
   parley call show ID [--tenant S]                 what a call's states asked for and were answered
   parley call replay ID [--version V] [--tenant S] run its flow again from its journal, by another version: what goes another way?
 
+  parley ai providers [--tenant S]                 who may be asked for answers: providers, models, keys
+  parley ai usage [--by all|provider|campaign] [--from DAY] [--to DAY] [--tenant S]
+                                                   what AI has cost, and what is left of the budgets
+
   parley run FILE ...                              run a Lua file inside the host
   parley help
 ]]
@@ -48,6 +52,7 @@ local known = {
   ["bundle canary"] = "tenant share error-limit min-calls skip-specs! reason", ["bundle list"] = "tenant", ["bundle show"] = "tenant",
   ["bundle diff"] = "tenant", ["bundle pull"] = "tenant force!", ["bundle logs"] = "tenant follow! call", ["logs"] = "tenant follow! call",
   ["bundle test"] = "filter no-coverage! explore! flow", ["call show"] = "tenant", ["call replay"] = "version tenant",
+  ["ai providers"] = "tenant", ["ai usage"] = "by from to tenant",
 }
 
 -- How many words a command takes beside its options; none unless it stands here.
@@ -86,7 +91,7 @@ local function parse(args, command)
 end
 
 local commands = {}
-for _, file in ipairs{ "cli.operator", "cli.bundle", "cli.bundle_test", "cli.call" } do
+for _, file in ipairs{ "cli.operator", "cli.bundle", "cli.bundle_test", "cli.call", "cli.ai" } do
   for name, command in pairs(require(file)) do commands[name] = command end
 end
 

@@ -1,8 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- A worker's end, run when its slots are others' and its connections are closed: what waits in memory to be written is written.
 --- The worker gives this three seconds (core/host/worker.c), then it ends all the same.
+local budget = require "ai.budget"
+local clock = require "core.clock"
+local ledger = require "ai.ledger"
 local scripts = require "scripts"
 
 local LIMIT_MS = 2500
 
-scripts.settle(LIMIT_MS)
+local ends = clock.mono_ms() + LIMIT_MS
+ledger.settle(LIMIT_MS)
+if clock.mono_ms() < ends then budget.settle() end
+scripts.settle(math.max(0, ends - clock.mono_ms()))

@@ -6,6 +6,10 @@ migrate.root = worker.root .. "/schema"
 math.randomseed(require("core.clock").wall_us() % 2 ^ 31 + worker.index)
 
 local agents_routes = require "agents.routes"
+local ai_chat_routes = require "ai.chat_routes"
+local ai_compatible_routes = require "ai.compatible.routes"
+local ai_providers = require "ai.providers"
+local ai_routes = require "ai.routes"
 local audit = require "audit"
 local audit_routes = require "audit.routes"
 local auth = require "auth"
@@ -15,12 +19,14 @@ local calls_routes = require "calls.routes"
 local config = require "core.config"
 local http = require "core.http"
 local jobs = require "lib.jobs"
+local kb = require "kb"
 local leads_routes = require "leads.routes"
 local money_routes = require "money.routes"
 local nodes = require "nodes"
 local nodes_routes = require "nodes.routes"
 local operator = require "scripts.operator"
 local page = require "plugins.page"
+local reviews_routes = require "ai.reviews.routes"
 local revoked = require "auth.revoked"
 local router = require "lib.router"
 local scripts = require "scripts"
@@ -53,13 +59,19 @@ calls_routes.register()
 nodes_routes.register()
 scripts_routes.register()
 money_routes.register()
+ai_routes.register()
+ai_chat_routes.register()
+ai_compatible_routes.register()
 sim_routes.register()
 audit_routes.register()
+reviews_routes.register()
 page.register()
 
 tenants.start()
 revoked.start()
 scripts.start()
+ai_providers.start()
+kb.start()
 sequencer.start(tenants.get)
 jobs.start()
 

@@ -112,6 +112,11 @@ static bool reply_table(lua_State *co, struct http_request *r) {
     fields[n].name = NULL;
     fields[n].value = NULL;
     if (status < 100 || status > 599) return false;
+    lua_getfield(co, base, "stream");
+    if (lua_isfunction(co, -1)) {
+        bind_http_reply_streamed(vm_of(co), co, lua_gettop(co), r, status, fields);
+        return true;
+    }
     http_reply(r, status, fields, body == NULL ? "" : body, len);
     return true;
 }
@@ -307,10 +312,26 @@ static int ws_lua_close(lua_State *L) {
 
 /* -- fetch ------------------------------------------------------------------------------------------------------------ */
 
+void bind_http_push_headers(lua_State *L, const char *lines) {
+    lua_newtable(L);
+    for (const char *line = lines; line != NULL && *line;) {
+        const char *end = strchr(line, '\n');
+        const char *colon = strchr(line, ':');
+        size_t len = end == NULL ? strlen(line) : (size_t)(end - line);
+        if (colon != NULL && colon < line + len) {
+            const char *value = colon + 1;
+            while (*value == ' ') value++;
+            lua_pushlstring(L, line, (size_t)(colon - line));
+            lua_pushlstring(L, value, (size_t)(line + len - value));
+            lua_rawset(L, -3);
+        }
+        line = end == NULL ? NULL : end + 1;
+    }
+}
+
 static void on_fetched(void *arg, const struct http_response *r, const struct err *e) {
     struct bind_wait *w = arg;
     lua_State *co = bind_wait_state(w);
-    const char *line;
 
     if (r == NULL) {
         bind_wait_fail(w, e);
@@ -321,20 +342,7 @@ static void on_fetched(void *arg, const struct http_response *r, const struct er
     lua_setfield(co, -2, "status");
     lua_pushlstring(co, r->body == NULL ? "" : r->body, r->body == NULL ? 0 : r->len);
     lua_setfield(co, -2, "body");
-    lua_newtable(co);
-    for (line = r->headers; line != NULL && *line;) {
-        const char *end = strchr(line, '\n');
-        const char *colon = strchr(line, ':');
-        size_t len = end == NULL ? strlen(line) : (size_t)(end - line);
-        if (colon != NULL && colon < line + len) {
-            const char *value = colon + 1;
-            while (*value == ' ') value++;
-            lua_pushlstring(co, line, (size_t)(colon - line));
-            lua_pushlstring(co, value, (size_t)(line + len - value));
-            lua_rawset(co, -3);
-        }
-        line = end == NULL ? NULL : end + 1;
-    }
+    bind_http_push_headers(co, r->headers);
     lua_setfield(co, -2, "headers");
     bind_wait_done(w, 1);
 }
@@ -393,8 +401,24 @@ static const struct bind_fn functions[] = {
      "http.fetch{ url=, method=, headers=, body=, timeout_s=, response_limit= } -> { status=, headers=, body= } | nil, "
      "err",
      "Connections are kept and shared."},
-    {"serve", bind_http_serve, BIND_PLAIN, "http.serve(function(request) -> { status=, headers=, body= })",
-     "Each request runs as a task."},
+    {"stream", bind_http_stream, BIND_YIELDS,
+     "http.stream{ url=, method=, headers=, body=, framing=, connect_ms=, first_byte_ms=, idle_ms=, timeout_ms=, "
+     "event_limit=, ca_file=, on_begin= } -> stream | nil, err",
+     "Waits for the head; the body is read while it comes: stream.status, stream.headers, stream:next() -> name or "
+     "false, data | nil at the end | nil, err. framing: \"sse\", \"ndjson\" or \"bytes\"; an answer that is not 2xx is "
+     "bytes, and stream:frame(framing) before the first next() changes it. stream:cancel() tells the server at once; "
+     "on_begin(stream) has the stream before its head, for who may have to cancel it. err.stage: \"connect\" (nothing "
+     "was sent), \"head\" or \"body\". A stream that nobody holds is cancelled."},
+    {"warm", bind_http_warm, BIND_PLAIN, "http.warm(url, connections [, ca_file]) -> true | nil, err",
+     "Keeps so many connections to the URL's origin open for http.stream, TLS and all; 0 ends that."},
+    {"pool", bind_http_pool, BIND_PLAIN,
+     "http.pool() -> { { origin=, speaks=, connections=, connecting=, warm=, running=, waiting=, opened=, failed=, "
+     "requests=, resets= } }",
+     "What http.stream holds of each origin."},
+    {"serve", bind_http_serve, BIND_PLAIN, "http.serve(function(request) -> { status=, headers=, body= | stream= })",
+     "Each request runs as a task. stream = function(out): a task of its own that writes the body while it makes it: "
+     "out:write(text) -> true | nil, \"gone\" waits while the client is slow, out:on_gone(f) runs f when it has left; "
+     "when the function raises or returns false, the client sees that the reply is not whole."},
     {"upgrade", bind_http_upgrade, BIND_PLAIN, "http.upgrade(function(request) -> handler | nil, response)",
      "Decides at once (must not wait) about a WebSocket; handler: on_open(ws), on_message(ws, text), on_drain(ws) "
      "when all that waited for a slow client has gone out, on_close(code); they run as tasks."},
@@ -402,6 +426,8 @@ static const struct bind_fn functions[] = {
 };
 
 int bind_open_http(lua_State *L) {
+    bind_http_stream_types(L);
+    bind_http_reply_types(L);
     luaL_newmetatable(L, WS_TYPE);
     lua_newtable(L);
     lua_pushcfunction(L, ws_lua_send);

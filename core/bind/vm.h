@@ -22,6 +22,7 @@
 
 struct blob_store;
 struct http_client;
+struct http_pool;
 struct media;
 struct metrics;
 struct net;
@@ -40,6 +41,7 @@ struct vm_services {
     struct metrics *metrics;
     struct net *net;
     struct http_client *http_client;
+    struct http_pool *http_pool;
     struct redis *redis;
     struct blob_store *blobs;
     struct sql_pool *sql[VM_SQL_MAX];

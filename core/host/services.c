@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "io/blob.h"
 #include "io/http_client.h"
+#include "io/http_stream.h"
 #include "io/net.h"
 #include "io/redis.h"
 #include "io/sql.h"
@@ -54,6 +55,7 @@ int services_open(struct vm_services *s, struct err *e) {
 
     if (net_open(&s->net, s->loop, s->metrics, e) < 0) return e->code;
     if (http_client_open(&s->http_client, s->loop, s->metrics, e) < 0) return e->code;
+    if (http_pool_open(&s->http_pool, s->loop, s->metrics, e) < 0) return e->code;
     s->passwords = work_queue_new(s->loop, "passwords", 2, 64);
     s->packing = work_queue_new(s->loop, "packing", 1, 64);
     if (c == NULL) return 0;

@@ -29,14 +29,10 @@ static void refuse(struct http_conn *c, int status, const char *why) {
     http_conn_finish(c);
 }
 
-void http1_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len) {
+/* The request is answered, and the connection goes on or ends. */
+static void replied(struct http_request *r, bool close) {
     struct http_conn *c = r->conn;
-    bool close = r->head.close || c->server->closing;
-
-    if (c->mode == HTTP_1) {
-        send_reply(c, status, fields, r->is_head ? NULL : body, len, close);
-        c->deadline_ms = clock_mono_ms() + (uint64_t)http_times.idle;
-    }
+    if (c->mode == HTTP_1) c->deadline_ms = clock_mono_ms() + (uint64_t)http_times.idle;
     c->request = NULL;
     c->handling = false;
     http_request_free(r);
@@ -45,6 +41,52 @@ void http1_reply(struct http_request *r, int status, const struct http_field *fi
         http_conn_finish(c);
     else
         http1_run(c);
+}
+
+void http1_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len) {
+    struct http_conn *c = r->conn;
+    bool close = r->head.close || c->server->closing;
+
+    if (c->mode == HTTP_1) send_reply(c, status, fields, r->is_head ? NULL : body, len, close);
+    replied(r, close);
+}
+
+void http1_begin(struct http_request *r, int status, const struct http_field *fields) {
+    struct http_conn *c = r->conn;
+    struct buf out = {0};
+    r->chunked = !r->head.http10;
+    r->head.close |= r->head.http10 || c->server->closing; /* without chunks only its end is the reply's */
+    http_reply_open_head(&out, status, fields, r->chunked, r->head.close);
+    if (c->mode == HTTP_1) stream_write(c->stream, out.data, out.len);
+    buf_free(&out);
+}
+
+int http1_write(struct http_request *r, const void *data, size_t len) {
+    struct http_conn *c = r->conn;
+    if (c->mode != HTTP_1) return ERR_CLOSED;
+    if (r->chunked) {
+        struct buf out = {0};
+        buf_reserve(&out, len + 32);
+        buf_printf(&out, "%zx\r\n", len);
+        buf_add(&out, data, len);
+        buf_add(&out, "\r\n", 2);
+        stream_write(c->stream, out.data, out.len);
+        buf_free(&out);
+    } else {
+        stream_write(c->stream, data, len);
+    }
+    return stream_queued(c->stream) >= HTTP_UNWRITTEN;
+}
+
+void http1_end_reply(struct http_request *r, bool whole) {
+    struct http_conn *c = r->conn;
+    if (!whole && !r->is_head) {
+        c->mode = HTTP_ENDING;
+        stream_abort(c->stream);
+    } else if (c->mode == HTTP_1 && r->chunked && !r->is_head) {
+        stream_write(c->stream, "0\r\n\r\n", 5);
+    }
+    replied(r, r->head.close || c->server->closing);
 }
 
 static void handle(struct http_conn *c) {

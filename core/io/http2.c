@@ -21,6 +21,7 @@ struct http2 {
     bool shut;
     struct http_bucket odd;
     bool flooded;
+    int wanting; /* how many writers may wait for room: then the requests are looked through */
 };
 
 static void pump(struct http_conn *c) {
@@ -219,6 +220,22 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     return 0;
 }
 
+/* A streamed reply's bytes have gone to nghttp2: they are not kept, and the peer has shown that it takes some. */
+static void taken(struct http_request *r, size_t n) {
+    uint64_t latest_ms = clock_mono_ms() + (uint64_t)http_times.stall;
+    if (r->reply_at == r->reply.len) {
+        buf_clear(&r->reply);
+        r->reply_at = 0;
+        r->deadline_ms = r->written ? latest_ms : 0;
+        return;
+    }
+    r->deadline_ms += n * 1000 / http_least_rate;
+    if (r->deadline_ms > latest_ms) r->deadline_ms = latest_ms;
+    if (r->reply_at < HTTP_UNWRITTEN) return;
+    buf_drop(&r->reply, r->reply_at);
+    r->reply_at = 0;
+}
+
 static ssize_t read_reply(nghttp2_session *session, int32_t stream_id, uint8_t *out, size_t cap, uint32_t *flags,
                           nghttp2_data_source *source, void *arg) {
     struct http_request *r = source->ptr;
@@ -226,9 +243,12 @@ static ssize_t read_reply(nghttp2_session *session, int32_t stream_id, uint8_t *
     (void)session;
     (void)stream_id;
     (void)arg;
+    if (n == 0 && r->streamed && !r->written) return NGHTTP2_ERR_DEFERRED;
+    if (n == 0 && r->cut) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets it, after what was written */
     if (n) memcpy(out, r->reply.data + r->reply_at, n);
     r->reply_at += n;
-    if (n == left) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (n == left && !r->cut && (!r->streamed || r->written)) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (r->streamed) taken(r, n);
     return (ssize_t)n;
 }
 
@@ -236,23 +256,20 @@ static nghttp2_nv field(const char *name, const char *value) {
     return (nghttp2_nv){(uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE};
 }
 
-void http2_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len) {
-    struct http_conn *c = r->conn;
-    struct http2 *h = c->h2;
+/* length NULL: nobody knows it yet. body: whether read_reply gives one. */
+static void submit(struct http_request *r, int status, const struct http_field *fields, const char *length, bool body) {
+    struct http2 *h = r->conn->h2;
     nghttp2_nv nv[FIELD_LIMIT + 4];
-    char status_text[16], length[24];
+    char status_text[16];
     struct arena names = {0};
     size_t count = 0;
     nghttp2_data_provider data = {.source.ptr = r, .read_callback = read_reply};
-    bool no_length = status == 204 || status == 304;
-    bool no_body = no_length || r->is_head || len == 0;
 
     snprintf(status_text, sizeof status_text, "%d", status);
-    snprintf(length, sizeof length, "%zu", len);
     nv[count++] = field(":status", status_text);
     nv[count++] = field("date", http_date());
     nv[count++] = field("server", "parley");
-    if (!no_length) nv[count++] = field("content-length", length);
+    if (length) nv[count++] = field("content-length", length);
     for (; fields && fields->name && count < FIELD_LIMIT + 4; fields++) {
         if (!http_field_ok(fields)) continue;
         char *low = arena_strndup(&names, fields->name, strlen(fields->name));
@@ -260,6 +277,19 @@ void http2_reply(struct http_request *r, int status, const struct http_field *fi
             if (*x >= 'A' && *x <= 'Z') *x = (char)(*x + 'a' - 'A');
         nv[count++] = field(low, fields->value);
     }
+    if (nghttp2_submit_response(h->session, r->stream_id, nv, count, body ? &data : NULL) != 0)
+        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
+    arena_free(&names);
+}
+
+void http2_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len) {
+    struct http_conn *c = r->conn;
+    struct http2 *h = c->h2;
+    char length[24];
+    bool no_length = status == 204 || status == 304;
+    bool no_body = no_length || r->is_head || len == 0;
+
+    snprintf(length, sizeof length, "%zu", len);
     r->handling = false; /* replied: nobody is to be told when the stream closes */
     r->replied = true;
     /* For the peer to make room for it: a stream whose window opens byte by byte ends all the same. */
@@ -269,14 +299,70 @@ void http2_reply(struct http_request *r, int status, const struct http_field *fi
     if (!http_request_fits(r)) { /* its peers let too much wait in their streams */
         http_conn_ended(c, ENDED_CROWDED);
         nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
-        arena_free(&names);
         pump(c);
         return;
     }
-    if (nghttp2_submit_response(h->session, r->stream_id, nv, count, no_body ? NULL : &data) != 0)
-        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
-    arena_free(&names);
+    submit(r, status, fields, no_length ? NULL : length, !no_body);
     pump(c);
+}
+
+void http2_begin(struct http_request *r, int status, const struct http_field *fields) {
+    struct http_conn *c = r->conn;
+    r->replied = true;
+    r->deadline_ms = 0;
+    buf_free(&r->body);
+    http_request_fits(r);
+    submit(r, status, fields, NULL, !r->is_head);
+    pump(c);
+}
+
+int http2_write(struct http_request *r, const void *data, size_t len) {
+    struct http_conn *c = r->conn;
+    struct http2 *h = c->h2;
+    if (c->mode != HTTP_2) return ERR_CLOSED;
+    if (r->deadline_ms == 0) r->deadline_ms = clock_mono_ms() + (uint64_t)http_times.stall;
+    buf_add(&r->reply, data, len);
+    if (!http_request_fits(r)) {
+        http_conn_ended(c, ENDED_CROWDED);
+        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
+        pump(c);
+        return ERR_CLOSED;
+    }
+    nghttp2_session_resume_data(h->session, r->stream_id);
+    pump(c);
+    if (r->conn == NULL) return ERR_CLOSED;
+    http_request_fits(r);
+    if (r->reply.len - r->reply_at < HTTP_UNWRITTEN) return 0;
+    h->wanting++;
+    return 1;
+}
+
+void http2_end_reply(struct http_request *r, bool whole) {
+    struct http_conn *c = r->conn;
+    struct http2 *h = c->h2;
+    r->handling = false; /* it is freed with its stream */
+    r->written = true;
+    r->deadline_ms = clock_mono_ms() + (uint64_t)http_times.stall + r->reply.len * 1000 / http_least_rate;
+    r->cut = !whole;
+    nghttp2_session_resume_data(h->session, r->stream_id);
+    pump(c);
+}
+
+static struct http_request *find_roomy(struct http2 *h) {
+    for (struct http_request *r = h->requests; r; r = r->next)
+        if (r->wants_room && r->reply.len - r->reply_at < HTTP_UNWRITTEN / 2) return r;
+    return NULL;
+}
+
+/* From the loop only: who is told may write, end, or wait again. */
+static void give_room(struct http_conn *c) {
+    struct http2 *h = c->h2;
+    struct http_request *r;
+    while (h->wanting && c->mode == HTTP_2 && (r = find_roomy(h))) {
+        h->wanting--;
+        http_request_room(r);
+    }
+    if (h->requests == NULL) h->wanting = 0;
 }
 
 void http2_data(struct http_conn *c, const char *data, size_t len) {
@@ -286,6 +372,7 @@ void http2_data(struct http_conn *c, const char *data, size_t len) {
     h->inside = false;
     if (n >= 0) {
         pump(c);
+        give_room(c);
         return;
     }
     /* nghttp2 has given this session up: the peer is told why, and nothing more is read. */
@@ -298,6 +385,7 @@ void http2_data(struct http_conn *c, const char *data, size_t len) {
 
 void http2_drain(struct http_conn *c) {
     pump(c);
+    give_room(c);
 }
 
 void http2_tick(struct http_conn *c, uint64_t now_ms) {

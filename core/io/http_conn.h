@@ -21,7 +21,7 @@
 struct metric;
 struct http2;
 
-enum { HTTP_TURN_MS = 4 };
+enum { HTTP_TURN_MS = 4, HTTP_UNWRITTEN = 64 * 1024 /* of one streamed reply, then its writer waits */ };
 
 /* In milliseconds; variables so that a test need not wait for minutes. */
 struct http_times {
@@ -127,6 +127,12 @@ struct http_request {
     struct buf reply;
     size_t reply_at;
     bool replied;
+    /* A reply that is written while it is made */
+    bool streamed, written, cut; /* it is one; its end has been written; without being whole */
+    bool chunked;
+    bool wants_room;
+    void (*on_room)(void *arg);
+    void *room_arg;
     struct http_request *next, *prev;
     struct http_request *waiting_next;
     bool waiting;
@@ -153,11 +159,17 @@ bool http_field_ok(const struct http_field *f); /* may a handler send it? logs w
 /* A whole HTTP/1.1 reply. body NULL sends no body but its length, as HEAD wants. */
 void http_reply_bytes(struct buf *out, int status, const struct http_field *fields, const void *body, size_t len,
                       bool close);
+/* The head of one whose length nobody knows yet. */
+void http_reply_open_head(struct buf *out, int status, const struct http_field *fields, bool chunked, bool close);
+void http_request_room(struct http_request *r); /* the client has taken what waited: tells who writes */
 
 /* http1.c */
 void http1_data(struct http_conn *c, const char *data, size_t len);
 void http1_run(struct http_conn *c);
 void http1_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len);
+void http1_begin(struct http_request *r, int status, const struct http_field *fields);
+int http1_write(struct http_request *r, const void *data, size_t len);
+void http1_end_reply(struct http_request *r, bool whole);
 void http1_eof(struct http_conn *c);
 void http1_overdue(struct http_conn *c);
 void http1_end(struct http_conn *c);
@@ -166,6 +178,9 @@ void http1_end(struct http_conn *c);
 void http2_open(struct http_conn *c);
 void http2_data(struct http_conn *c, const char *data, size_t len);
 void http2_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len);
+void http2_begin(struct http_request *r, int status, const struct http_field *fields);
+int http2_write(struct http_request *r, const void *data, size_t len);
+void http2_end_reply(struct http_request *r, bool whole);
 void http2_drain(struct http_conn *c);
 void http2_tick(struct http_conn *c, uint64_t now_ms);
 void http2_shutdown(struct http_conn *c);

@@ -135,9 +135,7 @@ static void add_field(struct buf *out, const char *name, const char *value) {
     buf_add(out, "\r\n", 2);
 }
 
-void http_reply_bytes(struct buf *out, int status, const struct http_field *fields, const void *body, size_t len,
-                      bool close) {
-    buf_reserve(out, len + 512);
+static void add_head(struct buf *out, int status, const struct http_field *fields) {
     buf_add(out, "HTTP/1.1 ", 9);
     add_number(out, (size_t)status);
     buf_add(out, " ", 1);
@@ -147,6 +145,19 @@ void http_reply_bytes(struct buf *out, int status, const struct http_field *fiel
     add_field(out, "Server", "parley");
     for (; fields && fields->name; fields++)
         if (http_field_ok(fields)) add_field(out, fields->name, fields->value);
+}
+
+void http_reply_open_head(struct buf *out, int status, const struct http_field *fields, bool chunked, bool close) {
+    add_head(out, status, fields);
+    if (chunked) add_field(out, "Transfer-Encoding", "chunked");
+    if (close) add_field(out, "Connection", "close");
+    buf_add(out, "\r\n", 2);
+}
+
+void http_reply_bytes(struct buf *out, int status, const struct http_field *fields, const void *body, size_t len,
+                      bool close) {
+    buf_reserve(out, len + 512);
+    add_head(out, status, fields);
     if (status != 204 && status != 304 && status >= 200) {
         buf_add_str(out, "Content-Length: ");
         add_number(out, len);

@@ -185,6 +185,51 @@ void http_on_gone(struct http_request *r, void (*gone)(void *arg), void *arg) {
     r->gone_arg = arg;
 }
 
+void http_request_room(struct http_request *r) {
+    if (!r->wants_room) return;
+    r->wants_room = false;
+    r->on_room(r->room_arg);
+}
+
+void http_reply_begin(struct http_request *r, int status, const struct http_field *fields, void (*on_room)(void *arg),
+                      void *arg) {
+    r->streamed = true;
+    r->on_room = on_room;
+    r->room_arg = arg;
+    if (r->conn == NULL) return;
+    if (r->stream_id)
+        http2_begin(r, status, fields);
+    else
+        http1_begin(r, status, fields);
+}
+
+int http_reply_write(struct http_request *r, const void *data, size_t len) {
+    if (r->conn == NULL) return ERR_CLOSED;
+    if (len == 0 || r->is_head) return 0;
+    int rc = r->stream_id ? http2_write(r, data, len) : http1_write(r, data, len);
+    r->wants_room = rc == 1 && r->on_room;
+    return rc;
+}
+
+static void end_reply(struct http_request *r, bool whole) {
+    r->wants_room = false;
+    r->gone = NULL;
+    if (r->conn == NULL)
+        http_request_free(r);
+    else if (r->stream_id)
+        http2_end_reply(r, whole);
+    else
+        http1_end_reply(r, whole);
+}
+
+void http_reply_end(struct http_request *r) {
+    end_reply(r, true);
+}
+
+void http_reply_abort(struct http_request *r) {
+    end_reply(r, false);
+}
+
 void http_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len) {
     if (r->conn == NULL)
         http_request_free(r);

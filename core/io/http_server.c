@@ -95,6 +95,7 @@ static void on_drain(void *arg) {
     struct http_conn *c = arg;
     c->slow_at_ms = 0;
     if (c->mode == HTTP_1) {
+        if (c->request && c->handling) http_request_room(c->request);
         if (!c->handling && c->request == NULL && c->in.len == 0)
             c->deadline_ms = clock_mono_ms() + (uint64_t)http_times.idle;
         http1_run(c);

@@ -76,6 +76,17 @@ struct http_field {
  * HEAD sends no body. */
 void http_reply(struct http_request *r, int status, const struct http_field *fields, const void *body, size_t len);
 
+/* A reply that is written while it is made: begin sends the head, then any number of writes, then end or abort, after which
+ * r is gone as after http_reply(). When the client goes first, on_gone runs, writes give ERR_CLOSED, and r stays valid
+ * until end or abort. Chunked in HTTP/1.1, until the connection ends in HTTP/1.0. To HEAD nothing but the head is sent. */
+void http_reply_begin(struct http_request *r, int status, const struct http_field *fields, void (*on_room)(void *arg),
+                      void *arg);
+/* Taken whole. 0; 1: much waits for a slow client, so write on when on_room has come (from the loop, once); or
+ * ERR_CLOSED. */
+int http_reply_write(struct http_request *r, const void *data, size_t len);
+void http_reply_end(struct http_request *r);
+void http_reply_abort(struct http_request *r); /* the client sees that the reply is not whole */
+
 /* What is said when a request is refused before a handler decides: an RFC 9457 document with a code, and the request's
  * trace, which is logged. r NULL: its head could not be read. For 413 the detail is made here. free() it. */
 char *http_problem(const struct http_request *r, int status, const char *detail);

@@ -6,8 +6,13 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <openssl/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,11 +28,43 @@ struct stream {
     uint64_t progress_ms, sent;
     bool handshaking, paused, finishing, shut, eof, broken, closing;
     bool read_wants_write;
+    bool connecting; /* a client's socket that has no peer yet */
+    char *why;       /* ours; a client's only */
+    bool client;
     const struct stream_events *events; /* borrowed */
     void *arg;
 };
 
 static _Thread_local size_t unsent;
+
+static void note_why(struct stream *s, const char *text) {
+    if (s->client && s->why == NULL) s->why = mem_strdup(text);
+}
+
+static void note_errno(struct stream *s, int error) {
+    note_why(s, error ? strerror(error) : "the connection broke off");
+}
+
+/* What OpenSSL or the socket says of a call that has just failed. */
+static void note_tls(struct stream *s, int ssl_error) {
+    int error = errno;
+    if (!s->client) return;
+    long verified = SSL_get_verify_result(s->ssl);
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    if (verified != X509_V_OK) {
+        char text[160];
+        snprintf(text, sizeof text, "the server's certificate is refused: %s", X509_verify_cert_error_string(verified));
+        note_why(s, text);
+    } else if (ssl_error == SSL_ERROR_SYSCALL || reason == NULL) {
+        note_errno(s, error);
+    } else {
+        note_why(s, reason);
+    }
+}
+
+const char *stream_why(const struct stream *s) {
+    return s->why ? s->why : "";
+}
 
 static void on_closed(uv_handle_t *handle) {
     struct stream *s = handle->data;
@@ -36,6 +73,7 @@ static void on_closed(uv_handle_t *handle) {
     close(s->fd);
     buf_free(&s->out);
     s->events->on_end(s->arg);
+    free(s->why);
     free(s);
 }
 
@@ -92,13 +130,17 @@ static ssize_t put(struct stream *s, const char *data, size_t len) {
         int n = SSL_write(s->ssl, data, len > 1 << 20 ? 1 << 20 : (int)len);
         if (n > 0) return n;
         int why = SSL_get_error(s->ssl, n);
-        return why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ ? 0 : -1;
+        if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ) return 0;
+        note_tls(s, why);
+        return -1;
     }
     for (;;) {
         ssize_t n = send(s->fd, data, len, MSG_NOSIGNAL);
         if (n >= 0) return n;
         if (errno == EINTR) continue;
-        return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+        note_errno(s, errno);
+        return -1;
     }
 }
 
@@ -182,7 +224,8 @@ static ssize_t get(struct stream *s, char *out, size_t cap) {
         s->read_wants_write = false;
         int n = SSL_read(s->ssl, out, (int)cap);
         if (n > 0) return n;
-        switch (SSL_get_error(s->ssl, n)) {
+        int why = SSL_get_error(s->ssl, n);
+        switch (why) {
         case SSL_ERROR_WANT_WRITE:
             s->read_wants_write = true;
             return 0;
@@ -191,6 +234,7 @@ static ssize_t get(struct stream *s, char *out, size_t cap) {
         case SSL_ERROR_ZERO_RETURN:
             return -1;
         default:
+            note_tls(s, why);
             return -2;
         }
     }
@@ -199,7 +243,9 @@ static ssize_t get(struct stream *s, char *out, size_t cap) {
         if (n > 0) return n;
         if (n == 0) return -1;
         if (errno == EINTR) continue;
-        return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -2;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+        note_errno(s, errno);
+        return -2;
     }
 }
 
@@ -232,16 +278,25 @@ static void handshake(struct stream *s) {
         return;
     }
     int why = SSL_get_error(s->ssl, n);
-    if (why == SSL_ERROR_WANT_WRITE)
+    if (why == SSL_ERROR_WANT_WRITE) {
         s->read_wants_write = true;
-    else if (why != SSL_ERROR_WANT_READ)
+    } else if (why != SSL_ERROR_WANT_READ) {
+        note_tls(s, why);
         stream_abort(s);
+    }
+}
+
+static int socket_error(const struct stream *s) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events) {
     struct stream *s = poll->data;
     (void)events;
     if (status < 0 || s->broken) {
+        if (status < 0) note_errno(s, socket_error(s));
         stream_abort(s);
         return;
     }
@@ -257,6 +312,15 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
 static void on_first_poll(uv_poll_t *poll, int status, int events) {
     struct stream *s = poll->data;
     s->watched = -1; /* unknown to watch(): whatever it wants is a change */
+    if (s->connecting && status == 0) {
+        int error = socket_error(s);
+        s->connecting = false;
+        if (error) {
+            note_errno(s, error);
+            stream_abort(s);
+            return;
+        }
+    }
     if (!s->handshaking && status == 0) s->events->on_ready(s->arg);
     on_poll(poll, status, events);
 }
@@ -281,5 +345,36 @@ fail:
     if (s->ssl) SSL_free(s->ssl);
     close(fd);
     free(s);
+    return NULL;
+}
+
+struct stream *stream_connect(uv_loop_t *loop, const struct sockaddr *to, SSL *ssl, const struct stream_events *events,
+                              void *arg) {
+    socklen_t len = to->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int on = 1, fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) goto free_ssl;
+    struct stream *s = mem_alloc(sizeof *s);
+    s->fd = fd;
+    s->client = s->connecting = true;
+    s->events = events;
+    s->arg = arg;
+    s->progress_ms = clock_mono_ms();
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    if (ssl && SSL_set_fd(ssl, fd) != 1) goto free_stream;
+    s->ssl = ssl;
+    s->handshaking = ssl != NULL;
+    /* A refusal at once is told as any other: by the poll that follows. */
+    if (connect(fd, to, len) < 0 && errno != EINPROGRESS) note_errno(s, errno);
+    if (uv_poll_init(loop, &s->poll, fd) < 0) goto free_stream;
+    s->poll.data = s;
+    if (uv_poll_start(&s->poll, UV_WRITABLE, on_first_poll) < 0) abort();
+    return s;
+free_stream:
+    free(s->why);
+    free(s);
+    close(fd);
+free_ssl:
+    if (ssl) SSL_free(ssl);
     return NULL;
 }

@@ -23,6 +23,12 @@ struct stream_events {
 
 /* tls NULL: plain. NULL when the fd cannot be polled (it is closed then). */
 struct stream *stream_open(uv_loop_t *loop, int fd, SSL_CTX *tls, const struct stream_events *events, void *arg);
+/* Connects; errors come as on_end, with stream_why() set. ssl: ours, in the client's role and with the name it asks for;
+ * NULL: plain. NULL, with both closed, when no socket can be had. */
+struct stream *stream_connect(uv_loop_t *loop, const struct sockaddr *to, SSL *ssl, const struct stream_events *events,
+                              void *arg);
+/* Why it broke off, "" when it did not; borrowed. Of connecting streams only. */
+const char *stream_why(const struct stream *s);
 void stream_write(struct stream *s, const void *data, size_t len); /* tried at once, the rest is queued */
 size_t stream_queued(const struct stream *s);
 uint64_t stream_sent(const struct stream *s);        /* bytes the kernel has taken since the beginning */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A WebSocket URL in its parts. */
+/* A URL in its parts: a WebSocket's, or HTTP's, which differ in their first letters. */
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>
@@ -14,4 +14,5 @@ struct ws_url {
 
 /* 0 or ERR_INVALID; out can be freed either way. No user info, no fragment. */
 int ws_url_parse(struct ws_url *out, const char *text, struct err *e);
+int http_url_parse(struct ws_url *out, const char *text, struct err *e); /* the same for http:// and https:// */
 void ws_url_free(struct ws_url *u);

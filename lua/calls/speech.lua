@@ -112,6 +112,24 @@ function speech.audio(tenant, text, voice)
   return audio, err
 end
 
+--- The same as a WAV file as the synthesiser made it, at its own rate: WAV bytes | nil, err. Nothing is kept.
+function speech.wav(tenant, text, voice)
+  text, voice = clean(text), voice or config.speech and config.speech.voice or "en-us"
+  local last = { code = "failed", text = "no synthesiser is configured" }
+  turn_begin(tenant)
+  for _, plugin in ipairs(order()) do
+    local ok, wav, err = pcall(plugin.render, text, voice)
+    if ok and wav then
+      turn_end(tenant)
+      return wav
+    end
+    last = ok and err or { code = "failed", text = tostring(wav) }
+    log.warn("speech.not_rendered", { plugin = plugin.name, text = last.text })
+  end
+  turn_end(tenant)
+  return nil, last
+end
+
 --- A tone, such as the beep before a recording.
 function speech.tone(hz, ms)
   local samples = {}

@@ -30,4 +30,20 @@ function promise:given()
   return self.results ~= nil
 end
 
+--- Calls fn with the result when it is given, at once when it is. Returns a function that takes the wish back: who watches something that
+--- lives longer must, or is kept with it.
+function promise:watch(fn)
+  if self.results then
+    fn(unpack(self.results, 1, self.results.n))
+    return function() end
+  end
+  local function told() fn(unpack(self.results, 1, self.results.n)) end
+  self.waiting[#self.waiting + 1] = told
+  return function()
+    for i, waiting in ipairs(self.waiting or {}) do
+      if waiting == told then return table.remove(self.waiting, i) end
+    end
+  end
+end
+
 return promise

@@ -9,7 +9,10 @@
 ---   response =, status = 201     for /openapi.json
 ---   limit = "write"              class of lib.ratelimit; false: none (health checks)
 ---   tenant = false               the route needs no tenant (platform's own routes)
+---   refusal = function(problem, path, trace id) -> response    another form of errors than problem documents
 ---   handler = function(ctx) return status, body, headers end }
+---     or return { status =, headers =, stream = function(out) ... end }: out:write(text) -> true | nil, "gone" (waits while
+---     the client is slow), out:on_gone(f). What it raises is logged and cuts the reply off.
 --- body: table (sent as JSON), string (sent as it is; JSON unless headers say otherwise) or nil.
 ---
 --- ctx: request, params, query, body, user = { id, row, role, tenant, scopes }, tenant = record, trace,
@@ -315,6 +318,23 @@ function Context:actor()
   return self.user and self.user.id or "anonymous"
 end
 
+-- Keeps what was raised; of our own mistakes also where.
+local function explain(raised)
+  if type(raised) == "table" then return raised end
+  return { text = tostring(raised), traceback = debug.traceback("", 2) }
+end
+
+-- Whatever a reply's function raises once its head is out can only be logged: with the trace, as any other failure.
+local function streamed(ctx, stream)
+  return function(out)
+    local ok, raised = xpcall(stream, explain, out)
+    if ok then return end
+    local text = problem.is(raised) and raised.detail or raised.text or raised[1] or "?"
+    log.error("http.stream_failed", { trace = ctx.trace.id, method = ctx.request.method, path = ctx.request.path, error = tostring(text), traceback = raised.traceback })
+    return false  -- the client sees that it is not whole
+  end
+end
+
 local function dispatch(ctx)
   local request = ctx.request
   local node, values = find(request.path)
@@ -339,19 +359,18 @@ local function dispatch(ctx)
 
   local status, body, headers = route.handler(ctx)
   if problem.is(status) then error(status, 0) end
+  local stream
+  if type(status) == "table" then
+    stream = streamed(ctx, status.stream)
+    status, headers = status.status, status.headers
+  end
   local out = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff" }
   if headers then
     for name, value in pairs(headers) do out[name] = value end
   end
   if body ~= nil and not out["Content-Type"] then out["Content-Type"] = "application/json" end
   if type(body) == "table" then body = json.encode(body) end
-  return { status = status, headers = out, body = body }
-end
-
--- Keeps what was raised; of our own mistakes also where.
-local function explain(raised)
-  if type(raised) == "table" then return raised end
-  return { text = tostring(raised), traceback = debug.traceback("", 2) }
+  return { status = status, headers = out, body = body, stream = stream }
 end
 
 -- While the database is away every request fails: the log has one a second, and how many more there were.
@@ -360,7 +379,8 @@ local away_told_ms, away_untold = -AWAY_TOLD_MS, 0
 
 local function answer_failure(ctx, raised)
   local path = ctx.request.path
-  if problem.is(raised) then return problem.response(raised, path, ctx.trace.id) end
+  local respond = ctx.route and ctx.route.refusal or problem.response
+  if problem.is(raised) then return respond(raised, path, ctx.trace.id) end
   local text, traceback
   if db.is_failure(raised) then
     text = tostring(raised)
@@ -376,14 +396,14 @@ local function answer_failure(ctx, raised)
         writes[ctx.request.method] and "The database does not answer just now. Whether the change was made is not sure: send it again with an Idempotency-Key, or look first."
           or "The database does not answer just now. Try again in a few seconds.",
         { headers = { ["Retry-After"] = "2" } })
-      return problem.response(p, path, ctx.trace.id)
+      return respond(p, path, ctx.trace.id)
     end
   else
     text, traceback = raised.text or raised[1] or "?", raised.traceback
   end
   log.error("http.failed", { trace = ctx.trace.id, method = ctx.request.method, path = path, error = tostring(text), traceback = traceback })
   local p = problem.new(500, "internal", "This is our fault and has been logged. When you report it, name the trace " .. ctx.trace.id .. ".")
-  return problem.response(p, path, ctx.trace.id)
+  return respond(p, path, ctx.trace.id)
 end
 
 local function new_context(request)

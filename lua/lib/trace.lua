@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- W3C trace context: every request and call has a trace id from its first moment.
+local clock = require "core.clock"
 local crypto = require "core.crypto"
+local log = require "core.log"
 
 local trace = {}
 
@@ -35,6 +37,21 @@ end
 --- The header for answers and for requests we make.
 function trace.header(t)
   return "00-" .. t.id .. "-" .. t.span .. "-" .. t.flags
+end
+
+--- Begins a span below another: a part of a request or a call that takes its own time.
+--- @param parent table|nil  a trace as above; nil begins one
+function trace.span(parent, name)
+  local span = trace.from(parent and trace.header(parent) or nil)
+  span.name, span.began_ms = name, clock.mono_ms()
+  return span
+end
+
+--- Ends a span: it becomes a line of the log, { trace, span, parent, name, ms } with the fields given.
+function trace.ended(span, fields)
+  fields.trace, fields.span, fields.parent, fields.name = span.id, span.span, span.parent, span.name
+  fields.ms = fields.ms or clock.mono_ms() - span.began_ms
+  log.info("span", fields)
 end
 
 return trace

@@ -45,6 +45,33 @@ describe("the router", function()
     router.add{ method = "GET", path = "/list", public = true, handler = function() return 200, { list = json.array({}) } end }
   end)
 
+  it("hands a reply that is written while it is made to the host, and cuts off one that fails", function()
+    local logged = {}
+    local log = require "core.log"
+    local kept = log.error
+    log.error = function(event, fields) logged[#logged + 1] = { event, fields } end
+    router.add{ method = "GET", path = "/told", roles = { "agent" }, handler = function(ctx)
+      return { status = 200, headers = { ["Content-Type"] = "text/event-stream" }, stream = function(out)
+        out:write("data: " .. ctx.user.id .. "\n\n")
+        if ctx.query.tenantId then error("half way") end
+      end }
+    end }
+    local written = {}
+    local out = { write = function(_, text) written[#written + 1] = text return true end }
+    local answer = ask("GET", "/told")
+    assert.equal(200, answer.status)
+    assert.equal("text/event-stream", answer.headers["Content-Type"])
+    assert.equal("no-store", answer.headers["Cache-Control"])
+    assert.is_nil(answer.body)
+    assert.is_nil(answer.stream(out))
+    assert.same({ "data: us_1\n\n" }, written)
+    local cut = ask("GET", "/told?tenantId=acme").stream(out)
+    log.error = kept
+    assert.is_false(cut)
+    assert.equal("http.stream_failed", logged[1][1])
+    assert.truthy(logged[1][2].error:find("half way", 1, true))
+  end)
+
   it("hands path, query and body over with their types", function()
     local answer, body = ask("POST", "/things?dry=true", '{"size":5}')
     assert.equal(201, answer.status)

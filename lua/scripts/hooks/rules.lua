@@ -68,6 +68,34 @@ rules.list = {
     example = [[return function(call) if call.from and call.from:find("^%+44") then return { flow = "flows/uk.lua", priority = 50 } end end]],
   },
   {
+    name = "models", file = "routing.lua", ms = MS, whose = "tenant",
+    doc = "Which AI models are asked, in which order; or by which policy.",
+    without = "the policy that is set for the tenant, else the best model first",
+    input = {
+      purpose = { type = "string", doc = "call, campaign or api" }, policy = { type = "string", doc = "quality, cost, latency or weighted: what holds without this" },
+      tokens = { type = "number", doc = "about how many the prompt has" }, tools = { type = "number", doc = "how many tools the model may use" },
+      models = { type = "table", doc = "those that can take it, each { name = \"provider/model\", provider, model, region, quality, weight, cost_micros, "
+        .. "p50_ms = usual time to the first word, error_share = of the last half minute, state = closed, open or half_open }" },
+    },
+    output = schema.object{
+      models = { type = "array", minItems = 1, maxItems = 50, items = { type = "string", minLength = 1, maxLength = 200 }, description = "names; no others are asked" },
+      policy = { type = "string", enum = { "quality", "cost", "latency", "weighted" } },
+    },
+    shape = function(value)
+      if type(value) == "string" then return { policy = value } end
+      if type(value) == "table" and value[1] ~= nil then return { models = value } end
+      return value
+    end,
+    check = function(value, input)
+      local known = {}
+      for _, model in ipairs(input.models) do known[model.name] = true end
+      for _, name in ipairs(value.models or {}) do
+        if not known[name] then return ("there is no model '%s' to choose"):format(name) end
+      end
+    end,
+    example = [[return { models = function(input) if input.purpose == "campaign" then return "cost" end end }]],
+  },
+  {
     name = "scoring", file = "scoring.lua", ms = MS, whose = "tenant",
     doc = "The score of a lead, from 0 to 100, with reasons that people can read. Asked when a lead is made without a score, and once more when the call that made it has ended.",
     without = "the score that was given, else 0",
@@ -164,10 +192,10 @@ local function look(file, returned, operators, found, add)
   end
   local known = {}
   for i, hook in ipairs(mine) do known[i] = hook.name end
-  if returned.type == "function" and #mine == 1 then
-    found[#found + 1] = mine[1].name
+  if returned.type == "function" then
+    found[#found + 1] = mine[1].name  -- the oldest of its file: it was there before it had company
   elseif returned.type ~= "table" then
-    add(("the file must return %sa table of functions (%s), not a %s"):format(#mine == 1 and "a function, or " or "", table.concat(known, ", "), returned.type))
+    add(("the file must return a function, or a table of functions (%s), not a %s"):format(table.concat(known, ", "), returned.type))
   else
     if #returned.names == 0 then add(("the table the file returns has no function; it may have %s"):format(table.concat(known, ", "))) end
     for _, name in ipairs(returned.names) do

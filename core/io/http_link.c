@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection to an origin: look-up, each address in turn, TLS, requests, the end. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "io/http_stream_inside.h"
+#include "metrics/metrics.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An address that does not answer is given up sooner while there is another. */
+enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, IDLE_MS = 90000 };
+
+static void try_address(struct http_link *l);
+
+static void link_free(struct http_link *l) {
+    struct http_origin *o = l->origin;
+    struct http_pool *p = o->pool;
+    *l->at = l->next;
+    if (l->next) l->next->at = l->at;
+    o->link_count--;
+    if (l->addresses) freeaddrinfo(l->addresses);
+    if (l->session) nghttp2_session_del(l->session);
+    buf_free(&l->head);
+    free(l);
+    http_pool_gone(p);
+}
+
+/* No address of the origin could be reached. */
+static void refused(struct http_link *l, bool timeout) {
+    struct http_origin *o = l->origin;
+    char why[sizeof l->why];
+    memcpy(why, l->why, sizeof why);
+    o->connecting--;
+    link_free(l);
+    http_origin_refused(o, why, timeout);
+}
+
+/* -- the socket's events ---------------------------------------------------------------------------------------------- */
+
+static void on_ready(void *arg) {
+    struct http_link *l = arg;
+    struct http_origin *o = l->origin;
+    o->pool->inside = true;
+    l->state = LINK_OPEN;
+    l->idle_at_ms = l->heard_ms = clock_mono_ms();
+    o->connecting--;
+    if (stream_is_h2(l->socket)) http_link2_open(l);
+    http_origin_connected(o, l);
+    http_pool_tell(o->pool);
+}
+
+static void on_data(void *arg, const char *data, size_t len) {
+    struct http_link *l = arg;
+    struct http_pool *p = l->origin->pool;
+    if (l->state != LINK_OPEN) return;
+    p->inside = true;
+    l->heard_ms = clock_mono_ms();
+    if (l->session)
+        http_link2_data(l, data, len);
+    else
+        http_link1_data(l, data, len);
+    http_origin_run(l->origin); /* a request may have ended: its place is free */
+    http_pool_tell(p);
+}
+
+static void on_eof(void *arg) {
+    struct http_link *l = arg;
+    struct http_pool *p = l->origin->pool;
+    p->inside = true;
+    if (l->state == LINK_OPEN && l->session == NULL) http_link1_eof(l);
+    http_link_abort(l, "the server closed the connection");
+    http_pool_tell(p);
+}
+
+static void on_drain(void *arg) {
+    struct http_link *l = arg;
+    if (l->state == LINK_OPEN && l->session) http_link2_pump(l);
+}
+
+/* A connection that had been at rest may have been given up by the server just before: what went to it unheard is asked
+ * once more, on another. */
+static bool may_ask_again(const struct http_link *l, const struct http_stream *s) {
+    return s->tries == 0 && l->served > 1 && s->status == 0 && s->head.len == 0 && l->heard_ms <= s->sent_ms &&
+           !l->origin->pool->closing;
+}
+
+static void on_end(void *arg) {
+    struct http_link *l = arg;
+    struct http_origin *o = l->origin;
+    struct http_pool *p = o->pool;
+    const char *why = stream_why(l->socket);
+
+    p->inside = true;
+    p->open++; /* the link may be the last thing that it lives for */
+    if (why[0]) snprintf(l->why, sizeof l->why, "%s", why);
+    if (l->state == LINK_CONNECTING) {
+        l->address = l->address->ai_next;
+        l->socket = NULL;
+        if (l->address && !p->closing)
+            try_address(l);
+        else
+            refused(l, l->deadline_ms == 0);
+        http_pool_tell(p);
+        http_pool_gone(p);
+        return;
+    }
+    struct http_stream *s;
+    while ((s = l->request ? l->request : l->streams)) {
+        bool again = may_ask_again(l, s);
+        http_link_detach(s);
+        if (again) {
+            s->tries++;
+            s->sent_ms = s->body_at = 0;
+            s->stage = "connect";
+            http_origin_wait(o, s, true);
+        } else {
+            http_stream_end(s, ERR_IO, "the connection ended before the answer did: %s",
+                            l->why[0] ? l->why : "it was closed");
+        }
+    }
+    if (p->connections) metric_add(p->connections, -1);
+    link_free(l);
+    if (!p->closing) http_origin_run(o);
+    http_pool_tell(p);
+    http_pool_gone(p);
+}
+
+static const struct stream_events events = {on_ready, on_data, on_eof, on_drain, on_end};
+
+/* -- getting there ---------------------------------------------------------------------------------------------------- */
+
+static void try_address(struct http_link *l) {
+    struct http_origin *o = l->origin;
+    struct err e;
+
+    l->state = LINK_CONNECTING;
+    for (; l->address; l->address = l->address->ai_next) {
+        SSL *ssl = NULL;
+        if (o->url.tls && (ssl = http_trust_new_ssl(o->pool, o, &e)) == NULL) {
+            snprintf(l->why, sizeof l->why, "%s", e.text);
+            break;
+        }
+        l->deadline_ms = clock_mono_ms() + (l->address->ai_next ? ADDRESS_MS : LAST_ADDRESS_MS);
+        l->socket = stream_connect(o->pool->loop, l->address->ai_addr, ssl, &events, l);
+        if (l->socket) return;
+        snprintf(l->why, sizeof l->why, "there is no socket for it");
+    }
+    refused(l, false);
+}
+
+static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
+    struct http_lookup *up = request->data;
+    struct http_link *l = up->link;
+    struct http_pool *p = up->pool;
+
+    free(up);
+    if (l == NULL) {
+        if (found) uv_freeaddrinfo(found);
+        http_pool_gone(p);
+        return;
+    }
+    p->inside = true;
+    l->lookup = NULL;
+    if (status < 0 || found == NULL) {
+        snprintf(l->why, sizeof l->why, "its name cannot be looked up: %s", uv_strerror(status));
+        refused(l, false);
+    } else {
+        l->addresses = l->address = found;
+        try_address(l);
+    }
+    http_pool_tell(p);
+    http_pool_gone(p);
+}
+
+void http_link_open(struct http_origin *o) {
+    struct http_link *l = mem_alloc(sizeof *l);
+    struct http_lookup *up = l->lookup = mem_alloc(sizeof *up);
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    char port[8];
+
+    l->origin = o;
+    l->next = o->links;
+    if (l->next) l->next->at = &l->next;
+    l->at = &o->links;
+    o->links = l;
+    o->link_count++;
+    o->connecting++;
+    o->pool->open += 2; /* the link and its look-up */
+    up->link = l;
+    up->pool = o->pool;
+    up->request.data = up;
+    snprintf(port, sizeof port, "%d", o->url.port);
+    if (uv_getaddrinfo(o->pool->loop, &up->request, on_looked_up, o->url.host, port, &hints) < 0) abort();
+}
+
+/* -- requests --------------------------------------------------------------------------------------------------------- */
+
+bool http_link_has_room(const struct http_link *l) {
+    if (l->state != LINK_OPEN || l->last) return false;
+    if (l->session == NULL) return l->request == NULL;
+    uint32_t most = nghttp2_session_get_remote_settings(l->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    if (most > HTTP_LINK_STREAMS) most = most == UINT32_MAX ? 100 : HTTP_LINK_STREAMS; /* it has not said yet */
+    return (uint32_t)l->running < most;
+}
+
+void http_link_attach(struct http_link *l, struct http_stream *s) {
+    struct http_pool *p = l->origin->pool;
+    s->link = l;
+    l->running++;
+    l->served++;
+    l->origin->running++;
+    if (p->running) metric_add(p->running, 1);
+    if (l->session == NULL) {
+        l->request = s;
+        return;
+    }
+    s->peer = l->streams;
+    if (s->peer) s->peer->peer_at = &s->peer;
+    s->peer_at = &l->streams;
+    l->streams = s;
+}
+
+void http_link_detach(struct http_stream *s) {
+    struct http_link *l = s->link;
+    struct http_pool *p = l->origin->pool;
+    s->link = NULL;
+    l->running--;
+    l->origin->running--;
+    l->idle_at_ms = clock_mono_ms();
+    if (p->running) metric_add(p->running, -1);
+    if (l->request == s) l->request = NULL;
+    if (s->peer_at) {
+        *s->peer_at = s->peer;
+        if (s->peer) s->peer->peer_at = s->peer_at;
+        s->peer = NULL;
+        s->peer_at = NULL;
+    }
+}
+
+void http_link_send(struct http_link *l, struct http_stream *s) {
+    http_link_attach(l, s);
+    http_stream_sent(s);
+    if (l->session)
+        http_link2_send(l, s);
+    else
+        http_link1_send(l, s);
+}
+
+void http_link_reset(struct http_link *l, struct http_stream *s) {
+    struct http_pool *p = l->origin->pool;
+    l->origin->resets++;
+    if (p->resets) metric_add(p->resets, 1);
+    if (l->session) {
+        http_link2_reset(l, s);
+        if (l->last && l->running == 0) http_link_close(l);
+        return;
+    }
+    http_link_detach(s);
+    http_link_abort(l, "the request was left");
+}
+
+void http_link_taken(struct http_link *l, struct http_stream *s, size_t len) {
+    if (l->session)
+        http_link2_taken(l, s, len);
+    else if (http_stream_untaken(s) < HTTP_UNTAKEN / 2)
+        stream_pause(l->socket, false);
+}
+
+void http_link_abort(struct http_link *l, const char *why) {
+    if (l->why[0] == '\0') snprintf(l->why, sizeof l->why, "%s", why);
+    if (l->state == LINK_LOOKUP) {
+        l->lookup->link = NULL;
+        uv_cancel((uv_req_t *)&l->lookup->request);
+        l->origin->connecting--;
+        link_free(l);
+        return;
+    }
+    if (l->state == LINK_OPEN) l->state = LINK_OVER;
+    stream_abort(l->socket);
+}
+
+void http_link_close(struct http_link *l) {
+    if (l->state != LINK_OPEN) return;
+    if (l->session) {
+        nghttp2_session_terminate_session(l->session, NGHTTP2_NO_ERROR);
+        http_link2_pump(l);
+    }
+    http_link_abort(l, "it is not needed any more");
+}
+
+void http_link_tick(struct http_link *l, uint64_t now_ms) {
+    if (l->state == LINK_CONNECTING && l->deadline_ms && now_ms >= l->deadline_ms) {
+        l->deadline_ms = 0;
+        http_link_abort(l, "it does not answer");
+    } else if (l->state == LINK_OPEN && l->running == 0) {
+        bool spare = l->origin->link_count > l->origin->warm && now_ms - l->idle_at_ms >= IDLE_MS;
+        if (spare || l->last) http_link_close(l);
+    }
+}

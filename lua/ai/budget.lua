@@ -1,0 +1,210 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What a tenant may spend in a day and a month (UTC), and what each request takes of it.
+---
+---   budget.reserve(tenant, target, request, scope [, found]) -> reservation | nil, err
+---     scope   { purpose = "call" | "campaign" | "api" }, for the figures
+---     found   providers.of(tenant), where the caller has it at hand
+---     err     { class = "budget", text, code = "spent" | "no_price" | "currency" | "away" | "behind" }
+---   reservation.micros                 the most that the request can cost
+---   reservation:settle(usage | nil) -> cost   once, whatever comes: { micros, currency, version } of a usage event; nil: nothing was
+---                                      billed (nobody answered). A cut stream was billed: give what was counted of it.
+---   The cost goes to ledger.attempt once, which books it: what is settled and not booked stays reserved.
+---
+--- The truth is in the tenant's schema: what was spent (ai_spend, moved in the transaction that writes ai_call) and what each worker
+--- holds (ai_share). A worker takes a share that is good for some requests, in one transaction in which no other can, and reserves
+--- from it without asking anybody. A request is let through while spent and held together are below the budget: so all workers
+--- together overspend by less than one request, and the last one is not refused because it might be long. Shares that are not used
+--- are given back within two seconds; that of a worker that died counts as spent for a minute. This is not in Redis because Redis may
+--- come back empty, and a budget may not.
+---
+--- Without a budget nothing is asked, and a model without a price costs nothing.
+local clock = require "core.clock"
+local db = require "lib.db"
+local estimate = require "ai.estimate"
+local ledger = require "ai.ledger"
+local log = require "core.log"
+local metrics = require "core.metrics"
+local prices = require "ai.prices"
+local promise = require "lib.promise"
+local providers = require "ai.providers"
+local store = require "ai.ledger.store"
+local task = require "core.task"
+local time = require "lib.time"
+local timer = require "core.timer"
+local worker = require "core.worker"
+
+local budget = {}
+
+local Reservation = {}
+Reservation.__index = Reservation
+
+local AHEAD = 20        -- requests like this one that a share is taken for
+local LEASE_S = 60
+local RENEW_MS = 20000
+local SWEEP_MS = 1000
+local ROWS_MOST = 20000 -- that wait to be written: who would be next is refused, for what it costs could not be kept
+
+-- tenant id -> { tenant, held = micros that the database says are ours, reserved = of them for requests under way, booked = spent, on
+-- its way to the database, used_ms, renewed_ms }
+local shares = {}
+local sweeper
+
+local function owner() return worker.owner ~= "" and worker.owner or "alone" end
+
+local function free(share) return share.held - share.reserved - share.booked end
+
+local function give_back(share)
+  local micros = free(share)
+  if micros > 0 then share.held = share.held - micros else micros = 0 end
+  local now = clock.mono_ms()
+  share.giving = true
+  local ok, err = pcall(store.add_share, share.tenant.db, owner(), -micros, time.ahead(LEASE_S))
+  share.giving = nil
+  if ok then
+    share.renewed_ms = now
+  else
+    share.held = share.held + micros
+    log.warn("ai.share_not_given_back", { tenant = share.tenant.slug, text = tostring(err) })
+  end
+end
+
+local function sweep()
+  local now = clock.mono_ms()
+  for id, share in pairs(shares) do
+    if share.held == 0 and share.reserved == 0 and share.booked == 0 and not share.taking and not share.giving then
+      shares[id] = nil
+    elseif not share.giving and not share.taking
+      and ((free(share) > 0 and now - share.used_ms >= SWEEP_MS) or (share.held ~= 0 and now - share.renewed_ms >= RENEW_MS)) then
+      task.spawn(give_back, share)
+    end
+  end
+  if next(shares) == nil then
+    sweeper:cancel()
+    sweeper = nil
+  end
+end
+
+local function share_of(tenant)
+  local share = shares[tenant.id]
+  if not share then
+    local now = clock.mono_ms()
+    share = { tenant = tenant, held = 0, reserved = 0, booked = 0, used_ms = now, renewed_ms = now }
+    shares[tenant.id] = share
+    sweeper = sweeper or timer.every(SWEEP_MS, sweep)
+  end
+  share.tenant = tenant
+  return share
+end
+
+-- Room that the budgets leave, from what was spent and what all hold.
+local function room_of(limits, spent, held)
+  local room = math.huge
+  if limits.day_micros then room = math.min(room, limits.day_micros - spent.day - held) end
+  if limits.month_micros then room = math.min(room, limits.month_micros - spent.month - held) end
+  return room
+end
+
+-- Takes what is missing from the database, and something ahead: micros taken | nil when nothing is left.
+local function take(share, limits, missing, claimed)
+  local now = clock.wall_us()
+  return db.transaction(share.tenant.db, function(tx)
+    local spent, held = store.hold_spend(tx, ledger.day(now), ledger.month(now), limits.currency, time.sql(now))
+    local room = room_of(limits, spent, held)
+    if room + claimed <= 0 then return nil end
+    local ahead = math.floor(math.max(0, math.min(AHEAD * missing, (room - missing) / 4)))
+    store.add_share_in(tx, owner(), missing + ahead, time.ahead(LEASE_S))
+    return missing + ahead
+  end)
+end
+
+-- Reserves micros of the share; true | nil, code.
+local function reserve(share, limits, micros)
+  while true do
+    share.used_ms = clock.mono_ms()
+    if free(share) >= micros then
+      share.reserved = share.reserved + micros
+      return true
+    end
+    if not share.taking then break end
+    share.taking:wait()
+  end
+  local left = free(share)
+  local claimed = math.max(0, left)
+  share.reserved = share.reserved + claimed  -- nobody else's while we ask
+  local done = promise.new()
+  share.taking = done
+  local ok, taken = pcall(take, share, limits, micros - left, claimed)
+  share.taking = nil
+  if ok and taken then
+    share.held, share.reserved, share.renewed_ms = share.held + taken, share.reserved - claimed + micros, clock.mono_ms()
+  else
+    share.reserved = share.reserved - claimed
+  end
+  done:give()
+  if ok and taken then return true end
+  if ok then return nil, "spent" end
+  log.warn("ai.budget_not_read", { tenant = share.tenant.slug, text = tostring(taken) })
+  return nil, "away"
+end
+
+local texts = {
+  spent = "the budget is spent; it begins anew with the next day or month, or an admin raises it",
+  no_price = "the model has no price, so what it costs cannot be held against the budget",
+  currency = "the model's price is in another currency than the budget",
+  away = "what is left of the budget cannot be read just now",
+  behind = "what requests cost cannot be written just now, and too much waits already",
+}
+
+local function refuse(code, purpose)
+  metrics.count("ai_budget_refused_total", { reason = code, purpose = purpose or "api" }, 1, "requests that were not made for their cost")
+  return nil, { class = "budget", code = code, text = texts[code] }
+end
+
+--- See above. May wait, where the worker's share is used up.
+function budget.reserve(tenant, target, request, scope, found)
+  found = found or providers.of(tenant)
+  local limits, price = found.budget, found.price(target)
+  local purpose = scope and scope.purpose
+  if ledger.waiting(tenant) >= ROWS_MOST then return refuse("behind", purpose) end
+  local reservation = setmetatable({ micros = 0, price = price }, Reservation)
+  if price then reservation.micros = prices.most(price, (estimate.input(request)), estimate.output(request, target)) end
+  if not limits.day_micros and not limits.month_micros then return reservation end
+  if not price then return refuse("no_price", purpose) end
+  if price.currency ~= limits.currency then return refuse("currency", purpose) end
+  local share = share_of(tenant)
+  local ok, code = reserve(share, limits, reservation.micros)
+  if not ok then return refuse(code, purpose) end
+  reservation.share = share
+  return reservation
+end
+
+--- See above. Never waits.
+function Reservation:settle(usage)
+  assert(not self.settled, "a reservation is settled once")
+  self.settled = true
+  local price = self.price
+  local micros = price and usage and math.min(prices.cost(price, usage), 2 ^ 50) or 0
+  local share = self.share
+  if share then
+    share.reserved, share.booked = share.reserved - self.micros, share.booked + micros
+  end
+  return { micros = micros, currency = price and price.currency or nil, version = price and price.version or nil, share = share }
+end
+
+--- Gives back what this worker holds and does not use: for one that ends.
+function budget.settle()
+  for _, share in pairs(shares) do
+    if free(share) > 0 and not share.giving then give_back(share) end
+  end
+end
+
+--- What was spent of what there is: { currency, day = { spent, held, limit | nil }, month = the same } in micros. May wait.
+function budget.left(tenant)
+  local limits, now = providers.budget(tenant), clock.wall_us()
+  local currency = limits.currency or "USD"
+  local spent, held = store.spend_now(tenant.db, ledger.day(now), ledger.month(now), currency, time.sql(now))
+  return { currency = currency, warn_percent = limits.warn_percent, day = { spent = spent.day, held = held, limit = limits.day_micros },
+    month = { spent = spent.month, held = held, limit = limits.month_micros } }
+end
+
+return budget

@@ -1,0 +1,42 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What a client may write as a model's name: "auto" (the tenant's policy), the name of an order, or a model, alone or as provider/model.
+local providers = require "ai.providers"
+local router = require "ai.router"
+
+local choice = {}
+
+choice.AUTO = "auto"
+
+local orders = {}  -- those that need nothing else said
+for _, name in ipairs(router.orders) do
+  if name ~= "pinned" then orders[#orders + 1], orders[name] = name, true end
+end
+
+--- What it means: the options of ai.chat, { policy = order } or { pinned = name } or {}; nil when there is no such model.
+function choice.of(tenant, name)
+  if name == nil or name == choice.AUTO then return {} end
+  if orders[name] then return { policy = name } end
+  for _, model in ipairs(providers.models(tenant)) do
+    if model.model == name or router.name(model) == name then return { pinned = name } end
+  end
+  return nil
+end
+
+--- All names there are, each once: { { id, owner = a provider's name or "parley" } }.
+function choice.list(tenant)
+  local list, seen = {}, {}
+  local function add(id, owner)
+    if seen[id] then return end
+    seen[id] = true
+    list[#list + 1] = { id = id, owner = owner }
+  end
+  add(choice.AUTO, "parley")
+  for _, name in ipairs(orders) do add(name, "parley") end
+  for _, model in ipairs(providers.models(tenant)) do
+    add(model.model, model.provider)
+    add(router.name(model), model.provider)
+  end
+  return list
+end
+
+return choice

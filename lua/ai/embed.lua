@@ -1,0 +1,116 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Vectors of texts. All of one answer are of one model: those of two cannot be compared. So a model that fails is left with all its
+--- batches, and the next one begins anew.
+local adapters = require "ai.adapters"
+local log = require "core.log"
+
+local embed = {}
+
+local BATCH = 96       -- texts in a request, where the provider does not say less
+local ANSWER_BYTES = 64 * 1024 * 1024
+local ROUNDS, BACKOFF_MS = 2, 500
+local STOPS = { bad_request = true, refused = true, too_long = true, cancelled = true }
+
+local CLASS_OF_CODE = { timeout = "timeout", cancelled = "cancelled", protocol = "protocol", limit = "protocol", invalid = "bad_request" }
+
+local function failed(err) return { class = CLASS_OF_CODE[err and err.code] or "network", text = err and err.text or "the connection failed" } end
+
+local function read(stream)
+  local parts, bytes = {}, 0
+  while true do
+    local name, data = stream:next()
+    if name == nil then
+      if data then return nil, failed(data) end
+      return table.concat(parts)
+    end
+    bytes = bytes + #data
+    if bytes > ANSWER_BYTES then
+      stream:cancel()
+      return nil, { class = "protocol", text = ("the answer has more than %d bytes"):format(ANSWER_BYTES) }
+    end
+    parts[#parts + 1] = data
+  end
+end
+
+local function exchange(world, adapter, target, texts, options)
+  local asked = adapter.embed_request(texts, target, options)
+  local left = options.deadline - world.mono_ms()
+  if left <= 0 then return nil, { class = "timeout", text = "no time is left", cut = true } end
+  local stream, err = world.stream{ url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = "bytes",
+    connect_ms = math.min(3000, left), first_byte_ms = left, idle_ms = options.idle_ms, timeout_ms = left, ca_file = target.ca_file }
+  if not stream then return nil, failed(err) end
+  local body
+  body, err = read(stream)
+  if not body then return nil, err end
+  local found
+  found, err = adapter.embed_result(stream.status, stream.headers, body)
+  if not found then return nil, err end
+  if #found.vectors ~= #texts then return nil, { class = "protocol", text = ("%d vectors for %d texts"):format(#found.vectors, #texts) } end
+  return found
+end
+
+local function attempt(world, adapter, target, texts, options)
+  local leave, refused = options.enter(target, true, texts)
+  if not leave then
+    refused.limited = true
+    return nil, refused
+  end
+  world.health:began(target)
+  local began = world.mono_ms()
+  local ok, found, err = pcall(exchange, world, adapter, target, texts, options)
+  if not ok then
+    log.error("ai.attempt_broke", { provider = target.provider, model = target.model, text = tostring(found) })
+    found, err = nil, { class = "protocol", text = "the answer could not be read", cut = true }
+  end
+  local outcome = err or {}
+  outcome.ms, outcome.said, outcome.tool_calls, outcome.usage = world.mono_ms() - began, "", {}, found and found.usage
+  world.health:ended(target, outcome)
+  local cost = leave(outcome)
+  options.attempts[#options.attempts + 1] = { provider = target.provider, model = target.model, key_id = target.key_id, class = outcome.class, ms = outcome.ms, cost = cost }
+  if not found then return nil, outcome end
+  return found, cost
+end
+
+local function all_of(world, target, texts, options)
+  local adapter = adapters.of(target.kind)
+  if not adapter or not adapter.embed_request then return nil, { class = "not_found", text = ("'%s' has no embeddings"):format(target.provider) } end
+  local size = math.min(BATCH, adapter.capabilities.embed_batch or BATCH)
+  local vectors, input = {}, 0
+  for from = 1, #texts, size do
+    local batch = {}
+    for i = from, math.min(#texts, from + size - 1) do batch[#batch + 1] = texts[i] end
+    local found, err = attempt(world, adapter, target, batch, options)
+    if not found then return nil, err end
+    if vectors[1] and #found.vectors[1] ~= #vectors[1] then return nil, { class = "protocol", text = "the vectors are of different lengths" } end
+    for _, vector in ipairs(found.vectors) do vectors[#vectors + 1] = vector end
+    input = input + (found.usage and found.usage.input or 0)
+  end
+  return { vectors = vectors, usage = { input = input, cached = 0, written = 0, written_1h = 0, output = 0, reasoning = 0 }, provider = target.provider, model = target.model }
+end
+
+--- Asks the targets in their order until one has given all vectors. Waits.
+--- @param world table    as ai.turn has it, with sleep(ms)
+--- @param options table  { deadline = mono ms, idle_ms, dimensions, enter = as ai.turn's, with the texts, attempts = list that is filled }
+--- @return table|nil { vectors, usage, provider, model }, table|nil err
+function embed.run(world, targets, texts, options)
+  local err = { class = "no_provider", text = "no model for embeddings is set up" }
+  for round = 1, ROUNDS do
+    local again = false
+    for _, target in ipairs(targets) do
+      if world.health:allows(target) then
+        local found
+        found, err = all_of(world, target, texts, options)
+        if found then return found end
+        if STOPS[err.class] then return nil, err end
+        again = again or not (err.class == "auth" or err.class == "quota" or err.class == "budget" or err.class == "not_found")
+      end
+    end
+    local wait_ms = world.random() * BACKOFF_MS * round
+    if err.retry_after_s then wait_ms = wait_ms + err.retry_after_s * 1000 end
+    if not again or round == ROUNDS or world.mono_ms() + wait_ms >= options.deadline then break end
+    world.sleep(wait_ms)
+  end
+  return nil, err
+end
+
+return embed

@@ -1,0 +1,296 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Writes down what was asked of providers and what it cost: each attempt is a row of ai_call and an event "ai.attempt", each answer an
+--- event "ai.answer". In the same transaction the sums of the day and the month move (ai_spend), the cost is added to its call, what a
+--- worker had reserved for it goes, and a budget that comes near its end is told ("ai.budget_warning", "ai.budget_spent", once for
+--- each period).
+---
+---   ledger.attempt(tenant, entry) -> promise    entry = { provider, model, answer_key = bytes of ledger.key(), attempt = number from 1,
+---     purpose, cost = of reservation:settle, usage = usage event | nil, estimated = boolean, ms, first_token_ms | nil,
+---     class = error class | nil: it was answered, text = one line, key_id | nil, call_id = row id | nil, call = public id | nil,
+---     external_ref | nil, campaign_id = row id | nil, trace = id text | nil }
+---   ledger.answer(tenant, answer) -> promise    answer = { answer_key, purpose, provider | nil, model | nil, reason, attempts = number,
+---     cache = "hit" | "miss" | "off", degraded | nil, cost = { micros, currency } | nil, ms, call, external_ref, trace }
+--- Neither waits. promise:wait() -> true is for who must know that it is written; until then it is in memory only. A callId that is no
+--- call of the tenant is kept as external_ref.
+---
+--- What may be lost: a worker that ends by itself writes first what it has (ledger.settle); one that is killed loses what was not
+--- acknowledged yet, which is what came in the last fifth of a second, or since the database was last there. Nothing is lost that was
+--- acknowledged and nothing is written twice: a batch is one transaction, and one whose end was not heard of is looked for by its first
+--- entry's key before it is written again.
+local audit = require "audit"
+local clock = require "core.clock"
+local crypto = require "core.crypto"
+local db = require "lib.db"
+local log = require "core.log"
+local promise = require "lib.promise"
+local providers = require "ai.providers"
+local store = require "ai.ledger.store"
+local task = require "core.task"
+local text = require "lib.text"
+local time = require "lib.time"
+local timer = require "core.timer"
+local worker = require "core.worker"
+
+local ledger = {}
+
+local WRITE_MS = 200
+local BATCH = 64
+local RETRY_MS = 2000   -- while the database is away
+local TOKENS_MOST = 2 ^ 31 - 1
+
+-- tenant id -> { tenant, batches = list of lists of entries, the oldest first, count, writing, next_ms }
+local books = {}
+local armed = false
+
+--- 16 bytes that no other entry or answer has.
+function ledger.key() return crypto.random(16) end
+
+--- "2026-11-27" and "2026-11" of a time, in UTC.
+function ledger.day(us) return time.sql(us):sub(1, 10) end
+function ledger.month(us) return time.sql(us):sub(1, 7) end
+
+--- How many entries of a tenant wait to be written.
+function ledger.waiting(tenant)
+  local book = books[tenant.id]
+  return book and book.count or 0
+end
+
+local function whole(value, most)
+  if type(value) ~= "number" or value ~= value or value < 0 then return 0 end
+  return math.min(math.floor(value), most or TOKENS_MOST)
+end
+
+local function line(value, bytes)
+  return value and (text.clean(tostring(value):sub(1, bytes + 4), bytes):gsub("%c", " ")) or nil
+end
+
+local function row_of(entry)
+  local usage, cost = entry.usage or {}, entry.cost or {}
+  local input, output = whole(usage.input), whole(usage.output)
+  return {
+    entry_key = ledger.key(), answer_key = entry.answer_key, attempt = whole(entry.attempt or 1, 32767), call_id = entry.call_id,
+    external_ref = line(entry.external_ref, 128), campaign_id = entry.campaign_id, purpose = entry.purpose, provider = line(entry.provider, 50),
+    model = line(entry.model, 100), key_id = entry.key_id, tokens_used = whole(input + output), input_tokens = input, cached_tokens = whole(usage.cached),
+    written_tokens = whole((usage.written or 0) + (usage.written_1h or 0)), output_tokens = output, estimated = entry.estimated and 1 or 0,
+    cost = cost.micros or 0, currency = cost.currency or "USD", response_time_ms = whole(entry.ms),
+    first_token_ms = entry.first_token_ms and whole(entry.first_token_ms), success = entry.class and 0 or 1, error_class = line(entry.class, 16),
+    error_message = entry.class and line(entry.text, 500), cache = entry.cache, price_version = line(cost.version, 64), trace = entry.trace,
+    created_at = time.now(),
+  }
+end
+
+-- What entries have of calls, in the form the rows take it: a call's row id, or a reference to what we do not know.
+local function find_calls(tx, entries)
+  local publics, ids, seen = {}, {}, {}
+  for _, entry in ipairs(entries) do
+    local row = entry.row
+    if entry.call and not row.call_id and not seen[entry.call] then
+      seen[entry.call] = true
+      publics[#publics + 1] = entry.call
+    end
+    if row.call_id and not seen[row.call_id] then
+      seen[row.call_id] = true
+      ids[#ids + 1] = row.call_id
+    end
+  end
+  local by_public, known = store.calls_by_public_id(tx, publics), store.calls_by_id(tx, ids)
+  for _, entry in ipairs(entries) do
+    local row = entry.row
+    local id = row.call_id and known[row.call_id] and row.call_id or entry.call and by_public[entry.call] or nil
+    if not id then row.external_ref = row.external_ref or line(entry.call, 128) or (row.call_id and tostring(row.call_id)) end
+    row.call_id = id
+  end
+end
+
+local function add_to(sums, period, scope, row)
+  local key = period .. "\0" .. scope .. "\0" .. row.currency
+  local n = sums[key]
+  if not n then
+    n = { key = key, period = period, scope = scope, currency = row.currency, micros = 0, requests = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
+    sums[key], sums[#sums + 1] = n, n
+  end
+  n.micros, n.requests, n.failed = n.micros + row.cost, n.requests + 1, n.failed + 1 - row.success
+  n.input_tokens, n.output_tokens = n.input_tokens + row.input_tokens, n.output_tokens + row.output_tokens
+end
+
+-- By provider and campaign; a name of a provider fits the column (50 of 64).
+local function sums_of(rows)
+  local sums = {}
+  for _, row in ipairs(rows) do
+    for _, period in ipairs{ row.created_at:sub(1, 10), row.created_at:sub(1, 7) } do
+      add_to(sums, period, "all", row)
+      add_to(sums, period, "provider:" .. row.provider, row)
+      if row.campaign_id then add_to(sums, period, "campaign:" .. row.campaign_id, row) end
+    end
+  end
+  -- One order for all who write, so that none waits for one that waits for him.
+  table.sort(sums, function(a, b) return a.key < b.key end)
+  return sums
+end
+
+local function add_call_costs(tx, rows)
+  local calls = {}
+  for _, row in ipairs(rows) do
+    if row.call_id then
+      local key = row.call_id .. row.currency
+      local of = calls[key]
+      if not of then
+        of = { id = row.call_id, currency = row.currency, micros = 0 }
+        calls[key], calls[#calls + 1] = of, of
+      end
+      of.micros = of.micros + row.cost
+      if row.success == 1 or not of.provider then of.provider = row.provider end
+    end
+  end
+  table.sort(calls, function(a, b) return a.id < b.id end)
+  for _, of in ipairs(calls) do store.add_call_cost(tx, of.id, of.micros, of.currency, of.provider) end
+end
+
+-- Tells of a budget that has come to its warning or to its end, once for each period.
+local function tell(tx, limits, at)
+  for name, period in pairs{ day = at:sub(1, 10), month = at:sub(1, 7) } do
+    local limit = limits[name .. "_micros"]
+    local sum = limit and store.hold_period(tx, period, limits.currency)
+    if sum then
+      local percent = limit > 0 and math.min(100, math.floor(sum.micros / limit * 100)) or 100
+      local reached = percent >= 100 and 100 or percent >= limits.warn_percent and limits.warn_percent or 0
+      if reached > sum.told then
+        store.set_told(tx, period, limits.currency, reached)
+        audit.event(tx, { type = reached == 100 and "ai.budget_spent" or "ai.budget_warning", subject = period,
+          data = { period = name, percent = percent, spent_micros = sum.micros, limit_micros = limit, currency = limits.currency } })
+      end
+    end
+  end
+end
+
+local function event_of(entry)
+  if entry.answer then return entry.answer end
+  local row = entry.row
+  return { type = "ai.attempt", subject = crypto.hex(row.answer_key or row.entry_key), trace = row.trace, data = {
+    entry = crypto.hex(row.entry_key), attempt = row.attempt, provider = row.provider, model = row.model, key = row.key_id, purpose = row.purpose,
+    call = entry.call, call_row = row.call_id, campaign_row = row.campaign_id, input_tokens = row.input_tokens, output_tokens = row.output_tokens,
+    micros = row.cost, currency = row.currency, price = row.price_version, class = row.error_class, ms = row.response_time_ms } }
+end
+
+local function book(tenant, batch)
+  local rows, with_rows, shared, from_shares = {}, {}, false, 0
+  for _, entry in ipairs(batch) do
+    if entry.row then
+      rows[#rows + 1], with_rows[#with_rows + 1] = entry.row, entry
+      if entry.share then shared, from_shares = true, from_shares + entry.row.cost end
+    end
+  end
+  local known, limits = pcall(providers.budget, tenant)  -- asks the database itself, so before the transaction
+  if not known then limits = {} end
+  audit.transaction(tenant, function(tx)
+    if batch.tried and (rows[1] and store.has(tx, rows[1].entry_key) or not rows[1] and store.has_event(tx, batch[1].answer)) then return end
+    if #rows > 0 then
+      find_calls(tx, with_rows)
+      store.add_calls(tx, rows)
+      add_call_costs(tx, rows)
+      if shared then store.hold_shares(tx) end
+      for _, n in ipairs(sums_of(rows)) do store.add_spend(tx, n.period, n.scope, n.currency, n) end
+      if shared then store.add_share_in(tx, worker.owner ~= "" and worker.owner or "alone", -from_shares, time.ahead(60)) end
+      tell(tx, limits, rows[#rows].created_at)
+    end
+    for _, entry in ipairs(batch) do audit.event(tx, event_of(entry)) end
+  end)
+end
+
+local function acknowledge(batch)
+  for _, entry in ipairs(batch) do
+    local share = entry.share
+    if share then
+      share.held, share.booked = math.max(0, share.held - entry.row.cost), share.booked - entry.row.cost
+    end
+    entry.written:give(true)
+  end
+end
+
+-- Writes what waits of one tenant, batch after batch: true when nothing is left.
+local function write(of)
+  if of.writing then return false end
+  of.writing = true
+  while of.batches[1] do
+    local batch = of.batches[1]
+    batch.closed = true
+    local ok, err = pcall(book, of.tenant, batch)
+    if not ok then
+      batch.tried = true
+      of.next_ms = clock.mono_ms() + RETRY_MS
+      log[db.is_failure(err) and "warn" or "error"]("ai.calls_not_written", { tenant = of.tenant.slug, waiting = of.count, text = tostring(err) })
+      break
+    end
+    table.remove(of.batches, 1)
+    of.count = of.count - #batch
+    acknowledge(batch)
+  end
+  of.writing = false
+  return of.count == 0
+end
+
+local function write_soon()
+  if armed then return end
+  armed = true
+  timer.after(WRITE_MS, function()
+    armed = false
+    local now, left = clock.mono_ms(), false
+    for id, of in pairs(books) do
+      if of.count == 0 then
+        books[id] = nil
+      else
+        left = true
+        if not of.writing and now >= of.next_ms then task.spawn(write, of) end
+      end
+    end
+    if left then write_soon() end
+  end)
+end
+
+local function put(tenant, entry)
+  entry.written = promise.new()
+  local of = books[tenant.id]
+  if not of then
+    of = { tenant = tenant, batches = {}, count = 0, next_ms = 0 }
+    books[tenant.id] = of
+  end
+  of.tenant = tenant
+  local last = of.batches[#of.batches]
+  if not last or last.closed or #last >= BATCH then
+    last = {}
+    of.batches[#of.batches + 1] = last
+  end
+  last[#last + 1] = entry
+  of.count = of.count + 1
+  write_soon()
+  return entry.written
+end
+
+--- See above.
+function ledger.attempt(tenant, entry)
+  return put(tenant, { row = row_of(entry), call = entry.call, share = entry.cost and entry.cost.share })
+end
+
+--- See above.
+function ledger.answer(tenant, answer)
+  local cost = answer.cost or {}
+  return put(tenant, { answer = { type = "ai.answer", subject = crypto.hex(answer.answer_key), trace = answer.trace, data = {
+    purpose = answer.purpose, provider = line(answer.provider, 50), model = line(answer.model, 100), reason = answer.reason, attempts = answer.attempts,
+    cache = answer.cache, degraded = answer.degraded, micros = cost.micros or 0, currency = cost.currency, ms = whole(answer.ms), call = line(answer.call, 64),
+    external_ref = line(answer.external_ref, 128) } } })
+end
+
+--- Writes until nothing is left, at most so long: for a worker that ends. Returns whether nothing is left.
+function ledger.settle(ms)
+  local ends = clock.mono_ms() + ms
+  while true do
+    local left = false
+    for _, of in pairs(books) do
+      if of.count > 0 and not write(of) then left = true end
+    end
+    if not left or clock.mono_ms() >= ends then return not left end
+    task.sleep(20)
+  end
+end
+
+return ledger

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bad day at all providers at once: one answer in ten fails somehow and every head comes up to two seconds late, at a hundred requests a second. Callers get
+their answers all the same, each his own, and no budget is overspent. With PARLEY_LONG five minutes of it, else ten seconds."""
+import os
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+
+import ai_tenant
+import api
+import fakes
+from api import RUN, call
+
+pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+
+RATE, SECONDS = 100, 300 if os.environ.get("PARLEY_LONG") else 10
+CHAOS = "chaos=0.1,head_ms=0-2000"
+BUDGET = Decimal("0.02")
+
+
+def tenant(slug, running):
+    token = api.tenant(slug)
+    providers = ai_tenant.Providers(slug, running)
+    for kind in ai_tenant.KINDS:
+        providers.add(kind, vectors=[])
+    providers.policy(order="latency", attempts=8, hedge=400, first_token_ms=2500, idle_ms=1000, deadline_ms=20000, wait_most_ms=2000)
+    return token, ai_tenant.api_key(token, ["ai:use"])
+
+
+@pytest.fixture(scope="module")
+def world(stack):
+    with fakes.running() as running:
+        running.rich, running.poor = (tenant(f"chaos-{name}-{RUN}", running) for name in ("rich", "poor"))
+        answer = call("PUT", "/ai/budget", {"currency": "USD", "day": str(BUDGET)}, running.poor[0])
+        assert answer.status == 204, answer
+        running.control("POST", "faults?seed=7", {"match": {}, "fault": CHAOS})
+        yield running
+
+
+def ask(key, number):
+    """(status, right: the answer is this caller's own, cost, seconds)"""
+    began = time.monotonic()
+    answer = call("POST", "/ai/chat", {"message": f"say the number is {number} and no other"}, key)
+    seconds = time.monotonic() - began
+    if answer.status != 200:
+        return answer.status, answer.json["code"] != "budget_spent", 0, seconds
+    said = answer.json
+    return 200, said["text"] == f"the number is {number} and no other", Decimal(said["cost"]["amount"]), seconds
+
+
+def test_callers_get_their_answers_and_each_his_own(world):
+    count = RATE * SECONDS
+    began = time.monotonic()
+
+    def one(number):
+        time.sleep(max(0, began + number / RATE - time.monotonic()))
+        return ask(world.rich[1], number)
+
+    with ThreadPoolExecutor(400) as pool:
+        got = list(pool.map(one, range(count)))
+    good = [one for one in got if one[0] == 200]
+    times = sorted(one[3] for one in got)
+    print(f"\n{count} requests at {RATE}/s: {100 * len(good) / count:.2f} % answered, p50 {times[count // 2]:.2f} s, p95 {times[int(count * 0.95)]:.2f} s, p99 {times[int(count * 0.99)]:.2f} s")
+    assert all(right for _, right, _, _ in good), "an answer was another's"
+    assert len(good) > count * 0.999, [one for one in got if one[0] != 200][:20]
+    assert times[int(count * 0.95)] < 20  # ten times the aim
+
+
+def test_no_budget_is_overspent_by_more_than_one_request(world):
+    spent, most, lock, refused = Decimal(0), Decimal(0), threading.Lock(), []
+
+    def one(number):
+        nonlocal spent, most
+        status, right, cost, _ = ask(world.poor[1], number)
+        with lock:
+            spent, most = spent + cost, max(most, cost)
+            if status == 429 and not right:
+                refused.append(number)
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(one, range(400)))
+    assert refused, "the budget never ended"
+    ai_tenant.wait(lambda: Decimal(call("GET", "/ai/usage", token=world.poor[0]).json["budget"]["day"]["spent"]) >= spent)
+    day = call("GET", "/ai/usage", token=world.poor[0]).json["budget"]["day"]
+    print(f"\nbudget {BUDGET}, spent {day['spent']}, the dearest answer {most}, refused {len(refused)}")
+    assert Decimal(day["spent"]) <= BUDGET + most, day

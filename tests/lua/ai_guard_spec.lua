@@ -1,0 +1,181 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The guard's parts: personal values, marks, secrets, prices, grounding, pieces.
+require "stand_in"
+local amounts = require "ai.guard.amounts"
+local grounding = require "ai.guard.grounding"
+local mask = require "ai.guard.mask"
+local secrets = require "ai.guard.secrets"
+local stream = require "ai.guard.stream"
+
+local function masked(text, known)
+  local vault = mask.vault()
+  local out = mask.text(text, vault, known)
+  return out, vault
+end
+
+describe("personal values", function()
+  it("leave as placeholders, the same for the same value, and come back", function()
+    local text = "I am at jo.doe+x@mail.example.org or +1 202 555 0142, again jo.doe+x@mail.example.org."
+    local out, vault = masked(text)
+    assert.equal("I am at [EMAIL_1] or [PHONE_1], again [EMAIL_1].", out)
+    assert.equal(text, mask.reveal(out, vault))
+  end)
+
+  it("are phone numbers as people write them", function()
+    for _, number in ipairs{ "+49 30 123456", "030/1234567", "(202) 555-0142", "202-555-0142", "0171 1234567", "+12025550142" } do
+      assert.equal("Call [PHONE_1] now.", (masked("Call " .. number .. " now.")))
+    end
+    assert.equal("[PHONE_1] [PHONE_2]", (masked("0301234567 0409876543")))
+  end)
+
+  it("are cards and accounts whose check digits are right, and no others", function()
+    assert.equal("My card is [CARD_1].", (masked("My card is 4111 1111 1111 1111.")))
+    assert.equal("My card is 4111 1111 1111 1112.", (masked("My card is 4111 1111 1111 1112.")))
+    assert.equal("Pay to [IBAN_1], please", (masked("Pay to DE89 3704 0044 0532 0130 00, please")))
+    assert.equal("Pay to DE88 3704 0044 0532 0130 00", (masked("Pay to DE88 3704 0044 0532 0130 00")))
+  end)
+
+  it("are not dates, prices, years, amounts and order numbers", function()
+    local text = "On 01.02.2026 at 9.30, 2026-11-27T06:00, for 9,900 dollars or 0.75, in 1998 and order 12345678, 100 200 300."
+    assert.equal(text, (masked(text)))
+  end)
+
+  it("that are known go wherever they stand as whole words", function()
+    local known = { { kind = "NAME", value = "Ann Lee" } }
+    local out, vault = masked("ann lee and Ann Leeds, ANN LEE!", known)
+    assert.equal("[NAME_1] and Ann Leeds, [NAME_1]!", out)
+    assert.equal('{"name":"Ann Lee"}', mask.reveal('{"name":"[NAME_1]"}', vault, true))
+    local quoted = mask.vault()
+    assert.equal("[NAME_1]", mask.text('Al "Q"', quoted, { { kind = "NAME", value = 'Al "Q"' } }))
+    assert.equal('{"n":"Al \\"Q\\""}', mask.reveal('{"n":"[NAME_1]"}', quoted, true))
+  end)
+
+  it("are not had by saying their placeholder", function()
+    local vault = mask.vault()
+    mask.text("+1 202 555 0142", vault)
+    assert.equal("(PHONE_1)", mask.text("[PHONE_1]", vault))
+    assert.equal("[PHONE_7]", mask.reveal("[PHONE_7]", vault))
+  end)
+end)
+
+describe("secrets", function()
+  it("are keys and tokens by their form", function()
+    for _, secret in ipairs{ "sk-" .. ("a1"):rep(20), "AKIA" .. ("B"):rep(16), "ghp_" .. ("x"):rep(36), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLXNpZ25hdHVyZQ" } do
+      assert.same({ "The key is [removed] now", 1 }, { secrets.remove("The key is " .. secret .. " now") })
+    end
+    local pem = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----"
+    assert.same({ "a [removed] b", 1 }, { secrets.remove("a " .. pem .. " b") })
+    assert.same({ "a [removed]", 1 }, { secrets.remove("a -----BEGIN EC PRIVATE KEY-----\nMIIB") })
+  end)
+
+  it("are values that are known, and nothing else", function()
+    assert.same({ "say [removed] and [removed]", 2 }, { secrets.remove("say hunter22x and hunter22x", { "hunter22x" }) })
+    local text = "The sk-8 model costs more; see www.example.org/a-long-path-of-words and ask-us-anything-you-like-please."
+    assert.same({ text, 0 }, { secrets.remove(text, { "short" }) })
+  end)
+end)
+
+local function prices(text)
+  local values = {}
+  for i, price in ipairs(amounts.prices(text)) do values[i] = price.value end
+  return values
+end
+
+describe("prices", function()
+  it("are read in the ways people write them", function()
+    assert.same({ 1299.5 }, prices("It is $1,299.50 today"))
+    assert.same({ 1299.5 }, prices("Es kostet 1.299,50 €."))
+    assert.same({ 1299 }, prices("1 299 euros"))
+    assert.same({ 5000 }, prices("about $5k"))
+    assert.same({ 2000000 }, prices("2 million dollars"))
+    assert.same({ 20, 30 }, prices("EUR 20 or 30 pounds"))
+    assert.same({ 0.99 }, prices("0.99 USD"))
+    assert.same({ 49 }, prices("49,- Euro"))
+    assert.same({}, prices("5 kW, 10 years, 1998, from 9 to 17, page 3"))
+  end)
+
+  it("of a million digits or of marks alone are none", function()
+    assert.same({}, prices("$" .. ("9"):rep(100000)))
+    assert.same({}, prices("$" .. (".,"):rep(1000)))
+  end)
+end)
+
+local passages = { { heading = "Prices", text = "A roof of 5 kW costs 9,900 dollars. It takes two days to build it." }, { heading = "Hours", text = "We are open Monday to Friday." } }
+
+describe("an answer", function()
+  it("that says what its passages say is borne out", function()
+    local result = grounding.check("A 5 kW roof costs $9,900. Building takes two days. Does that help? You are welcome.", passages)
+    assert.same({ sentences = 2, unsupported = {} }, result)
+  end)
+
+  it("with a number or words of its own is not", function()
+    local result = grounding.check("A 5 kW roof costs 8,000 dollars. Our installers wear purple elephant costumes. We are open Monday.", passages)
+    assert.equal(2, #result.unsupported)
+    assert.same({ "number", "words" }, { result.unsupported[1].why, result.unsupported[2].why })
+  end)
+
+  it("may say again what it was asked, and says nothing to be checked without passages", function()
+    assert.same({}, grounding.check("For your 7 kW roof with purple elephant tiles we open Monday.", passages, "I have a 7 kW roof with purple elephant tiles").unsupported)
+    assert.is_nil(grounding.check("Anything at all, for 5 dollars.", {}))
+  end)
+end)
+
+local function streamed(pieces, check, by_sentence, most)
+  local s, out = stream.new(check or function(text) return text end, by_sentence, most), {}
+  for _, piece in ipairs(pieces) do out[#out + 1] = s:feed(piece) end
+  out[#out + 1] = s:finish()
+  return table.concat(out), s
+end
+
+describe("an answer in pieces", function()
+  it("loses and doubles nothing, however it is cut", function()
+    local text = "One two. Three, four!  Five\n\nsix [PHONE_1] 七。八 \255 end"
+    for _, by_sentence in ipairs{ true, false } do
+      for size = 1, 9 do
+        local pieces = {}
+        for at = 1, #text, size do pieces[#pieces + 1] = text:sub(at, at + size - 1) end
+        assert.equal(text, (streamed(pieces, nil, by_sentence)))
+      end
+    end
+  end)
+
+  it("is checked in whole words, so that a placeholder that comes in two is found", function()
+    local vault = mask.vault()
+    local hidden = mask.text("jo@example.org", vault)
+    local check = function(text) return mask.reveal(text, vault) end
+    assert.equal("Write to jo@example.org.", (streamed({ "Write to " .. hidden:sub(1, 4), hidden:sub(5), "." }, check, false)))
+  end)
+
+  it("ends behind a sentence where it would be too long", function()
+    local text, s = streamed({ "One two three. Four five ", "six. Seven eight nine. Ten." }, nil, true, 32)
+    assert.equal("One two three. Four five six. ", text)
+    assert.is_true(s.full)
+    assert.equal("", s:feed("more. "))
+  end)
+
+  it("of one endless word is not held for ever", function()
+    local s, out = stream.new(function(text) return text end, true), 0
+    for _ = 1, 100 do out = out + #s:feed(("x"):rep(1000)) end
+    assert.is_true(out > 90000)
+    assert.is_true(#s.held <= 5000)
+  end)
+end)
+
+describe("hostile text", function()
+  local size = 60000
+  local texts = { "ats", ("@"):rep(size), "a@a.aa", ("a@a.aa"):rep(size / 6), "digits", ("1"):rep(size), "digits and spaces", ("0 "):rep(size / 2), "brackets", ("["):rep(size),
+    "placeholders", ("[A_1]"):rep(size / 5), "accounts", ("DE11 "):rep(size / 5), "heads", ("-----BEGIN "):rep(size / 11), "keys", ("sk-"):rep(size / 3),
+    "signs", ("$1"):rep(size / 2), "thousands", ("1 000"):rep(size / 5), "marks", ("1.,"):rep(size / 3), "high bytes", ("\255"):rep(size), "names", ("Ann Le"):rep(size / 6) }
+  for i = 1, #texts, 2 do
+    it("takes time in proportion: " .. texts[i], function()
+      local text, began = texts[i + 1], os.clock()
+      local vault = mask.vault()
+      mask.reveal(mask.text(text, vault, { { kind = "NAME", value = "Ann Lee" } }), vault)
+      secrets.remove(text, { "AnnLeAnnLe" })
+      amounts.prices(text)
+      amounts.numbers(text)
+      grounding.check(text, { { text = text } })
+      assert.is_true(os.clock() - began < 5, ("it took %.1f s"):format(os.clock() - began))
+    end)
+  end
+end)

@@ -1,0 +1,319 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Budgets and the ledger of what was asked, with a real database and several workers: each is a copy of the modules with an owner of
+--- its own.
+require "stand_in"
+local world = require "data_world"
+if not world then
+  describe("ai money", function() pending("needs the host with a database") end)
+  return
+end
+local auth = require "auth"
+local json = require "core.json"
+local promise = require "lib.promise"
+local providers = require "ai.providers"
+local sequencer = require "audit.sequencer"
+local sql = require "core.sql"
+local task = require "core.task"
+local tenants = require "tenants"
+
+local TARGET = { provider = "main", kind = "claude", model = "big", flags = {} }
+-- 1000 tokens of output at 1 unit a million: a milli-unit, and what little the input is.
+local REQUEST = { messages = { { role = "user", text = "hello" } }, max_tokens = 1000 }
+
+local operator, admin, acme, kick
+
+-- A worker of the name: { budget, ledger }.
+local function worker_named(name)
+  local names = { "core.worker", "ai.ledger", "ai.budget" }
+  local before = {}
+  for _, module in ipairs(names) do before[module], package.loaded[module] = package.loaded[module], nil end
+  package.loaded["core.worker"] = setmetatable({ owner = name }, { __index = before["core.worker"] })
+  local made = { ledger = require "ai.ledger", budget = require "ai.budget" }
+  for _, module in ipairs(names) do package.loaded[module] = before[module] end
+  return made
+end
+
+local function price(input, output)
+  return { input = input, output = output, currency = "USD", version = "price 1" }
+end
+
+local function found(budget, of) return { budget = budget, price = function() return of or price(0, 1000000) end } end
+
+local function day_limit(micros)
+  return { currency = "USD", day_micros = micros, warn_percent = 80 }
+end
+
+local function clean()
+  for _, statement in ipairs{ "DELETE FROM ai_call", "DELETE FROM ai_spend", "DELETE FROM ai_share WHERE owner <> ''", "DELETE FROM outbox" } do
+    assert(sql.query(acme.db, statement))
+  end
+end
+
+local function rows(text, ...) return assert(sql.query(acme.db, text, ...)) end
+
+-- One whole request: reserve, settle with so much output, write. Returns the promise of the ledger | nil, err.
+local function spend(worker, limits, output, more)
+  local reservation, err = worker.budget.reserve(acme, TARGET, REQUEST, { purpose = "api" }, found(limits))
+  if not reservation then return nil, err end
+  local entry = { provider = "main", model = "big", answer_key = worker.ledger.key(), attempt = 1, purpose = "api", ms = 10, usage = { input = 0, output = output } }
+  entry.cost = reservation:settle(entry.usage)
+  for key, value in pairs(more or {}) do entry[key] = value end
+  return worker.ledger.attempt(acme, entry)
+end
+
+setup(function()
+  world.begin{ "auth", "ai" }
+  auth.put_operator("op@x.example", "a-Long-password")
+  tenants.create{ slug = "acme", name = "acme", admin_email = "a@x.example", admin_password = "a-Long-password" }
+  operator, admin = world.login("op@x.example", "a-Long-password"), world.login("a@x.example", "a-Long-password")
+  acme = tenants.get("acme")
+  kick = sequencer.kick
+  sequencer.kick = function() end  -- what was written is looked at where it was written
+end)
+
+teardown(function() sequencer.kick = kick end)
+
+describe("an attempt", function()
+  local one
+  before_each(function()
+    clean()
+    one = worker_named("w1")
+  end)
+
+  it("is a row, an event, sums of the day and the month, all there when it is acknowledged", function()
+    assert.is_true(spend(one, {}, 500, { key_id = "ak_x", first_token_ms = 3, campaign_id = 7, trace = ("a"):rep(32) }):wait())
+    local row = rows("SELECT * FROM ai_call")[1]
+    assert.same({ "main", "big", 500, 500, 500, "USD", 1, "api", "ak_x", 7, "price 1" }, { row.provider, row.model, row.tokens_used, row.output_tokens,
+      row.cost, row.currency, row.success, row.purpose, row.key_id, row.campaign_id, row.price_version })
+    assert.equal(sql.null, row.call_id)
+    local sums = rows("SELECT scope, micros, requests, LENGTH(period) AS n FROM ai_spend ORDER BY n, scope")
+    assert.equal(6, #sums)
+    for _, sum in ipairs(sums) do assert.same({ 500, 1 }, { sum.micros, sum.requests }) end
+    local event = json.decode(rows("SELECT data FROM outbox WHERE type = 'ai.attempt'")[1].data)
+    assert.same({ 500, "main", 1 }, { event.micros, event.provider, event.attempt })
+  end)
+
+  it("that failed is a row with its class and costs nothing", function()
+    local reservation = one.budget.reserve(acme, TARGET, REQUEST, {}, found{})
+    assert.is_true(one.ledger.attempt(acme, { provider = "main", model = "big", purpose = "call", ms = 7, cost = reservation:settle(nil), class = "overload",
+      text = "busy\r\nInjected: line" }):wait())
+    local row = rows("SELECT success, cost, error_class, error_message FROM ai_call")[1]
+    assert.same({ 0, 0, "overload", "busy  Injected: line" }, { row.success, row.cost, row.error_class, row.error_message })
+    assert.equal(1, rows("SELECT failed FROM ai_spend WHERE scope = 'all' LIMIT 1")[1].failed)
+  end)
+
+  it("of a call adds its cost to the call, by row and by public id", function()
+    local call = rows("INSERT INTO `call` (public_id, direction, start_time, status) VALUES ('c-1', 'inbound', UTC_TIMESTAMP(6), 'connected')").insert_id
+    spend(one, {}, 300, { call_id = call })
+    assert.is_true(spend(one, {}, 200, { call = "c-1" }):wait())
+    local row = rows("SELECT cost, currency, ai_provider FROM `call` WHERE id = ?", call)[1]
+    assert.same({ 500, "USD", "main" }, { row.cost, row.currency, row.ai_provider })
+    assert.equal(2, rows("SELECT COUNT(*) AS n FROM ai_call WHERE call_id = ?", call)[1].n)
+    clean()
+    rows("DELETE FROM `call` WHERE id = ?", call)
+  end)
+
+  it("with a callId that is no call keeps it as a reference, and so does one whose call is gone", function()
+    spend(one, {}, 1, { call = "crm-4711" })
+    assert.is_true(spend(one, {}, 1, { call_id = 999999 }):wait())
+    local found_rows = rows("SELECT call_id, external_ref FROM ai_call ORDER BY id")
+    assert.same({ sql.null, "crm-4711" }, { found_rows[1].call_id, found_rows[1].external_ref })
+    assert.same({ sql.null, "999999" }, { found_rows[2].call_id, found_rows[2].external_ref })
+  end)
+
+  it("whose provider claims more tokens than can be counted is written all the same", function()
+    assert.is_true(spend(one, {}, 2 ^ 53):wait())
+    assert.equal(2 ^ 31 - 1, rows("SELECT output_tokens FROM ai_call")[1].output_tokens)
+  end)
+
+  it("is written once when the database took it and its answer was lost", function()
+    local audit = require "audit"
+    local transaction, lost = audit.transaction, 0
+    audit.transaction = function(tenant, fn)
+      local result = transaction(tenant, fn)
+      if lost < 1 then
+        lost = lost + 1
+        error("the connection broke after the commit", 0)
+      end
+      return result
+    end
+    local log = require "core.log"
+    local said = log.error
+    log.error = function() end
+    local written, answered = spend(one, {}, 100), one.ledger.answer(acme, { answer_key = one.ledger.key(), purpose = "api", attempts = 1, ms = 1 })
+    assert.is_true(written:wait() and answered:wait())
+    audit.transaction, log.error = transaction, said
+    assert.equal(1, lost)
+    assert.equal(1, rows("SELECT COUNT(*) AS n FROM ai_call")[1].n)
+    assert.equal(100, rows("SELECT micros FROM ai_spend WHERE scope = 'all' LIMIT 1")[1].micros)
+    assert.equal(1, rows("SELECT COUNT(*) AS n FROM outbox WHERE type = 'ai.answer'")[1].n)
+  end)
+
+  it("is kept while the database refuses it, and acknowledged only when it is there", function()
+    local store = require "ai.ledger.store"
+    local add, refusing = store.add_calls, true
+    store.add_calls = function(...)
+      if refusing then error("away", 0) end
+      return add(...)
+    end
+    local log = require "core.log"
+    local said = log.error
+    log.error = function() end
+    local written = spend(one, {}, 100)
+    task.sleep(400)
+    assert.is_false(written:given())
+    assert.equal(1, one.ledger.waiting(acme))
+    refusing = false
+    assert.is_true(written:wait())
+    store.add_calls, log.error = add, said
+    assert.equal(1, rows("SELECT COUNT(*) AS n FROM ai_call")[1].n)
+  end)
+
+  it("and many at once are written in batches, none lost, none twice", function()
+    local last
+    for _ = 1, 300 do last = spend(one, {}, 1) end
+    assert.is_true(last:wait())
+    assert.is_true(one.ledger.settle(2000))
+    local sum = rows("SELECT COUNT(*) AS n, COUNT(DISTINCT entry_key) AS k FROM ai_call")[1]
+    assert.same({ 300, 300 }, { sum.n, sum.k })
+    assert.equal(300, rows("SELECT micros FROM ai_spend WHERE scope = 'all' LIMIT 1")[1].micros)
+    assert.equal(300, rows("SELECT COUNT(*) AS n FROM outbox WHERE type = 'ai.attempt'")[1].n)
+  end)
+end)
+
+describe("a budget", function()
+  before_each(clean)
+
+  it("lets requests through until it is spent, and the last one may be longer than what is left", function()
+    local one, limits = worker_named("w1"), day_limit(2500)
+    local passed = 0
+    while true do
+      local written, err = spend(one, limits, 1000)
+      if not written then
+        assert.same({ "budget", "spent" }, { err.class, err.code })
+        break
+      end
+      passed = passed + 1
+      assert.is_true(written:wait())
+    end
+    assert.equal(3, passed)
+  end)
+
+  it("counts what is under way, so that many at once do not pass for being asked together", function()
+    local one, limits = worker_named("w1"), day_limit(10000)
+    local passed, refused, done = 0, 0, promise.new()
+    for i = 1, 50 do
+      task.spawn(function()
+        if one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits)) then passed = passed + 1 else refused = refused + 1 end
+        if passed + refused == 50 then done:give(i) end
+      end)
+    end
+    done:wait()
+    assert.equal(10, passed)
+  end)
+
+  it("is never overspent by more than one request by all workers together", function()
+    local workers, limits, tasks, ended = {}, day_limit(100000), 0, promise.new()
+    for i = 1, 4 do workers[i] = worker_named("w" .. i) end
+    local passed = 0
+    for i = 1, 40 do
+      tasks = tasks + 1
+      task.spawn(function()
+        local worker = workers[i % 4 + 1]
+        for _ = 1, 20 do
+          local reservation = worker.budget.reserve(acme, TARGET, REQUEST, {}, found(limits))
+          if not reservation then break end
+          passed = passed + 1
+          task.sleep(math.random(1, 5))
+          local usage = { input = 0, output = math.random(1, 1000) }
+          worker.ledger.attempt(acme, { provider = "main", model = "big", purpose = "api", ms = 1, usage = usage, cost = reservation:settle(usage) })
+        end
+        tasks = tasks - 1
+        if tasks == 0 then ended:give() end
+      end)
+    end
+    ended:wait()
+    for _, worker in ipairs(workers) do assert.is_true(worker.ledger.settle(3000)) end
+    local spent = rows("SELECT micros FROM ai_spend WHERE scope = 'all' LIMIT 1")[1].micros
+    assert.is_true(spent < 101000, "spent " .. spent)
+    assert.is_true(spent > 60000, "spent " .. spent .. " of 100000 in " .. passed)
+    assert.equal(spent, tonumber(rows("SELECT SUM(cost) AS n FROM ai_call")[1].n))
+  end)
+
+  it("that a worker holds and does not use is another's soon", function()
+    local one, two, limits = worker_named("w1"), worker_named("w2"), day_limit(1500)
+    local reservation = one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits))
+    assert.is_truthy(two.budget.reserve(acme, TARGET, REQUEST, {}, found(limits)))
+    assert.is_nil(two.budget.reserve(acme, TARGET, REQUEST, {}, found(limits)))
+    reservation:settle(nil)
+    task.sleep(2300)
+    assert.is_truthy(two.budget.reserve(acme, TARGET, REQUEST, {}, found(limits)))
+  end)
+
+  it("of a worker that died is held for a minute and then free", function()
+    local one, limits = worker_named("w1"), day_limit(1500)
+    rows("INSERT INTO ai_share (owner, micros, ends_at) VALUES ('dead', 1500, UTC_TIMESTAMP(6) + INTERVAL 60 SECOND)")
+    local _, err = one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits))
+    assert.equal("spent", err.code)
+    rows("UPDATE ai_share SET ends_at = UTC_TIMESTAMP(6) WHERE owner = 'dead'")
+    assert.is_truthy(one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits)))
+  end)
+
+  it("of the month holds when that of the day would let more through", function()
+    local one = worker_named("w1")
+    local limits = { currency = "USD", day_micros = 1e9, month_micros = 1000, warn_percent = 80 }
+    assert.is_true(spend(one, limits, 1000):wait())
+    local _, err = spend(one, limits, 1000)
+    assert.equal("spent", err.code)
+  end)
+
+  it("lets no model through that has no price, or one in another currency, and without a budget any", function()
+    local one = worker_named("w1")
+    local _, err = one.budget.reserve(acme, TARGET, REQUEST, {}, { budget = day_limit(1e9), price = function() return nil end })
+    assert.equal("no_price", err.code)
+    _, err = one.budget.reserve(acme, TARGET, REQUEST, {}, found({ currency = "EUR", day_micros = 1e9 }))
+    assert.equal("currency", err.code)
+    local reservation = one.budget.reserve(acme, TARGET, REQUEST, {}, { budget = {}, price = function() return nil end })
+    assert.same({ micros = 0 }, reservation:settle{ input = 5, output = 5 })
+  end)
+
+  it("is warned of once, and its end is told once", function()
+    assert.equal(204, (function()
+      world.token = operator
+      return (world.ask("PUT", "/admin/ai/budgets/acme", { day = "0.01", warn_percent = 50 }))
+    end)())
+    local one = worker_named("w1")
+    local limits = providers.of(acme).budget
+    local function told()
+      local list = {}
+      for i, row in ipairs(rows("SELECT type FROM outbox WHERE type LIKE 'ai.budget%' ORDER BY id")) do list[i] = row.type end
+      return list
+    end
+    for _ = 1, 4 do assert.is_true(spend(one, limits, 1000):wait()) end
+    assert.same({}, told())
+    for _ = 1, 4 do assert.is_true(spend(one, limits, 1000):wait()) end
+    assert.same({ "ai.budget_warning" }, told())
+    for _ = 1, 2 do assert.is_true(spend(one, limits, 1000):wait()) end
+    assert.same({ "ai.budget_warning", "ai.budget_spent" }, told())
+    world.token = admin
+    local _, usage = world.ask("GET", "/ai/usage")
+    assert.same({ "0.01", "0.01", 10 }, { usage.budget.day.spent, usage.budget.day.limit, usage.usage[1].requests })
+    local _, by = world.ask("GET", "/ai/usage?by=provider")
+    assert.equal("main", by.usage[1].of)
+    world.token = operator
+    world.ask("DELETE", "/admin/ai/budgets/acme")
+  end)
+
+  it("costs no question while the worker's share lasts", function()
+    local one, limits = worker_named("w1"), day_limit(1e12)
+    assert.is_truthy(one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits)))
+    local query, asked = sql.transaction, 0
+    sql.transaction = function(...)
+      asked = asked + 1
+      return query(...)
+    end
+    for _ = 1, 15 do assert.is_truthy(one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits))) end
+    sql.transaction = query
+    assert.equal(0, asked)
+  end)
+end)
