@@ -3,6 +3,7 @@
  * same events must come out, none beyond the limit. */
 #include "base/mem.h"
 #include "io/http_framing.h"
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
