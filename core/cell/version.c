@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cell/version.h"
-#include "cell/cell.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cell/cell.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,6 @@
 #include "cell/program.h"
 #include <stddef.h>
 
-
 /* A version of the bundle; kept while loaded. */
 struct version {
     struct version *next;

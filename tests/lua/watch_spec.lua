@@ -85,7 +85,7 @@ describe("a watched cell", function()
     it("is last from its beginning after one that died, and no longer than after a long turn", function()
       watch.begin_last(held)
       assert.same({ "idle" }, cell.told)
-      live(3250, function() return 0 end)
+      live(4000, function() return 0 end)
       assert.same({ "idle", "normal" }, cell.told)
     end)
 
