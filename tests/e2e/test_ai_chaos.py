@@ -22,11 +22,12 @@ CHAOS = "chaos=0.1,head_ms=0-2000"
 BUDGET = Decimal("0.02")
 
 
-def tenant(slug, running):
+def tenant(slug, running, kinds):
     token = api.tenant(slug)
     providers = ai_tenant.Providers(slug, running)
-    for kind in ai_tenant.KINDS:
-        providers.add(kind, vectors=[])
+    for kind in kinds:
+        # A key that was told to wait rests for some seconds; with one for each provider there would be moments in which all rest.
+        providers.add(kind, vectors=[], keys=[f"key-{n}" for n in range(6)])
     providers.policy(order="latency", attempts=8, hedge=400, first_token_ms=2500, idle_ms=1000, deadline_ms=20000, wait_most_ms=2000)
     return token, ai_tenant.api_key(token, ["ai:use"])
 
@@ -34,7 +35,8 @@ def tenant(slug, running):
 @pytest.fixture(scope="module")
 def world(stack):
     with fakes.running() as running:
-        running.rich, running.poor = (tenant(f"chaos-{name}-{RUN}", running) for name in ("rich", "poor"))
+        running.rich = tenant("chaos-rich-" + RUN, running, ai_tenant.KINDS)
+        running.poor = tenant("chaos-poor-" + RUN, running, ["openai_chat", "claude"])  # none that costs nothing: it would answer on
         answer = call("PUT", "/ai/budget", {"currency": "USD", "day": str(BUDGET)}, running.poor[0])
         assert answer.status == 204, answer
         running.control("POST", "faults?seed=7", {"match": {}, "fault": CHAOS})
