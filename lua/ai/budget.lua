@@ -4,7 +4,7 @@
 ---   budget.reserve(tenant, target, request, scope [, found]) -> reservation | nil, err
 ---     scope   { purpose = "call" | "campaign" | "api" }, for the figures
 ---     found   providers.of(tenant), where the caller has it at hand
----     err     { class = "budget", text, code = "spent" | "no_price" | "currency" | "away" | "behind" }
+---     err     { class = "budget", text, code = "spent" | "held" | "no_price" | "currency" | "away" | "behind" }
 ---   reservation.micros                 the most that the request can cost
 ---   reservation:settle(usage | nil) -> cost   once, whatever comes: { micros, currency, version } of a usage event; nil: nothing was
 ---                                      billed (nobody answered). A cut stream was billed: give what was counted of it.
@@ -16,6 +16,8 @@
 --- together overspend by less than one request, and the last one is not refused because it might be long. Shares that are not used
 --- are given back within two seconds; that of a worker that died counts as spent for a minute. This is not in Redis because Redis may
 --- come back empty, and a budget may not.
+---
+--- Where nothing is spent yet of what is left and requests under way hold all of it, the next waits some seconds for what they give back.
 ---
 --- Without a budget nothing is asked, and a model without a price costs nothing.
 local clock = require "core.clock"
@@ -42,6 +44,7 @@ local AHEAD = 20        -- requests like this one that a share is taken for
 local LEASE_S = 60
 local RENEW_MS = 20000
 local SWEEP_MS = 1000
+local HELD_MS, HELD_PAUSE_MS = 3000, 100
 local ROWS_MOST = 20000 -- that wait to be written: who would be next is refused, for what it costs could not be kept
 
 -- tenant id -> { tenant, held = micros that the database says are ours, reserved = of them for requests under way, booked = spent, on
@@ -104,21 +107,21 @@ local function room_of(limits, spent, held)
   return room
 end
 
--- Takes what is missing from the database, and something ahead: micros taken | nil when nothing is left.
+-- Takes what is missing from the database, and something ahead: micros taken | false, "spent" or "held" when nothing is left.
 local function take(share, limits, missing, claimed)
   local now = clock.wall_us()
   return db.transaction(share.tenant.db, function(tx)
     local spent, held = store.hold_spend(tx, ledger.day(now), ledger.month(now), limits.currency, time.sql(now))
     local room = room_of(limits, spent, held)
-    if room + claimed <= 0 then return nil end
+    if room + claimed <= 0 then return false, room_of(limits, spent, 0) > 0 and "held" or "spent" end
     local ahead = math.floor(math.max(0, math.min(AHEAD * missing, (room - missing) / 4)))
     store.add_share_in(tx, owner(), missing + ahead, time.ahead(LEASE_S))
     return missing + ahead
   end)
 end
 
--- Reserves micros of the share; true | nil, code.
-local function reserve(share, limits, micros)
+-- One try to reserve micros of the share: true | nil, code.
+local function try(share, limits, micros)
   while true do
     share.used_ms = clock.mono_ms()
     if free(share) >= micros then
@@ -133,7 +136,7 @@ local function reserve(share, limits, micros)
   share.reserved = share.reserved + claimed  -- nobody else's while we ask
   local done = promise.new()
   share.taking = done
-  local ok, taken = pcall(take, share, limits, micros - left, claimed)
+  local ok, taken, why = pcall(take, share, limits, micros - left, claimed)
   share.taking = nil
   if ok and taken then
     share.held, share.reserved, share.renewed_ms = share.held + taken, share.reserved - claimed + micros, clock.mono_ms()
@@ -142,13 +145,23 @@ local function reserve(share, limits, micros)
   end
   done:give()
   if ok and taken then return true end
-  if ok then return nil, "spent" end
+  if ok then return nil, why end
   log.warn("ai.budget_not_read", { tenant = share.tenant.slug, text = tostring(taken) })
   return nil, "away"
 end
 
+local function reserve(share, limits, micros)
+  local ends = clock.mono_ms() + HELD_MS
+  while true do
+    local ok, code = try(share, limits, micros)
+    if code ~= "held" or clock.mono_ms() > ends then return ok, code end
+    task.sleep(HELD_PAUSE_MS)
+  end
+end
+
 local texts = {
   spent = "the budget is spent; it begins anew with the next day or month, or an admin raises it",
+  held = "requests under way hold what is left of the budget; try again in some seconds, or let an admin raise it",
   no_price = "the model has no price, so what it costs cannot be held against the budget",
   currency = "the model's price is in another currency than the budget",
   away = "what is left of the budget cannot be read just now",

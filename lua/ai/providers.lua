@@ -12,8 +12,9 @@
 ---   concurrent }, key = the same | nil } }. A table for each model and key that stays the same until something is changed, so it
 ---   may be the key of others' tables (weak ones, please). Never logged whole: it holds the key.
 ---
---- A key that was refused or has had enough rests (providers.rest), and the others of its provider are asked; a provider all of whose
---- keys rest has no targets until one is back. What is read is kept for a minute and dropped at once, in all workers, when something
+--- A key that was refused or has had enough rests (providers.rest), and the others of its provider are asked. Where all rest, the one
+--- that is back first is asked all the same if only its rate was too high: the only key of a tenant does not turn one busy moment into
+--- seconds without an answer. Without such a one the provider has no targets until one is back. What is read is kept for a minute and dropped at once, in all workers, when something
 --- is changed; while the database is away what was read last holds.
 local audit = require "audit"
 local clock = require "core.clock"
@@ -41,7 +42,7 @@ local REST_S = { rate = 5, quota = 600, auth = 60 }  -- where the provider does 
 
 local kept, kept_count = {}, 0  -- tenant id -> what was read
 local loading = {}              -- tenant id -> promise
-local resting = {}              -- key row -> mono ms until which it rests
+local resting = {}              -- key row -> { until_ms = mono, rate = whether only its rate was too high }
 local resting_count = 0
 local turns = {}                -- provider row -> how often its keys have had their turn
 local epoch = 0                 -- grows with each change that was heard of: what was being read meanwhile may be old
@@ -157,14 +158,14 @@ local function current(tenant)
 end
 
 local function rests(key, now)
-  local ends = resting[key]
-  if not ends then return false end
-  if ends > now then return true end
+  local rest = resting[key]
+  if not rest then return false end
+  if rest.until_ms > now then return true end
   resting[key], resting_count = nil, resting_count - 1
   return false
 end
 
--- The choice's next target whose key does not rest, or nil.
+-- The choice's next target whose key does not rest, or the first to be back of those with too high a rate, or nil.
 local function in_turn(choice, turn, now)
   local count = #choice.keys
   if count == 0 then return choice.targets[1] end
@@ -172,7 +173,12 @@ local function in_turn(choice, turn, now)
     local at = (turn + i) % count + 1
     if not rests(choice.keys[at], now) then return choice.targets[at] end
   end
-  return nil
+  local soonest, found
+  for at, key in ipairs(choice.keys) do
+    local rest = resting[key]
+    if rest.rate and not (soonest and soonest <= rest.until_ms) then soonest, found = rest.until_ms, choice.targets[at] end
+  end
+  return found
 end
 
 --- Who may be asked for this tenant; see above. May wait the first time, then once a minute; raises when the database is away and
@@ -220,12 +226,15 @@ function providers.another(tenant, of)
   return nil
 end
 
-local function rest_until(key, ends)
-  if not resting[key] then
-    if resting_count >= TENANTS_MOST then resting, resting_count = {}, 0 end
-    resting_count = resting_count + 1
+local function rest_until(key, ends, rate)
+  local rest = resting[key]
+  if rest then
+    rest.until_ms, rest.rate = math.max(rest.until_ms, ends), rest.rate and rate
+    return
   end
-  resting[key] = math.max(resting[key] or 0, ends)
+  if resting_count >= TENANTS_MOST then resting, resting_count = {}, 0 end
+  resting_count = resting_count + 1
+  resting[key] = { until_ms = ends, rate = rate }
 end
 
 local function refuse(of, row)
@@ -247,10 +256,10 @@ function providers.rest(of, class, retry_after_s)
   local key = of.limits.key
   if not REST_S[class] or not key then return end
   local rest_s = class == "auth" and REST_S.auth or math.min(retry_after_s or REST_S[class], 86400)
-  rest_until(key.id, clock.mono_ms() + rest_s * 1000)
+  rest_until(key.id, clock.mono_ms() + rest_s * 1000, class == "rate")
   metrics.count("ai_keys_rested_total", { provider = of.provider, class = class }, 1, "keys that were laid aside because the provider refused them")
   task.spawn(function()
-    redis.call("PUBLISH", rediskey("ai:rest"), ("%d %d"):format(key.id, math.floor(rest_s * 1000)))
+    redis.call("PUBLISH", rediskey("ai:rest"), ("%d %d %s"):format(key.id, math.floor(rest_s * 1000), class))
     if class ~= "auth" then return end
     -- When the database is away it rests a minute, and is refused again.
     local ok, err = pcall(refuse, of, key.id)
@@ -277,7 +286,7 @@ end
 --- A key that is set active again rests no longer, in this worker; in others at most as long as it was told.
 function providers.wake(key_row)
   if resting[key_row] then resting[key_row], resting_count = nil, resting_count - 1 end
-  redis.call("PUBLISH", rediskey("ai:rest"), ("%d 0"):format(key_row))
+  redis.call("PUBLISH", rediskey("ai:rest"), ("%d 0 -"):format(key_row))
 end
 
 --- Listens for changes made by others; called once at start.
@@ -287,11 +296,11 @@ function providers.start()
     if id then providers.forget(id) end
   end)
   return redis.subscribe(rediskey("ai:rest"), function(message)
-    local key, ms = message:match("^(%d+) (%d+)$")
+    local key, ms, class = message:match("^(%d+) (%d+) (%S+)$")
     if not key then return end
     key, ms = tonumber(key), tonumber(ms)
     if ms > 0 then
-      rest_until(key, clock.mono_ms() + ms)
+      rest_until(key, clock.mono_ms() + ms, class == "rate")
     elseif resting[key] then
       resting[key], resting_count = nil, resting_count - 1
     end

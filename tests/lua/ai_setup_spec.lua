@@ -114,6 +114,15 @@ describe("a key that was refused", function()
     assert.is_true(seen["main/big/secret-one"])
   end)
 
+  it("because of its rate is asked all the same when all others rest too, unless they must not be asked", function()
+    refuse("secret-one", "rate", 0.2)
+    providers.rest(providers.of(acme).targets[1], "rate", 0.4)
+    for _ = 1, 3 do assert.same({ "main/big/secret-one" }, targets_of()) end
+    providers.rest(providers.of(acme).targets[1], "quota", 0.3)
+    for _ = 1, 3 do assert.same({ "main/big/secret-two" }, targets_of()) end
+    task.sleep(450)
+  end)
+
   it("has another key of the same model beside it", function()
     local target = providers.of(acme).targets[1]
     local another = providers.another(acme, target)
