@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client sends after the HTTP/2 preface, whole and in pieces, with the socket replaced: what is written is only
  * counted. First byte: length of the pieces; second: what happens meanwhile (the peer takes nothing, time passes, we close,
- * the turn is full so that requests wait). The handler replies at once, later, with much, or after the client has gone, by the path. */
+ * the turn is full so that requests wait). The handler replies at once, later, with much, in pieces, or after the client has gone, by the path. */
 #include "base/mem.h"
 #include "io/http_conn.h"
 #include <stdlib.h>
@@ -63,10 +63,40 @@ void http1_reply(struct http_request *r, int status, const struct http_field *fi
     abort();
 }
 
+void http1_begin(struct http_request *r, int status, const struct http_field *fields) {
+    (void)r, (void)status, (void)fields;
+    abort();
+}
+
+int http1_write(struct http_request *r, const void *data, size_t len) {
+    (void)r, (void)data, (void)len;
+    abort();
+}
+
+void http1_end_reply(struct http_request *r, bool whole) {
+    (void)r, (void)whole;
+    abort();
+}
+
 /* -- the handler --------------------------------------------------------------------------------------------------------- */
 
 static struct http_request *waiting[WAIT_MAX];
 static int waiting_count;
+
+static void on_room(void *arg) {
+    (void)arg;
+}
+
+/* Piece by piece, to its end or not. */
+static void reply_streamed(struct http_request *r, const struct http_field *fields, bool whole) {
+    static const char piece[30 * 1024];
+    http_reply_begin(r, 200, fields, on_room, r);
+    for (int i = 0; i < 4 && http_reply_write(r, piece, sizeof piece) == 0; i++) continue;
+    if (whole)
+        http_reply_end(r);
+    else
+        http_reply_abort(r);
+}
 
 static void reply(struct http_request *r) {
     static char much[300 * 1024];
@@ -74,6 +104,8 @@ static void reply(struct http_request *r) {
     const char *path = http_path(r);
     if (path[1] == 'b')
         http_reply(r, 200, fields, much, sizeof much);
+    else if (path[1] == 's' || path[1] == 'a')
+        reply_streamed(r, fields, path[1] == 's');
     else if (path[1] == 'n')
         http_reply(r, 204, NULL, NULL, 0);
     else
