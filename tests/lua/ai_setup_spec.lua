@@ -97,10 +97,10 @@ describe("an operator's provider", function()
 end)
 
 describe("a key that was refused", function()
-  local function refuse(key, class, seconds)
+  local function refuse(key, class, seconds, for_good)
     for _ = 1, 2 do
       local target = providers.of(acme).targets[1]
-      if target.key == key then return providers.rest(target, class, seconds) end
+      if target.key == key then return providers.rest(target, class, seconds, for_good) end
     end
     error("no turn for " .. key)
   end
@@ -130,8 +130,19 @@ describe("a key that was refused", function()
     assert.are_not.equal(target.key, another.key)
   end)
 
-  it("for good is marked so for all to see, and comes back when an operator says so", function()
+  it("was disabled for all tenants, until a person acted, by one request that was not allowed (403)", function()
     refuse("secret-one", "auth")
+    task.sleep(300)
+    for _ = 1, 4 do assert.same({ "main/big/secret-two" }, targets_of()) end
+    local _, body = as(operator, "GET", "/admin/ai/providers")
+    for _, key in ipairs(body.providers[1].keys) do
+      assert.equal("active", key.status)
+      if key.name == "one" then assert.equal(204, (as(operator, "PATCH", "/admin/ai/providers/main/keys/" .. key.id, { status = "active" }))) end
+    end
+  end)
+
+  it("for good is marked so for all to see, and comes back when an operator says so", function()
+    refuse("secret-one", "auth", nil, true)
     task.sleep(300)
     local _, body = as(operator, "GET", "/admin/ai/providers")
     local id
