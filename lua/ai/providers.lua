@@ -57,7 +57,7 @@ end
 local function target_of(provider, model, key, secret)
   return {
     provider = provider.name, kind = provider.kind, url = provider.url, region = provider.region, ca_file = provider.ca_file, owner = provider.tenant_id,
-    model = model.model, purpose = model.purpose, quality = model.quality, weight = model.weight, flags = model.flags and json.decode(model.flags) or {},
+    model = model.model, purpose = model.purpose, quality = model.quality, weight = model.weight, flags = rules.sound(rules.flags, model.flags and json.decode(model.flags)),
     key = secret, key_id = key and ids.encode("ak", key.id) or nil,
     limits = { provider = limits_of(provider.id, provider), key = key and limits_of(key.id, key) or nil },
   }
@@ -104,7 +104,7 @@ end
 local function policy_of(tenant_id)
   local found = store.policies(tenant_id)
   local row = found[tenant_id] or found[0]
-  return row and json.decode(row.policy) or {}
+  return rules.sound(rules.policy, row and json.decode(row.policy))
 end
 
 local function book_of()

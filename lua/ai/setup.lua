@@ -199,7 +199,7 @@ function setup.remove_key(ctx, owner, name, public)
   end)
 end
 
---- Sets the policy by which one of several is chosen; what it may say is the router's to check. nil removes it.
+--- Sets the policy by which one of several is chosen; what it may say is in rules.policy. nil removes it.
 function setup.put_policy(ctx, owner, policy)
   local text = policy and json.encode(policy)
   if text and #text > 16000 then refuse("policy", "must have at most 16000 bytes") end

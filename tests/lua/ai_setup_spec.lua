@@ -206,12 +206,58 @@ end)
 
 describe("a policy", function()
   it("is the operator's until the tenant has one", function()
-    assert.equal(204, (as(operator, "PUT", "/admin/ai/policy", { first = "cost" })))
-    assert.same({ first = "cost" }, providers.of(acme).policy)
-    assert.equal(204, (as(admin, "PUT", "/ai/policy", { first = "latency" })))
-    assert.same({ first = "latency" }, providers.of(acme).policy)
+    assert.equal(204, (as(operator, "PUT", "/admin/ai/policy", { order = "cost" })))
+    assert.same({ order = "cost" }, providers.of(acme).policy)
+    assert.equal(204, (as(admin, "PUT", "/ai/policy", { order = "latency" })))
+    assert.same({ order = "latency" }, providers.of(acme).policy)
     assert.equal(204, (as(admin, "DELETE", "/ai/policy")))
-    assert.same({ first = "cost" }, providers.of(acme).policy)
+    assert.same({ order = "cost" }, providers.of(acme).policy)
+  end)
+end)
+
+describe("a policy or a flag that nobody can read", function()
+  local function stored(policy, flags)
+    assert(sql.query("parley_test", "UPDATE ai_policy SET policy = ? WHERE tenant_id = 0", json.encode(policy)))
+    assert(sql.query("parley_test", "UPDATE ai_model SET flags = ? WHERE model = 'big'", json.encode(flags)))
+    providers.forget(0)
+    local found = providers.of(acme)
+    for _, target in ipairs(found.targets) do
+      if target.model == "big" then return found.policy, target end
+    end
+  end
+
+  it("was stored, and made each later answer a 500; it is refused and says what is allowed", function()
+    for pointer, policy in pairs{
+      ["#/cache/semantic"] = { cache = { semantic = true } }, ["#/guard/max_bytes"] = { guard = { max_bytes = "700" } }, ["#/order"] = { order = "first" },
+      ["#/pinned"] = { pinned = { provider = { 1 } } }, ["#/hedge"] = { hedge = "soon" }, ["#/call/attempts"] = { call = { attempts = 0 } },
+      ["#/deadline"] = { deadline = 5 }, ["#/call/call"] = { call = { call = { order = "cost" } } },
+    } do
+      local status, body = as(admin, "PUT", "/ai/policy", policy)
+      assert.same({ 422, pointer }, { status, body.errors[1].pointer })
+    end
+    for pointer, flags in pairs{
+      ["#/flags/context_tokens"] = { context_tokens = "x" }, ["#/flags/max_output_tokens"] = { max_output_tokens = -5 }, ["#/flags/context"] = { context = 1 },
+      ["#/flags/beta"] = { beta = "a\r\nx: y" },
+    } do
+      local status, body = as(operator, "PUT", "/admin/ai/providers/main/models/big", { flags = flags })
+      assert.same({ 422, pointer }, { status, body.errors[1].pointer })
+    end
+    local _, body = as(admin, "PUT", "/ai/policy", { order = "first" })
+    assert.matches("must be one of quality, cost", body.errors[1].detail)
+  end)
+
+  it("is taken where it says what ai.policy, ai.cache, ai.guard and the adapters know", function()
+    assert.equal(204, (as(admin, "PUT", "/ai/policy", { order = "pinned", pinned = { provider = "main", model = "big" }, hedge = 400, degrade = false, attempts = 2,
+      cache = { exact = false, semantic = {} }, guard = { mask = true, max_bytes = 700, support = 0.4 }, call = { hedge = false, pinned = "main/big" } })))
+    assert.equal(204, (as(admin, "DELETE", "/ai/policy")))
+  end)
+
+  it("that is stored already does not end an answer", function()
+    local policy, target = stored({ cache = { semantic = true, exact = false }, guard = { max_bytes = "700", price_text = { 1 } }, order = { 1 }, deadline_ms = 1e9,
+      pinned = { provider = { 1 } }, first = 1, call = true }, { context_tokens = "x", max_output_tokens = -5, tools = false, beta = 7 })
+    assert.same({ cache = { exact = false }, guard = { max_bytes = 700 }, deadline_ms = 600000 }, policy)
+    assert.same({ max_output_tokens = 1, tools = false }, target.flags)
+    stored({ order = "cost" }, {})
   end)
 end)
 
