@@ -204,6 +204,56 @@ describe("a tenant's own provider", function()
   end)
 end)
 
+describe("a provider with as many models as there may be", function()
+  it("could have none of them changed or paused any more", function()
+    add(admin, "/ai", { name = "many", like = "main" }, { "m" }, {})
+    local id = sql.query("parley_test", "SELECT id FROM ai_provider WHERE name = 'many'")[1].id
+    for i = 1, 200 do
+      sql.query("parley_test", "INSERT INTO ai_model (provider_id, model, purpose, quality, weight, status) VALUES (?, ?, 'chat', 50, 1, 'active')", id, "m" .. i)
+    end
+    assert.equal(204, (as(admin, "PUT", "/ai/providers/many/models/m7", { status = "paused" })))
+    local status, body = as(admin, "PUT", "/ai/providers/many/models/other", {})
+    assert.same({ 409, "too_many_models" }, { status, body.code })
+    assert.equal(204, (as(admin, "DELETE", "/ai/providers/many")))
+  end)
+end)
+
+describe("a change while the tenant's own schema is away", function()
+  it("was told to no other worker, and its answer was a 500", function()
+    add(admin, "/ai", { name = "kept", like = "main" }, { "k" }, { "big" })
+    local _, listed = as(admin, "GET", "/ai/providers")
+    local id
+    for _, one in ipairs(listed.providers) do
+      if one.name == "kept" then id = one.keys[1].id end
+    end
+    local audit = require "audit"
+    local transaction, changed, told = audit.transaction, providers.changed, {}
+    audit.transaction = function() error("away", 0) end
+    providers.changed = function(tenant_id)
+      told[#told + 1] = tenant_id
+      return changed(tenant_id)
+    end
+    local status = as(admin, "DELETE", "/ai/providers/kept/keys/" .. id)
+    audit.transaction, providers.changed = transaction, changed
+    assert.same({ 204, { acme.id } }, { status, told })
+    for _, target in ipairs(targets_of()) do assert.is_nil(target:find("^kept/")) end
+    assert.equal(204, (as(admin, "DELETE", "/ai/providers/kept")))
+  end)
+end)
+
+describe("a change that is sent twice under one key", function()
+  it("was written twice to the tenant's audit", function()
+    local function rows()
+      return sql.query(acme.db, "SELECT COUNT(*) AS n FROM (SELECT subject FROM audit_pending UNION ALL SELECT subject FROM audit_log) a WHERE subject = 'mine/twice'")[1].n
+    end
+    for _ = 1, 2 do
+      assert.equal(204, (as(admin, "PUT", "/ai/providers/mine/models/twice", {}, { ["idempotency-key"] = "twice-1" })))
+    end
+    assert.equal(1, rows())
+    assert.equal(204, (as(admin, "DELETE", "/ai/providers/mine/models/twice")))
+  end)
+end)
+
 describe("a policy", function()
   it("is the operator's until the tenant has one", function()
     assert.equal(204, (as(operator, "PUT", "/admin/ai/policy", { order = "cost" })))
