@@ -61,7 +61,7 @@ function admission.enter(turn)
       release(usage and usage.input + usage.output or outcome.unsent and 0 or nil)
       local cost = reservation:settle(usage)
       if outcome.unsent then return nil end
-      if outcome.class then providers.rest(target, outcome.class, outcome.retry_after_s) end
+      if outcome.class then providers.rest(target, outcome.class, outcome.retry_after_s, outcome.key_refused) end
       write_down(turn, target, outcome, usage, guessed, cost)
       outcome.usage = usage
       measure.attempt(tenant, target, outcome, cost, span)

@@ -89,7 +89,7 @@ function take.error(self, event)
   local outcome = self.outcome
   if outcome.class then return end
   fail(self, event.class or "server", event.text)
-  outcome.code, outcome.retry_after_s, outcome.should_retry = event.code, event.retry_after_s, event.should_retry
+  outcome.code, outcome.retry_after_s, outcome.should_retry, outcome.key_refused = event.code, event.retry_after_s, event.should_retry, event.key_refused
   outcome.request_id = event.request_id or outcome.request_id
 end
 
@@ -221,7 +221,7 @@ end
 
 --- Asks and reads until the end. Waits; never raises.
 --- @return table outcome  { class = nil when whole, text, cut = true: ended by us, which says nothing of the target; code, request_id,
----   retry_after_s, should_retry, spoke, said, tool_calls, tools_begun, reason, usage, provider_data, ms, first_token_ms }
+---   retry_after_s, should_retry, key_refused, spoke, said, tool_calls, tools_begun, reason, usage, provider_data, ms, first_token_ms }
 function attempt.go(self)
   self.began_ms = self.world.mono_ms()
   self.adapter = adapters.of(self.target.kind)

@@ -37,11 +37,12 @@ local THRESHOLD = 0.95
 
 --- What a policy and a purpose mean: { exact, ttl_s, threshold = number | nil }.
 function cache.settings(options)
-  local own = options.policy and options.policy.cache or {}
+  local own = type(options.policy) == "table" and options.policy.cache
+  if type(own) ~= "table" then own = {} end
   local exact = own.exact
-  if exact == nil then exact = options.purpose ~= "api" end
+  if type(exact) ~= "boolean" then exact = options.purpose ~= "api" end
   local threshold
-  if own.semantic then threshold = math.min(1, math.max(0.5, tonumber(own.semantic.threshold) or THRESHOLD)) end
+  if type(own.semantic) == "table" then threshold = math.min(1, math.max(0.5, tonumber(own.semantic.threshold) or THRESHOLD)) end
   return { exact = exact, ttl_s = math.min(STALE_S, math.max(1, tonumber(own.ttl_s) or TTL_S)), threshold = threshold }
 end
 

@@ -35,11 +35,11 @@ function estimate.input(request)
   return most, math.ceil(most / 4)
 end
 
---- The most tokens that it can be answered with.
+--- The most tokens that it can be answered with: at least one, so that no limit and no budget grows by a request.
 function estimate.output(request, target)
   if request.texts then return 0 end
   local flags = target.flags or {}
-  return math.max(request.max_tokens or flags.max_output_tokens or OUTPUT, flags.least_output_tokens or 16)
+  return math.max(1, request.max_tokens or tonumber(flags.max_output_tokens) or OUTPUT, tonumber(flags.least_output_tokens) or 16)
 end
 
 --- What limits.take is asked for: likely input and all the output that may come.

@@ -16,6 +16,7 @@ permits.__index = permits
 local LEASE_MS = 5000
 local RENEW_MS = 1000
 local TIDY_MS = 250
+local ROUNDS_MOST = 24  -- each brings a twentieth of the limit or more, so that even all of it taken in one moment needs no more
 
 -- KEYS[1]; owner, wanted, used, limit, lease ms. The owner holds what he wants, as far as the others leave it, and never less than
 -- he uses. Returns what he holds.
@@ -47,6 +48,7 @@ local tidying
 
 local function owner() return worker.owner ~= "" and worker.owner or "alone" end
 
+-- What is held now; nil when Redis does not answer.
 local function set(self, wanted, limit)
   self.asked_ms = clock.mono_ms()
   local reply = script:call({ self.key }, owner(), math.max(wanted, 0), self.used, limit, LEASE_MS)
@@ -91,12 +93,15 @@ function permits:take(limit, priority)
   if not limit then return begin(self) end
   if self.used < self.held then return begin(self) end
   local most = limit - math.floor(limit * bucket.kept_from[priority])
-  for _ = 1, 3 do  -- others of this worker may take what was got for this one
+  local ahead = math.max(1, math.floor(limit / 20))
+  for _ = 1, ROUNDS_MOST do
     if not redis.connected() then break end
-    local ahead = math.max(1, math.floor(limit / 20))
-    if not set(self, self.used + ahead, most) then break end
+    local wanted = self.used + ahead
+    local got = set(self, wanted, most)
+    if not got then break end
     if self.used < self.held then return begin(self) end
-    if self.held <= self.used then return false, TIDY_MS end
+    if got < wanted then return false, TIDY_MS end
+    -- All that was wanted was there, and others of this worker, who asked in the same moment, have taken it: there may be more.
   end
   if redis.connected() then return false, TIDY_MS end
   if self.used < most then return begin(self) end

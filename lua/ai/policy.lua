@@ -17,6 +17,7 @@ local BOUNDS = {
   deadline_ms = { 100, 600000 }, first_token_ms = { 50, 300000 }, idle_ms = { 50, 300000 }, attempts = { 1, 10 }, going_on = { 0, 3 },
   wait_most_ms = { 0, 60000 },
 }
+policy.bounds = BOUNDS
 local ORDERS = { quality = true, cost = true, latency = true, weighted = true, pinned = true }
 
 local HEDGE_LEAST_MS, HEDGE_MOST_MS, HEDGE_UNKNOWN_MS, HEDGE_SAMPLES = 150, 3000, 1000, 20

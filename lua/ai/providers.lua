@@ -57,7 +57,7 @@ end
 local function target_of(provider, model, key, secret)
   return {
     provider = provider.name, kind = provider.kind, url = provider.url, region = provider.region, ca_file = provider.ca_file, owner = provider.tenant_id,
-    model = model.model, purpose = model.purpose, quality = model.quality, weight = model.weight, flags = model.flags and json.decode(model.flags) or {},
+    model = model.model, purpose = model.purpose, quality = model.quality, weight = model.weight, flags = rules.sound(rules.flags, model.flags and json.decode(model.flags)),
     key = secret, key_id = key and ids.encode("ak", key.id) or nil,
     limits = { provider = limits_of(provider.id, provider), key = key and limits_of(key.id, key) or nil },
   }
@@ -104,7 +104,7 @@ end
 local function policy_of(tenant_id)
   local found = store.policies(tenant_id)
   local row = found[tenant_id] or found[0]
-  return row and json.decode(row.policy) or {}
+  return rules.sound(rules.policy, row and json.decode(row.policy))
 end
 
 local function book_of()
@@ -249,10 +249,11 @@ local function refuse(of, row)
 end
 
 --- Says that a provider did not take a target's key. Never waits.
---- @param class string  "auth": the key rests until somebody sets it active again, for all; "rate" and "quota": it rests for so many
----   seconds as the provider says, else a few. Any other class is no fault of the key and does nothing.
---- @param retry_after_s number|nil
-function providers.rest(of, class, retry_after_s)
+--- @param class string  "auth", "rate" and "quota": the key rests for so many seconds as the provider says, else for some. Any other
+---   class is no fault of the key and does nothing.
+--- @param retry_after_s number|nil  of "auth" nothing: it may be one request that is not allowed, and all tenants have the key
+--- @param refused boolean|nil  of "auth": it is the key itself that is no good. Then it rests until somebody sets it active again, for all.
+function providers.rest(of, class, retry_after_s, refused)
   local key = of.limits.key
   if not REST_S[class] or not key then return end
   local rest_s = class == "auth" and REST_S.auth or math.min(retry_after_s or REST_S[class], 86400)
@@ -260,7 +261,7 @@ function providers.rest(of, class, retry_after_s)
   metrics.count("ai_keys_rested_total", { provider = of.provider, class = class }, 1, "keys that were laid aside because the provider refused them")
   task.spawn(function()
     redis.call("PUBLISH", rediskey("ai:rest"), ("%d %d %s"):format(key.id, math.floor(rest_s * 1000), class))
-    if class ~= "auth" then return end
+    if class ~= "auth" or not refused then return end
     -- When the database is away it rests a minute, and is refused again.
     local ok, err = pcall(refuse, of, key.id)
     if not ok then log.warn("ai.key_not_marked", { key = of.key_id, text = tostring(err) }) end

@@ -18,7 +18,7 @@ local function can_take(target, request, tokens)
   if not adapter then return false end
   local can, flags = adapter.capabilities, target.flags or {}
   if request.tools and (can.tools == false or flags.tools == false) then return false end
-  local most = flags.context_tokens
+  local most = tonumber(flags.context_tokens)
   return not (most and tokens + (request.max_tokens or 0) > most)
 end
 

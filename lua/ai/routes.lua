@@ -51,7 +51,7 @@ local model_body = schema.object{
   purpose = { type = "string", enum = { "chat", "embeddings" }, default = "chat" },
   quality = { type = "integer", minimum = 0, maximum = 100, default = 50, description = "as its owner sees it; policies compare it" },
   weight = { type = "integer", minimum = 0, maximum = 1e6, default = 1 }, status = { type = "string", enum = { "active", "paused" }, default = "active" },
-  flags = { type = "object", additionalProperties = true, description = "what the model can and cannot, where it differs from its kind" },
+  flags = rules.flags,
 }
 local key_body = schema.object(with_limits{ name = { type = "string", minLength = 1, maxLength = 50 },
   key = { type = "string", minLength = 1, maxLength = 4000, description = "kept sealed, never shown" } }, { "name", "key" })
@@ -96,7 +96,7 @@ local function register_setup(base, roles, has_tenant)
   add("PATCH", "/providers/{provider}/keys/{key}", "Pause a key, or set one active that was refused", change_key, { body = key_change, status = 204 })
   add("DELETE", "/providers/{provider}/keys/{key}", "Remove a key", remove_key, { status = 204 })
   add("GET", "/policy", "How one of several is chosen", show_policy, { response = schema.object{ policy = any_object, own = { type = "boolean" } } })
-  add("PUT", "/policy", "Set how one of several is chosen", function(ctx) return setup.put_policy(ctx, owner_of(ctx), ctx.body) end, { body = any_object, status = 204 })
+  add("PUT", "/policy", "Set how one of several is chosen", function(ctx) return setup.put_policy(ctx, owner_of(ctx), ctx.body) end, { body = rules.policy, status = 204 })
   add("DELETE", "/policy", "Choose as the operator's policy says, or as without one", function(ctx) return setup.put_policy(ctx, owner_of(ctx), nil) end, { status = 204 })
 end
 

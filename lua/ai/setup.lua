@@ -8,6 +8,7 @@
 local audit = require "audit"
 local ids = require "lib.ids"
 local json = require "core.json"
+local log = require "core.log"
 local money = require "lib.money"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
@@ -39,21 +40,25 @@ local function note(tx, ctx, owner, action, subject, fields)
   audit.platform(tx, { actor = ctx:actor(), action = action, subject = subject, trace = ctx.trace.id, fields = fields })
 end
 
---- Runs fn(tx) -> status, body, headers; then tells the tenant's own audit, which is in another schema and so can only follow, and
---- all workers.
+-- It is in another schema and so can only follow. The change is made and has its row at the platform: it does not fail by this one.
+local function tell_tenant(ctx, owner, action, subject, fields)
+  local ok, err = pcall(audit.transaction, owner.tenant, function(tx)
+    audit.record(tx, { actor = ctx:actor(), action = action, subject = subject, fields = fields, trace = ctx.trace.id })
+    return true
+  end)
+  if not ok then log.warn("ai.audit_not_written", { tenant = owner.slug, action = action, subject = subject, trace = ctx.trace.id, text = tostring(err) }) end
+end
+
+--- Runs fn(tx) -> status, body, headers; then tells all workers, and the tenant's own audit.
 local function change(ctx, owner, action, subject, fields, fn)
   local status, body, headers = ctx:platform_transaction(function(tx)
     local a, b, c = fn(tx)
     note(tx, ctx, owner, action, subject, fields)
     return a, b, c
   end)
-  if owner.tenant then
-    audit.transaction(owner.tenant, function(tx)
-      audit.record(tx, { actor = ctx:actor(), action = action, subject = subject, fields = fields, trace = ctx.trace.id })
-      return true
-    end)
-  end
-  providers.changed(owner.id)
+  providers.changed(owner.id)  -- first: a key that was revoked must not be used on because something else is away
+  local replayed = headers and headers["Idempotent-Replayed"]
+  if owner.tenant and not replayed then tell_tenant(ctx, owner, action, subject, fields) end
   return status, body, headers
 end
 
@@ -137,7 +142,9 @@ function setup.put_model(ctx, owner, name, model)
   if flags and #flags > 4000 then refuse("flags", "must have at most 4000 bytes") end
   return change(ctx, owner, "ai_model.set", name .. "/" .. model, { purpose = body.purpose, status = body.status }, function(tx)
     local row = held(tx, owner, name)
-    if store.count_of(tx, row.id).models >= MODELS_MOST then problem.raise(409, "too_many_models", ("There are %d already."):format(MODELS_MOST)) end
+    if not store.has_model(tx, row.id, model) and store.count_of(tx, row.id).models >= MODELS_MOST then
+      problem.raise(409, "too_many_models", ("There are %d already."):format(MODELS_MOST))
+    end
     store.put_model(tx, row.id, { model = model, purpose = body.purpose, quality = body.quality, weight = body.weight, flags = flags, status = body.status })
     return 204
   end)
@@ -199,7 +206,7 @@ function setup.remove_key(ctx, owner, name, public)
   end)
 end
 
---- Sets the policy by which one of several is chosen; what it may say is the router's to check. nil removes it.
+--- Sets the policy by which one of several is chosen; what it may say is in rules.policy. nil removes it.
 function setup.put_policy(ctx, owner, policy)
   local text = policy and json.encode(policy)
   if text and #text > 16000 then refuse("policy", "must have at most 16000 bytes") end

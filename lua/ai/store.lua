@@ -62,6 +62,10 @@ function store.put_model(tx, provider_id, r)
     provider_id, r.model, r.purpose, r.quality, r.weight, r.flags, r.status)
 end
 
+function store.has_model(tx, provider_id, model)
+  return db.run(tx, "SELECT 1 AS found FROM ai_model WHERE provider_id = ? AND model = ?", provider_id, model)[1] ~= nil
+end
+
 --- Was there one?
 function store.remove_model(tx, provider_id, model)
   return db.run(tx, "DELETE FROM ai_model WHERE provider_id = ? AND model = ?", provider_id, model).affected > 0

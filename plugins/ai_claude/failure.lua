@@ -53,6 +53,11 @@ local function class_of(status, object)
   return class
 end
 
+-- Is it the key itself that is no good, whoever asks for whatever? permission_error (403) may be one model or one request.
+local function refuses_key(status, object)
+  return status == 401 or fields.text(object, "type") == "authentication_error" or nil
+end
+
 --- The id by which the provider finds the request again, or nil.
 local function request_id(headers, decoded)
   local id = fields.header(headers, "request-id") or fields.text(decoded, "request_id")
@@ -67,12 +72,14 @@ function failure.event(decoded)
   local text = fields.text(object, "message") or fields.text(object, "type") or "the provider broke off the answer with an error"
   return {
     type = "error", class = class_of(nil, object), text = fields.line(text, TEXT_BYTES), code = fields.text(object, "type"), request_id = request_id({}, decoded),
+    key_refused = refuses_key(nil, object),
   }
 end
 
 --- What an answer with a status that is not 2xx means.
 --- @param now_s number|nil  seconds since 1970, for a Retry-After that is a date; the clock's, unless given
---- @return table  { class, text, code, status, request_id, retry_after_s, should_retry = true, false or nil where the provider does not say }
+--- @return table  { class, text, code, status, request_id, retry_after_s, should_retry = true, false or nil where the provider does not say,
+---   key_refused = true where it is the key itself that is no good }
 function failure.of(status, headers, body, now_s)
   local decoded = json.decode(body or "")
   local object = fields.object(decoded, "error")
@@ -81,7 +88,7 @@ function failure.of(status, headers, body, now_s)
     class = class_of(status, object), status = status, code = details or fields.text(object, "type"),
     text = fields.line(fields.text(object, "message") or ("the provider answered with status %d"):format(status), TEXT_BYTES),
     request_id = request_id(headers, decoded), retry_after_s = retry_after.seconds(headers, now_s or clock.wall_us() / 1e6),
-    should_retry = retry_after.wanted(headers),
+    should_retry = retry_after.wanted(headers), key_refused = refuses_key(status, object),
   }
 end
 

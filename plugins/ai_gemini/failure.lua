@@ -22,6 +22,8 @@ local CLASS_OF_STATUS = {
 -- A wrong key is a bad request here; only the details say so.
 local BAD_KEY = { API_KEY_INVALID = true, API_KEY_EXPIRED = true, API_KEY_SERVICE_BLOCKED = true, API_KEY_HTTP_REFERRER_BLOCKED = true, API_KEY_IP_ADDRESS_BLOCKED = true,
   CREDENTIALS_MISSING = true, ACCESS_TOKEN_EXPIRED = true, CONSUMER_INVALID = true, CONSUMER_SUSPENDED = true }
+-- Of these the key itself is no good; the others are of an address, a service or a moment.
+local DEAD_KEY = { API_KEY_INVALID = true, API_KEY_EXPIRED = true, CONSUMER_SUSPENDED = true }
 local NO_MONEY = { BILLING_DISABLED = true, SPENDING_LIMIT_EXCEEDED = true }
 -- Every 429 advises to look at "plan and billing details", so that says nothing.
 local WORDS = {
@@ -67,6 +69,15 @@ local function class_of(status, object)
   return class
 end
 
+-- Is the key refused for good? A 403 (PERMISSION_DENIED) may be one model, one address or one request.
+local function refuses_key(status, object)
+  if class_of(status, object) ~= "auth" then return nil end
+  if not status or status < 300 then status = fields.text(object, "status") == "UNAUTHENTICATED" and 401 or fields.count(object, "code") end
+  if status == 401 or DEAD_KEY[fields.text(detail(object, "ErrorInfo"), "reason") or ""] then return true end
+  local text = (fields.text(object, "message") or ""):lower()
+  return text:find("api key not valid", 1, true) ~= nil or text:find("api key expired", 1, true) ~= nil or nil
+end
+
 -- google.protobuf.Duration as JSON writes it: "37s", "0.250s".
 local function retry_delay_s(object)
   local text = fields.text(detail(object, "RetryInfo"), "retryDelay")
@@ -89,13 +100,14 @@ end
 function failure.event(object)
   return {
     type = "error", class = class_of(nil, object), text = text_of(object, "the provider broke off the answer with an error"), code = fields.text(object, "status"),
-    retry_after_s = retry_delay_s(object),
+    retry_after_s = retry_delay_s(object), key_refused = refuses_key(nil, object),
   }
 end
 
 --- What an answer with a status that is not 2xx means.
 --- @param now_s number|nil  seconds since 1970, for a Retry-After that is a date; the clock's, unless given
---- @return table  { class, text, code, status, request_id, retry_after_s, should_retry = true, false or nil where the provider does not say }
+--- @return table  { class, text, code, status, request_id, retry_after_s, should_retry = true, false or nil where the provider does not say,
+---   key_refused = true where it is the key itself that is no good }
 function failure.of(status, headers, body, now_s)
   local object = failure.object((json.decode(body or ""))) or {}
   return {
@@ -103,6 +115,7 @@ function failure.of(status, headers, body, now_s)
     code = fields.text(detail(object, "ErrorInfo"), "reason") or fields.text(object, "status"), request_id = failure.request_id(headers),
     -- RetryInfo is of this quota; a header may come from whoever stands between.
     retry_after_s = retry_delay_s(object) or retry_after.seconds(headers, now_s or clock.wall_us() / 1e6), should_retry = retry_after.wanted(headers),
+    key_refused = refuses_key(status, object),
   }
 end
 

@@ -46,19 +46,21 @@ end
 
 --- What an answer that is none says.
 --- @param now_s number  for a Retry-After that is a date; the clock's, unless given
---- @return table  { class, text, status, request_id, retry_after_s, should_retry = what the provider said of it: true, false or nil }
+--- @return table  { class, text, status, request_id, retry_after_s, should_retry = what the provider said of it: true, false or nil,
+---   key_refused = true where it is the key itself that is no good }
 function failure.of(status, headers, body, now_s)
   local said = failure.said((json.decode(body or ""))) or ("the provider answered with status %d"):format(status)
   return {
     class = class_of(said, status), text = fields.line(said, TEXT_BYTES), status = status, request_id = failure.request_id(headers),
     retry_after_s = retry_after.seconds(headers, now_s or clock.wall_us() / 1e6), should_retry = retry_after.wanted(headers),
+    key_refused = status == 401 or nil,
   }
 end
 
 --- The same as the error event of a whole answer.
 function failure.as_event(found)
   return { type = "error", class = found.class, text = found.text, request_id = found.request_id, retry_after_s = found.retry_after_s,
-    should_retry = found.should_retry }
+    should_retry = found.should_retry, key_refused = found.key_refused }
 end
 
 --- An answer that cannot be read.

@@ -26,6 +26,8 @@ local CLASS_OF_STATUS = {
   [401] = "auth", [402] = "quota", [403] = "auth", [404] = "not_found", [408] = "timeout", [409] = "timeout", [413] = "too_long", [429] = "rate",
   [503] = "overload", [529] = "overload",
 }
+-- The key itself is no good, whoever asks for whatever. (403 may be one model, one address or one request.)
+local BAD_KEY = { invalid_api_key = true, account_deactivated = true, authentication_error = true }
 -- As vLLM, llama.cpp and their like say it, with 400 and no code.
 local TOO_LONG = { "maximum context length", "context length exceeded", "context window", "exceeds the available context size", "prompt is too long" }
 
@@ -61,6 +63,14 @@ function failure.class(object, status)
   return said or (kind and CLASS_OF_CODE[kind]) or "server"
 end
 
+-- Is the key refused for good?
+local function refuses_key(object, status)
+  if failure.class(object, status) ~= "auth" then return nil end
+  if status == nil or status < 300 then status = tonumber(object.code) or tonumber(object.status) end
+  local code = fields.text(object, "code")
+  return status == 401 or BAD_KEY[code or fields.text(object, "type") or ""] or nil
+end
+
 --- The error object within a decoded answer or event, or nil: an object, or only its text; with some servers the answer is the object.
 function failure.object(decoded)
   local found = type(decoded) == "table" and decoded.error
@@ -78,7 +88,8 @@ end
 
 --- An error event for an error object in a stream. It has no status, so the class is the code's.
 function failure.event(object)
-  return { type = "error", class = failure.class(object), text = failure.text(object, "the provider reported an error in the stream"), code = fields.text(object, "code") }
+  return { type = "error", class = failure.class(object), text = failure.text(object, "the provider reported an error in the stream"), code = fields.text(object, "code"),
+    key_refused = refuses_key(object) }
 end
 
 --- The id by which the provider finds a request again, or nil.
@@ -89,7 +100,8 @@ end
 
 --- What an answer that is none says.
 --- @param now_s number  for a Retry-After that is a date; the clock's, unless given
---- @return table  { class, text, code, status, request_id, retry_after_s, should_retry = what the provider said of it: true, false or nil }
+--- @return table  { class, text, code, status, request_id, retry_after_s, should_retry = what the provider said of it: true, false or nil,
+---   key_refused = true where it is the key itself that is no good }
 function failure.of(status, headers, body, now_s)
   local decoded = json.decode(body or "")
   -- FastAPI's servers put the same fields at the top, or a text into "detail".
@@ -99,13 +111,14 @@ function failure.of(status, headers, body, now_s)
     class = failure.class(object, status), text = failure.text(object, ("the provider answered with status %d"):format(status)), status = status,
     code = fields.text(object, "code") or fields.text(object, "type"), request_id = failure.request_id(headers),
     retry_after_s = retry_after.seconds(headers, now_s or clock.wall_us() / 1e6), should_retry = retry_after.wanted(headers),
+    key_refused = refuses_key(object, status),
   }
 end
 
 --- The same as the error event of a whole answer.
 function failure.as_event(found)
   return { type = "error", class = found.class, text = found.text, code = found.code, request_id = found.request_id, retry_after_s = found.retry_after_s,
-    should_retry = found.should_retry }
+    should_retry = found.should_retry, key_refused = found.key_refused }
 end
 
 --- An answer that cannot be read.

@@ -44,6 +44,16 @@ describe("a request as text", function()
   end)
 end)
 
+describe("a policy of the cache that nobody can read", function()
+  it("is as none, and does not end the answer", function()
+    local settings = require("ai.cache").settings
+    local usual = settings{ purpose = "call" }
+    for _, policy in ipairs{ { cache = { semantic = true, exact = "no", ttl_s = {} } }, { cache = 7 }, "cost" } do
+      assert.same(usual, settings{ purpose = "call", policy = policy })
+    end
+  end)
+end)
+
 describe("the nearest question", function()
   local acme, other = { id = 1 }, { id = 2 }
   before_each(function() nearest.forget() end)

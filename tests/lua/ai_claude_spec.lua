@@ -521,6 +521,14 @@ describe("a refusal by Claude", function()
     end
   end)
 
+  it("says that the key is no good only where it is, not with any 403", function()
+    local function refused(status, kind) return claude.failure(status, {}, json.encode{ type = "error", error = { type = kind, message = "m" } }, NOW).key_refused end
+    assert.is_true(refused(401, "authentication_error"))
+    assert.is_nil(refused(403, "permission_error"))
+    assert.is_nil(claude.failure(403, {}, "<html>forbidden</html>", NOW).key_refused)
+    assert.is_nil(refused(400, "invalid_request_error"))
+  end)
+
   it("tells a prompt too long, spent money and a filter apart from mistakes", function()
     for text, class in pairs{
       ["prompt is too long: 210000 tokens > 200000 maximum"] = "too_long",

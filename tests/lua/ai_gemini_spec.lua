@@ -405,6 +405,16 @@ describe("a refusal by Gemini", function()
     assert.equal("quota", failure(403, "PERMISSION_DENIED", "x", { google("ErrorInfo", { reason = "BILLING_DISABLED" }) }).class)
   end)
 
+  it("says that the key is no good only where it is, not with any 403", function()
+    local function because(reason) return { google("ErrorInfo", { reason = reason }) } end
+    assert.is_true(failure(401, "UNAUTHENTICATED", "x").key_refused)
+    assert.is_true(failure(400, "INVALID_ARGUMENT", "Bad.", because "API_KEY_INVALID").key_refused)
+    assert.is_true(failure(400, "INVALID_ARGUMENT", "API key expired. Please renew the API key.").key_refused)
+    assert.is_nil(failure(403, "PERMISSION_DENIED", "You do not have permission to use this model.").key_refused)
+    assert.is_nil(failure(403, "PERMISSION_DENIED", "x", because "API_KEY_IP_ADDRESS_BLOCKED").key_refused)
+    assert.is_nil(failure(403, "PERMISSION_DENIED", "x", because "BILLING_DISABLED").key_refused)
+  end)
+
   it("says when to come back in its details, or in a header", function()
     local function wait(details, headers) return failure(429, "RESOURCE_EXHAUSTED", "x", details, headers).retry_after_s end
     local quota = google("QuotaFailure", { violations = { { quotaId = "GenerateRequestsPerMinutePerProjectPerModel" } } })

@@ -58,6 +58,17 @@ describe("personal values", function()
   end)
 end)
 
+describe("a policy of the guard that nobody can read", function()
+  it("is as none, and does not end the answer", function()
+    local settings = require("ai.guard").settings
+    local usual = settings{ purpose = "call" }
+    for _, policy in ipairs{ { guard = { max_bytes = {}, price_text = 7, support = "much" } }, { guard = true }, "cost" } do
+      assert.same(usual, settings{ purpose = "call", policy = policy })
+    end
+    assert.equal(300, settings{ purpose = "call", policy = { guard = { max_bytes = "300" } } }.max_bytes)
+  end)
+end)
+
 describe("secrets", function()
   it("are keys and tokens by their form", function()
     for _, secret in ipairs{ "sk-" .. ("a1"):rep(20), "AKIA" .. ("B"):rep(16), "ghp_" .. ("x"):rep(36), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLXNpZ25hdHVyZQ" } do

@@ -200,6 +200,20 @@ describe("a limit of requests at a time", function()
     assert.is_nil(take(limits, of))
   end)
 
+  it("was refused while permits were free to requests of the same moment in one worker", function()
+    local limits, of = worker_named("w1"), target{ concurrent = 10 }
+    local passed, refused = {}, {}
+    for _ = 1, 12 do
+      task.spawn(function()
+        local release = take(limits, of)
+        table.insert(release and passed or refused, release or false)
+      end)
+    end
+    eventually(function() return #passed + #refused end, 12, 2000)
+    assert.same({ 10, 2 }, { #passed, #refused })
+    for _, release in ipairs(passed) do release() end
+  end)
+
   it("of a worker that died is free after some seconds", function()
     local limits, of = worker_named("w1"), target{ concurrent = 1 }
     local rediskey = require "lib.rediskey"

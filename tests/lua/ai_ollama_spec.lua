@@ -261,6 +261,8 @@ describe("a failure of Ollama", function()
     assert.same({ "server busy, please try again. maximum pending requests exceeded", 2, "req_1", 503 }, { found.text, found.retry_after_s, found.request_id, found.status })
     assert.equal("the provider answered with status 500", ollama.failure(500, {}, "").text)
     assert.equal("auth", ollama.whole(401, {}, '{"error":"unauthorized"}')[1].class)
+    assert.is_true(ollama.whole(401, {}, '{"error":"unauthorized"}')[1].key_refused)
+    assert.is_nil(ollama.failure(403, {}, '{"error":"forbidden"}').key_refused)
   end)
 end)
 

@@ -452,6 +452,18 @@ describe("a failure of OpenAI's API", function()
     assert.equal("server", class(500, nil, "invalid_request_error"))
   end)
 
+  it("says that the key is no good only with 401 or a code that says so, not with any 403", function()
+    local function refused(status, code, kind)
+      return chat.failure(status, {}, json.encode{ error = { message = "m", type = kind or json.null, code = code or json.null } }).key_refused
+    end
+    assert.same({ true, true, true }, { refused(401), refused(403, "account_deactivated"), refused(400, "invalid_api_key") })
+    assert.is_nil(refused(403))
+    assert.is_nil(refused(403, "unsupported_country_region_territory", "request_forbidden"))
+    assert.is_nil(refused(403, nil, "permission_error"))
+    assert.is_nil(refused(401, "insufficient_quota"))
+    assert.is_nil(chat.failure(403, {}, "<html>forbidden</html>").key_refused)
+  end)
+
   it("keeps text, code and the id of the request", function()
     local found = chat.failure(401, { ["X-Request-ID"] = "req_9" }, '{"error":{"message":"Incorrect\\nkey","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}')
     assert.same({ "Incorrect key", "invalid_api_key", "req_9", 401 }, { found.text, found.code, found.request_id, found.status })

@@ -90,6 +90,10 @@ describe("the order of models", function()
     assert.equal("the policy is pinned to 'x/y', which is not there", why)
   end)
 
+  it("does not end with a flag that is no figure", function()
+    assert.equal("b", order({ target("b", { flags = { context_tokens = "x" } }) }, { order = "quality" }))
+  end)
+
   it("leaves out who cannot use tools, or has no room", function()
     local at = now{ request = { messages = {}, tools = { { name = "t" } }, max_tokens = 500 }, tokens = 800 }
     local targets = { target("a", { flags = { tools = false } }), target("b", { flags = { context_tokens = 1000 } }), target "c" }

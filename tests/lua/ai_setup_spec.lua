@@ -97,10 +97,10 @@ describe("an operator's provider", function()
 end)
 
 describe("a key that was refused", function()
-  local function refuse(key, class, seconds)
+  local function refuse(key, class, seconds, for_good)
     for _ = 1, 2 do
       local target = providers.of(acme).targets[1]
-      if target.key == key then return providers.rest(target, class, seconds) end
+      if target.key == key then return providers.rest(target, class, seconds, for_good) end
     end
     error("no turn for " .. key)
   end
@@ -130,8 +130,19 @@ describe("a key that was refused", function()
     assert.are_not.equal(target.key, another.key)
   end)
 
-  it("for good is marked so for all to see, and comes back when an operator says so", function()
+  it("was disabled for all tenants, until a person acted, by one request that was not allowed (403)", function()
     refuse("secret-one", "auth")
+    task.sleep(300)
+    for _ = 1, 4 do assert.same({ "main/big/secret-two" }, targets_of()) end
+    local _, body = as(operator, "GET", "/admin/ai/providers")
+    for _, key in ipairs(body.providers[1].keys) do
+      assert.equal("active", key.status)
+      if key.name == "one" then assert.equal(204, (as(operator, "PATCH", "/admin/ai/providers/main/keys/" .. key.id, { status = "active" }))) end
+    end
+  end)
+
+  it("for good is marked so for all to see, and comes back when an operator says so", function()
+    refuse("secret-one", "auth", nil, true)
     task.sleep(300)
     local _, body = as(operator, "GET", "/admin/ai/providers")
     local id
@@ -193,14 +204,110 @@ describe("a tenant's own provider", function()
   end)
 end)
 
+describe("a provider with as many models as there may be", function()
+  it("could have none of them changed or paused any more", function()
+    add(admin, "/ai", { name = "many", like = "main" }, { "m" }, {})
+    local id = sql.query("parley_test", "SELECT id FROM ai_provider WHERE name = 'many'")[1].id
+    for i = 1, 200 do
+      sql.query("parley_test", "INSERT INTO ai_model (provider_id, model, purpose, quality, weight, status) VALUES (?, ?, 'chat', 50, 1, 'active')", id, "m" .. i)
+    end
+    assert.equal(204, (as(admin, "PUT", "/ai/providers/many/models/m7", { status = "paused" })))
+    local status, body = as(admin, "PUT", "/ai/providers/many/models/other", {})
+    assert.same({ 409, "too_many_models" }, { status, body.code })
+    assert.equal(204, (as(admin, "DELETE", "/ai/providers/many")))
+  end)
+end)
+
+describe("a change while the tenant's own schema is away", function()
+  it("was told to no other worker, and its answer was a 500", function()
+    add(admin, "/ai", { name = "kept", like = "main" }, { "k" }, { "big" })
+    local _, listed = as(admin, "GET", "/ai/providers")
+    local id
+    for _, one in ipairs(listed.providers) do
+      if one.name == "kept" then id = one.keys[1].id end
+    end
+    local audit = require "audit"
+    local transaction, changed, told = audit.transaction, providers.changed, {}
+    audit.transaction = function() error("away", 0) end
+    providers.changed = function(tenant_id)
+      told[#told + 1] = tenant_id
+      return changed(tenant_id)
+    end
+    local status = as(admin, "DELETE", "/ai/providers/kept/keys/" .. id)
+    audit.transaction, providers.changed = transaction, changed
+    assert.same({ 204, { acme.id } }, { status, told })
+    for _, target in ipairs(targets_of()) do assert.is_nil(target:find("^kept/")) end
+    assert.equal(204, (as(admin, "DELETE", "/ai/providers/kept")))
+  end)
+end)
+
+describe("a change that is sent twice under one key", function()
+  it("was written twice to the tenant's audit", function()
+    local function rows()
+      return sql.query(acme.db, "SELECT COUNT(*) AS n FROM (SELECT subject FROM audit_pending UNION ALL SELECT subject FROM audit_log) a WHERE subject = 'mine/twice'")[1].n
+    end
+    for _ = 1, 2 do
+      assert.equal(204, (as(admin, "PUT", "/ai/providers/mine/models/twice", {}, { ["idempotency-key"] = "twice-1" })))
+    end
+    assert.equal(1, rows())
+    assert.equal(204, (as(admin, "DELETE", "/ai/providers/mine/models/twice")))
+  end)
+end)
+
 describe("a policy", function()
   it("is the operator's until the tenant has one", function()
-    assert.equal(204, (as(operator, "PUT", "/admin/ai/policy", { first = "cost" })))
-    assert.same({ first = "cost" }, providers.of(acme).policy)
-    assert.equal(204, (as(admin, "PUT", "/ai/policy", { first = "latency" })))
-    assert.same({ first = "latency" }, providers.of(acme).policy)
+    assert.equal(204, (as(operator, "PUT", "/admin/ai/policy", { order = "cost" })))
+    assert.same({ order = "cost" }, providers.of(acme).policy)
+    assert.equal(204, (as(admin, "PUT", "/ai/policy", { order = "latency" })))
+    assert.same({ order = "latency" }, providers.of(acme).policy)
     assert.equal(204, (as(admin, "DELETE", "/ai/policy")))
-    assert.same({ first = "cost" }, providers.of(acme).policy)
+    assert.same({ order = "cost" }, providers.of(acme).policy)
+  end)
+end)
+
+describe("a policy or a flag that nobody can read", function()
+  local function stored(policy, flags)
+    assert(sql.query("parley_test", "UPDATE ai_policy SET policy = ? WHERE tenant_id = 0", json.encode(policy)))
+    assert(sql.query("parley_test", "UPDATE ai_model SET flags = ? WHERE model = 'big'", json.encode(flags)))
+    providers.forget(0)
+    local found = providers.of(acme)
+    for _, target in ipairs(found.targets) do
+      if target.model == "big" then return found.policy, target end
+    end
+  end
+
+  it("was stored, and made each later answer a 500; it is refused and says what is allowed", function()
+    for pointer, policy in pairs{
+      ["#/cache/semantic"] = { cache = { semantic = true } }, ["#/guard/max_bytes"] = { guard = { max_bytes = "700" } }, ["#/order"] = { order = "first" },
+      ["#/pinned"] = { pinned = { provider = { 1 } } }, ["#/hedge"] = { hedge = "soon" }, ["#/call/attempts"] = { call = { attempts = 0 } },
+      ["#/deadline"] = { deadline = 5 }, ["#/call/call"] = { call = { call = { order = "cost" } } },
+    } do
+      local status, body = as(admin, "PUT", "/ai/policy", policy)
+      assert.same({ 422, pointer }, { status, body.errors[1].pointer })
+    end
+    for pointer, flags in pairs{
+      ["#/flags/context_tokens"] = { context_tokens = "x" }, ["#/flags/max_output_tokens"] = { max_output_tokens = -5 }, ["#/flags/context"] = { context = 1 },
+      ["#/flags/beta"] = { beta = "a\r\nx: y" },
+    } do
+      local status, body = as(operator, "PUT", "/admin/ai/providers/main/models/big", { flags = flags })
+      assert.same({ 422, pointer }, { status, body.errors[1].pointer })
+    end
+    local _, body = as(admin, "PUT", "/ai/policy", { order = "first" })
+    assert.matches("must be one of quality, cost", body.errors[1].detail)
+  end)
+
+  it("is taken where it says what ai.policy, ai.cache, ai.guard and the adapters know", function()
+    assert.equal(204, (as(admin, "PUT", "/ai/policy", { order = "pinned", pinned = { provider = "main", model = "big" }, hedge = 400, degrade = false, attempts = 2,
+      cache = { exact = false, semantic = {} }, guard = { mask = true, max_bytes = 700, support = 0.4 }, call = { hedge = false, pinned = "main/big" } })))
+    assert.equal(204, (as(admin, "DELETE", "/ai/policy")))
+  end)
+
+  it("that is stored already does not end an answer", function()
+    local policy, target = stored({ cache = { semantic = true, exact = false }, guard = { max_bytes = "700", price_text = { 1 } }, order = { 1 }, deadline_ms = 1e9,
+      pinned = { provider = { 1 } }, first = 1, call = true }, { context_tokens = "x", max_output_tokens = -5, tools = false, beta = 7 })
+    assert.same({ cache = { exact = false }, guard = { max_bytes = 700 }, deadline_ms = 600000 }, policy)
+    assert.same({ max_output_tokens = 1, tools = false }, target.flags)
+    stored({ order = "cost" }, {})
   end)
 end)
 

@@ -42,12 +42,13 @@ end
 
 --- What the options mean: each name of policy.guard with its value.
 function guard.settings(options)
-  local own = options and options.policy and options.policy.guard or {}
+  local own = options and type(options.policy) == "table" and options.policy.guard
+  if type(own) ~= "table" then own = {} end
   local spoken = (options and options.purpose) ~= "api"
   return {
     mask = or_default(own.mask, spoken), mark = or_default(own.mark, spoken), secrets = or_default(own.secrets, true),
-    prices = or_default(own.prices, false), price_text = own.price_text or PRICE_TEXT, max_bytes = own.max_bytes or (spoken and VOICE_BYTES or nil),
-    grounding = or_default(own.grounding, true), support = own.support,
+    prices = or_default(own.prices, false), price_text = type(own.price_text) == "string" and own.price_text or PRICE_TEXT,
+    max_bytes = tonumber(own.max_bytes) or (spoken and VOICE_BYTES or nil), grounding = or_default(own.grounding, true), support = tonumber(own.support),
   }
 end
 
