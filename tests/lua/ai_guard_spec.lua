@@ -86,6 +86,17 @@ describe("secrets", function()
     assert.same({ "a [removed]", 1 }, { secrets.remove("a -----BEGIN EC PRIVATE KEY-----\nMIIB") })
   end)
 
+  it("were looked for from each beginning to the end of the text, which took seconds", function()
+    local began = os.clock()
+    local text = ("-----BEGIN "):rep(100000)
+    assert.same({ text, 0 }, { secrets.remove(text) })
+    text = ("-----BEGIN PRIVATE KEY-----x-----END -----"):rep(20000)
+    assert.equal(20000, select(2, secrets.remove(text)))
+    assert.is_true(os.clock() - began < 2, ("it took %.1f s"):format(os.clock() - began))
+    assert.same({ "a -----BEGIN CERTIFICATE-----x", 0 }, { secrets.remove("a -----BEGIN CERTIFICATE-----x") })
+    assert.same({ "a [removed] b [removed]", 2 }, { secrets.remove("a -----BEGIN ENCRYPTED PRIVATE KEY-----x-----END ENCRYPTED PRIVATE KEY----- b -----BEGIN RSA PRIVATE KEY-----") })
+  end)
+
   it("are values that are known, and nothing else", function()
     assert.same({ "say [removed] and [removed]", 2 }, { secrets.remove("say hunter22x and hunter22x", { "hunter22x" }) })
     local text = "The sk-8 model costs more; see www.example.org/a-long-path-of-words and ask-us-anything-you-like-please."
@@ -183,7 +194,7 @@ describe("hostile text", function()
   local size = 60000
   local texts = { "ats", ("@"):rep(size), "a@a.aa", ("a@a.aa"):rep(size / 6), "digits", ("1"):rep(size), "digits and spaces", ("0 "):rep(size / 2), "brackets", ("["):rep(size),
     "placeholders", ("[A_1]"):rep(size / 5), "accounts", ("DE11 "):rep(size / 5), "accounts without spaces", ("DE11"):rep(size / 4),
-    "round brackets", ("(1"):rep(size / 2), "numbers in brackets", ("(01) "):rep(size / 5), "heads", ("-----BEGIN "):rep(size / 11), "keys", ("sk-"):rep(size / 3),
+    "round brackets", ("(1"):rep(size / 2), "numbers in brackets", ("(01) "):rep(size / 5), "heads", ("-----BEGIN "):rep(size / 11), "whole keys", ("-----BEGIN PRIVATE KEY-----x-----END -----"):rep(size / 41), "keys", ("sk-"):rep(size / 3),
     "signs", ("$1"):rep(size / 2), "thousands", ("1 000"):rep(size / 5), "marks", ("1.,"):rep(size / 3), "high bytes", ("\255"):rep(size), "names", ("Ann Le"):rep(size / 6) }
   for i = 1, #texts, 2 do
     it("takes time in proportion: " .. texts[i], function()
