@@ -7,6 +7,7 @@ local ai = require "ai"
 local ai_world = require "ai_world"
 local db = require "lib.db"
 local health = require "ai.health"
+local json = require "core.json"
 local ledger = require "ai.ledger"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
@@ -114,6 +115,34 @@ describe("a question", function()
     assert.equal("hit", answer.cache)
     assert.equal("At nine.", table.concat(text))
     assert.equal("first", at:order())
+  end)
+
+  it("that means the same was never found for calls, because the caller's mark was compared, too", function()
+    db.transaction(db.platform(), function(tx)
+      local id = store.add_provider(tx, acme.id, { name = "vectors", kind = "openai_chat", url = "http://vectors/v1", region = "", status = "active" })
+      store.put_model(tx, id, { model = "v", purpose = "embeddings", quality = 50, weight = 1, status = "active", flags = '{"compatible":true}' })
+      store.add_key(tx, id, { name = "one", secret = pii.seal(acme, "ai_key.secret", "sk-vectors"), status = "active" })
+      return true
+    end)
+    providers.forget(acme.id)
+    local function vector(x, y)
+      return { status = 200, steps = { { 1, json.encode{ data = { { index = 0, embedding = { x, y } } }, model = "v", usage = { prompt_tokens = 5, total_tokens = 5 } } } } }
+    end
+    servers{ first = { says("At eight.") }, vectors = { vector(1, 0.01), vector(1, 0.02), vector(1, 0.02) } }
+    local function ask(text)
+      return assert(ai.chat(acme, { messages = { { role = "user", text = text } } }, { purpose = "call", external_ref = "semantic-1",
+        policy = { cache = { semantic = { threshold = 0.95 } } } }))
+    end
+    assert.equal("miss", ask("From when on are you there in the morning?").cache)
+    local answer = ask("When does your shop open in the morning?")
+    assert.same({ "hit", "At eight." }, { answer.cache, answer.text })
+    assert.equal("vectors first vectors", at:order())
+    assert.equal("When does your shop open in the morning?", at.asked[3].body.input[1])
+    assert.is_true(ledger.settle(2000))
+    local rows = db.query(acme.db, "SELECT 1 FROM ai_call WHERE external_ref = 'semantic-1' AND provider = 'vectors'")
+    assert.equal(2, #rows)
+    ask("My mail is jo@example.org, when do you open?")  -- personal: compared with nothing, and not paid for
+    assert.equal("vectors first vectors first", at:order())
   end)
 
   it("of a call that no model answers goes to a human", function()

@@ -5,6 +5,7 @@ local embed = require "ai.embed"
 local health = require "ai.health"
 local json = require "core.json"
 local policy = require "ai.policy"
+local promise = require "lib.promise"
 local request_rules = require "ai.request"
 
 describe("a policy", function()
@@ -99,6 +100,22 @@ describe("vectors", function()
     assert.is_nil(found)
     assert.equal("bad_request", err.class)
     assert.equal("a", world:order())
+  end)
+
+  it("for a caller who hung up were waited for, and asked of the next one", function()
+    local world = ai_world.new{ a = { ai_world.late(3000, vectors(96)) }, b = { vectors(96) } }
+    local cancel = promise.new()
+    world:after(50, function() cancel:give() end)
+    local found, err = take(world, { A, B }, { cancel = cancel })
+    assert.is_nil(found)
+    assert.equal("cancelled", err.class)
+    assert.same({ "a" }, world.cancelled)
+    assert.equal("a", world:order())
+    found, err = take(world, { A, B }, { cancel = cancel })
+    assert.is_nil(found)
+    assert.equal("cancelled", err.class)
+    assert.equal("a", world:order())
+    assert.is_true(world.now < 1001000)
   end)
 
   it("need a request of the usual kind only for chats", function()
