@@ -6,6 +6,8 @@ local log = require "core.log"
 
 local embed = {}
 
+--- Numbers in all vectors of one call: what a worker holds and has to write for one who asks. 2,048 texts have 2,048 numbers each.
+embed.MOST_NUMBERS = 4 * 1024 * 1024
 local BATCH = 96       -- texts in a request, where the provider does not say less
 local ANSWER_BYTES = 64 * 1024 * 1024
 local ROUNDS, BACKOFF_MS = 2, 500
@@ -94,6 +96,11 @@ local function all_of(world, target, texts, options)
     local found, err = attempt(world, adapter, target, batch, options)
     if not found then return nil, err end
     if vectors[1] and #found.vectors[1] ~= #vectors[1] then return nil, { class = "protocol", text = "the vectors are of different lengths" } end
+    local size_of_all = #texts * #found.vectors[1]
+    if size_of_all > embed.MOST_NUMBERS then
+      return nil, { class = "bad_request", text = ("%d texts of %d numbers each are more than the %d numbers of one request: send fewer texts at a time"):format(#texts,
+        #found.vectors[1], embed.MOST_NUMBERS) }
+    end
     for _, vector in ipairs(found.vectors) do vectors[#vectors + 1] = vector end
     input = input + (found.usage and found.usage.input or 0)
   end
