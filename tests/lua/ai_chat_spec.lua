@@ -6,6 +6,7 @@ if not data_world then return end
 local ai = require "ai"
 local ai_world = require "ai_world"
 local db = require "lib.db"
+local embeddings = require "ai.compatible.embeddings"
 local health = require "ai.health"
 local json = require "core.json"
 local ledger = require "ai.ledger"
@@ -15,6 +16,7 @@ local pii = require "lib.pii"
 local store = require "ai.store"
 local task = require "core.task"
 local tenants = require "tenants"
+local trace = require "lib.trace"
 local world = require "ai.world"
 
 local says, fails, refuses, late = ai_world.says, ai_world.fails, ai_world.refuses, ai_world.late
@@ -143,6 +145,26 @@ describe("a question", function()
     assert.equal(2, #rows)
     ask("My mail is jo@example.org, when do you open?")  -- personal: compared with nothing, and not paid for
     assert.equal("vectors first vectors first", at:order())
+  end)
+
+  it("for vectors over OpenAI's form has them as their clients read them", function()
+    local body = { data = { { index = 0, embedding = { 1, 0.5 } }, { index = 1, embedding = { 0, 2 } } }, model = "v", usage = { prompt_tokens = 5, total_tokens = 5 } }
+    servers{ vectors = { { status = 200, steps = { { 1, json.encode(body) } } } } }
+    local ctx = { tenant = acme, trace = trace.from(nil), body = { input = json.array{ "one", "two" }, model = "v", encoding_format = "float" } }
+    local status, text = embeddings.create(ctx)
+    local found = json.decode(text)
+    assert.same({ 200, "list", "v", 5, 2 }, { status, found.object, found.model, found.usage.total_tokens, #found.data })
+    assert.same({ "embedding", 1, 0, 2 }, { found.data[2].object, found.data[2].index, found.data[2].embedding[1], found.data[2].embedding[2] })
+    ctx.body.encoding_format = "base64"
+    servers{ vectors = { { status = 200, steps = { { 1, json.encode(body) } } } } }
+    text = select(2, embeddings.create(ctx))
+    assert.equal("AACAPwAAAD8=", json.decode(text).data[1].embedding)
+    ctx.body.dimensions, ctx.body.input = 65536, {}
+    for i = 1, 65 do ctx.body.input[i] = "x" end
+    local ok, refusal = pcall(embeddings.create, ctx)
+    assert.is_false(ok)
+    assert.same({ 400, "input" }, { refusal.status, refusal.fields.param })
+    assert.equal("vectors", at:order())
   end)
 
   it("of a call that no model answers goes to a human", function()
