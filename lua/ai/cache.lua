@@ -12,6 +12,7 @@
 --- and, when every provider is down, cache.stale(tenant, request, options). options is the same table each time:
 ---   { policy = { cache = { exact = boolean, ttl_s =, semantic = { threshold = 0 to 1 } } }, purpose = "call" | "campaign" | "api",
 ---     model = text (only when the request is pinned to one), kb_version = text of kb.version() | nil,
+---     question = what the caller said last, without the mark that the guard put around it (notes.question): what is compared by its meaning,
 ---     personal = true: it carries personal values (notes.personal of ai.guard), embed = function(text) -> vector | nil,
 ---     wait_ms = how long to wait for the same request of another, cancel = a promise (see ai.flights) }
 --- exact is on for calls and campaigns and off for the API, unless the policy says otherwise.
@@ -60,6 +61,9 @@ local function sum(tenant, request, options, without_last)
   return crypto.hex(crypto.sha256(canonical.text{ tenant.id, options.kb_version or "", options.model or "" } .. canonical.request(request, without_last)))
 end
 
+-- What is compared by its meaning. A mark has digits of its own for each text, so no two marked questions were ever alike.
+local function question_of(request, options) return options.question or request.messages[#request.messages].text end
+
 local function key_of(tenant, hash) return rediskey("ai:answer:", tenant.id, ":", hash) end
 
 local function kept_answer(answer)
@@ -102,7 +106,7 @@ function cache.get(tenant, request, options)
     if answer then return answer end
   end
   if not settings.threshold or not options.embed or #request.messages > SEMANTIC_MESSAGES then return nil end
-  local question = request.messages[#request.messages].text
+  local question = question_of(request, options)
   local vector = options.embed(question)
   if not vector then return nil end
   local kept = nearest.find(tenant, sum(tenant, request, options, true), question, vector, settings.threshold, clock.mono_ms())
@@ -122,7 +126,7 @@ function cache.put(tenant, request, answer, options, vector)
     redis.call("SET", key_of(tenant, hash), pii.seal(tenant, "ai.answer." .. hash, json.encode(kept)), "EX", STALE_S)
   end
   if settings.threshold and vector then
-    local question = request.messages[#request.messages].text
+    local question = question_of(request, options)
     nearest.keep(tenant, sum(tenant, request, options, true), question, vector, kept, clock.mono_ms() + settings.ttl_s * 1000)
   end
   return true

@@ -6,6 +6,8 @@ local log = require "core.log"
 
 local embed = {}
 
+--- Numbers in all vectors of one call: what a worker holds and has to write for one who asks. 2,048 texts have 2,048 numbers each.
+embed.MOST_NUMBERS = 4 * 1024 * 1024
 local BATCH = 96       -- texts in a request, where the provider does not say less
 local ANSWER_BYTES = 64 * 1024 * 1024
 local ROUNDS, BACKOFF_MS = 2, 500
@@ -13,7 +15,10 @@ local STOPS = { bad_request = true, refused = true, too_long = true, cancelled =
 
 local CLASS_OF_CODE = { timeout = "timeout", cancelled = "cancelled", protocol = "protocol", limit = "protocol", invalid = "bad_request" }
 
-local function failed(err) return { class = CLASS_OF_CODE[err and err.code] or "network", text = err and err.text or "the connection failed" } end
+local function failed(err)
+  local class = CLASS_OF_CODE[err and err.code] or "network"
+  return { class = class, text = err and err.text or "the connection failed", cut = class == "cancelled" or nil }
+end
 
 local function read(stream)
   local parts, bytes = {}, 0
@@ -32,12 +37,16 @@ local function read(stream)
   end
 end
 
-local function exchange(world, adapter, target, texts, options)
+local function gone(options) return options.cancel ~= nil and options.cancel:given() end
+
+local function exchange(world, adapter, target, texts, options, on_begin)
   local asked = adapter.embed_request(texts, target, options)
   local left = options.deadline - world.mono_ms()
   if left <= 0 then return nil, { class = "timeout", text = "no time is left", cut = true } end
+  if gone(options) then return nil, { class = "cancelled", text = "cancelled", cut = true, unsent = true } end
   local stream, err = world.stream{ url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = "bytes",
-    connect_ms = math.min(3000, left), first_byte_ms = left, idle_ms = options.idle_ms, timeout_ms = left, ca_file = target.ca_file }
+    connect_ms = math.min(3000, left), first_byte_ms = left, idle_ms = options.idle_ms, timeout_ms = left, ca_file = target.ca_file,
+    on_begin = on_begin }
   if not stream then return nil, failed(err) end
   local body
   body, err = read(stream)
@@ -57,7 +66,12 @@ local function attempt(world, adapter, target, texts, options)
   end
   world.health:began(target)
   local began = world.mono_ms()
-  local ok, found, err = pcall(exchange, world, adapter, target, texts, options)
+  local open
+  local unwatch = options.cancel and options.cancel:watch(function()
+    if open then open:cancel() end
+  end)
+  local ok, found, err = pcall(exchange, world, adapter, target, texts, options, function(opened) open = opened end)
+  if unwatch then unwatch() end
   if not ok then
     log.error("ai.attempt_broke", { provider = target.provider, model = target.model, text = tostring(found) })
     found, err = nil, { class = "protocol", text = "the answer could not be read", cut = true }
@@ -82,6 +96,11 @@ local function all_of(world, target, texts, options)
     local found, err = attempt(world, adapter, target, batch, options)
     if not found then return nil, err end
     if vectors[1] and #found.vectors[1] ~= #vectors[1] then return nil, { class = "protocol", text = "the vectors are of different lengths" } end
+    local size_of_all = #texts * #found.vectors[1]
+    if size_of_all > embed.MOST_NUMBERS then
+      return nil, { class = "bad_request", text = ("%d texts of %d numbers each are more than the %d numbers of one request: send fewer texts at a time"):format(#texts,
+        #found.vectors[1], embed.MOST_NUMBERS) }
+    end
     for _, vector in ipairs(found.vectors) do vectors[#vectors + 1] = vector end
     input = input + (found.usage and found.usage.input or 0)
   end
@@ -90,13 +109,15 @@ end
 
 --- Asks the targets in their order until one has given all vectors. Waits.
 --- @param world table    as ai.turn has it, with sleep(ms)
---- @param options table  { deadline = mono ms, idle_ms, dimensions, enter = as ai.turn's, with the texts, attempts = list that is filled }
+--- @param options table  { deadline = mono ms, idle_ms, dimensions, enter = as ai.turn's, with the texts, attempts = list that is filled,
+---   cancel = a promise or nil: when it is given the stream is reset, and nobody else is asked }
 --- @return table|nil { vectors, usage, provider, model }, table|nil err
 function embed.run(world, targets, texts, options)
   local err = { class = "no_provider", text = "no model for embeddings is set up" }
   for round = 1, ROUNDS do
     local again = false
     for _, target in ipairs(targets) do
+      if gone(options) then return nil, { class = "cancelled", text = "cancelled" } end
       if world.health:allows(target) then
         local found
         found, err = all_of(world, target, texts, options)

@@ -203,10 +203,12 @@ end
 local function cache_options(job)
   local policy = job.policy
   local options = {
-    policy = { cache = policy.cache }, purpose = job.purpose, personal = job.notes.personal, wait_ms = policy.deadline_ms, cancel = job.cancel,
+    policy = { cache = policy.cache }, purpose = job.purpose, personal = job.notes.personal, question = job.notes.question, wait_ms = policy.deadline_ms, cancel = job.cancel,
     model = policy.order == "pinned" and router.spelled(policy.pinned) or nil,
     embed = function(text)
-      local found = ai.embed(job.tenant, { text }, { purpose = job.purpose, deadline_ms = 1000 })
+      local own = job.options
+      local found = ai.embed(job.tenant, { text }, { purpose = job.purpose, deadline_ms = 1000, call_id = own.call_id, call_row = own.call_row,
+        campaign_id = own.campaign_id, external_ref = own.external_ref, trace = own.trace, cancel = job.cancel })
       return found and found.vectors[1]
     end,
   }
@@ -247,7 +249,7 @@ function ai.chat(tenant, given, options)
   return answer
 end
 
---- See above. options: { purpose, policy, pinned, dimensions, deadline_ms, external_ref, trace }.
+--- See above. options: those of ai.chat that are not of a text, and dimensions.
 function ai.embed(tenant, texts, options)
   options = options or {}
   local found, err = found_of(tenant)
@@ -264,7 +266,7 @@ function ai.embed(tenant, texts, options)
   local enter, attempts = admission.enter(job), {}
   local answer
   answer, err = embed.run(world, order, texts, { deadline = job.deadline, idle_ms = policy.idle_ms, dimensions = options.dimensions, attempts = attempts,
-    enter = function(target, may_wait, batch)
+    cancel = options.cancel, enter = function(target, may_wait, batch)
       job.request = { texts = batch, messages = {} }
       return enter(target, may_wait)
     end })

@@ -6,7 +6,9 @@ if not data_world then return end
 local ai = require "ai"
 local ai_world = require "ai_world"
 local db = require "lib.db"
+local embeddings = require "ai.compatible.embeddings"
 local health = require "ai.health"
+local json = require "core.json"
 local ledger = require "ai.ledger"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
@@ -14,6 +16,7 @@ local pii = require "lib.pii"
 local store = require "ai.store"
 local task = require "core.task"
 local tenants = require "tenants"
+local trace = require "lib.trace"
 local world = require "ai.world"
 
 local says, fails, refuses, late = ai_world.says, ai_world.fails, ai_world.refuses, ai_world.late
@@ -114,6 +117,54 @@ describe("a question", function()
     assert.equal("hit", answer.cache)
     assert.equal("At nine.", table.concat(text))
     assert.equal("first", at:order())
+  end)
+
+  it("that means the same was never found for calls, because the caller's mark was compared, too", function()
+    db.transaction(db.platform(), function(tx)
+      local id = store.add_provider(tx, acme.id, { name = "vectors", kind = "openai_chat", url = "http://vectors/v1", region = "", status = "active" })
+      store.put_model(tx, id, { model = "v", purpose = "embeddings", quality = 50, weight = 1, status = "active", flags = '{"compatible":true}' })
+      store.add_key(tx, id, { name = "one", secret = pii.seal(acme, "ai_key.secret", "sk-vectors"), status = "active" })
+      return true
+    end)
+    providers.forget(acme.id)
+    local function vector(x, y)
+      return { status = 200, steps = { { 1, json.encode{ data = { { index = 0, embedding = { x, y } } }, model = "v", usage = { prompt_tokens = 5, total_tokens = 5 } } } } }
+    end
+    servers{ first = { says("At eight.") }, vectors = { vector(1, 0.01), vector(1, 0.02), vector(1, 0.02) } }
+    local function ask(text)
+      return assert(ai.chat(acme, { messages = { { role = "user", text = text } } }, { purpose = "call", external_ref = "semantic-1",
+        policy = { cache = { semantic = { threshold = 0.95 } } } }))
+    end
+    assert.equal("miss", ask("From when on are you there in the morning?").cache)
+    local answer = ask("When does your shop open in the morning?")
+    assert.same({ "hit", "At eight." }, { answer.cache, answer.text })
+    assert.equal("vectors first vectors", at:order())
+    assert.equal("When does your shop open in the morning?", at.asked[3].body.input[1])
+    assert.is_true(ledger.settle(2000))
+    local rows = db.query(acme.db, "SELECT 1 FROM ai_call WHERE external_ref = 'semantic-1' AND provider = 'vectors'")
+    assert.equal(2, #rows)
+    ask("My mail is jo@example.org, when do you open?")  -- personal: compared with nothing, and not paid for
+    assert.equal("vectors first vectors first", at:order())
+  end)
+
+  it("for vectors over OpenAI's form has them as their clients read them", function()
+    local body = { data = { { index = 0, embedding = { 1, 0.5 } }, { index = 1, embedding = { 0, 2 } } }, model = "v", usage = { prompt_tokens = 5, total_tokens = 5 } }
+    servers{ vectors = { { status = 200, steps = { { 1, json.encode(body) } } } } }
+    local ctx = { tenant = acme, trace = trace.from(nil), body = { input = json.array{ "one", "two" }, model = "v", encoding_format = "float" } }
+    local status, text = embeddings.create(ctx)
+    local found = json.decode(text)
+    assert.same({ 200, "list", "v", 5, 2 }, { status, found.object, found.model, found.usage.total_tokens, #found.data })
+    assert.same({ "embedding", 1, 0, 2 }, { found.data[2].object, found.data[2].index, found.data[2].embedding[1], found.data[2].embedding[2] })
+    ctx.body.encoding_format = "base64"
+    servers{ vectors = { { status = 200, steps = { { 1, json.encode(body) } } } } }
+    text = select(2, embeddings.create(ctx))
+    assert.equal("AACAPwAAAD8=", json.decode(text).data[1].embedding)
+    ctx.body.dimensions, ctx.body.input = 65536, {}
+    for i = 1, 65 do ctx.body.input[i] = "x" end
+    local ok, refusal = pcall(embeddings.create, ctx)
+    assert.is_false(ok)
+    assert.same({ 400, "input" }, { refusal.status, refusal.fields.param })
+    assert.equal("vectors", at:order())
   end)
 
   it("of a call that no model answers goes to a human", function()

@@ -169,5 +169,9 @@ describe("a vector in base64", function()
   it("has a number too large for it as infinite", function()
     assert.equal("\0\0\128\127", float32.bytes(1e39))
     assert.equal("\0\0\128\255", float32.bytes(-1e300))
+    assert.equal("\0\0\128\255", float32.bytes(-1 / 0))
+    assert.equal("\0\0\128\127", float32.bytes(3.4028235677973366e38))  -- half a step above the largest
+    assert.equal("\255\255\127\127", float32.bytes(3.4028234e38))
+    assert.equal("\0\0\128\0", float32.bytes(2 ^ -126 - 2 ^ -151))  -- the smallest normal one, rounded up to
   end)
 end)

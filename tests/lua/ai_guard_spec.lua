@@ -35,6 +35,24 @@ describe("personal values", function()
     assert.equal("Pay to DE88 3704 0044 0532 0130 00", (masked("Pay to DE88 3704 0044 0532 0130 00")))
   end)
 
+  it("in the brackets of a sentence left as they were", function()
+    assert.equal("My card ([CARD_1]).", (masked("My card (4111 1111 1111 1111).")))
+    assert.equal("Call me ([PHONE_1])!", (masked("Call me (0170 1234567)!")))
+    assert.equal("[PHONE_1] ([PHONE_2]) ([PHONE_3]", (masked("0170 1234567 (0171 1234567) (0172 1234567")))
+    local text = "(my mobile, (0170) 1234567) or ((202) 555-0142), and (3) of 5 (2026)"
+    local out, vault = masked(text)
+    assert.equal("(my mobile, [PHONE_1]) or ([PHONE_2]), and (3) of 5 (2026)", out)
+    assert.equal(text, mask.reveal(out, vault))
+  end)
+
+  it("behind another word of capitals, or a second account, left as they were", function()
+    assert.equal("AB12 [IBAN_1]", (masked("AB12 DE89370400440532013000")))
+    assert.equal("[IBAN_1] [IBAN_2] AND [IBAN_1]", (masked("DE89370400440532013000 GB82WEST12345698765432 AND DE89370400440532013000")))
+    assert.equal("[IBAN_1] [IBAN_2]", (masked("DE89 3704 0044 0532 0130 00 GB82 WEST 1234 5698 7654 32")))
+    assert.equal("[IBAN_1][IBAN_2]", (masked("DE89370400440532013000GB82WEST12345698765432")))
+    assert.equal("AB12 DE88370400440532013000 XY99", (masked("AB12 DE88370400440532013000 XY99")))
+  end)
+
   it("are not dates, prices, years, amounts and order numbers", function()
     local text = "On 01.02.2026 at 9.30, 2026-11-27T06:00, for 9,900 dollars or 0.75, in 1998 and order 12345678, 100 200 300."
     assert.equal(text, (masked(text)))
@@ -77,6 +95,17 @@ describe("secrets", function()
     local pem = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----"
     assert.same({ "a [removed] b", 1 }, { secrets.remove("a " .. pem .. " b") })
     assert.same({ "a [removed]", 1 }, { secrets.remove("a -----BEGIN EC PRIVATE KEY-----\nMIIB") })
+  end)
+
+  it("were looked for from each beginning to the end of the text, which took seconds", function()
+    local began = os.clock()
+    local text = ("-----BEGIN "):rep(100000)
+    assert.same({ text, 0 }, { secrets.remove(text) })
+    text = ("-----BEGIN PRIVATE KEY-----x-----END -----"):rep(20000)
+    assert.equal(20000, select(2, secrets.remove(text)))
+    assert.is_true(os.clock() - began < 2, ("it took %.1f s"):format(os.clock() - began))
+    assert.same({ "a -----BEGIN CERTIFICATE-----x", 0 }, { secrets.remove("a -----BEGIN CERTIFICATE-----x") })
+    assert.same({ "a [removed] b [removed]", 2 }, { secrets.remove("a -----BEGIN ENCRYPTED PRIVATE KEY-----x-----END ENCRYPTED PRIVATE KEY----- b -----BEGIN RSA PRIVATE KEY-----") })
   end)
 
   it("are values that are known, and nothing else", function()
@@ -175,7 +204,9 @@ end)
 describe("hostile text", function()
   local size = 60000
   local texts = { "ats", ("@"):rep(size), "a@a.aa", ("a@a.aa"):rep(size / 6), "digits", ("1"):rep(size), "digits and spaces", ("0 "):rep(size / 2), "brackets", ("["):rep(size),
-    "placeholders", ("[A_1]"):rep(size / 5), "accounts", ("DE11 "):rep(size / 5), "heads", ("-----BEGIN "):rep(size / 11), "keys", ("sk-"):rep(size / 3),
+    "placeholders", ("[A_1]"):rep(size / 5), "accounts", ("DE11 "):rep(size / 5), "accounts without spaces", ("DE11"):rep(size / 4),
+    "round brackets", ("(1"):rep(size / 2), "numbers in brackets", ("(01) "):rep(size / 5), "heads", ("-----BEGIN "):rep(size / 11),
+    "whole keys", ("-----BEGIN PRIVATE KEY-----x-----END -----"):rep(size / 41), "keys", ("sk-"):rep(size / 3),
     "signs", ("$1"):rep(size / 2), "thousands", ("1 000"):rep(size / 5), "marks", ("1.,"):rep(size / 3), "high bytes", ("\255"):rep(size), "names", ("Ann Le"):rep(size / 6) }
   for i = 1, #texts, 2 do
     it("takes time in proportion: " .. texts[i], function()

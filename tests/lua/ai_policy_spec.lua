@@ -2,10 +2,14 @@
 --- How a turn is taken, by policy and purpose; and vectors, which are all of one model.
 local ai_world = require "ai_world"
 local embed = require "ai.embed"
+local embeddings = require "ai.compatible.embeddings"
+local float32 = require "ai.compatible.float32"
 local health = require "ai.health"
 local json = require "core.json"
 local policy = require "ai.policy"
+local promise = require "lib.promise"
 local request_rules = require "ai.request"
+local task = require "core.task"
 
 describe("a policy", function()
   it("without a word of anybody fits its purpose: a caller waits in silence, a program does not", function()
@@ -99,6 +103,56 @@ describe("vectors", function()
     assert.is_nil(found)
     assert.equal("bad_request", err.class)
     assert.equal("a", world:order())
+  end)
+
+  it("for a caller who hung up were waited for, and asked of the next one", function()
+    local world = ai_world.new{ a = { ai_world.late(3000, vectors(96)) }, b = { vectors(96) } }
+    local cancel = promise.new()
+    world:after(50, function() cancel:give() end)
+    local found, err = take(world, { A, B }, { cancel = cancel })
+    assert.is_nil(found)
+    assert.equal("cancelled", err.class)
+    assert.same({ "a" }, world.cancelled)
+    assert.equal("a", world:order())
+    found, err = take(world, { A, B }, { cancel = cancel })
+    assert.is_nil(found)
+    assert.equal("cancelled", err.class)
+    assert.equal("a", world:order())
+    assert.is_true(world.now < 1001000)
+  end)
+
+  it("of more numbers than a worker can hold were all asked for and paid", function()
+    local few = texts
+    texts = {}
+    for i = 1, 2048 do texts[i] = "text " .. i end
+    local world = ai_world.new{ a = { vectors(96, 2049) }, b = { vectors(96) } }
+    local found, err = take(world, { A, B })
+    texts = few
+    assert.is_nil(found)
+    assert.equal("bad_request", err.class)
+    assert.equal("a", world:order())
+    assert.equal(1, #world.asked)
+  end)
+
+  it("were written in one go, and nobody else was served for a second", function()
+    local turns, over = 0, false
+    task.spawn(function()
+      while not over do
+        turns = turns + 1
+        task.sleep(0)
+      end
+    end)
+    local list, vector = {}, {}
+    for i = 1, 1024 do vector[i] = i / 7 end
+    for i = 1, 64 do list[i] = vector end
+    local rows = json.decode(embeddings.list(list, "base64"))
+    over = true
+    assert.is_true(turns >= 10, turns .. " turns")
+    assert.equal(64, #rows)
+    assert.same({ "embedding", 63, float32.base64(vector) }, { rows[64].object, rows[64].index, rows[64].embedding })
+    rows = json.decode(embeddings.list({ { 0.5, 2 }, { 3 } }))
+    assert.same({ 0.5, 2 }, { rows[1].embedding[1], rows[1].embedding[2] })
+    assert.equal("[]", embeddings.list{})
   end)
 
   it("need a request of the usual kind only for chats", function()

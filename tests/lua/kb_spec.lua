@@ -150,6 +150,61 @@ describe("a search", function()
   end)
 end)
 
+describe("a search in many passages", function()
+  -- The first word is in all, the second in two of three, the third in every fifth, the others in one each.
+  local function many(count)
+    local list = {}
+    for i = 1, count do
+      local text = "shop " .. (i % 3 > 0 and "house " or "") .. (i % 5 == 0 and "roof " or "") .. ("filler "):rep(i % 7) .. "word" .. i
+      list[i] = { file = "kb/a.md", line = i, heading = "", text = text }
+    end
+    return index.new(list)
+  end
+
+  local function lines(found)
+    local list = {}
+    for i, hit in ipairs(found) do list[i] = hit.chunk.line end
+    return list
+  end
+
+  it("gives the best of them in their order, the first of equals first", function()
+    local all = many(1000)
+    local whole, few = all:search("roof word700 word3", 1000), lines(all:search("roof word700 word3", 5))
+    assert.equal(201, #whole)
+    assert.same({ 700, 3, 105, 210, 315 }, few)
+    for i, line in ipairs(few) do assert.equal(whole[i].chunk.line, line) end
+    for i = 2, 201 do
+      local a, b = whole[i - 1], whole[i]
+      assert.is_true(a.score > b.score or (a.score == b.score and a.chunk.line < b.chunk.line))
+    end
+  end)
+
+  it("does not read what most of them have, unless it is all there is", function()
+    local all = many(1000)
+    local found = all:search("shop house word9", 4)
+    assert.same({ 9 }, lines(found))
+    assert.equal(1, found[1].share)
+    assert.equal(4, #all:search("shop", 4))
+    assert.equal(4, #all:search("shop house", 4))
+    assert.is_true(all:search("hamlet shop", 1)[1].share < 0.2)
+    assert.same({ 9, 7, 14, 28 }, lines(many(100):search("house word9", 4)))
+  end)
+
+  it("put all of them in order for the best four, and read each word of the question in each", function()
+    local list, question = {}, {}
+    for term = 1, 48 do question[term] = "term" .. term end
+    for i = 1, 20000 do
+      local words_of = {}
+      for term = 1 + i % 2, 48, 2 do words_of[#words_of + 1] = question[term] end
+      list[i] = { file = "kb/a.md", line = i, heading = "", text = table.concat(words_of, " ") }
+    end
+    local all = index.new(list)
+    local began = os.clock()
+    for _ = 1, 10 do assert.equal(4, #all:search(table.concat(question, " "), 4)) end
+    assert.is_true(os.clock() - began < 0.25, ("ten took %.2f s"):format(os.clock() - began))
+  end)
+end)
+
 -- A limit ten times over what it takes on a slow machine: what is quadratic takes minutes.
 local function within(seconds, fn)
   local began = os.clock()

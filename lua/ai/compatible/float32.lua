@@ -4,23 +4,28 @@ local crypto = require "core.crypto"
 
 local float32 = {}
 
+local abs, band, char, floor, frexp, rshift = math.abs, bit.band, string.char, math.floor, math.frexp, bit.rshift
+local LIMIT = 2 ^ 128
+
 --- Four bytes, rounded to nearest; what is too large becomes infinite, as a cast in C does.
 function float32.bytes(value)
   if value == 0 then return "\0\0\0\0" end
   local sign = value < 0 and 128 or 0
-  local mantissa, exponent = math.frexp(math.abs(value))
+  value = abs(value)
+  if value >= LIMIT or value ~= value then return char(0, 0, 128, 127 + sign) end
+  local mantissa, exponent = frexp(value)
   local biased = exponent + 126
-  local shift = biased < 1 and math.max(0, 23 + biased) or 24  -- below the smallest normal number bits are lost
-  local whole = math.floor(mantissa * 2 ^ shift + 0.5)
-  if biased < 1 then
-    biased = 0
+  local whole
+  if biased >= 1 then
+    whole = floor(mantissa * 0x1000000 + 0.5)
+    if whole == 0x1000000 then whole, biased = 0x800000, biased + 1 end
+    if biased >= 255 then whole, biased = 0x800000, 255 end
+    whole = whole - 0x800000
   else
-    if whole == 2 ^ 24 then whole, biased = 2 ^ 23, biased + 1 end
-    if biased >= 255 then whole, biased = 2 ^ 23, 255 end
-    whole = whole - 2 ^ 23
+    whole, biased = floor(mantissa * 2 ^ math.max(0, 23 + biased) + 0.5), 0  -- below the smallest normal number bits are lost
   end
-  local bits = biased * 2 ^ 23 + whole
-  return string.char(bits % 256, math.floor(bits / 256) % 256, math.floor(bits / 65536) % 256, math.floor(bits / 2 ^ 24) + sign)
+  local bits = biased * 0x800000 + whole
+  return char(band(bits, 255), band(rshift(bits, 8), 255), band(rshift(bits, 16), 255), rshift(bits, 24) + sign)
 end
 
 --- A vector as base64 of float32.

@@ -83,14 +83,14 @@ end
 --- Passages become part of the system prompt.
 --- @return table request
 --- @return table notes  { vault, personal = were there personal values?, suspicious = list of phrases (ai.guard.marks), passages, asked =
----   what the caller said last, as it was, structured = the answer will be JSON of a schema, of which only secrets are looked at }
+---   what the caller said last, as it was, question = the same as it leaves, but without its mark, structured = the answer will be JSON of a schema, of which only secrets are looked at }
 function guard.before(tenant, request, options)
   options = options or {}
   local settings = guard.settings(options)
   local vault, suspicious = mask.vault(), {}
   local made, marked = copy(request), false
   made.messages = setmetatable({}, getmetatable(request.messages))
-  local asked
+  local asked, question
   for i, message in ipairs(request.messages) do
     local own = copy(message)
     made.messages[i] = own
@@ -104,6 +104,7 @@ function guard.before(tenant, request, options)
         end
       end
       if settings.mask then text = mask.text(text, vault, options.known) end
+      if message.role == "user" then question = text end
       if settings.mark and message.role == "user" then
         text, marked = marks.wrap(tenant, "caller", text), true
       end
@@ -125,7 +126,7 @@ function guard.before(tenant, request, options)
     log.info("ai.suspicious", { tenant = tenant.slug, call = options.call_id, phrases = table.concat(suspicious, "; ") })
   end
   if vault.size > 0 then count("masked", vault.size) end
-  return made, { vault = vault, personal = vault.size > 0, suspicious = suspicious, passages = options.passages, asked = asked,
+  return made, { vault = vault, personal = vault.size > 0, suspicious = suspicious, passages = options.passages, asked = asked, question = question,
     structured = request.schema ~= nil }
 end
 

@@ -48,18 +48,27 @@ local function kind_of(run)
   if run:find("^%(?%d%d%d%)?[ %-%.]+%d%d%d[ %-%.]+%d%d%d%d$") then return "PHONE" end  -- as it is written in North America
 end
 
+local function mask_number(text, vault)
+  local lead, value, rest = text:match("^([^%d%+%(]*)(.*%d%)?)(.*)$")
+  if not value then return nil end
+  local kind = kind_of(value)
+  if kind then return lead .. placeholder(vault, kind, value) .. rest end
+  if #value < 16 then return nil end
+  -- several, one after the other
+  return lead .. value:gsub("%S+", function(part)
+    local own = kind_of(part)
+    return own and placeholder(vault, own, part) or nil
+  end) .. rest
+end
+
+-- A bracket around a few digits is a number's own, as in "(0170) 1234567"; any other is of the sentence and ends it.
 local function mask_digits(text, vault)
   return (text:gsub("%+?%(?%d[%d ().%-/]*", function(run)
-    local value, rest = run:match("^(.*%d)(.*)$")
-    if value:find("(", 1, true) and not value:find(")", 1, true) then return nil end
-    local kind = kind_of(value)
-    if kind then return placeholder(vault, kind, value) .. rest end
-    if #value < 16 then return nil end
-    -- several, one after the other
-    return value:gsub("%S+", function(part)
-      local own = kind_of(part)
-      return own and placeholder(vault, own, part) or nil
-    end) .. rest
+    if not run:find("[()]") then return mask_number(run, vault) end
+    return run:gsub("%((%d%d?%d?%d?%d?)%)", "\1%1\2"):gsub("[^()]+", function(part)
+      part = part:gsub("\1", "("):gsub("\2", ")")
+      return mask_number(part, vault) or part
+    end)
   end))
 end
 
@@ -85,28 +94,48 @@ local function mask_emails(text, vault)
   return table.concat(out)
 end
 
--- The number that four letters and digits in front moved to the end make, modulo 97, is 1.
-local function is_iban(value)
-  local moved, rest = value:sub(5) .. value:sub(1, 4), 0
-  for i = 1, #moved do
-    local c = moved:byte(i)
-    rest = c <= 57 and (rest * 10 + c - 48) % 97 or (rest * 100 + c - 55) % 97
+local MOST_IBAN, MOST_IBAN_SPACED = 34, 48
+
+-- Where the account number ends that begins at a place with two capitals and two digits, or nil. Moved behind the rest, as numbers, these
+-- four make it 1, modulo 97. One that ends with its word goes before one with a letter behind it.
+local function iban_end(text, first)
+  local a, b, c, d = text:byte(first, first + 3)
+  local head = (a - 55) * 10000 + (b - 55) * 100 + (c - 48) * 10 + d - 48
+  local rest, n, inside = 0, 4, nil
+  for at = first + 4, first + MOST_IBAN_SPACED - 1 do
+    local byte = text:byte(at)
+    if byte and byte >= 48 and byte <= 57 then
+      rest, n = (rest * 10 + byte - 48) % 97, n + 1
+    elseif byte and byte >= 65 and byte <= 90 then
+      rest, n = (rest * 100 + byte - 55) % 97, n + 1
+    elseif byte ~= 32 then
+      break
+    end
+    if n > MOST_IBAN then break end
+    if n >= 15 and byte ~= 32 and (rest * 1000000 + head) % 97 == 1 then
+      if not text:find("^%w", at + 1) then return at end
+      if not text:find("^%d", at + 1) then inside = inside or at end
+    end
   end
-  return rest == 1
+  return not text:sub(first - 1, first - 1):find("%w") and inside or nil
 end
 
 local function mask_ibans(text, vault)
-  return (text:gsub("%f[%w]%u%u%d%d[ %u%d]*", function(run)
-    local compact, last = {}, 0
-    for at, c in run:sub(1, 48):gmatch("()([%u%d])") do
-      compact[#compact + 1] = c
-      local n = #compact
-      if n >= 15 and n <= 34 and is_iban(table.concat(compact)) then last = at break end
-      if n > 34 then break end
+  local out, from, at = {}, 1, 1
+  while true do
+    local first = text:find("%u%u%d%d", at)
+    if not first then break end
+    local last = iban_end(text, first)
+    if last then
+      out[#out + 1] = text:sub(from, first - 1)
+      out[#out + 1] = placeholder(vault, "IBAN", text:sub(first, last))
+      from, at = last + 1, last + 1
+    else
+      at = first + 1
     end
-    if last == 0 then return nil end
-    return placeholder(vault, "IBAN", run:sub(1, last)) .. run:sub(last + 1)
-  end))
+  end
+  out[#out + 1] = text:sub(from)
+  return table.concat(out)
 end
 
 -- A value that is known, wherever it stands as whole words, in any case of ASCII letters.

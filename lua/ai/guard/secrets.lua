@@ -4,6 +4,7 @@
 local secrets = {}
 
 secrets.MARK = "[removed]"
+local HEAD_BYTES = 60  -- "-----BEGIN ENCRYPTED PRIVATE KEY-----" and the like
 
 -- Words of letters, digits and a few marks that begin so and are at least so long are keys of services.
 local prefixes = {
@@ -24,6 +25,25 @@ local function is_secret(word)
   return false
 end
 
+-- The text without keys in PEM, and how many there were. A head is not looked for farther than one goes, and the text is copied once.
+local function without_keys(text)
+  local parts, from, count = {}, 1, 0
+  local first = text:find("-----BEGIN ", 1, true)
+  while first do
+    local head = text:sub(first, first + HEAD_BYTES - 1):find("PRIVATE KEY-----", 1, true)
+    local next_from = first + 11
+    if head then
+      local foot = text:find("-----END ", first + head, true)
+      local last = foot and (text:find("-----", foot + 9, true) or #text) + 4 or #text
+      parts[#parts + 1] = text:sub(from, first - 1) .. secrets.MARK
+      count, from, next_from = count + 1, last + 1, last + 1
+    end
+    first = text:find("-----BEGIN ", next_from, true)
+  end
+  if count == 0 then return text, 0 end
+  return table.concat(parts) .. text:sub(from), count
+end
+
 --- The text without secrets, and how many were taken out.
 --- @param known table|nil  list of texts of 8 bytes and more that are secret as they are
 function secrets.remove(text, known)
@@ -40,19 +60,9 @@ function secrets.remove(text, known)
       if from > 1 then text = table.concat(parts) .. text:sub(from) end
     end
   end
-  local first = text:find("-----BEGIN ", 1, true)
-  while first do
-    local head = text:find("PRIVATE KEY-----", first, true)
-    if not head or head - first > 40 then
-      first = text:find("-----BEGIN ", first + 11, true)
-    else
-      local foot = text:find("-----END ", head, true)
-      local last = foot and (text:find("-----", foot + 9, true) or #text) + 4 or #text
-      text = text:sub(1, first - 1) .. secrets.MARK .. text:sub(last + 1)
-      count = count + 1
-      first = text:find("-----BEGIN ", first, true)
-    end
-  end
+  local keys
+  text, keys = without_keys(text)
+  count = count + keys
   text = text:gsub("[%w_%-%.]+", function(word)
     if #word < 20 or not is_secret(word) then return nil end
     count = count + 1
