@@ -472,6 +472,35 @@ static void a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault(v
     place_close(&p);
 }
 
+/* RST_STREAM with REFUSED_STREAM, past the server that holds the request. */
+static void refuse(struct place *p, char id) {
+    const char frame[] = {0, 0, 4, 3, 0, 0, 0, 0, id, 0, 0, 0, 7};
+    stream_write(p->w.server->conns->stream, frame, sizeof frame);
+}
+
+static void a_refusal_after_the_answer_had_begun_mixed_two_answers(void **state) {
+    struct place p;
+    struct reader r = {0};
+    (void)state;
+    place_open(&p, true);
+    ask(&p, &r, as_sse, "/open");
+    UNTIL(&p, r.events == 1);
+    refuse(&p, 1);
+    assert_true(world_turn(&p.w, &r.over, 3000));
+    assert_int_equal(r.code, ERR_IO);
+    assert_string_equal(r.text.data, "=first;");
+    assert_string_equal(http_stream_stage(r.s), "body");
+    assert_int_equal(server.requests, 1);
+    drop(&r);
+    ask(&p, &r, as_sse, "/hold"); /* one that nobody has answered is asked again */
+    UNTIL(&p, server.requests == 2);
+    refuse(&p, 3);
+    UNTIL(&p, server.requests == 3);
+    assert_false(r.over);
+    drop(&r);
+    place_close(&p);
+}
+
 static void five_hundred_streams_left_in_the_middle_are_heard_of(void **state) {
     static struct reader r[MANY];
     struct place p;
@@ -529,6 +558,7 @@ int main(void) {
         cmocka_unit_test(warm_connections_wait_for_the_first_request),
         cmocka_unit_test(answers_by_hand),
         cmocka_unit_test(a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault),
+        cmocka_unit_test(a_refusal_after_the_answer_had_begun_mixed_two_answers),
         cmocka_unit_test(five_hundred_streams_left_in_the_middle_are_heard_of),
         cmocka_unit_test(closing_cancels_what_runs),
     };
