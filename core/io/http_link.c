@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* An address that does not answer is given up sooner while there is another. */
-enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, IDLE_MS = 90000 };
+enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, IDLE_MS = 90000, SILENT_MS = 1000 };
 
 static void try_address(struct http_link *l);
 
@@ -252,6 +252,8 @@ void http_link_reset(struct http_link *l, struct http_stream *s) {
     l->origin->resets++;
     if (p->resets) metric_add(p->resets, 1);
     if (l->session) {
+        /* Whoever loses patience, we or the owner: a connection that has said nothing since is not trusted with more. */
+        if (!s->head_done && l->heard_ms < s->sent_ms && clock_mono_ms() - s->sent_ms >= SILENT_MS) l->last = true;
         http_link2_reset(l, s);
         if (l->last && l->running == 0) http_link_close(l);
         return;

@@ -501,6 +501,31 @@ static void a_refusal_after_the_answer_had_begun_mixed_two_answers(void **state)
     place_close(&p);
 }
 
+static void a_silent_connection_got_request_after_request_because_their_owners_left_first(void **state) {
+    struct place p;
+    struct reader r = {0};
+    struct http_pool_figures f = {0};
+    (void)state;
+    place_open(&p, true);
+    ask(&p, &r, as_sse, "/events");
+    assert_true(world_turn(&p.w, &r.over, 5000));
+    drop(&r);
+    stream_pause(p.w.server->conns->stream, true); /* nothing comes through any more */
+    ask(&p, &r, as_sse, "/events");
+    turns(&p, 50);
+    drop(&r); /* so soon that says nothing about the connection */
+    ask(&p, &r, as_sse, "/events");
+    turns(&p, 1100);
+    http_pool_each(p.p, count_origin, &f);
+    assert_int_equal(f.opened, 1);
+    drop(&r);
+    ask(&p, &r, as_sse, "/events");
+    assert_true(world_turn(&p.w, &r.over, 5000));
+    assert_int_equal(r.code, 0);
+    drop(&r);
+    place_close(&p);
+}
+
 static void five_hundred_streams_left_in_the_middle_are_heard_of(void **state) {
     static struct reader r[MANY];
     struct place p;
@@ -559,6 +584,7 @@ int main(void) {
         cmocka_unit_test(answers_by_hand),
         cmocka_unit_test(a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault),
         cmocka_unit_test(a_refusal_after_the_answer_had_begun_mixed_two_answers),
+        cmocka_unit_test(a_silent_connection_got_request_after_request_because_their_owners_left_first),
         cmocka_unit_test(five_hundred_streams_left_in_the_middle_are_heard_of),
         cmocka_unit_test(closing_cancels_what_runs),
     };
