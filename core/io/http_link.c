@@ -191,7 +191,13 @@ void http_link_open(struct http_origin *o) {
     up->pool = o->pool;
     up->request.data = up;
     snprintf(port, sizeof port, "%d", o->url.port);
-    if (uv_getaddrinfo(o->pool->loop, &up->request, on_looked_up, o->url.host, port, &hints) < 0) abort();
+    int rc = uv_getaddrinfo(o->pool->loop, &up->request, on_looked_up, o->url.host, port, &hints);
+    if (rc == 0) return;
+    /* Who calls us goes through the origin: the next tick refuses the link. */
+    snprintf(l->why, sizeof l->why, "its name cannot be looked up: %s", uv_strerror(rc));
+    l->lookup = NULL;
+    free(up);
+    o->pool->open--;
 }
 
 /* -- requests --------------------------------------------------------------------------------------------------------- */
@@ -272,8 +278,10 @@ void http_link_taken(struct http_link *l, struct http_stream *s, size_t len) {
 void http_link_abort(struct http_link *l, const char *why) {
     if (l->why[0] == '\0') snprintf(l->why, sizeof l->why, "%s", why);
     if (l->state == LINK_LOOKUP) {
-        l->lookup->link = NULL;
-        uv_cancel((uv_req_t *)&l->lookup->request);
+        if (l->lookup) {
+            l->lookup->link = NULL;
+            uv_cancel((uv_req_t *)&l->lookup->request);
+        }
         l->origin->connecting--;
         link_free(l);
         return;
@@ -292,7 +300,9 @@ void http_link_close(struct http_link *l) {
 }
 
 void http_link_tick(struct http_link *l, uint64_t now_ms) {
-    if (l->state == LINK_CONNECTING && l->deadline_ms && now_ms >= l->deadline_ms) {
+    if (l->state == LINK_LOOKUP && l->lookup == NULL) {
+        refused(l, false);
+    } else if (l->state == LINK_CONNECTING && l->deadline_ms && now_ms >= l->deadline_ms) {
         l->deadline_ms = 0;
         http_link_abort(l, "it does not answer");
     } else if (l->state == LINK_OPEN && l->running == 0) {

@@ -366,6 +366,35 @@ static void what_cannot_be_reached_is_told(void **state) {
     place_close(&p);
 }
 
+/* A label of more than 63 bytes or a name of more than 253: no name server is ever asked. */
+static void a_host_name_that_cannot_be_looked_up_ended_the_worker(void **state) {
+    struct place p;
+    struct reader r = {0};
+    char url[512] = "http://";
+    (void)state;
+    place_open(&p, false);
+    memset(url + 7, 'a', 256);
+    memcpy(url + 7 + 256, "/x", 3);
+    ask(&p, &r, as_sse, url);
+    assert_true(world_turn(&p.w, &r.over, 5000));
+    assert_int_equal(r.code, ERR_INVALID);
+    drop(&r);
+    for (int i = 63; i < 253; i += 64) url[7 + i] = '.';
+    memcpy(url + 7 + 253, "/x", 3);
+    ask(&p, &r, as_sse, url);
+    assert_true(world_turn(&p.w, &r.over, 8000));
+    assert_int_equal(r.code, ERR_IO);
+    drop(&r);
+    memset(url + 7, 'a', 200);
+    memcpy(url + 7 + 200, "/x", 3);
+    ask(&p, &r, as_sse, url);
+    assert_true(world_turn(&p.w, &r.over, 8000));
+    assert_int_equal(r.code, ERR_IO);
+    if (!strstr(r.why.data, "looked up")) fail_msg("%s", r.why.data);
+    drop(&r);
+    place_close(&p);
+}
+
 static void count_origin(void *arg, const struct http_pool_figures *f) {
     *(struct http_pool_figures *)arg = *f;
 }
@@ -580,6 +609,7 @@ int main(void) {
         cmocka_unit_test(who_does_not_read_holds_back_the_server_and_nobody_else),
         cmocka_unit_test(each_limit_of_time_says_which_it_was),
         cmocka_unit_test(what_cannot_be_reached_is_told),
+        cmocka_unit_test(a_host_name_that_cannot_be_looked_up_ended_the_worker),
         cmocka_unit_test(warm_connections_wait_for_the_first_request),
         cmocka_unit_test(answers_by_hand),
         cmocka_unit_test(a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault),
