@@ -555,6 +555,22 @@ static void a_silent_connection_got_request_after_request_because_their_owners_l
     place_close(&p);
 }
 
+static void lines_that_end_with_carriage_returns_took_the_square_of_their_number(void **state) {
+    enum { LEN = 4 << 20 };
+    struct http_framing f = {.kind = HTTP_SSE, .limit = LEN};
+    char *text = mem_alloc(LEN);
+    struct err e;
+    size_t used;
+    (void)state;
+    for (size_t i = 0; i < LEN; i += 2) memcpy(text + i, ":\r", 2);
+    uint64_t at_ms = clock_mono_ms();
+    assert_int_equal(http_framing_take(&f, text, LEN, &used, &e), 0);
+    assert_int_equal(used, LEN);
+    assert_true(clock_mono_ms() - at_ms < 5000); /* minutes before */
+    http_framing_free(&f);
+    free(text);
+}
+
 static void five_hundred_streams_left_in_the_middle_are_heard_of(void **state) {
     static struct reader r[MANY];
     struct place p;
@@ -615,6 +631,7 @@ int main(void) {
         cmocka_unit_test(a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault),
         cmocka_unit_test(a_refusal_after_the_answer_had_begun_mixed_two_answers),
         cmocka_unit_test(a_silent_connection_got_request_after_request_because_their_owners_left_first),
+        cmocka_unit_test(lines_that_end_with_carriage_returns_took_the_square_of_their_number),
         cmocka_unit_test(five_hundred_streams_left_in_the_middle_are_heard_of),
         cmocka_unit_test(closing_cancels_what_runs),
     };
