@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* An address that does not answer is given up sooner while there is another. */
-enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, IDLE_MS = 90000, SILENT_MS = 1000 };
+enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, IDLE_MS = 90000, SILENT_MS = 1000, AGAIN_MS = 500 };
 
 static void try_address(struct http_link *l);
 
@@ -79,10 +79,10 @@ static void on_drain(void *arg) {
 }
 
 /* A connection that had been at rest may have been given up by the server just before: what went to it unheard is asked
- * once more, on another. */
+ * once more, on another. The news of that is on its way already: what ends later may have been read, and is not done twice. */
 static bool may_ask_again(const struct http_link *l, const struct http_stream *s) {
     return s->tries == 0 && l->served > 1 && s->status == 0 && s->head.len == 0 && l->heard_ms <= s->sent_ms &&
-           !l->origin->pool->closing;
+           clock_mono_ms() - s->sent_ms < AGAIN_MS && !l->origin->pool->closing;
 }
 
 static void on_end(void *arg) {

@@ -507,6 +507,34 @@ static void refuse(struct place *p, char id) {
     stream_write(p->w.server->conns->stream, frame, sizeof frame);
 }
 
+static void a_request_was_sent_twice_however_late_its_connection_ended(void **state) {
+    struct place p;
+    struct reader r = {0};
+    char url[64], request[4096];
+    int port, listener = listen_loopback(&port);
+    (void)state;
+    place_open(&p, false);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", port);
+    ask(&p, &r, as_sse, url);
+    turns(&p, 20);
+    int fd = accept(listener, NULL, NULL);
+    turns(&p, 20);
+    assert_true(recv(fd, request, sizeof request, 0) > 0);
+    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ndata: x\n\n");
+    assert_true(world_turn(&p.w, &r.over, 3000));
+    drop(&r);
+    ask(&p, &r, (struct http_stream_opts){.method = "POST", .body = "x", .len = 1}, url);
+    turns(&p, 600);
+    assert_true(recv(fd, request, sizeof request, 0) > 0); /* and is at work */
+    close(fd);
+    assert_true(world_turn(&p.w, &r.over, 3000));
+    assert_int_equal(r.code, ERR_IO);
+    assert_string_equal(http_stream_stage(r.s), "head");
+    drop(&r);
+    close(listener);
+    place_close(&p);
+}
+
 static void a_refusal_after_the_answer_had_begun_mixed_two_answers(void **state) {
     struct place p;
     struct reader r = {0};
@@ -629,6 +657,7 @@ int main(void) {
         cmocka_unit_test(warm_connections_wait_for_the_first_request),
         cmocka_unit_test(answers_by_hand),
         cmocka_unit_test(a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault),
+        cmocka_unit_test(a_request_was_sent_twice_however_late_its_connection_ended),
         cmocka_unit_test(a_refusal_after_the_answer_had_begun_mixed_two_answers),
         cmocka_unit_test(a_silent_connection_got_request_after_request_because_their_owners_left_first),
         cmocka_unit_test(lines_that_end_with_carriage_returns_took_the_square_of_their_number),
