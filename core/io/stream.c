@@ -315,7 +315,7 @@ static void on_first_poll(uv_poll_t *poll, int status, int events) {
     if (s->connecting && status == 0) {
         int error = socket_error(s);
         s->connecting = false;
-        if (error) {
+        if (error || s->why) { /* what connect() itself returned is not told again by the socket */
             note_errno(s, error);
             stream_abort(s);
             return;

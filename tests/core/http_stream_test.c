@@ -340,7 +340,8 @@ static void what_cannot_be_reached_is_told(void **state) {
         int code;
     } rows[] = {{"ftp://localhost/x", ERR_INVALID},       {"http://localhost/a b", ERR_INVALID},
                 {"http://u:p@localhost/", ERR_INVALID},   {"http://127.0.0.1:1/", ERR_IO},
-                {"http://no-such-host.invalid/", ERR_IO}, {"http://localhost:99999/", ERR_INVALID}};
+                {"http://no-such-host.invalid/", ERR_IO}, {"http://localhost:99999/", ERR_INVALID},
+                {"http://255.255.255.255/", ERR_IO}}; /* connect() itself says so: it must not count as connected */
     (void)state;
     place_open(&p, true);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
