@@ -51,13 +51,15 @@ void http_pool_tell(struct http_pool *p) {
 /* -- origins ---------------------------------------------------------------------------------------------------------- */
 
 struct http_origin *http_origin_of(struct http_pool *p, const struct ws_url *url, const char *ca_file) {
-    char *name = mem_printf("%s://%s%s%s:%d", url->tls ? "https" : "http", strchr(url->host, ':') ? "[" : "", url->host,
-                            strchr(url->host, ':') ? "]" : "", url->port);
+    bool six = strchr(url->host, ':') != NULL;
+    char *host = mem_printf("%s%s%s", six ? "[" : "", url->host, six ? "]" : "");
+    char *name = mem_printf("%s://%s:%d", url->tls ? "https" : "http", host, url->port);
     char *key = mem_printf("%s %s", name, ca_file ? ca_file : "");
     struct http_origin *o = map_get(&p->origins, key);
     if (o) {
         free(key);
         free(name);
+        free(host);
         return o;
     }
     o = mem_alloc(sizeof *o);
@@ -66,7 +68,8 @@ struct http_origin *http_origin_of(struct http_pool *p, const struct ws_url *url
     o->name = name;
     o->url.tls = url->tls;
     o->url.host = mem_strdup(url->host);
-    o->url.authority = mem_strdup(url->authority);
+    /* Not as this URL has it: those that come after write it in other ways. */
+    o->url.authority = url->port == (url->tls ? 443 : 80) ? mem_strdup(host) : mem_printf("%s:%d", host, url->port);
     o->url.port = url->port;
     o->ca_file = mem_strdup(ca_file);
     o->last_waiting = &o->waiting;
@@ -76,6 +79,7 @@ struct http_origin *http_origin_of(struct http_pool *p, const struct ws_url *url
     o->at = &p->first;
     p->first = o;
     map_put(&p->origins, o->key, o);
+    free(host);
     return o;
 }
 

@@ -536,6 +536,29 @@ static void a_request_was_sent_twice_however_late_its_connection_ended(void **st
     place_close(&p);
 }
 
+static void an_origins_name_was_spelled_as_whoever_came_first_did(void **state) {
+    struct place p;
+    struct reader r = {0};
+    char url[64], request[4096], want[64];
+    int port, listener = listen_loopback(&port);
+    (void)state;
+    place_open(&p, false);
+    snprintf(url, sizeof url, "http://127.0.0.1:0%d/", port);
+    snprintf(want, sizeof want, "\r\nhost: 127.0.0.1:%d\r\n", port);
+    ask(&p, &r, as_sse, url);
+    turns(&p, 20);
+    int fd = accept(listener, NULL, NULL);
+    turns(&p, 20);
+    ssize_t n = recv(fd, request, sizeof request - 1, 0);
+    assert_true(n > 0);
+    request[n] = '\0';
+    if (!strstr(request, want)) fail_msg("%s", request);
+    drop(&r);
+    close(fd);
+    close(listener);
+    place_close(&p);
+}
+
 static void a_refusal_after_the_answer_had_begun_mixed_two_answers(void **state) {
     struct place p;
     struct reader r = {0};
@@ -659,6 +682,7 @@ int main(void) {
         cmocka_unit_test(answers_by_hand),
         cmocka_unit_test(a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault),
         cmocka_unit_test(a_request_was_sent_twice_however_late_its_connection_ended),
+        cmocka_unit_test(an_origins_name_was_spelled_as_whoever_came_first_did),
         cmocka_unit_test(a_refusal_after_the_answer_had_begun_mixed_two_answers),
         cmocka_unit_test(a_silent_connection_got_request_after_request_because_their_owners_left_first),
         cmocka_unit_test(lines_that_end_with_carriage_returns_took_the_square_of_their_number),
