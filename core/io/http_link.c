@@ -180,6 +180,7 @@ void http_link_open(struct http_origin *o) {
     char port[8];
 
     l->origin = o;
+    l->begun_ms = clock_mono_ms();
     l->next = o->links;
     if (l->next) l->next->at = &l->next;
     l->at = &o->links;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICK_MS = 1000, TOLD_AT_ONCE = 1000, BACK_OFF_MOST = 5 };
+enum { TICK_MS = 1000, TOLD_AT_ONCE = 1000, BACK_OFF_MOST = 5, STUCK_MS = 1000, STUCK_MOST = 4 };
 
 /* -- notices ---------------------------------------------------------------------------------------------------------- */
 
@@ -136,6 +136,15 @@ static int connecting_wanted(const struct http_origin *o) {
     }
 }
 
+/* Connections on their way that nobody should wait for alone: another may come through at once. */
+static int connecting_stuck(const struct http_origin *o) {
+    uint64_t now_ms = clock_mono_ms();
+    int stuck = 0;
+    for (const struct http_link *l = o->links; l && stuck < STUCK_MOST; l = l->next)
+        stuck += (l->state == LINK_LOOKUP || l->state == LINK_CONNECTING) && now_ms - l->begun_ms > STUCK_MS;
+    return stuck;
+}
+
 void http_origin_run(struct http_origin *o) {
     struct http_link *l;
     while (o->waiting && (l = link_with_room(o))) {
@@ -145,6 +154,7 @@ void http_origin_run(struct http_origin *o) {
         http_link_send(l, s);
     }
     int wanted = connecting_wanted(o);
+    if (o->connecting && wanted) wanted += connecting_stuck(o);
     while (!o->pool->closing && o->connecting < wanted && o->link_count < HTTP_LINKS_MAX) http_link_open(o);
 }
 

@@ -559,6 +559,27 @@ static void an_origins_name_was_spelled_as_whoever_came_first_did(void **state) 
     place_close(&p);
 }
 
+static void one_connection_that_came_to_nothing_held_up_all_who_waited(void **state) {
+    struct place p;
+    struct reader r = {0};
+    struct http_pool_figures f = {0};
+    char url[64];
+    int port, listener = listen_loopback(&port);
+    (void)state;
+    place_open(&p, true);
+    snprintf(url, sizeof url, "https://127.0.0.1:%d/", port);
+    ask(&p, &r, as_sse, url); /* connected, and no word of TLS comes back */
+    turns(&p, 500);
+    http_pool_each(p.p, count_origin, &f);
+    assert_int_equal(f.connecting, 1);
+    uint64_t at_ms = clock_mono_ms();
+    UNTIL(&p, (http_pool_each(p.p, count_origin, &f), f.connecting == 2));
+    assert_true(clock_mono_ms() - at_ms < 5000);
+    drop(&r);
+    close(listener);
+    place_close(&p);
+}
+
 static void a_refusal_after_the_answer_had_begun_mixed_two_answers(void **state) {
     struct place p;
     struct reader r = {0};
@@ -683,6 +704,7 @@ int main(void) {
         cmocka_unit_test(a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault),
         cmocka_unit_test(a_request_was_sent_twice_however_late_its_connection_ended),
         cmocka_unit_test(an_origins_name_was_spelled_as_whoever_came_first_did),
+        cmocka_unit_test(one_connection_that_came_to_nothing_held_up_all_who_waited),
         cmocka_unit_test(a_refusal_after_the_answer_had_begun_mixed_two_answers),
         cmocka_unit_test(a_silent_connection_got_request_after_request_because_their_owners_left_first),
         cmocka_unit_test(lines_that_end_with_carriage_returns_took_the_square_of_their_number),
