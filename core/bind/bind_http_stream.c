@@ -25,7 +25,7 @@ static int push_failure(lua_State *L, const struct http_stream *s, const struct 
 static int push_next(lua_State *L, struct reader *r) {
     const char *name = NULL, *data = NULL;
     size_t len = 0;
-    struct err e;
+    struct err e = {0};
     int rc = http_stream_next(r->stream, &name, &data, &len, &e);
 
     switch (rc) {
@@ -50,7 +50,7 @@ static int push_next(lua_State *L, struct reader *r) {
 static int push_opened(lua_State *co, struct reader *r) {
     const char *name, *data;
     size_t len;
-    struct err e;
+    struct err e = {0};
 
     if (http_stream_status(r->stream) == 0) {
         http_stream_next(r->stream, &name, &data, &len, &e); /* says why */

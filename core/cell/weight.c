@@ -281,8 +281,13 @@ bool weight_open(const char *mounts, const char *own) {
     void *shared = mmap(NULL, PLACES * sizeof *living, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (shared == MAP_FAILED) return false;
+    madvise(shared, PLACES * sizeof *living, MADV_DONTFORK);
     living = shared;
-    return (open_delegated(mounts, own) || open_groups(mounts, false) || open_shares(mounts, own)) && start_helper();
+    if ((open_delegated(mounts, own) || open_groups(mounts, false) || open_shares(mounts, own)) && start_helper())
+        return true;
+    munmap(shared, PLACES * sizeof *living);
+    living = NULL;
+    return false;
 }
 
 /* Short of the pipe's size a write is whole or not at all; a helper that is 4,000 messages behind makes us wait. */

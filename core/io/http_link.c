@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* An address that does not answer is given up sooner while there is another. */
-enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, IDLE_MS = 90000 };
+enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, IDLE_MS = 90000, SILENT_MS = 1000, AGAIN_MS = 500 };
 
 static void try_address(struct http_link *l);
 
@@ -79,10 +79,10 @@ static void on_drain(void *arg) {
 }
 
 /* A connection that had been at rest may have been given up by the server just before: what went to it unheard is asked
- * once more, on another. */
+ * once more, on another. The news of that is on its way already: what ends later may have been read, and is not done twice. */
 static bool may_ask_again(const struct http_link *l, const struct http_stream *s) {
     return s->tries == 0 && l->served > 1 && s->status == 0 && s->head.len == 0 && l->heard_ms <= s->sent_ms &&
-           !l->origin->pool->closing;
+           clock_mono_ms() - s->sent_ms < AGAIN_MS && !l->origin->pool->closing;
 }
 
 static void on_end(void *arg) {
@@ -180,6 +180,7 @@ void http_link_open(struct http_origin *o) {
     char port[8];
 
     l->origin = o;
+    l->begun_ms = clock_mono_ms();
     l->next = o->links;
     if (l->next) l->next->at = &l->next;
     l->at = &o->links;
@@ -191,7 +192,13 @@ void http_link_open(struct http_origin *o) {
     up->pool = o->pool;
     up->request.data = up;
     snprintf(port, sizeof port, "%d", o->url.port);
-    if (uv_getaddrinfo(o->pool->loop, &up->request, on_looked_up, o->url.host, port, &hints) < 0) abort();
+    int rc = uv_getaddrinfo(o->pool->loop, &up->request, on_looked_up, o->url.host, port, &hints);
+    if (rc == 0) return;
+    /* Who calls us goes through the origin: the next tick refuses the link. */
+    snprintf(l->why, sizeof l->why, "its name cannot be looked up: %s", uv_strerror(rc));
+    l->lookup = NULL;
+    free(up);
+    o->pool->open--;
 }
 
 /* -- requests --------------------------------------------------------------------------------------------------------- */
@@ -252,6 +259,8 @@ void http_link_reset(struct http_link *l, struct http_stream *s) {
     l->origin->resets++;
     if (p->resets) metric_add(p->resets, 1);
     if (l->session) {
+        /* Whoever loses patience, we or the owner: a connection that has said nothing since is not trusted with more. */
+        if (!s->head_done && l->heard_ms < s->sent_ms && clock_mono_ms() - s->sent_ms >= SILENT_MS) l->last = true;
         http_link2_reset(l, s);
         if (l->last && l->running == 0) http_link_close(l);
         return;
@@ -270,8 +279,10 @@ void http_link_taken(struct http_link *l, struct http_stream *s, size_t len) {
 void http_link_abort(struct http_link *l, const char *why) {
     if (l->why[0] == '\0') snprintf(l->why, sizeof l->why, "%s", why);
     if (l->state == LINK_LOOKUP) {
-        l->lookup->link = NULL;
-        uv_cancel((uv_req_t *)&l->lookup->request);
+        if (l->lookup) {
+            l->lookup->link = NULL;
+            uv_cancel((uv_req_t *)&l->lookup->request);
+        }
         l->origin->connecting--;
         link_free(l);
         return;
@@ -290,7 +301,9 @@ void http_link_close(struct http_link *l) {
 }
 
 void http_link_tick(struct http_link *l, uint64_t now_ms) {
-    if (l->state == LINK_CONNECTING && l->deadline_ms && now_ms >= l->deadline_ms) {
+    if (l->state == LINK_LOOKUP && l->lookup == NULL) {
+        refused(l, false);
+    } else if (l->state == LINK_CONNECTING && l->deadline_ms && now_ms >= l->deadline_ms) {
         l->deadline_ms = 0;
         http_link_abort(l, "it does not answer");
     } else if (l->state == LINK_OPEN && l->running == 0) {

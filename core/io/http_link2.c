@@ -149,12 +149,12 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     struct http_link *l = arg;
     if (s == NULL) return 0;
     http_link_detach(s);
-    if (code == NGHTTP2_REFUSED_STREAM && s->tries == 0 && !l->origin->pool->closing) { /* it has not been looked at */
+    /* It has not been looked at, unless it was answered before: what was given of that cannot be taken back. */
+    if (code == NGHTTP2_REFUSED_STREAM && s->tries == 0 && s->status == 0 && !l->origin->pool->closing) {
         s->tries++;
         s->sent_ms = 0;
         s->stage = "connect";
         buf_clear(&s->head);
-        s->status = 0;
         http_origin_wait(l->origin, s, true);
         return 0;
     }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICK_MS = 1000, TOLD_AT_ONCE = 1000, BACK_OFF_MOST = 5 };
+enum { TICK_MS = 1000, TOLD_AT_ONCE = 1000, BACK_OFF_MOST = 5, STUCK_MS = 1000, STUCK_MOST = 4 };
 
 /* -- notices ---------------------------------------------------------------------------------------------------------- */
 
@@ -51,13 +51,15 @@ void http_pool_tell(struct http_pool *p) {
 /* -- origins ---------------------------------------------------------------------------------------------------------- */
 
 struct http_origin *http_origin_of(struct http_pool *p, const struct ws_url *url, const char *ca_file) {
-    char *name = mem_printf("%s://%s%s%s:%d", url->tls ? "https" : "http", strchr(url->host, ':') ? "[" : "", url->host,
-                            strchr(url->host, ':') ? "]" : "", url->port);
+    bool six = strchr(url->host, ':') != NULL;
+    char *host = mem_printf("%s%s%s", six ? "[" : "", url->host, six ? "]" : "");
+    char *name = mem_printf("%s://%s:%d", url->tls ? "https" : "http", host, url->port);
     char *key = mem_printf("%s %s", name, ca_file ? ca_file : "");
     struct http_origin *o = map_get(&p->origins, key);
     if (o) {
         free(key);
         free(name);
+        free(host);
         return o;
     }
     o = mem_alloc(sizeof *o);
@@ -66,7 +68,8 @@ struct http_origin *http_origin_of(struct http_pool *p, const struct ws_url *url
     o->name = name;
     o->url.tls = url->tls;
     o->url.host = mem_strdup(url->host);
-    o->url.authority = mem_strdup(url->authority);
+    /* Not as this URL has it: those that come after write it in other ways. */
+    o->url.authority = url->port == (url->tls ? 443 : 80) ? mem_strdup(host) : mem_printf("%s:%d", host, url->port);
     o->url.port = url->port;
     o->ca_file = mem_strdup(ca_file);
     o->last_waiting = &o->waiting;
@@ -76,6 +79,7 @@ struct http_origin *http_origin_of(struct http_pool *p, const struct ws_url *url
     o->at = &p->first;
     p->first = o;
     map_put(&p->origins, o->key, o);
+    free(host);
     return o;
 }
 
@@ -132,6 +136,15 @@ static int connecting_wanted(const struct http_origin *o) {
     }
 }
 
+/* Connections on their way that nobody should wait for alone: another may come through at once. */
+static int connecting_stuck(const struct http_origin *o) {
+    uint64_t now_ms = clock_mono_ms();
+    int stuck = 0;
+    for (const struct http_link *l = o->links; l && stuck < STUCK_MOST; l = l->next)
+        stuck += (l->state == LINK_LOOKUP || l->state == LINK_CONNECTING) && now_ms - l->begun_ms > STUCK_MS;
+    return stuck;
+}
+
 void http_origin_run(struct http_origin *o) {
     struct http_link *l;
     while (o->waiting && (l = link_with_room(o))) {
@@ -141,6 +154,7 @@ void http_origin_run(struct http_origin *o) {
         http_link_send(l, s);
     }
     int wanted = connecting_wanted(o);
+    if (o->connecting && wanted) wanted += connecting_stuck(o);
     while (!o->pool->closing && o->connecting < wanted && o->link_count < HTTP_LINKS_MAX) http_link_open(o);
 }
 

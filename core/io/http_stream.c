@@ -35,8 +35,6 @@ static void watch_time(struct http_stream *s) {
 }
 
 static void end_late(struct http_stream *s, uint64_t now_ms) {
-    /* A connection that has said nothing since is not trusted with another request. */
-    if (s->link && s->link->heard_ms < s->sent_ms) s->link->last = true;
     if (now_ms >= s->begun_ms + (uint64_t)s->timeout_ms)
         http_stream_end(s, ERR_TIMEOUT, "no whole answer in %d ms", s->timeout_ms);
     else if (s->sent_ms == 0)

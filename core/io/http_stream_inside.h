@@ -79,9 +79,10 @@ struct http_link {
     struct http_origin *origin;
     struct http_link *next, **at;
     enum http_link_state state;
-    struct http_lookup *lookup;
+    struct http_lookup *lookup;           /* NULL in LINK_LOOKUP: it could not begin */
     struct addrinfo *addresses, *address; /* ours, and the one that is tried */
     struct stream *socket;
+    uint64_t begun_ms;
     uint64_t deadline_ms; /* for this address */
     uint64_t idle_at_ms, heard_ms;
     int running, served;

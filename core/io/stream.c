@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_CHUNK = 16384, READS_PER_EVENT = 8 };
+enum { READ_CHUNK = 16384, READS_PER_EVENT = 8, UNHEARD_MS = 20000 };
 
 struct stream {
     uv_poll_t poll;
@@ -315,7 +315,7 @@ static void on_first_poll(uv_poll_t *poll, int status, int events) {
     if (s->connecting && status == 0) {
         int error = socket_error(s);
         s->connecting = false;
-        if (error) {
+        if (error || s->why) { /* what connect() itself returned is not told again by the socket */
             note_errno(s, error);
             stream_abort(s);
             return;
@@ -351,7 +351,7 @@ fail:
 struct stream *stream_connect(uv_loop_t *loop, const struct sockaddr *to, SSL *ssl, const struct stream_events *events,
                               void *arg) {
     socklen_t len = to->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    int on = 1, fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1, unheard_ms = UNHEARD_MS, fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) goto free_ssl;
     struct stream *s = mem_alloc(sizeof *s);
     s->fd = fd;
@@ -361,6 +361,8 @@ struct stream *stream_connect(uv_loop_t *loop, const struct sockaddr *to, SSL *s
     s->progress_ms = clock_mono_ms();
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    /* What is sent and not acknowledged for so long went nowhere; the kernel itself would go on for a quarter of an hour. */
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
     if (ssl && SSL_set_fd(ssl, fd) != 1) goto free_stream;
     s->ssl = ssl;
     s->handshaking = ssl != NULL;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HOST_MAX = 253 }; /* RFC 1035: what a name server takes; a longer one fails before it is asked */
+
 static char *piece(const char *text, size_t len) {
     return mem_printf("%.*s", (int)len, text);
 }
@@ -32,6 +34,7 @@ static int parse(struct ws_url *out, const char *text, const char *scheme, const
     const char *colon = host + host_len + (six ? 1 : 0);
     if (host_len <= (six ? 1U : 0U) || (colon < rest && *colon != ':'))
         return err_set(e, ERR_INVALID, "the %s names no host", called);
+    if (host_len > HOST_MAX) return err_set(e, ERR_INVALID, "the %s's host is longer than %d bytes", called, HOST_MAX);
     if (colon < rest) {
         long long port;
         char *digits = piece(colon + 1, (size_t)(rest - colon - 1));

@@ -122,7 +122,7 @@ static void on_change(void *arg) {
 }
 
 static void ask(struct place *p, struct reader *r, struct http_stream_opts o, const char *path) {
-    char url[256];
+    char url[512];
     bool lazy = r->lazy;
     memset(r, 0, sizeof *r);
     r->lazy = lazy;
@@ -340,7 +340,8 @@ static void what_cannot_be_reached_is_told(void **state) {
         int code;
     } rows[] = {{"ftp://localhost/x", ERR_INVALID},       {"http://localhost/a b", ERR_INVALID},
                 {"http://u:p@localhost/", ERR_INVALID},   {"http://127.0.0.1:1/", ERR_IO},
-                {"http://no-such-host.invalid/", ERR_IO}, {"http://localhost:99999/", ERR_INVALID}};
+                {"http://no-such-host.invalid/", ERR_IO}, {"http://localhost:99999/", ERR_INVALID},
+                {"http://255.255.255.255/", ERR_IO}}; /* connect() itself says so: it must not count as connected */
     (void)state;
     place_open(&p, true);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -363,6 +364,34 @@ static void what_cannot_be_reached_is_told(void **state) {
     assert_int_equal(r.code, ERR_INVALID);
     drop(&r);
     assert_int_equal(server.requests, 0);
+    place_close(&p);
+}
+
+/* A label of more than 63 bytes or a name of more than 253: no name server is ever asked. */
+static void a_host_name_that_cannot_be_looked_up_ended_the_worker(void **state) {
+    struct place p;
+    struct reader r = {0};
+    char url[512] = "http://";
+    (void)state;
+    place_open(&p, false);
+    memset(url + 7, 'a', 256);
+    memcpy(url + 7 + 256, "/x", 3);
+    ask(&p, &r, as_sse, url);
+    assert_true(world_turn(&p.w, &r.over, 5000));
+    assert_int_equal(r.code, ERR_INVALID);
+    drop(&r);
+    for (int i = 63; i < 253; i += 64) url[7 + i] = '.';
+    memcpy(url + 7 + 253, "/x", 3);
+    ask(&p, &r, as_sse, url);
+    assert_true(world_turn(&p.w, &r.over, 8000));
+    assert_int_equal(r.code, ERR_IO);
+    drop(&r);
+    memset(url + 7, 'a', 200);
+    memcpy(url + 7 + 200, "/x", 3);
+    ask(&p, &r, as_sse, url);
+    assert_true(world_turn(&p.w, &r.over, 8000));
+    assert_int_equal(r.code, ERR_IO);
+    drop(&r);
     place_close(&p);
 }
 
@@ -472,6 +501,148 @@ static void a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault(v
     place_close(&p);
 }
 
+/* RST_STREAM with REFUSED_STREAM, past the server that holds the request. */
+static void refuse(struct place *p, char id) {
+    const char frame[] = {0, 0, 4, 3, 0, 0, 0, 0, id, 0, 0, 0, 7};
+    stream_write(p->w.server->conns->stream, frame, sizeof frame);
+}
+
+static void a_request_was_sent_twice_however_late_its_connection_ended(void **state) {
+    struct place p;
+    struct reader r = {0};
+    char url[64], request[4096];
+    int port, listener = listen_loopback(&port);
+    (void)state;
+    place_open(&p, false);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", port);
+    ask(&p, &r, as_sse, url);
+    turns(&p, 20);
+    int fd = accept(listener, NULL, NULL);
+    turns(&p, 20);
+    assert_true(recv(fd, request, sizeof request, 0) > 0);
+    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ndata: x\n\n");
+    assert_true(world_turn(&p.w, &r.over, 3000));
+    drop(&r);
+    ask(&p, &r, (struct http_stream_opts){.method = "POST", .body = "x", .len = 1}, url);
+    turns(&p, 600);
+    assert_true(recv(fd, request, sizeof request, 0) > 0); /* and is at work */
+    close(fd);
+    assert_true(world_turn(&p.w, &r.over, 3000));
+    assert_int_equal(r.code, ERR_IO);
+    assert_string_equal(http_stream_stage(r.s), "head");
+    drop(&r);
+    close(listener);
+    place_close(&p);
+}
+
+static void an_origins_name_was_spelled_as_whoever_came_first_did(void **state) {
+    struct place p;
+    struct reader r = {0};
+    char url[64], request[4096], want[64];
+    int port, listener = listen_loopback(&port);
+    (void)state;
+    place_open(&p, false);
+    snprintf(url, sizeof url, "http://127.0.0.1:0%d/", port);
+    snprintf(want, sizeof want, "\r\nhost: 127.0.0.1:%d\r\n", port);
+    ask(&p, &r, as_sse, url);
+    turns(&p, 20);
+    int fd = accept(listener, NULL, NULL);
+    turns(&p, 20);
+    ssize_t n = recv(fd, request, sizeof request - 1, 0);
+    assert_true(n > 0);
+    request[n] = '\0';
+    if (!strstr(request, want)) fail_msg("%s", request);
+    drop(&r);
+    close(fd);
+    close(listener);
+    place_close(&p);
+}
+
+static void one_connection_that_came_to_nothing_held_up_all_who_waited(void **state) {
+    struct place p;
+    struct reader r = {0};
+    struct http_pool_figures f = {0};
+    char url[64];
+    int port, listener = listen_loopback(&port);
+    (void)state;
+    place_open(&p, true);
+    snprintf(url, sizeof url, "https://127.0.0.1:%d/", port);
+    ask(&p, &r, as_sse, url); /* connected, and no word of TLS comes back */
+    turns(&p, 500);
+    http_pool_each(p.p, count_origin, &f);
+    assert_int_equal(f.connecting, 1);
+    uint64_t at_ms = clock_mono_ms();
+    UNTIL(&p, (http_pool_each(p.p, count_origin, &f), f.connecting == 2));
+    assert_true(clock_mono_ms() - at_ms < 5000);
+    drop(&r);
+    close(listener);
+    place_close(&p);
+}
+
+static void a_refusal_after_the_answer_had_begun_mixed_two_answers(void **state) {
+    struct place p;
+    struct reader r = {0};
+    (void)state;
+    place_open(&p, true);
+    ask(&p, &r, as_sse, "/open");
+    UNTIL(&p, r.events == 1);
+    refuse(&p, 1);
+    assert_true(world_turn(&p.w, &r.over, 3000));
+    assert_int_equal(r.code, ERR_IO);
+    assert_string_equal(r.text.data, "=first;");
+    assert_string_equal(http_stream_stage(r.s), "body");
+    assert_int_equal(server.requests, 1);
+    drop(&r);
+    ask(&p, &r, as_sse, "/hold"); /* one that nobody has answered is asked again */
+    UNTIL(&p, server.requests == 2);
+    refuse(&p, 3);
+    UNTIL(&p, server.requests == 3);
+    assert_false(r.over);
+    drop(&r);
+    place_close(&p);
+}
+
+static void a_silent_connection_got_request_after_request_because_their_owners_left_first(void **state) {
+    struct place p;
+    struct reader r = {0};
+    struct http_pool_figures f = {0};
+    (void)state;
+    place_open(&p, true);
+    ask(&p, &r, as_sse, "/events");
+    assert_true(world_turn(&p.w, &r.over, 5000));
+    drop(&r);
+    stream_pause(p.w.server->conns->stream, true); /* nothing comes through any more */
+    ask(&p, &r, as_sse, "/events");
+    turns(&p, 50);
+    drop(&r); /* so soon that says nothing about the connection */
+    ask(&p, &r, as_sse, "/events");
+    turns(&p, 1100);
+    http_pool_each(p.p, count_origin, &f);
+    assert_int_equal(f.opened, 1);
+    drop(&r);
+    ask(&p, &r, as_sse, "/events");
+    assert_true(world_turn(&p.w, &r.over, 5000));
+    assert_int_equal(r.code, 0);
+    drop(&r);
+    place_close(&p);
+}
+
+static void lines_that_end_with_carriage_returns_took_the_square_of_their_number(void **state) {
+    enum { LEN = 4 << 20 };
+    struct http_framing f = {.kind = HTTP_SSE, .limit = LEN};
+    char *text = mem_alloc(LEN);
+    struct err e;
+    size_t used;
+    (void)state;
+    for (size_t i = 0; i < LEN; i += 2) memcpy(text + i, ":\r", 2);
+    uint64_t at_ms = clock_mono_ms();
+    assert_int_equal(http_framing_take(&f, text, LEN, &used, &e), 0);
+    assert_int_equal(used, LEN);
+    assert_true(clock_mono_ms() - at_ms < 5000); /* minutes before */
+    http_framing_free(&f);
+    free(text);
+}
+
 static void five_hundred_streams_left_in_the_middle_are_heard_of(void **state) {
     static struct reader r[MANY];
     struct place p;
@@ -526,9 +697,16 @@ int main(void) {
         cmocka_unit_test(who_does_not_read_holds_back_the_server_and_nobody_else),
         cmocka_unit_test(each_limit_of_time_says_which_it_was),
         cmocka_unit_test(what_cannot_be_reached_is_told),
+        cmocka_unit_test(a_host_name_that_cannot_be_looked_up_ended_the_worker),
         cmocka_unit_test(warm_connections_wait_for_the_first_request),
         cmocka_unit_test(answers_by_hand),
         cmocka_unit_test(a_connection_that_was_given_up_meanwhile_is_not_the_requests_fault),
+        cmocka_unit_test(a_request_was_sent_twice_however_late_its_connection_ended),
+        cmocka_unit_test(an_origins_name_was_spelled_as_whoever_came_first_did),
+        cmocka_unit_test(one_connection_that_came_to_nothing_held_up_all_who_waited),
+        cmocka_unit_test(a_refusal_after_the_answer_had_begun_mixed_two_answers),
+        cmocka_unit_test(a_silent_connection_got_request_after_request_because_their_owners_left_first),
+        cmocka_unit_test(lines_that_end_with_carriage_returns_took_the_square_of_their_number),
         cmocka_unit_test(five_hundred_streams_left_in_the_middle_are_heard_of),
         cmocka_unit_test(closing_cancels_what_runs),
     };

@@ -209,6 +209,26 @@ TEST(on_version_2_what_is_not_delegated_is_left_alone) {
     drop_world(&w);
 }
 
+static int shared_mappings(void) {
+    FILE *f = fopen("/proc/self/maps", "r");
+    char line[512];
+    int n = 0;
+    CHECK(f != NULL);
+    while (fgets(line, sizeof line, f)) n += strstr(line, " rw-s ") != NULL;
+    fclose(f);
+    return n;
+}
+
+TEST(without_a_tree_cells_shared_a_page_that_all_of_them_could_write) {
+    struct world w = make_world("0::/\n");
+    int before = shared_mappings();
+    CHECK(!weight_open(mounts(&w), w.own));
+    CHECK_INT(before, shared_mappings());
+    weight_idle(TENANT, 100, 0, 4711, true);
+    weight_leave(TENANT, 0);
+    drop_world(&w);
+}
+
 TEST(there_is_no_weight_without_a_tree) {
     struct world w = make_world("0::/\n");
     CHECK(!weight_open(mounts(&w), w.own));
@@ -279,6 +299,7 @@ int main(void) {
         RUN(on_version_2_a_zygote_that_comes_later_finds_the_delegated_group_above_its_own),
         RUN(on_version_2_what_is_not_delegated_is_left_alone),
         RUN(there_is_no_weight_without_a_tree),
+        RUN(without_a_tree_cells_shared_a_page_that_all_of_them_could_write),
         RUN(an_idle_cell_goes_to_the_least_weight_and_its_tenants_weight_stays),
         RUN(a_process_that_got_the_number_of_a_cell_that_ended_was_moved_in_its_place),
     };
