@@ -137,8 +137,8 @@ local function take_turn(job)
   local emit, finish
   if job.options.on_event then emit, finish = guarded(job) end
   local result = turn.run(world, job.request, order, {
-    deadline = job.deadline, first_token_ms = job.policy.first_token_ms, idle_ms = job.policy.idle_ms, attempts = job.policy.attempts,
-    going_on = job.policy.going_on, wait_most_ms = job.policy.wait_most_ms, emit = emit, cancel = job.cancel,
+    deadline = job.deadline, first_token_ms = job.policy.first_token_ms, idle_ms = job.policy.idle_ms, fair = job.policy.fair,
+    attempts = job.policy.attempts, going_on = job.policy.going_on, wait_most_ms = job.policy.wait_most_ms, emit = emit, cancel = job.cancel,
     hedge_ms = function(target) return policy_rules.hedge_ms(job.policy, world.health, target) end,
     enter = admission.enter(job), another = function(target) return providers.another(job.tenant, target) end,
   })

@@ -128,8 +128,7 @@ local function begin(self, race, target)
   local emit, close
   if self.options.emit then emit, close = voice(self) end
   local try = attempt.new(self.world, target, self.request, {
-    deadline = self.options.deadline, first_token_ms = self.options.first_token_ms, idle_ms = self.options.idle_ms, emit = emit,
-    may_be_empty = self.said ~= "",
+    deadline = self.options.deadline, first_token_ms = self.options.first_token_ms, idle_ms = self.options.idle_ms, fair = self.options.fair, emit = emit,
     on_first = function(ms) self.world.health:first_token(target, ms) end,
     may_speak = function(me)
       if race.voice and race.voice ~= me then return false end
@@ -301,7 +300,7 @@ end
 --- @param world table    { mono_ms, after, random, stream, health }: as attempt.new and health.new have them
 --- @param request table  of ai.request
 --- @param targets table  in the order in which they are to be tried
---- @param options table  { deadline = mono ms of all of it, first_token_ms and idle_ms of an attempt, attempts = how many at most,
+--- @param options table  { deadline = mono ms of all of it, first_token_ms and idle_ms of an attempt, fair = of ai.policy or nil, attempts = how many at most,
 ---   going_on = how often another model may go on, wait_most_ms = the longest wait for a retry, hedge_ms = function(target) -> ms | nil,
 ---   emit = function(event) or nil: start once, text (attempt.ENOUGH returned: it is enough), tool_start, tool_delta, tool; cancel = a promise or nil,
 ---   enter = function(target, may_wait) -> leave | nil, { class, text, retry_after_s }; leave(outcome) -> cost | nil is called once for each

@@ -92,9 +92,27 @@ describe("a turn", function()
     assert.equal(1, starts)
   end)
 
-  it("takes an answer without a word for a failure", function()
+  it("gives an answer without a word as it is: asked once, paid for once, and nobody's breaker opens", function()
     local world = ai_world.new{ a = { says("") }, b = { says("Hello") } }
-    assert.equal("Hello", take(world, { A, B }).heard)
+    for _ = 1, 6 do
+      local result = take(world, { A, B })
+      assert.same({ "", "end" }, { result.said, result.reason })
+      assert.is_nil(result.class)
+      assert.equal(1, #result.settled)
+    end
+    assert.equal("a a a a a a", world:order())
+    assert.equal("closed", world.health:figures(A).state)
+  end)
+
+  it("of a tenant that gives a model less time than the platform does opens no breaker of it", function()
+    local fair = { first_token_ms = 2000, idle_ms = 1500 }
+    for name, of in pairs{ first = { first_token_ms = 50 }, idle = { idle_ms = 50 } } do
+      local world = ai_world.new{ a = { name == "first" and late(math.huge, says("never")) or says("Hello", { 100, "{}" }, { "stall" }) } }
+      for _ = 1, 6 do take(world, { A }, { first_token_ms = of.first_token_ms, idle_ms = of.idle_ms, fair = fair, attempts = 1 }) end
+      assert.same({ "closed", 0 }, { world.health:figures(A).state, world.health:figures(A).failed }, name)
+      for _ = 1, 6 do take(world, { A }, { fair = fair, attempts = 1 }) end
+      assert.equal("open", world.health:figures(A).state, name)
+    end
   end)
 
   it("says what went wrong last when nobody answers", function()
