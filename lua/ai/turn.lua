@@ -72,15 +72,16 @@ local function ended(self, target, outcome, leave)
   self.attempts[#self.attempts + 1] = row_of(target, outcome, cost)
 end
 
--- What the caller hears of an attempt's text: all of it, or what is new.
+-- What the caller hears of an attempt's text: all of it, or what is new. After the turn nobody is told anything any more.
 local function voice(self)
   local seam = self.said ~= "" and overlap.new(self.said) or nil
   local function say(event, text)
-    if text == "" then return end
+    if text == "" or self.stopped then return end
     self.heard[#self.heard + 1] = text
     return self.options.emit(text == event.text and event or { type = "text", text = text })
   end
   return function(event)
+    if self.stopped then return end
     if event.type == "start" then
       if self.started then return end
       self.started = true

@@ -67,6 +67,21 @@ describe("a turn", function()
     assert.equal("a c", world:order())
   end)
 
+  it("tells nothing more once its time is over, however slowly what was told is taken", function()
+    local world, heard, free = ai_world.new{ a = { says("One", " two", " three") } }, {}, promise.new()
+    local result = take(world, { A }, { deadline = world.now + 1000, emit = function(event)
+      if event.type ~= "text" then return end
+      heard[#heard + 1] = event.text
+      free:wait()
+    end })
+    assert.equal("timeout", result.class)
+    assert.equal(0, #result.settled)
+    free:give()
+    world:pass(100)
+    assert.same({ "One" }, heard)
+    assert.equal(1, #result.settled)
+  end)
+
   it("leaves a silent server alone after its time, and does not wait for it any more", function()
     local world = ai_world.new{ a = { late(math.huge, says("never")) }, b = { says("Hello") } }
     local began = world.now
