@@ -70,6 +70,7 @@ end
 local function tool_part(self, event)
   if not weigh(self, #(event.json or event.arguments or "") + 16) or not speak(self) then return end
   self.outcome.tools_begun = true
+  if event.type == "tool_delta" then self.outcome.tool_bytes = (self.outcome.tool_bytes or 0) + #(event.json or "") end
   if event.type == "tool" then
     self.outcome.tool_calls[#self.outcome.tool_calls + 1] = { id = event.id, name = event.name, arguments = event.arguments, valid = event.valid,
       provider_data = event.provider_data }
@@ -83,6 +84,7 @@ function take.usage(self, event) self.outcome.usage = event end
 take["end"] = function(self, event)
   local outcome = self.outcome
   outcome.ended, outcome.reason, outcome.provider_data = true, event.reason, event.provider_data
+  self.whole = true
 end
 
 function take.error(self, event)
@@ -193,7 +195,10 @@ local function go(self)
       if self.ended_by then opened:cancel() end
     end,
   }
-  if not stream then return failed_io(self, err) end
+  if not stream then
+    self.unsent = err and err.stage == "connect"
+    return failed_io(self, err)
+  end
   self.stream = stream
   if self.ended_by then
     stream:cancel()
@@ -227,7 +232,8 @@ end
 
 --- Asks and reads until the end. Waits; never raises.
 --- @return table outcome  { class = nil when whole, text, cut = true: ended by us, which says nothing of the target; code, request_id,
----   retry_after_s, should_retry, spoke, said, tool_calls, tools_begun, reason, usage, provider_data, ms, first_token_ms }
+---   retry_after_s, should_retry, spoke, said, tool_calls, tools_begun, tool_bytes = of arguments that came in pieces, partial = true: its end
+---   was not heard, sent = true: the server may have the request, status = of a reply that is no answer, reason, usage, provider_data, ms, first_token_ms }
 function attempt.go(self)
   self.began_ms = self.world.mono_ms()
   self.adapter = adapters.of(self.target.kind)
@@ -247,6 +253,8 @@ function attempt.go(self)
   check_end(self)
   if self.limit then self.limit:cancel() end
   if outcome.class and self.stream then self.stream:cancel() end
+  outcome.partial = not self.whole
+  outcome.sent = self.stream ~= nil and not self.unsent
   outcome.ms = self.world.mono_ms() - self.began_ms
   self.over = true
   return outcome
