@@ -124,6 +124,20 @@ describe("a question", function()
     assert.is_true(#answer.attempts >= 2)
   end)
 
+  it("of a call that goes to a human in the middle of its answer is not heard twice", function()
+    servers{ first = { says("At", " nine", { "cut" }) }, second = { fails(500) } }
+    local seen, text = {}, {}
+    local answer = assert(ai.chat(acme, { messages = { { role = "user", text = "When is parcel 8 here?" } } }, { purpose = "call", deadline_ms = 3000,
+      on_event = function(event)
+        seen[#seen + 1] = event.type
+        text[#text + 1] = event.text
+      end }))
+    assert.equal("human", answer.degraded)
+    assert.equal("At nine", answer.text)
+    assert.equal("At nine", table.concat(text))
+    assert.same({ "usage", "end" }, { seen[#seen - 1], seen[#seen] })
+  end)
+
   it("of the API that no model answers is a failure with its class", function()
     servers{ first = { refuses() }, second = { fails(404) } }
     local answer, err = ai.chat(acme, { messages = { { role = "user", text = "Who?" } } }, { purpose = "api", deadline_ms = 1500 })
