@@ -11,13 +11,33 @@ local providers = require "ai.providers"
 
 local admission = {}
 
--- What a provider will bill for an answer of which it did not say the usage: as much as we think it was.
-local function estimated(request, outcome)
-  if not outcome.spoke and outcome.class ~= nil then return nil end
-  local _, likely = estimate.input(request)
-  local bytes = #(outcome.said or "")
+local function output_of(request, outcome)
+  if request.texts then return 0 end
+  local bytes = 0
   for _, call in ipairs(outcome.tool_calls or {}) do bytes = bytes + #call.name + #(call.arguments or "") end
-  return { input = likely, cached = 0, written = 0, written_1h = 0, output = request.texts and 0 or math.ceil(bytes / 4), reasoning = 0 }
+  return math.ceil((#(outcome.said or "") + math.max(bytes, outcome.tool_bytes or 0)) / 4)
+end
+
+-- A model that was left alone before its first word has read the question all the same; one that refused it, or could not be reached, bills nothing.
+local function is_billed(outcome)
+  if outcome.class == nil or outcome.spoke then return true end
+  return outcome.sent and not outcome.status and (outcome.cut or outcome.class == "timeout" or outcome.class == "cancelled")
+end
+
+-- What a provider will bill: usage, guessed. Where it did not say, as much as we think it was. What it said before the end is what it had counted
+-- by then, often one token, though all that was heard is billed.
+local function usage_of(request, outcome)
+  local told = outcome.usage
+  if not told then
+    if outcome.unsent or not is_billed(outcome) then return nil, false end
+    local _, likely = estimate.input(request)
+    return { input = likely, cached = 0, written = 0, written_1h = 0, output = output_of(request, outcome), reasoning = 0 }, true
+  end
+  if not outcome.partial then return told, false end
+  local usage = {}
+  for name, value in pairs(told) do usage[name] = value end
+  usage.output = math.max(told.output or 0, output_of(request, outcome))
+  return usage, true
 end
 
 local function write_down(turn, target, outcome, usage, guessed, cost)
@@ -53,11 +73,7 @@ function admission.enter(turn)
     end
     local span = measure.began(turn.options.trace)
     return function(outcome)
-      local usage, guessed = outcome.usage, false
-      if not usage and not outcome.unsent then
-        usage = estimated(request, outcome)
-        guessed = usage ~= nil
-      end
+      local usage, guessed = usage_of(request, outcome)
       release(usage and usage.input + usage.output or outcome.unsent and 0 or nil)
       local cost = reservation:settle(usage)
       if outcome.unsent then return nil end

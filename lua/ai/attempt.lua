@@ -70,6 +70,7 @@ end
 local function tool_part(self, event)
   if not weigh(self, #(event.json or event.arguments or "") + 16) or not speak(self) then return end
   self.outcome.tools_begun = true
+  if event.type == "tool_delta" then self.outcome.tool_bytes = (self.outcome.tool_bytes or 0) + #(event.json or "") end
   if event.type == "tool" then
     self.outcome.tool_calls[#self.outcome.tool_calls + 1] = { id = event.id, name = event.name, arguments = event.arguments, valid = event.valid,
       provider_data = event.provider_data }
@@ -83,6 +84,7 @@ function take.usage(self, event) self.outcome.usage = event end
 take["end"] = function(self, event)
   local outcome = self.outcome
   outcome.ended, outcome.reason, outcome.provider_data = true, event.reason, event.provider_data
+  self.whole = true
 end
 
 function take.error(self, event)
@@ -118,12 +120,18 @@ local function body_of(stream, most)
   end
 end
 
+-- Is it given less time than is fair? A tenant's own impatience must not close the door of a model that is there for all.
+local function hurried(self, name)
+  local fair = self.options.fair
+  return fair ~= nil and self.options[name] < fair[name]
+end
+
 local function failed_io(self, err)
   local class = CLASS_OF_CODE[err and err.code] or "network"
   if self.ended_by then
     fail(self, self.ended_by.class, self.ended_by.text, self.ended_by.cut)
   else
-    fail(self, class, err and err.text or "the connection failed", class == "cancelled")
+    fail(self, class, err and err.text or "the connection failed", class == "cancelled" or (class == "timeout" and hurried(self, "idle_ms")))
   end
 end
 
@@ -177,17 +185,20 @@ local function go(self)
   local first_ms = math.min(options.first_token_ms, left)
   -- A server that sends signs of life and no word is as silent as one that sends nothing.
   self.limit = self.world.after(first_ms, function()
-    attempt.cancel(self, "timeout", ("no word within %d ms"):format(first_ms), first_ms < options.first_token_ms)
+    attempt.cancel(self, "timeout", ("no word within %d ms"):format(first_ms), first_ms < options.first_token_ms or hurried(self, "first_token_ms"))
   end)
   local stream, err = self.world.stream{
-    url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = framing, connect_ms = math.min(CONNECT_MS, left),
+    url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = framing, connect_ms = math.min(CONNECT_MS, left + SLACK_MS),
     first_byte_ms = left + SLACK_MS, idle_ms = options.idle_ms, timeout_ms = left + SLACK_MS, ca_file = target.ca_file,
     on_begin = function(opened)
       self.stream = opened
       if self.ended_by then opened:cancel() end
     end,
   }
-  if not stream then return failed_io(self, err) end
+  if not stream then
+    self.unsent = err and err.stage == "connect"
+    return failed_io(self, err)
+  end
   self.stream = stream
   if self.ended_by then
     stream:cancel()
@@ -205,15 +216,15 @@ local function check_end(self)
     if self.ended_by then return failed_io(self) end
     return fail(self, "protocol", "the answer has no end")
   end
-  local silent = outcome.said == "" and #outcome.tool_calls == 0
-  if silent and not self.options.may_be_empty and (outcome.reason == "end" or outcome.reason == "stop" or outcome.reason == "tool") then fail(self, "server", "the answer is empty") end
+  -- An answer without a word is one: a stop text that is the first word asks for just that. Only calls that were promised must be there.
+  if outcome.reason == "tool" and outcome.said == "" and #outcome.tool_calls == 0 then fail(self, "server", "the answer is empty", true) end
 end
 
 --- Makes an attempt, which attempt.go runs and attempt.cancel ends.
 --- @param world table    { mono_ms, after(ms, fn) -> timer with cancel(), stream = core.http.stream or its like }
 --- @param options table  { emit = function(event): start, text, tool_start, tool_delta, tool; may wait, deadline = mono ms, first_token_ms,
----   idle_ms, may_speak = function(try) -> boolean: is this the one that is heard, on_first = function(ms),
----   may_be_empty = true: an answer without a word is one, too }
+---   idle_ms, fair = { first_token_ms, idle_ms } or nil: who is given less and does not keep to it is not to blame,
+---   may_speak = function(try) -> boolean: is this the one that is heard, on_first = function(ms) }
 function attempt.new(world, target, request, options)
   return setmetatable({ world = world, target = target, request = request, options = options, emit = options.emit or function() end,
     on_first = options.on_first, texts = {}, bytes = 0, outcome = { said = "", tool_calls = {} } }, Try)
@@ -221,7 +232,8 @@ end
 
 --- Asks and reads until the end. Waits; never raises.
 --- @return table outcome  { class = nil when whole, text, cut = true: ended by us, which says nothing of the target; code, request_id,
----   retry_after_s, should_retry, key_refused, spoke, said, tool_calls, tools_begun, reason, usage, provider_data, ms, first_token_ms }
+---   retry_after_s, should_retry, key_refused, spoke, said, tool_calls, tools_begun, tool_bytes = of arguments that came in pieces, partial = true: its end
+---   was not heard, sent = true: the server may have the request, status = of a reply that is no answer, reason, usage, provider_data, ms, first_token_ms }
 function attempt.go(self)
   self.began_ms = self.world.mono_ms()
   self.adapter = adapters.of(self.target.kind)
@@ -241,6 +253,8 @@ function attempt.go(self)
   check_end(self)
   if self.limit then self.limit:cancel() end
   if outcome.class and self.stream then self.stream:cancel() end
+  outcome.partial = not self.whole
+  outcome.sent = self.stream ~= nil and not self.unsent
   outcome.ms = self.world.mono_ms() - self.began_ms
   self.over = true
   return outcome

@@ -156,18 +156,41 @@ function health:allows(target)
   end
   if backend.state == "half_open" and backend.probing then
     -- A probe whose end nobody told us of must not keep it shut.
-    if now - backend.probing < OPEN_MOST_MS then return false, "breaker", 100 end
+    if now - backend.probing.at_ms < OPEN_MOST_MS then return false, "breaker", 100 end
     backend.probing = nil
   end
   return true
 end
 
+--- Takes what health:allows has just allowed: of a breaker that is half open the one probe, which nobody else may be until it has ended or is
+--- given back. An attempt may have to wait before it begins, and many would be let through meanwhile.
+--- @return table|nil  the probe, for health:ended or health:give_back
+function health:claim(target)
+  local backend, now = backend_of(self, target)
+  if backend.state ~= "half_open" then return nil end
+  backend.probing = { at_ms = now }
+  return backend.probing
+end
+
+--- The attempt did not come to begin.
+function health:give_back(target, probe)
+  local backend = backend_of(self, target)
+  if probe and backend.probing == probe then backend.probing = nil end
+end
+
 --- An attempt begins. Its end must be told with health:ended.
-function health:began(target)
+--- @param probe table|nil  of health:claim
+--- @return table|nil  the probe that it is
+function health:began(target, probe)
   local backend, now = backend_of(self, target)
   backend.running = backend.running + 1
   backend.retries = math.min(RETRY_MOST, backend.retries + RETRY_SHARE)
-  if backend.state == "half_open" then backend.probing = now end
+  if backend.state == "half_open" and not probe and not backend.probing then
+    probe = {}
+    backend.probing = probe
+  end
+  if probe then probe.at_ms = now end
+  return probe
 end
 
 --- Its first token came.
@@ -226,10 +249,11 @@ end
 --- An attempt has ended.
 --- @param outcome table  { class = nil when it went well, retry_after_s =, cut = true: it was ended by us (deadline, cancel, another was
 ---   faster), which says nothing of the backend }
-function health:ended(target, outcome)
+--- @param probe table|false|nil  of health:claim; false: it was none, so a probe that runs beside it goes on; nil: not known
+function health:ended(target, outcome, probe)
   local backend, now = backend_of(self, target)
   backend.running = math.max(0, backend.running - 1)
-  backend.probing = nil
+  if probe == nil or probe == backend.probing then backend.probing = nil end
   if outcome.cut then return end
   if REST_MS[outcome.class] then return rest_key(self, target, outcome) end
   if outcome.class == nil then

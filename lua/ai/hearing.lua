@@ -18,20 +18,27 @@ local MOST_WAITING = 64  -- events; each is at most what one frame of a stream h
 -- What a client is shown; the rest is put together again from the answer.
 local SHOWN = { text = true, tool_start = true, tool_delta = true, tool = true }
 
-local function wake(self, who)
-  local resume = self[who]
+local function wake_reader(self)
+  local resume = self.reader
   if not resume then return end
-  self[who] = nil
+  self.reader = nil
   resume()
+end
+
+-- Several may wait: the attempt that speaks, and whoever ends the turn while it does.
+local function wake_writers(self)
+  local writers = self.writers
+  self.writers = {}
+  for _, resume in ipairs(writers) do resume() end
 end
 
 local function put(self, event)
   if self.gone or not SHOWN[event.type] then return end
   self.last = self.last + 1
   self.events[self.last] = event
-  wake(self, "reader")
+  wake_reader(self)
   if self.last - self.first + 1 < MOST_WAITING or not task.inside() then return end
-  task.wait(function(resume) self.writer = resume end)
+  task.wait(function(resume) self.writers[#self.writers + 1] = resume end)
 end
 
 local function run(self, tenant, request, options)
@@ -41,12 +48,12 @@ local function run(self, tenant, request, options)
     answer, err = nil, { class = "server", text = "failed here" }
   end
   self.answer, self.err, self.over = answer, err, true
-  wake(self, "reader")
+  wake_reader(self)
 end
 
 --- Begins to ask. options: those of ai.chat but on_event and cancel.
 function hearing.open(tenant, request, options)
-  local self = setmetatable({ events = {}, first = 1, last = 0, cancelled = promise.new() }, hearing)
+  local self = setmetatable({ events = {}, first = 1, last = 0, writers = {}, cancelled = promise.new() }, hearing)
   local asked = { on_event = function(event) put(self, event) end, cancel = self.cancelled }
   for name, value in pairs(options) do asked[name] = value end
   task.spawn(run, self, tenant, request, asked)
@@ -77,17 +84,17 @@ function hearing:next()
   local event = self.events[self.first]
   self.events[self.first] = nil
   self.first = self.first + 1
-  if self.last - self.first + 1 < MOST_WAITING / 2 then wake(self, "writer") end
+  if self.last - self.first + 1 < MOST_WAITING / 2 then wake_writers(self) end
   return event
 end
 
 --- Ends it early: the client has gone, and no more words are to be paid for.
 function hearing:cancel()
-  if self.gone or self.over then return end
+  if self.gone then return end  -- when it is over, an attempt of it may still wait here
   self.gone = true
   self.events, self.first, self.last = {}, 1, 0
   self.cancelled:give("cancelled")
-  wake(self, "writer")
+  wake_writers(self)
 end
 
 return hearing

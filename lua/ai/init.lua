@@ -137,8 +137,8 @@ local function take_turn(job)
   local emit, finish
   if job.options.on_event then emit, finish = guarded(job) end
   local result = turn.run(world, job.request, order, {
-    deadline = job.deadline, first_token_ms = job.policy.first_token_ms, idle_ms = job.policy.idle_ms, attempts = job.policy.attempts,
-    going_on = job.policy.going_on, wait_most_ms = job.policy.wait_most_ms, emit = emit, cancel = job.cancel,
+    deadline = job.deadline, first_token_ms = job.policy.first_token_ms, idle_ms = job.policy.idle_ms, fair = job.policy.fair,
+    attempts = job.policy.attempts, going_on = job.policy.going_on, wait_most_ms = job.policy.wait_most_ms, emit = emit, cancel = job.cancel,
     hedge_ms = function(target) return policy_rules.hedge_ms(job.policy, world.health, target) end,
     enter = admission.enter(job), another = function(target) return providers.another(job.tenant, target) end,
   })
@@ -148,7 +148,8 @@ local function take_turn(job)
   local text, findings
   if finish then text, findings = finish() end
   if result.class then
-    return nil, { class = result.class, text = result.text, code = result.code, retry_after_s = result.retry_after_s, said = text ~= "" and text or nil,
+    job.said = text ~= "" and text or nil
+    return nil, { class = result.class, text = result.text, code = result.code, retry_after_s = result.retry_after_s, said = job.said,
       attempts = result.attempts, cost = cost }
   end
   if not finish then text, findings = guard.after(job.tenant, job.request, result.said, job.options.passages, job.notes, job.guard) end
@@ -158,11 +159,11 @@ local function take_turn(job)
   }
 end
 
--- What a caller who listens has not heard yet: an answer that no model of this turn spoke.
-local function tell(job, answer)
+-- What a caller who listens has not heard yet: an answer that no model of this turn spoke. Of what broke off he has heard all there is.
+local function tell(job, answer, heard)
   local say = job.options.on_event
   if not say then return end
-  if answer.cache == "hit" or answer.degraded then return cache.replay(answer, say) end
+  if answer.cache == "hit" or (answer.degraded and not heard) then return cache.replay(answer, say) end
   local usage = { type = "usage" }
   for name, value in pairs(answer.usage or {}) do usage[name] = value end
   say(usage)
@@ -194,6 +195,13 @@ local function answer_of(job)
   local options = job.cache
   local answer, err = cache.through(job.tenant, job.request, options, function() return take_turn(job) end)
   if answer then return answer end
+  if err.said ~= job.said then
+    -- Another's failure, of the same question: what he heard of it was not heard here.
+    local theirs = err
+    err = {}
+    for name, value in pairs(theirs) do err[name] = value end
+    err.said = job.said
+  end
   if err.class == "cancelled" then return nil, err end
   answer = degrade.answer(job, err)
   if answer then answer.attempts, answer.cost = err.attempts or {}, err.cost or answer.cost end
@@ -245,7 +253,7 @@ function ai.chat(tenant, given, options)
   if not ok then error(answer, 0) end
   write_down(job, answer, not answer and err or nil)
   if not answer then return nil, err end
-  tell(job, answer)
+  tell(job, answer, err and err.said)
   return answer
 end
 

@@ -38,12 +38,13 @@ local function take(into, from)
   if type(from.guard) == "table" then into.guard = from.guard end
 end
 
---- The policy that holds for one request: all of the fields above, order among them.
+--- The policy that holds for one request: all of the fields above, order among them; and fair: the times that the platform gives a model for
+--- this purpose, whatever the tenant does.
 --- @param stored table|nil  the tenant's
 --- @param options table     of ai.chat: policy = the name of an order, or a table of fields; pinned; deadline_ms
 function policy.of(stored, options)
   local purpose = BY_PURPOSE[options.purpose] and options.purpose or "api"
-  local found = { order = "quality", purpose = purpose }
+  local found = { order = "quality", purpose = purpose, fair = BY_PURPOSE[purpose] }
   take(found, BY_PURPOSE[purpose])
   take(found, stored)
   take(found, type(stored) == "table" and stored[purpose])

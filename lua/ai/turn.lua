@@ -47,11 +47,17 @@ local function strike_out(self, target, outcome)
   end
 end
 
--- The next target that may be asked now.
+-- The next target that may be asked now. Only a look: whoever means to ask takes it with choose.
 local function pick(self)
   for _, target in ipairs(self.targets) do
     if not self.out[target] and not self.tried[target] and self.world.health:allows(target) then return target end
   end
+end
+
+-- The same, taken: target, its breaker's probe | nil. What it returns goes to begin, which gives the probe back when nothing is asked.
+local function choose(self)
+  local target = pick(self)
+  if target then return target, self.world.health:claim(target) end
 end
 
 -- -- an attempt, and perhaps a second beside it ------------------------------------------------------------------------------
@@ -62,8 +68,8 @@ local function row_of(target, outcome, cost)
     cut = outcome.cut }
 end
 
-local function ended(self, target, outcome, leave)
-  self.world.health:ended(target, outcome)
+local function ended(self, target, outcome, leave, probe)
+  self.world.health:ended(target, outcome, probe or false)
   local ok, cost = pcall(leave, outcome)
   if not ok then
     log.error("ai.not_settled", { provider = target.provider, model = target.model, text = tostring(cost) })
@@ -72,15 +78,16 @@ local function ended(self, target, outcome, leave)
   self.attempts[#self.attempts + 1] = row_of(target, outcome, cost)
 end
 
--- What the caller hears of an attempt's text: all of it, or what is new.
+-- What the caller hears of an attempt's text: all of it, or what is new. After the turn nobody is told anything any more.
 local function voice(self)
   local seam = self.said ~= "" and overlap.new(self.said) or nil
   local function say(event, text)
-    if text == "" then return end
+    if text == "" or self.stopped then return end
     self.heard[#self.heard + 1] = text
     return self.options.emit(text == event.text and event or { type = "text", text = text })
   end
   return function(event)
+    if self.stopped then return end
     if event.type == "start" then
       if self.started then return end
       self.started = true
@@ -108,12 +115,13 @@ local function admit(self, target)
   return nil, { class = "server", text = "limits and budgets cannot be read just now" }
 end
 
-local function begin(self, race, target)
+local function begin(self, race, target, probe)
   self.tried[target] = true
   race.entering = race.entering + 1
   local leave, err = admit(self, target)
   race.entering = race.entering - 1
   local stopped = race.done:given() or race.voice or self.stopped
+  if not leave or stopped then self.world.health:give_back(target, probe) end
   if not leave then
     local outcome = { class = err.class or "rate", text = err.text, retry_after_s = err.retry_after_s, said = "", tool_calls = {}, ms = 0, cut = true }
     self.attempts[#self.attempts + 1] = row_of(target, outcome)
@@ -128,8 +136,7 @@ local function begin(self, race, target)
   local emit, close
   if self.options.emit then emit, close = voice(self) end
   local try = attempt.new(self.world, target, self.request, {
-    deadline = self.options.deadline, first_token_ms = self.options.first_token_ms, idle_ms = self.options.idle_ms, emit = emit,
-    may_be_empty = self.said ~= "",
+    deadline = self.options.deadline, first_token_ms = self.options.first_token_ms, idle_ms = self.options.idle_ms, fair = self.options.fair, emit = emit,
     on_first = function(ms) self.world.health:first_token(target, ms) end,
     may_speak = function(me)
       if race.voice and race.voice ~= me then return false end
@@ -142,11 +149,11 @@ local function begin(self, race, target)
   })
   self.asked = self.asked + 1
   race.running[try], race.count = true, race.count + 1
-  self.world.health:began(target)
+  probe = self.world.health:began(target, probe)
   task.spawn(function()
     local outcome = attempt.go(try)
     if close and outcome.spoke then close() end
-    ended(self, target, outcome, leave)
+    ended(self, target, outcome, leave, probe)
     race.running[try], race.count = nil, race.count - 1
     race.last = { target = target, outcome = outcome }
     -- The one that speaks decides; while none does, the last that is left.
@@ -160,21 +167,21 @@ local function hedge_later(self, race, first)
   if not ms or ms >= left_ms(self) then return nil end
   return self.world.after(ms, function()
     if race.voice or race.done:given() or self.stopped or self.asked >= self.options.attempts then return end
-    local second = pick(self)
+    local second, probe = choose(self)
     if not second then return end
     self.hedged = true
-    begin(self, race, second)
+    begin(self, race, second, probe)
     if race.count == 0 and race.entering == 0 and race.last then race.done:give(race.last) end
   end)
 end
 
 -- Asks a target, and another beside it when it is late: { target, outcome } of the one that was heard, or failed last.
-local function contest(self, target)
+local function contest(self, target, probe)
   local race = { running = {}, count = 0, entering = 0, done = promise.new() }
   self.race = race
   -- A task of its own: who is not wanted any more need not wait until a queue has let it in.
   task.spawn(function()
-    local try, refused = begin(self, race, target)
+    local try, refused = begin(self, race, target, probe)
     if not try and race.count == 0 and race.entering == 0 then race.done:give{ target = target, outcome = refused } end
   end)
   local hedge = not race.done:given() and hedge_later(self, race, target)
@@ -274,21 +281,21 @@ local function go_on(self, target, outcome)
 end
 
 local function next_target(self)
-  local target = pick(self)
-  if target then return target end
+  local target, probe = choose(self)
+  if target then return target, probe end
   local ms = wait_for(self)
   if not ms then return nil end
   sleep(self, ms)
   if self.stopped then return nil end
   self.round, self.tried = self.round + 1, {}
-  return pick(self)
+  return choose(self)
 end
 
 local function run(self)
   while not self.stopped and self.asked < self.options.attempts and self.refused < REFUSED_MOST and left_ms(self) > LEAST_LEFT_MS do
-    local target = next_target(self)
+    local target, probe = next_target(self)
     if not target then break end
-    local ended_with = contest(self, target)
+    local ended_with = contest(self, target, probe)
     if ended_with.outcome.class == nil then return result_of(self, ended_with.target, ended_with.outcome) end
     if not go_on(self, ended_with.target, ended_with.outcome) then break end
   end
@@ -301,7 +308,7 @@ end
 --- @param world table    { mono_ms, after, random, stream, health }: as attempt.new and health.new have them
 --- @param request table  of ai.request
 --- @param targets table  in the order in which they are to be tried
---- @param options table  { deadline = mono ms of all of it, first_token_ms and idle_ms of an attempt, attempts = how many at most,
+--- @param options table  { deadline = mono ms of all of it, first_token_ms and idle_ms of an attempt, fair = of ai.policy or nil, attempts = how many at most,
 ---   going_on = how often another model may go on, wait_most_ms = the longest wait for a retry, hedge_ms = function(target) -> ms | nil,
 ---   emit = function(event) or nil: start once, text (attempt.ENOUGH returned: it is enough), tool_start, tool_delta, tool; cancel = a promise or nil,
 ---   enter = function(target, may_wait) -> leave | nil, { class, text, retry_after_s }; leave(outcome) -> cost | nil is called once for each

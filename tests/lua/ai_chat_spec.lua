@@ -26,9 +26,9 @@ local hello = { messages = { { role = "user", text = "When do you open?" } } }
 describe("a question", function()
   local acme, real
 
-  local function add(tenant, name, quality)
+  local function add(tenant, name, quality, kind)
     db.transaction(db.platform(), function(tx)
-      local id = store.add_provider(tx, tenant.id, { name = name, kind = "openai_chat", url = "http://" .. name .. "/v1", region = "", status = "active" })
+      local id = store.add_provider(tx, tenant.id, { name = name, kind = kind or "openai_chat", url = "http://" .. name .. "/v1", region = "", status = "active" })
       store.put_model(tx, id, { model = "m-" .. name, purpose = "chat", quality = quality, weight = 1, status = "active", flags = '{"compatible":true,"include_usage":true}' })
       store.add_key(tx, id, { name = "one", secret = pii.seal(tenant, "ai_key.secret", "sk-" .. name), status = "active" })
       return true
@@ -175,6 +175,20 @@ describe("a question", function()
     assert.is_true(#answer.attempts >= 2)
   end)
 
+  it("of a call that goes to a human in the middle of its answer is not heard twice", function()
+    servers{ first = { says("At", " nine", { "cut" }) }, second = { fails(500) } }
+    local seen, text = {}, {}
+    local answer = assert(ai.chat(acme, { messages = { { role = "user", text = "When is parcel 8 here?" } } }, { purpose = "call", deadline_ms = 3000,
+      on_event = function(event)
+        seen[#seen + 1] = event.type
+        text[#text + 1] = event.text
+      end }))
+    assert.equal("human", answer.degraded)
+    assert.equal("At nine", answer.text)
+    assert.equal("At nine", table.concat(text))
+    assert.same({ "usage", "end" }, { seen[#seen - 1], seen[#seen] })
+  end)
+
   it("of the API that no model answers is a failure with its class", function()
     servers{ first = { refuses() }, second = { fails(404) } }
     local answer, err = ai.chat(acme, { messages = { { role = "user", text = "Who?" } } }, { purpose = "api", deadline_ms = 1500 })
@@ -210,6 +224,51 @@ describe("a question", function()
     assert.is_true(ledger.settle(2000))
     local row = db.query(acme.db, "SELECT error_class, estimated, output_tokens FROM ai_call WHERE external_ref = ?", "cut-1")[1]
     assert.same({ "cancelled", 1, 2 }, { row.error_class, row.estimated, row.output_tokens })
+  end)
+
+  local function written(ref)
+    task.sleep(20)
+    assert.is_true(ledger.settle(2000))
+    return db.query(acme.db, "SELECT error_class, estimated, input_tokens, output_tokens FROM ai_call WHERE external_ref = ? ORDER BY attempt", ref)
+  end
+
+  it("that is cut after the model has said one token's usage is paid for by all that was heard", function()
+    add(acme, "third", 10, "claude")
+    providers.forget(acme.id)
+    servers{ third = { { status = 200, steps = {
+      { 0, '{"type":"message_start","message":{"id":"m1","model":"m-third","usage":{"input_tokens":10,"output_tokens":1}}}' },
+      { 0, '{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}' },
+      { 0, ('{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%s"}}'):format(("word "):rep(80)) },
+      { 3000, '{"type":"ping"}' },
+    } } } }
+    local cancel = promise.new()
+    local function on_event(event)
+      if event.type == "text" then task.spawn(function()
+        task.sleep(20)
+        cancel:give()
+      end) end
+    end
+    assert.is_nil((ai.chat(acme, { messages = { { role = "user", text = "And on Tuesdays?" } } }, { purpose = "api", external_ref = "cut-2", cancel = cancel,
+      pinned = "third/m-third", on_event = on_event })))
+    local row = written("cut-2")[1]
+    assert.same({ "cancelled", 1, 10, 100 }, { row.error_class, row.estimated, row.input_tokens, row.output_tokens })
+  end)
+
+  it("that is given up before the first word is paid for, for the model has read it; one that nobody took is not", function()
+    local function ask(ref, first)
+      servers{ first = { first }, second = { says("y") } }
+      ai.chat(acme, { messages = { { role = "user", text = "And " .. ref .. "?" } } }, { purpose = "api", external_ref = ref, policy = { first_token_ms = 50 } })
+      return written(ref)[1]
+    end
+    local silent = ask("silent", late(math.huge, says("x")))
+    assert.same({ "timeout", 1, 0 }, { silent.error_class, silent.estimated, silent.output_tokens })
+    assert.is_true(silent.input_tokens > 0)
+    for ref, first in pairs{ away = refuses(), broken = fails(500), slow = fails(504) } do
+      local row = ask(ref, first)
+      assert.is_not_nil(row.error_class)
+      assert.equal(0, row.estimated, ref)
+      assert.equal(0, tonumber(row.input_tokens) or 0, ref)
+    end
   end)
 
   it("of many callers at once gives each its own answer", function()

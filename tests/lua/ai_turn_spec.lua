@@ -2,6 +2,7 @@
 --- Turns: who is asked next, when, and what the caller hears of it.
 local ai_world = require "ai_world"
 local promise = require "lib.promise"
+local task = require "core.task"
 local turn = require "ai.turn"
 
 local says, fails, refuses, late, calls, target = ai_world.says, ai_world.fails, ai_world.refuses, ai_world.late, ai_world.calls, ai_world.target
@@ -67,6 +68,21 @@ describe("a turn", function()
     assert.equal("a c", world:order())
   end)
 
+  it("tells nothing more once its time is over, however slowly what was told is taken", function()
+    local world, heard, free = ai_world.new{ a = { says("One", " two", " three") } }, {}, promise.new()
+    local result = take(world, { A }, { deadline = world.now + 1000, emit = function(event)
+      if event.type ~= "text" then return end
+      heard[#heard + 1] = event.text
+      free:wait()
+    end })
+    assert.equal("timeout", result.class)
+    assert.equal(0, #result.settled)
+    free:give()
+    world:pass(100)
+    assert.same({ "One" }, heard)
+    assert.equal(1, #result.settled)
+  end)
+
   it("leaves a silent server alone after its time, and does not wait for it any more", function()
     local world = ai_world.new{ a = { late(math.huge, says("never")) }, b = { says("Hello") } }
     local began = world.now
@@ -92,9 +108,27 @@ describe("a turn", function()
     assert.equal(1, starts)
   end)
 
-  it("takes an answer without a word for a failure", function()
+  it("gives an answer without a word as it is: asked once, paid for once, and nobody's breaker opens", function()
     local world = ai_world.new{ a = { says("") }, b = { says("Hello") } }
-    assert.equal("Hello", take(world, { A, B }).heard)
+    for _ = 1, 6 do
+      local result = take(world, { A, B })
+      assert.same({ "", "end" }, { result.said, result.reason })
+      assert.is_nil(result.class)
+      assert.equal(1, #result.settled)
+    end
+    assert.equal("a a a a a a", world:order())
+    assert.equal("closed", world.health:figures(A).state)
+  end)
+
+  it("of a tenant that gives a model less time than the platform does opens no breaker of it", function()
+    local fair = { first_token_ms = 2000, idle_ms = 1500 }
+    for name, of in pairs{ first = { first_token_ms = 50 }, idle = { idle_ms = 50 } } do
+      local world = ai_world.new{ a = { name == "first" and late(math.huge, says("never")) or says("Hello", { 100, "{}" }, { "stall" }) } }
+      for _ = 1, 6 do take(world, { A }, { first_token_ms = of.first_token_ms, idle_ms = of.idle_ms, fair = fair, attempts = 1 }) end
+      assert.same({ "closed", 0 }, { world.health:figures(A).state, world.health:figures(A).failed }, name)
+      for _ = 1, 6 do take(world, { A }, { fair = fair, attempts = 1 }) end
+      assert.equal("open", world.health:figures(A).state, name)
+    end
   end)
 
   it("says what went wrong last when nobody answers", function()
@@ -327,6 +361,52 @@ describe("a turn that nobody wants any more", function()
     local world, cancel = ai_world.new{ a = { says("Hello") } }, promise.new()
     take(world, { A }, { cancel = cancel })
     assert.equal(0, #cancel.waiting)
+  end)
+end)
+
+describe("a breaker that is half open", function()
+  -- Ten turns at once at a model whose breaker has had its time; each stands in a queue first.
+  local function crowd(world, let_in)
+    for _ = 1, 5 do
+      world.health:began(A)
+      world.health:ended(A, { class = "server" })
+    end
+    world:pass(7000)
+    local all = {}
+    world:run(function()
+      for i = 1, 10 do
+        all[i] = promise.new()
+        task.spawn(function()
+          all[i]:give(turn.run(world.given, hello, { A, B }, { deadline = world.now + 10000, first_token_ms = 2000, idle_ms = 1500, attempts = 4, going_on = 1,
+            wait_most_ms = 10000, enter = function(at)
+              if at == A then
+                local inside = promise.new()
+                world:after(500, function() inside:give() end)
+                inside:wait()
+                if not let_in then return nil, { class = "rate", text = "full" } end
+              end
+              return function() end
+            end }))
+        end)
+      end
+      for i = 1, 10 do all[i]:wait() end
+    end)
+  end
+
+  it("lets one through of a crowd that stands in a queue", function()
+    local world = ai_world.new{ a = { late(1000, fails(503)) }, b = { says("b") } }
+    crowd(world, true)
+    local asked = 0
+    for _, one in ipairs(world.asked) do asked = asked + (one.target == "a" and 1 or 0) end
+    assert.equal(1, asked)
+    assert.equal("open", world.health:figures(A).state)
+  end)
+
+  it("is free for the next one when the probe was not let in", function()
+    local world = ai_world.new{ a = { says("a") }, b = { says("b") } }
+    crowd(world, false)
+    assert.equal("half_open", world.health:figures(A).state)
+    assert.is_true(world.health:allows(A))
   end)
 end)
 
