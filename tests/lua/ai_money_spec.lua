@@ -22,8 +22,11 @@ local REQUEST = { messages = { { role = "user", text = "hello" } }, max_tokens =
 
 local operator, admin, acme, kick
 
--- A worker of the name: { budget, ledger }.
+-- A worker of the name: { budget, ledger }. Those of the examples before still give back what they held, so none has its name twice.
+local named = 0
 local function worker_named(name)
+  named = named + 1
+  name = name .. "-" .. named
   local names = { "core.worker", "ai.ledger", "ai.budget" }
   local before = {}
   for _, module in ipairs(names) do before[module], package.loaded[module] = package.loaded[module], nil end
