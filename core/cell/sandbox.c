@@ -41,19 +41,22 @@ static struct {
     bool stopped;
     bool preparing;
     volatile uint64_t slice_ends_us, timer_due_us; /* 0: not set */
-    volatile sig_atomic_t in_slice, slice_over, memory_low;
+    volatile sig_atomic_t in_slice, calming, slice_over, memory_low;
 } box;
 
 /* -- the hook -------------------------------------------------------------------------------------------------------- */
 
 static void on_hook(lua_State *L, lua_Debug *ar);
 
-/* The hook as it stands while nothing is to be stopped. */
+/* The hook as it stands while nothing is to be stopped. The timer keeps out of it: LuaJIT notes first that it asks no hook any more and
+ * then makes it so, and a hook that is set in between is noted, and asked never again. */
 static void calm(lua_State *L, const struct sandbox *s) {
-    if (s->cover)
+    box.calming = 1;
+    if (s && s->cover)
         lua_sethook(L, on_hook, LUA_MASKLINE, 0);
     else
         lua_sethook(L, NULL, 0, 0);
+    box.calming = 0;
 }
 
 static void on_hook(lua_State *L, lua_Debug *ar) {
@@ -68,10 +71,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
         box.stopped = sandbox_is_tight();
     }
     if (!box.stopped && !box.slice_over) {
-        if (box.now)
-            calm(L, box.now->sandbox);
-        else
-            lua_sethook(L, NULL, 0, 0);
+        calm(L, box.now ? box.now->sandbox : NULL);
         return;
     }
     if (!lua_isyieldable(L)) return; /* stays armed: the next instruction asks again */
@@ -83,8 +83,7 @@ static void arm(lua_State *L) {
     lua_sethook(L, on_hook, LUA_MASKCOUNT | (box.now && box.now->sandbox->cover ? LUA_MASKLINE : 0), 1);
 }
 
-/* By clock_mono_us(); 0: not again. It repeats, so a signal that comes in the middle of another lua_sethook() costs a millisecond
- * and no more. */
+/* By clock_mono_us(); 0: not again. It repeats, so a signal that comes in the middle of arm() costs a millisecond and no more. */
 static void timer_set(uint64_t due_us) {
     struct itimerspec t = {
         .it_value = {.tv_sec = (time_t)(due_us / 1000000), .tv_nsec = (long)(due_us % 1000000) * 1000}};
@@ -102,7 +101,7 @@ static void on_timer(int signal) {
         timer_set(0);
     } else if (clock_mono_us() < box.slice_ends_us) {
         timer_set(box.slice_ends_us);
-    } else {
+    } else if (!box.calming) { /* else in a millisecond */
         box.slice_over = 1;
         arm(box.now->L);
     }
