@@ -172,8 +172,9 @@ static int on_panic(lua_State *L) { /* an error of ours, outside every protected
 
 int sandbox_setup(size_t soft, size_t hard, void (*at_hard)(void), struct err *e) {
     struct sigaction action = {.sa_handler = on_timer, .sa_flags = SA_RESTART};
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM}; /* one thread: it is ours */
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
 
+    event._sigev_un._tid = gettid(); /* timer_create(2): no other thread may set the hook of a VM that runs */
     sandbox_rest();
     box.soft = soft;
     box.hard = hard;
