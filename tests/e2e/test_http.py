@@ -253,7 +253,7 @@ def test_missing_and_forged_tokens():
 
 
 def test_every_route_wants_credentials_and_refuses_strange_ids():
-    """All of /openapi.json: without a token 401, as the rival with this tenant's ids 404 (or what his role is refused)."""
+    """All of /openapi.json: without a token 401, as the rival with this tenant's ids 404 (or what his role is refused). /v1 says so as OpenAI does."""
     document = call("GET", "/openapi.json").json
     lead = call("POST", "/leads", {"name": "Mine"}, api.admin()).json["id"]
     me = call("GET", "/auth/me", token=api.admin()).json
@@ -267,7 +267,11 @@ def test_every_route_wants_credentials_and_refuses_strange_ids():
             target = re.sub(r"{(\w+)}", lambda m: ids.get(m[1], "x"), path)
             body = {"name": "Stolen"} if method in ("post", "put", "patch") else None
             if operation.get("security") != []:
-                check_problem(call(method.upper(), target, body), 401)
+                answer = call(method.upper(), target, body)
+                if path.startswith("/v1/"):
+                    assert answer.status == 401 and answer.json["error"]["message"], answer
+                else:
+                    check_problem(answer, 401)
                 seen += 1
             if not names:
                 continue
