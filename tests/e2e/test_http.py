@@ -252,6 +252,13 @@ def test_missing_and_forged_tokens():
             assert call("GET", "/leads", headers={"Cookie": "parley_session=" + token}).status == 401
 
 
+def check_refusal(path, answer, status):
+    if path.startswith("/v1/"):
+        assert answer.status == status and answer.json["error"]["message"], answer
+    else:
+        check_problem(answer, status)
+
+
 def test_every_route_wants_credentials_and_refuses_strange_ids():
     """All of /openapi.json: without a token 401, as the rival with this tenant's ids 404 (or what his role is refused). /v1 says so as OpenAI does."""
     document = call("GET", "/openapi.json").json
@@ -267,11 +274,7 @@ def test_every_route_wants_credentials_and_refuses_strange_ids():
             target = re.sub(r"{(\w+)}", lambda m: ids.get(m[1], "x"), path)
             body = {"name": "Stolen"} if method in ("post", "put", "patch") else None
             if operation.get("security") != []:
-                answer = call(method.upper(), target, body)
-                if path.startswith("/v1/"):
-                    assert answer.status == 401 and answer.json["error"]["message"], answer
-                else:
-                    check_problem(answer, 401)
+                check_refusal(path, call(method.upper(), target, body), 401)
                 seen += 1
             if not names:
                 continue
@@ -279,7 +282,7 @@ def test_every_route_wants_credentials_and_refuses_strange_ids():
                 target = re.sub(r"{(\w+)}", filler, path)
                 answer = call(method.upper(), target, body, api.rival())
                 assert 400 <= answer.status < 500, (method, target, answer)
-                check_problem(answer, answer.status)
+                check_refusal(path, answer, answer.status)
     assert seen > 15
     assert call("GET", "/leads/" + lead, token=api.admin()).json["name"] == "Mine"
 
