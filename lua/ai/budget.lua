@@ -13,7 +13,8 @@
 --- The truth is in the tenant's schema: what was spent (ai_spend, moved in the transaction that writes ai_call) and what each worker
 --- holds (ai_share). A worker takes a share that is good for some requests, in one transaction in which no other can, and reserves
 --- from it without asking anybody. A request is let through while spent and held together are below the budget: so all workers
---- together overspend by less than one request, and the last one is not refused because it might be long. Shares that are not used
+--- together overspend by less than one request, and the last one is not refused because it might be long. What that one did not use of
+--- what it held beyond the end is nobody else's: it goes back at once. Shares that are not used
 --- are given back within two seconds; that of a worker that died counts as spent for a minute. This is not in Redis because Redis may
 --- come back empty, and a budget may not.
 ---
@@ -48,17 +49,18 @@ local HELD_MS, HELD_PAUSE_MS = 3000, 100
 local ROWS_MOST = 20000 -- that wait to be written: who would be next is refused, for what it costs could not be kept
 
 -- tenant id -> { tenant, held = micros that the database says are ours, reserved = of them for requests under way, booked = spent, on
--- its way to the database, used_ms, renewed_ms }
+-- its way to the database, surplus = what a request beyond the budget's end did not use: nobody else's, used_ms, renewed_ms }
 local shares = {}
 local sweeper
 
 local function owner() return worker.owner ~= "" and worker.owner or "alone" end
 
-local function free(share) return share.held - share.reserved - share.booked end
+local function free(share) return share.held - share.reserved - share.booked - share.surplus end
 
 local function give_back(share)
-  local micros = free(share)
-  if micros > 0 then share.held = share.held - micros else micros = 0 end
+  local surplus = share.surplus
+  local micros = math.max(0, free(share)) + surplus
+  share.held, share.surplus = share.held - micros, 0
   local now = clock.mono_ms()
   share.giving = true
   local ok, err = pcall(store.add_share, share.tenant.db, owner(), -micros, time.ahead(LEASE_S))
@@ -66,7 +68,7 @@ local function give_back(share)
   if ok then
     share.renewed_ms = now
   else
-    share.held = share.held + micros
+    share.held, share.surplus = share.held + micros, share.surplus + surplus
     log.warn("ai.share_not_given_back", { tenant = share.tenant.slug, text = tostring(err) })
   end
 end
@@ -77,7 +79,7 @@ local function sweep()
     if share.held == 0 and share.reserved == 0 and share.booked == 0 and not share.taking and not share.giving then
       shares[id] = nil
     elseif not share.giving and not share.taking
-      and ((free(share) > 0 and now - share.used_ms >= SWEEP_MS) or (share.held ~= 0 and now - share.renewed_ms >= RENEW_MS)) then
+      and (share.surplus > 0 or (free(share) > 0 and now - share.used_ms >= SWEEP_MS) or (share.held ~= 0 and now - share.renewed_ms >= RENEW_MS)) then
       task.spawn(give_back, share)
     end
   end
@@ -91,7 +93,7 @@ local function share_of(tenant)
   local share = shares[tenant.id]
   if not share then
     local now = clock.mono_ms()
-    share = { tenant = tenant, held = 0, reserved = 0, booked = 0, used_ms = now, renewed_ms = now }
+    share = { tenant = tenant, held = 0, reserved = 0, booked = 0, surplus = 0, used_ms = now, renewed_ms = now }
     shares[tenant.id] = share
     sweeper = sweeper or timer.every(SWEEP_MS, sweep)
   end
@@ -107,7 +109,8 @@ local function room_of(limits, spent, held)
   return room
 end
 
--- Takes what is missing from the database, and something ahead: micros taken | false, "spent" or "held" when nothing is left.
+-- Takes what is missing from the database, and something ahead: micros taken, how many of them are beyond the budget's end | false, "spent" or "held"
+-- when nothing is left.
 local function take(share, limits, missing, claimed)
   local now = clock.wall_us()
   return db.transaction(share.tenant.db, function(tx)
@@ -116,36 +119,37 @@ local function take(share, limits, missing, claimed)
     if room + claimed <= 0 then return false, room_of(limits, spent, 0) > 0 and "held" or "spent" end
     local ahead = math.floor(math.max(0, math.min(AHEAD * missing, (room - missing) / 4)))
     store.add_share_in(tx, owner(), missing + ahead, time.ahead(LEASE_S))
-    return missing + ahead
+    return missing + ahead, math.max(0, missing - math.max(0, room))
   end)
 end
 
--- One try to reserve micros of the share: true | nil, code.
+-- One try to reserve micros of the share: how many of them are beyond the budget's end | nil, code.
 local function try(share, limits, micros)
   while true do
-    share.used_ms = clock.mono_ms()
     if free(share) >= micros then
-      share.reserved = share.reserved + micros
-      return true
+      share.reserved, share.used_ms = share.reserved + micros, clock.mono_ms()
+      return 0
     end
     if not share.taking then break end
-    share.taking:wait()
+    -- What is held is so for all who waited: each asking again would only stand in the way of those who give back.
+    if share.taking:wait() == "held" then return nil, "held" end
   end
   local left = free(share)
   local claimed = math.max(0, left)
   share.reserved = share.reserved + claimed  -- nobody else's while we ask
   local done = promise.new()
   share.taking = done
-  local ok, taken, why = pcall(take, share, limits, micros - left, claimed)
+  local ok, taken, more = pcall(take, share, limits, micros - left, claimed)
   share.taking = nil
   if ok and taken then
-    share.held, share.reserved, share.renewed_ms = share.held + taken, share.reserved - claimed + micros, clock.mono_ms()
+    local now = clock.mono_ms()
+    share.held, share.reserved, share.renewed_ms, share.used_ms = share.held + taken, share.reserved - claimed + micros, now, now
   else
     share.reserved = share.reserved - claimed
   end
-  done:give()
-  if ok and taken then return true end
-  if ok then return nil, why end
+  done:give(ok and not taken and more or nil)
+  if ok and taken then return more end
+  if ok then return nil, more end
   log.warn("ai.budget_not_read", { tenant = share.tenant.slug, text = tostring(taken) })
   return nil, "away"
 end
@@ -153,8 +157,8 @@ end
 local function reserve(share, limits, micros)
   local ends = clock.mono_ms() + HELD_MS
   while true do
-    local ok, code = try(share, limits, micros)
-    if code ~= "held" or clock.mono_ms() > ends then return ok, code end
+    local beyond, code = try(share, limits, micros)
+    if code ~= "held" or clock.mono_ms() > ends then return beyond, code end
     task.sleep(HELD_PAUSE_MS)
   end
 end
@@ -185,9 +189,9 @@ function budget.reserve(tenant, target, request, scope, found)
   if not price then return refuse("no_price", purpose) end
   if price.currency ~= limits.currency then return refuse("currency", purpose) end
   local share = share_of(tenant)
-  local ok, code = reserve(share, limits, reservation.micros)
-  if not ok then return refuse(code, purpose) end
-  reservation.share = share
+  local beyond, code = reserve(share, limits, reservation.micros)
+  if not beyond then return refuse(code, purpose) end
+  reservation.share, reservation.beyond = share, beyond
   return reservation
 end
 
@@ -200,6 +204,11 @@ function Reservation:settle(usage)
   local share = self.share
   if share then
     share.reserved, share.booked = share.reserved - self.micros, share.booked + micros
+    local surplus = math.min(self.beyond, self.micros - micros)
+    if surplus > 0 then
+      share.surplus = share.surplus + surplus
+      if not share.giving then task.spawn(give_back, share) end
+    end
   end
   return { micros = micros, currency = price and price.currency or nil, version = price and price.version or nil, share = share }
 end
@@ -207,7 +216,7 @@ end
 --- Gives back what this worker holds and does not use: for one that ends.
 function budget.settle()
   for _, share in pairs(shares) do
-    if free(share) > 0 and not share.giving then give_back(share) end
+    if (free(share) > 0 or share.surplus > 0) and not share.giving then give_back(share) end
   end
 end
 

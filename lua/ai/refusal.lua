@@ -10,6 +10,7 @@ local OF = {
   auth = { 502, "provider_refused_key", "The provider does not take the key that is kept for it. Whoever runs this tenant must give another.", false },
   quota = { 429, "provider_quota", "The account at the provider has no money or quota left.", false },
   budget = { 429, "budget_spent", "The budget for AI is spent. It begins anew with its next period, or when it is raised.", false },
+  budget_held = { 429, "budget_held", "Requests under way hold what is left of the budget. Try again in some seconds.", true },
   rate = { 429, "provider_rate", "All providers that may be asked are at their rate limit. Try again later.", true },
   overload = { 503, "provider_overloaded", "The providers that may be asked are overloaded. Try again later.", true },
   too_long = { 400, "context_length_exceeded", "The conversation is longer than the model can read. Send less of it.", false },
@@ -29,7 +30,8 @@ local TOLD = { bad_request = true, budget = true, no_provider = true }
 
 --- The problem for what ai.chat or ai.embed gave as its error: { class, text, retry_after_s }.
 function refusal.of(err)
-  local said = OF[err.class] or OF.server
+  local held = err.class == "budget" and err.code == "held"
+  local said = held and OF.budget_held or OF[err.class] or OF.server
   local detail = said[3]
   if TOLD[err.class] and type(err.text) == "string" and err.text ~= "" then
     detail = err.text:gsub("^%l", string.upper)
@@ -38,7 +40,7 @@ function refusal.of(err)
   local headers = { ["X-Should-Retry"] = said[4] and "true" or "false" }
   if said[4] then
     local wait_s = tonumber(err.retry_after_s)
-    if not wait_s and (err.class == "rate" or err.class == "overload") then wait_s = 1 end
+    if not wait_s and (held or err.class == "rate" or err.class == "overload") then wait_s = 1 end
     if wait_s and wait_s == wait_s and wait_s >= 0 and wait_s < 1e7 then headers["Retry-After"] = ("%d"):format(math.ceil(wait_s)) end
   end
   return problem.new(said[1], said[2], detail, { headers = headers })

@@ -123,7 +123,7 @@ local function begin(self, race, target, probe)
   local stopped = race.done:given() or race.voice or self.stopped
   if not leave or stopped then self.world.health:give_back(target, probe) end
   if not leave then
-    local outcome = { class = err.class or "rate", text = err.text, retry_after_s = err.retry_after_s, said = "", tool_calls = {}, ms = 0, cut = true }
+    local outcome = { class = err.class or "rate", text = err.text, code = err.code, retry_after_s = err.retry_after_s, said = "", tool_calls = {}, ms = 0, cut = true }
     self.attempts[#self.attempts + 1] = row_of(target, outcome)
     self.refused = self.refused + 1
     return nil, outcome
@@ -162,6 +162,15 @@ local function begin(self, race, target, probe)
   return try
 end
 
+-- Begins an attempt in a race. Who is refused at the door may have been the last that the race waited for.
+local function take_part(self, race, target, probe)
+  local try, refused = begin(self, race, target, probe)
+  if try then return end
+  strike_out(self, target, refused)
+  race.last = race.last or { target = target, outcome = refused }
+  if race.count == 0 and race.entering == 0 then race.done:give(race.last) end
+end
+
 local function hedge_later(self, race, first)
   local ms = self.options.hedge_ms and self.options.hedge_ms(first)
   if not ms or ms >= left_ms(self) then return nil end
@@ -170,8 +179,7 @@ local function hedge_later(self, race, first)
     local second, probe = choose(self)
     if not second then return end
     self.hedged = true
-    begin(self, race, second, probe)
-    if race.count == 0 and race.entering == 0 and race.last then race.done:give(race.last) end
+    take_part(self, race, second, probe)
   end)
 end
 
@@ -180,10 +188,7 @@ local function contest(self, target, probe)
   local race = { running = {}, count = 0, entering = 0, done = promise.new() }
   self.race = race
   -- A task of its own: who is not wanted any more need not wait until a queue has let it in.
-  task.spawn(function()
-    local try, refused = begin(self, race, target, probe)
-    if not try and race.count == 0 and race.entering == 0 then race.done:give{ target = target, outcome = refused } end
-  end)
+  task.spawn(take_part, self, race, target, probe)
   local hedge = not race.done:given() and hedge_later(self, race, target)
   local result = race.done:wait()
   if hedge then hedge:cancel() end

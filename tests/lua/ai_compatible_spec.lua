@@ -151,6 +151,8 @@ describe("a failure", function()
   end)
 
   it("hands on how long to wait, in whole seconds", function()
+    assert.equal("1", refusal.of{ class = "budget", code = "held" }.fields.headers["Retry-After"])
+    assert.equal("budget_held", refusal.of{ class = "budget", code = "held" }.code)
     assert.equal("3", refusal.of{ class = "rate", retry_after_s = 2.1 }.fields.headers["Retry-After"])
     assert.is_nil(refusal.of{ class = "rate", retry_after_s = 0 / 0 }.fields.headers["Retry-After"])
     assert.is_nil(refusal.of{ class = "auth", retry_after_s = 2 }.fields.headers["Retry-After"])

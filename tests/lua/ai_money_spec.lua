@@ -263,6 +263,21 @@ describe("a budget", function()
     assert.is_truthy((given:wait()))
   end)
 
+  it("is not overspent by many small requests with what one large one held beyond its end", function()
+    local one, limits = worker_named("w1"), day_limit(5000)
+    local large = one.budget.reserve(acme, TARGET, { messages = REQUEST.messages, max_tokens = 100000 }, {}, found(limits))
+    large:settle{ input = 0, output = 10 }
+    local passed = 0
+    for _ = 1, 40 do
+      local reservation = one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits))
+      if not reservation then break end
+      passed = passed + 1
+      local usage = { input = 0, output = 1000 }
+      one.ledger.attempt(acme, { provider = "main", model = "big", purpose = "api", ms = 1, usage = usage, cost = reservation:settle(usage) })
+    end
+    assert.equal(5, passed)
+  end)
+
   it("of a worker that died is held for a minute and then free", function()
     local one, limits = worker_named("w1"), day_limit(1500)
     rows("INSERT INTO ai_share (owner, micros, ends_at) VALUES ('dead', 1500, UTC_TIMESTAMP(6) + INTERVAL 60 SECOND)")

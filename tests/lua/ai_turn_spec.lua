@@ -318,6 +318,19 @@ describe("a hedged turn", function()
     local world = ai_world.new{ a = { late(400, fails(500)) }, b = { late(500, fails(500)) }, c = { says("third") } }
     assert.equal("third", take(world, { A, B, C }, { hedge_ms = hedge }).heard)
   end)
+
+  it("ends when both were refused at the door while the other stood in it, and does not wait for the deadline", function()
+    local world = ai_world.new{}
+    local began = world.now
+    local result = take(world, { A, B }, { hedge_ms = hedge, enter = function(at)
+      world:sleep(at == A and 500 or 400)
+      return nil, { class = "budget", code = "held", text = "held" }
+    end })
+    assert.equal("budget", result.class)
+    assert.equal("held", result.code)
+    assert.equal(700, world.now - began)
+    assert.equal(2, #result.attempts)
+  end)
 end)
 
 describe("a turn that nobody wants any more", function()

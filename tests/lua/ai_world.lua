@@ -206,6 +206,13 @@ function ai_world.target(name, more)
   return target
 end
 
+--- Waits so long of its time, in a task.
+function World:sleep(ms)
+  local wake = promise.new()
+  self:after(ms, function() wake:give() end)
+  wake:wait()
+end
+
 --- Who was asked, in order.
 function World:order()
   local names = {}

@@ -10,6 +10,7 @@ local TYPES = { [401] = "authentication_error", [403] = "permission_error", [429
 local CODES = {
   bad_key = "invalid_api_key", no_credentials = "invalid_api_key", bad_authorization = "invalid_api_key", bad_token = "invalid_api_key",
   too_many_requests = "rate_limit_exceeded", provider_rate = "rate_limit_exceeded", provider_quota = "insufficient_quota", budget_spent = "insufficient_quota",
+  budget_held = "rate_limit_exceeded",
 }
 
 --- The error object of a problem.
