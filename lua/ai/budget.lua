@@ -24,6 +24,7 @@
 local clock = require "core.clock"
 local db = require "lib.db"
 local estimate = require "ai.estimate"
+local fault = require "core.fault"
 local ledger = require "ai.ledger"
 local log = require "core.log"
 local metrics = require "core.metrics"
@@ -41,7 +42,9 @@ local budget = {}
 local Reservation = {}
 Reservation.__index = Reservation
 
-local AHEAD = 20        -- requests like this one that a share is taken for
+-- Requests like this one that a share is taken for: twice as many each time it lasted for less than SOON_MS, so that a busy worker
+-- does not ask for each few.
+local AHEAD, AHEAD_MOST, SOON_MS = 20, 1280, 500
 local LEASE_S = 60
 local RENEW_MS = 20000
 local SWEEP_MS = 1000
@@ -49,7 +52,8 @@ local HELD_MS, HELD_PAUSE_MS = 3000, 100
 local ROWS_MOST = 20000 -- that wait to be written: who would be next is refused, for what it costs could not be kept
 
 -- tenant id -> { tenant, held = micros that the database says are ours, reserved = of them for requests under way, booked = spent, on
--- its way to the database, surplus = what a request beyond the budget's end did not use: nobody else's, used_ms, renewed_ms }
+-- its way to the database, surplus = what a request beyond the budget's end did not use: nobody else's, used_ms, renewed_ms, ahead = requests
+-- that were taken for last, taken_ms }
 local shares = {}
 local sweeper
 
@@ -66,6 +70,7 @@ local function give_back(share)
   local ok, err = pcall(store.add_share, share.tenant.db, owner(), -micros, time.ahead(LEASE_S))
   share.giving = nil
   if ok then
+    fault.point("budget.share_given_back")
     share.renewed_ms = now
   else
     share.held, share.surplus = share.held + micros, share.surplus + surplus
@@ -93,7 +98,7 @@ local function share_of(tenant)
   local share = shares[tenant.id]
   if not share then
     local now = clock.mono_ms()
-    share = { tenant = tenant, held = 0, reserved = 0, booked = 0, surplus = 0, used_ms = now, renewed_ms = now }
+    share = { tenant = tenant, held = 0, reserved = 0, booked = 0, surplus = 0, used_ms = now, renewed_ms = now, ahead = AHEAD, taken_ms = now - SOON_MS }
     shares[tenant.id] = share
     sweeper = sweeper or timer.every(SWEEP_MS, sweep)
   end
@@ -112,15 +117,19 @@ end
 -- Takes what is missing from the database, and something ahead: micros taken, how many of them are beyond the budget's end | false, "spent" or "held"
 -- when nothing is left.
 local function take(share, limits, missing, claimed)
-  local now = clock.wall_us()
-  return db.transaction(share.tenant.db, function(tx)
+  local now, now_ms = clock.wall_us(), clock.mono_ms()
+  local times = now_ms - share.taken_ms < SOON_MS and math.min(2 * share.ahead, AHEAD_MOST) or AHEAD
+  local taken, more = db.transaction(share.tenant.db, function(tx)
     local spent, held = store.hold_spend(tx, ledger.day(now), ledger.month(now), limits.currency, time.sql(now))
     local room = room_of(limits, spent, held)
     if room + claimed <= 0 then return false, room_of(limits, spent, 0) > 0 and "held" or "spent" end
-    local ahead = math.floor(math.max(0, math.min(AHEAD * missing, (room - missing) / 4)))
+    local ahead = math.floor(math.max(0, math.min(times * missing, (room - missing) / 4)))
     store.add_share_in(tx, owner(), missing + ahead, time.ahead(LEASE_S))
     return missing + ahead, math.max(0, missing - math.max(0, room))
   end)
+  fault.point("budget.share_taken")
+  share.ahead, share.taken_ms = times, now_ms
+  return taken, more
 end
 
 -- One try to reserve micros of the share: how many of them are beyond the budget's end | nil, code.

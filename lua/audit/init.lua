@@ -39,6 +39,22 @@ function audit.event(tx, event)
   touched[tx] = true
 end
 
+--- Many events of one transaction, in their order.
+function audit.events(tx, events)
+  if platforms[tx] or #events == 0 then return end
+  if #events == 1 then return audit.event(tx, events[1]) end
+  local at = time.now()
+  for first = 1, #events, store.EVENTS_MOST do
+    local rows = {}
+    for i = first, math.min(first + store.EVENTS_MOST - 1, #events) do
+      local event = events[i]
+      rows[#rows + 1] = { event.type, event.subject or "", event.trace or json.null, at, event.data and json.encode(event.data) or "{}" }
+    end
+    store.add_events(tx, rows)
+  end
+  touched[tx] = true
+end
+
 --- Is this a transaction of the platform itself, begun by audit.transaction?
 function audit.of_platform(tx) return platforms[tx] == true end
 

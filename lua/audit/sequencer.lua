@@ -106,7 +106,7 @@ local function publish_batch(tenant)
   return db.transaction(tenant.db, function(tx)
     local head = store.hold(tx)
     if head.published >= head.seq then return "done" end
-    local rows = store.events_after(tx, head.published, 200)
+    local rows = store.events_after(tx, head.published, store.BATCH)
     local stream = rediskey("events:", tenant.slug)
     local args = {}
     for _, row in ipairs(rows) do
@@ -122,16 +122,20 @@ local function publish_batch(tenant)
     store.set_published(tx, rows[#rows].seq)
     fault.point("sequencer.published")
     metrics.count("parley_events_total", nil, #rows, "durable events")  -- not by tenant: the page of metrics has an end
-    return #rows == 200 and "more" or "done"
+    return #rows == store.BATCH and "more" or "done"
   end)
 end
 
 --- Does all there is to do for a tenant. Raises when the database is away.
 function sequencer.drain(tenant)
-  while number_batch(tenant) do end
-  fault.point("sequencer.committed")
-  if not redis.connected() then return end
-  while publish_batch(tenant) == "more" do end
+  repeat
+    local more = number_batch(tenant)
+    fault.point("sequencer.committed")
+    -- In turns: where events come as fast as they are numbered, those who listen must not wait for the end of it.
+    if redis.connected() then
+      while publish_batch(tenant) == "more" do end
+    end
+  until not more
 end
 
 local states = {}   -- tenant id -> { running, again }

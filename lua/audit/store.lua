@@ -2,11 +2,22 @@
 local crypto = require "core.crypto"
 local db = require "lib.db"
 local fault = require "core.fault"
+local json = require "core.json"
 
 local store = {}
 
 function store.add_event(tx, type, subject, data, trace, at)
   db.run(tx, "INSERT INTO outbox (type, subject, data, trace, `at`) VALUES (?, ?, ?, ?, ?)", type, subject, data, trace, at)
+end
+
+store.EVENTS_MOST = 500
+
+local add_events = "INSERT INTO outbox (type, subject, trace, `at`, data) SELECT n.type, n.subject, n.trace, n.`at`, n.data FROM "
+  .. db.rows("n", { "type VARCHAR(400)", "subject VARCHAR(400)", "trace VARCHAR(200)", "`at` VARCHAR(32)", "data MEDIUMTEXT" })
+
+--- Many at once, EVENTS_MOST at most, in their order: rows are { type, subject, trace or json.null, at, data }.
+function store.add_events(tx, rows)
+  db.run(tx, add_events, json.encode(rows))
 end
 
 function store.add_audit(tx, row)
@@ -20,16 +31,7 @@ function store.add_platform_audit(tx, row)
     row.at, row.actor, row.action, row.subject, row.fields, row.trace)
 end
 
--- Lists of ids are filled up with 0 to one of two lengths: a connection keeps few prepared statements.
-local SMALL, LARGE = 4, 64
-store.BATCH = LARGE
-
-local function padded(rows)
-  local size = #rows <= SMALL and SMALL or LARGE
-  local ids = {}
-  for i = 1, size do ids[i] = rows[i] and rows[i].id or 0 end
-  return size, ids
-end
+store.BATCH = 512
 
 --- The sequencer's row, held until the transaction ends: one at a time moves outbox rows.
 function store.hold(tx)
@@ -37,36 +39,48 @@ function store.hold(tx)
 end
 
 function store.outbox(tx)
-  return db.run(tx, "SELECT id FROM outbox ORDER BY id LIMIT ?", LARGE)
+  return db.run(tx, "SELECT id FROM outbox ORDER BY id LIMIT ?", store.BATCH)
 end
+
+-- The rows named by a statement's parameter, each by its primary key. A list of ids could be a scan of the table where that is small:
+-- it would lock what others have not committed, and wait for them.
+local function picked(name, columns)
+  return ("FROM %s STRAIGHT_JOIN %s AS o ON o.id = picked.id"):format(db.rows("picked", columns), name)
+end
+
+local copy_events = "INSERT INTO event (seq, type, subject, data, trace, `at`) SELECT picked.seq, o.type, o.subject, o.data, o.trace, o.`at` "
+  .. picked("outbox", { "id BIGINT", "seq BIGINT" })
+local remove_events = "DELETE o " .. picked("outbox", { "id BIGINT" })
 
 --- Moves exactly these rows to event, numbered after seq.
 function store.move_events(tx, rows, seq)
-  local size, ids = padded(rows)
-  local text = "INSERT INTO event (seq, type, subject, data, trace, `at`) "
-    .. "SELECT ? + ROW_NUMBER() OVER (ORDER BY id), type, subject, data, trace, `at` FROM outbox WHERE id IN (%s)"
-  local moved = db.run(tx, text:format(db.marks(size)), seq, unpack(ids)).affected
+  local list = {}
+  for i, row in ipairs(rows) do list[i] = { row.id, seq + i } end
+  local text = json.encode(list)
+  local moved = db.run(tx, copy_events, text).affected
   assert(moved == #rows, "outbox rows went while the sequencer held them")
   fault.point("sequencer.events_copied")
-  db.run(tx, ("DELETE FROM outbox WHERE id IN (%s)"):format(db.marks(size)), unpack(ids))
+  db.run(tx, remove_events, text)
 end
 
 function store.audit_pending(tx)
-  return db.run(tx, "SELECT id, `at`, actor, action, subject, fields, trace FROM audit_pending ORDER BY id LIMIT ?", LARGE)
+  return db.run(tx, "SELECT id, `at`, actor, action, subject, fields, trace FROM audit_pending ORDER BY id LIMIT ?", store.BATCH)
 end
+
+local copy_audit = "INSERT INTO audit_log (seq, `at`, actor, action, subject, fields, trace, hash) "
+  .. "SELECT picked.seq, o.`at`, o.actor, o.action, o.subject, o.fields, o.trace, UNHEX(picked.hash) "
+  .. picked("audit_pending", { "id BIGINT", "seq BIGINT", "hash VARCHAR(64)" })
+local remove_audit = "DELETE o " .. picked("audit_pending", { "id BIGINT" })
 
 --- Adds these rows to the chain, numbered after seq, each with its hash, and removes them from audit_pending.
 function store.move_audit(tx, rows, seq, hashes)
-  local size, ids = padded(rows)
-  local parameters = {}
-  for i = 1, size do parameters[i], parameters[size + i] = hashes[i] and crypto.hex(hashes[i]) or "", ids[i] end
-  local text = "INSERT INTO audit_log (seq, `at`, actor, action, subject, fields, trace, hash) "
-    .. "SELECT ? + ROW_NUMBER() OVER (ORDER BY id), `at`, actor, action, subject, fields, trace, UNHEX(ELT(ROW_NUMBER() OVER (ORDER BY id), %s)) "
-    .. "FROM audit_pending WHERE id IN (%s)"
-  local moved = db.run(tx, text:format(db.marks(size), db.marks(size)), seq, unpack(parameters)).affected
+  local list = {}
+  for i, row in ipairs(rows) do list[i] = { row.id, seq + i, crypto.hex(hashes[i]) } end
+  local text = json.encode(list)
+  local moved = db.run(tx, copy_audit, text).affected
   assert(moved == #rows, "audit rows went while the sequencer held them")
   fault.point("sequencer.audit_copied")
-  db.run(tx, ("DELETE FROM audit_pending WHERE id IN (%s)"):format(db.marks(size)), unpack(ids))
+  db.run(tx, remove_audit, text)
 end
 
 function store.set_numbers(tx, seq, audit_seq, audit_hash)

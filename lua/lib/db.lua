@@ -138,4 +138,13 @@ function db.marks(count)
   return (("?, "):rep(count):gsub(", $", ""))
 end
 
+--- Many rows as one parameter: text for FROM, whose one "?" takes json.encode of a list of lists (json.null for NULL, bytes as hex).
+--- The values of a list stand in the order of columns ("name TYPE", types as wide as what may come: what is too large is for the table to
+--- refuse that it is written to).
+function db.rows(name, columns)
+  local parts = {}
+  for i, column in ipairs(columns) do parts[i] = ("%s PATH '$[%d]' ERROR ON ERROR"):format(column, i - 1) end
+  return ("JSON_TABLE(?, '$[*]' COLUMNS (%s)) AS %s"):format(table.concat(parts, ", "), name)
+end
+
 return db

@@ -8,6 +8,7 @@ if not world then
   return
 end
 local auth = require "auth"
+local crypto = require "core.crypto"
 local json = require "core.json"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
@@ -170,6 +171,91 @@ describe("an attempt", function()
     assert.is_true(written:wait())
     store.add_calls, log.error = add, said
     assert.equal(1, rows("SELECT COUNT(*) AS n FROM ai_call")[1].n)
+  end)
+
+  -- Eight rows were a statement, and each event was one of its own: after ten seconds at full speed 20,000 waited, and requests were refused.
+  it("was a statement and more for each, and many waited behind it", function()
+    local db = require "lib.db"
+    local run, statements = db.run, 0
+    db.run = function(...)
+      statements = statements + 1
+      return run(...)
+    end
+    local last
+    for _ = 1, 2000 do last = spend(one, {}, 1) end
+    local written = last:wait()
+    db.run = run
+    assert.is_true(written and one.ledger.settle(5000))
+    assert.is_true(statements < 50, statements .. " statements")
+    assert.equal(2000, rows("SELECT COUNT(*) AS n FROM outbox WHERE type = 'ai.attempt'")[1].n)
+  end)
+
+  -- While one batch was written a few came, which were the next: a busy worker wrote all the time, few at a time.
+  it("that comes while others are written waits for more", function()
+    local audit = require "audit"
+    local transaction, count = audit.transaction, 0
+    audit.transaction = function(...)
+      count = count + 1
+      return transaction(...)
+    end
+    local last
+    for _ = 1, 200 do
+      last = spend(one, {}, 1)
+      task.sleep(5)
+    end
+    local written = last:wait()
+    audit.transaction = transaction
+    assert.is_true(written)
+    assert.is_true(count <= 20, count .. " transactions")
+  end)
+
+  it("and an answer are events in the order in which they were told", function()
+    local told = {}
+    for i = 1, 40 do
+      local key = one.ledger.key()
+      spend(one, {}, 1, { answer_key = key })
+      one.ledger.answer(acme, { answer_key = key, purpose = "api", attempts = 1, ms = i })
+      local hex = crypto.hex(key)
+      told[2 * i - 1], told[2 * i] = "ai.attempt " .. hex, "ai.answer " .. hex
+    end
+    assert.is_true(one.ledger.settle(2000))
+    local events = {}
+    for i, row in ipairs(rows("SELECT type, subject FROM outbox ORDER BY id")) do events[i] = row.type .. " " .. row.subject end
+    assert.same(told, events)
+  end)
+
+  it("keeps what its provider says letter by letter, and what is no text readable", function()
+    local said = [[a "quote", a \ and \u0041, Grüße, 你好, 🎉]]
+    spend(one, {}, 1, { class = "server", text = said, external_ref = [[ref"\]], model = "m/\"x\"" })
+    assert.is_true(spend(one, {}, 1, { class = "server", text = "bytes \255\254 and\0NUL", external_ref = "r\255" }):wait())
+    local found_rows = rows("SELECT error_message, external_ref, model FROM ai_call ORDER BY id")
+    assert.same({ said, [[ref"\]], "m/\"x\"" }, { found_rows[1].error_message, found_rows[1].external_ref, found_rows[1].model })
+    assert.same({ "bytes ?? and?NUL", "r?" }, { found_rows[2].error_message, found_rows[2].external_ref })
+    assert.equal("m/\"x\"", json.decode(rows("SELECT data FROM outbox ORDER BY id LIMIT 1")[1].data).model)
+  end)
+
+  it("of many calls adds to each what is its own, in the currency that the call has", function()
+    local ids = {}
+    for i = 1, 75 do
+      ids[i] = rows("INSERT INTO `call` (public_id, direction, start_time, status) VALUES (?, 'inbound', UTC_TIMESTAMP(6), 'connected')", "many-" .. i).insert_id
+    end
+    for i, id in ipairs(ids) do
+      spend(one, {}, i, { call_id = i % 2 == 0 and id or nil, call = "many-" .. i })
+      spend(one, {}, i, { call_id = id, provider = "other" })
+    end
+    local euro = one.budget.reserve(acme, TARGET, REQUEST, {}, found({}, { input = 0, output = 1000000, currency = "EUR", version = "e" }))
+    local usage = { input = 0, output = 7 }
+    one.ledger.attempt(acme, { provider = "main", model = "big", purpose = "call", ms = 1, usage = usage, cost = euro:settle(usage), call_id = ids[1] })
+    assert.is_true(one.ledger.settle(2000))
+    for i, row in ipairs(rows("SELECT cost, currency FROM `call` WHERE public_id LIKE 'many-%' ORDER BY id")) do
+      -- The first call's currency is the one that came first in the batch's order; what is in the other stands in ai_call alone.
+      local expected = i == 1 and row.currency == "EUR" and 7 or 2 * i
+      assert.equal(expected, row.cost)
+      if i > 1 then assert.equal("USD", row.currency) end
+    end
+    assert.equal("other", rows("SELECT ai_provider FROM `call` WHERE public_id = 'many-2'")[1].ai_provider)
+    clean()
+    rows("DELETE FROM `call` WHERE public_id LIKE 'many-%'")
   end)
 
   it("and many at once are written in batches, none lost, none twice", function()
@@ -343,5 +429,18 @@ describe("a budget", function()
     for _ = 1, 15 do assert.is_truthy(one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits))) end
     sql.transaction = query
     assert.equal(0, asked)
+  end)
+
+  -- A share was good for twenty requests, always: a worker with a thousand a second asked fifty times a second, each time before the eyes of all.
+  it("was asked for every twenty requests, however busy the worker", function()
+    local one, limits = worker_named("w1"), day_limit(1e12)
+    local transaction, asked = sql.transaction, 0
+    sql.transaction = function(...)
+      asked = asked + 1
+      return transaction(...)
+    end
+    for _ = 1, 1000 do assert.is_truthy(one.budget.reserve(acme, TARGET, REQUEST, {}, found(limits))) end
+    sql.transaction = transaction
+    assert.is_true(asked <= 8, asked .. " times")
   end)
 end)

@@ -14,13 +14,18 @@
 --- call of the tenant is kept as external_ref.
 ---
 --- What may be lost: a worker that ends by itself writes first what it has (ledger.settle); one that is killed loses what was not
---- acknowledged yet, which is what came in the last fifth of a second, or since the database was last there. Nothing is lost that was
---- acknowledged and nothing is written twice: a batch is one transaction, and one whose end was not heard of is looked for by its first
---- entry's key before it is written again.
+--- acknowledged yet, which is what came in the last fifth of a second, or since the database was last there. That was answered and is
+--- charged to nobody: there is no row, event or sum of it, and the share that held it is free when its lease ends. Nothing is lost that
+--- was acknowledged and nothing is written twice: a batch is one transaction, and one whose end was not heard of is looked for by its
+--- first entry's key before it is written again.
+---
+--- A batch is a handful of statements, however many entries it has: rows travel as one parameter (lib.db's rows). What comes while one is
+--- written is the next one's, so that the more there is to do, the less each costs.
 local audit = require "audit"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
 local db = require "lib.db"
+local fault = require "core.fault"
 local log = require "core.log"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
@@ -34,11 +39,11 @@ local worker = require "core.worker"
 local ledger = {}
 
 local WRITE_MS = 200
-local BATCH = 64
+local BATCH = 512       -- entries of one transaction, at most
 local RETRY_MS = 2000   -- while the database is away
 local TOKENS_MOST = 2 ^ 31 - 1
 
--- tenant id -> { tenant, batches = list of lists of entries, the oldest first, count, writing, next_ms }
+-- tenant id -> { tenant, batches = list of lists of entries, the oldest first, each with a promise `written`, count, writing, next_ms }
 local books = {}
 local armed = false
 
@@ -61,14 +66,17 @@ local function whole(value, most)
 end
 
 local function line(value, bytes)
-  return value and (text.clean(tostring(value):sub(1, bytes + 4), bytes):gsub("%c", " ")) or nil
+  if not value then return nil end
+  value = tostring(value)
+  if #value <= bytes and not value:find("[%c\127-\255]") then return value end
+  return (text.clean(value:sub(1, bytes + 4), bytes):gsub("%c", " "))
 end
 
 local function row_of(entry)
   local usage, cost = entry.usage or {}, entry.cost or {}
   local input, output = whole(usage.input), whole(usage.output)
   return {
-    entry_key = ledger.key(), answer_key = entry.answer_key, attempt = whole(entry.attempt or 1, 32767), call_id = entry.call_id,
+    entry_key = crypto.hex(ledger.key()), answer_key = entry.answer_key and crypto.hex(entry.answer_key), attempt = whole(entry.attempt or 1, 32767), call_id = entry.call_id,
     external_ref = line(entry.external_ref, 128), campaign_id = entry.campaign_id, purpose = entry.purpose, provider = line(entry.provider, 50),
     model = line(entry.model, 100), key_id = entry.key_id, tokens_used = whole(input + output), input_tokens = input, cached_tokens = whole(usage.cached),
     written_tokens = whole((usage.written or 0) + (usage.written_1h or 0)), output_tokens = output, estimated = entry.estimated and 1 or 0,
@@ -102,25 +110,42 @@ local function find_calls(tx, entries)
   end
 end
 
-local function add_to(sums, period, scope, row)
-  local key = period .. "\0" .. scope .. "\0" .. row.currency
-  local n = sums[key]
-  if not n then
-    n = { key = key, period = period, scope = scope, currency = row.currency, micros = 0, requests = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
-    sums[key], sums[#sums + 1] = n, n
-  end
-  n.micros, n.requests, n.failed = n.micros + row.cost, n.requests + 1, n.failed + 1 - row.success
-  n.input_tokens, n.output_tokens = n.input_tokens + row.input_tokens, n.output_tokens + row.output_tokens
+local function add(to, n)
+  to.micros, to.requests, to.failed = to.micros + n.micros, to.requests + n.requests, to.failed + n.failed
+  to.input_tokens, to.output_tokens = to.input_tokens + n.input_tokens, to.output_tokens + n.output_tokens
 end
 
--- By provider and campaign; a name of a provider fits the column (50 of 64).
+local function sum_at(sums, key)
+  local n = sums[key]
+  if n then return n end
+  n = { key = key, micros = 0, requests = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
+  sums[key], sums[#sums + 1] = n, n
+  return n
+end
+
+-- Rows by day, currency, provider and campaign: few, however many rows there are.
+local function groups_of(rows)
+  local groups = {}
+  for _, row in ipairs(rows) do
+    local day = row.created_at:sub(1, 10)
+    local group = sum_at(groups, day .. row.currency .. row.provider .. "\0" .. (row.campaign_id or ""))
+    group.day, group.currency, group.provider, group.campaign_id = day, row.currency, row.provider, row.campaign_id
+    group.micros, group.requests, group.failed = group.micros + row.cost, group.requests + 1, group.failed + 1 - row.success
+    group.input_tokens, group.output_tokens = group.input_tokens + row.input_tokens, group.output_tokens + row.output_tokens
+  end
+  return groups
+end
+
+-- What is added to the rows of ai_spend, by provider and campaign; a name of a provider fits the column (50 of 64).
 local function sums_of(rows)
   local sums = {}
-  for _, row in ipairs(rows) do
-    for _, period in ipairs{ row.created_at:sub(1, 10), row.created_at:sub(1, 7) } do
-      add_to(sums, period, "all", row)
-      add_to(sums, period, "provider:" .. row.provider, row)
-      if row.campaign_id then add_to(sums, period, "campaign:" .. row.campaign_id, row) end
+  for _, group in ipairs(groups_of(rows)) do
+    for _, period in ipairs{ group.day, group.day:sub(1, 7) } do
+      for _, scope in ipairs{ "all", "provider:" .. group.provider, group.campaign_id and "campaign:" .. group.campaign_id or nil } do
+        local n = sum_at(sums, period .. "\0" .. scope .. "\0" .. group.currency)
+        n.period, n.scope, n.currency = period, scope, group.currency
+        add(n, group)
+      end
     end
   end
   -- One order for all who write, so that none waits for one that waits for him.
@@ -128,6 +153,7 @@ local function sums_of(rows)
   return sums
 end
 
+-- What the rows cost calls: a call's costs are one sum, beside the provider that answered last, else the first that was asked.
 local function add_call_costs(tx, rows)
   local calls = {}
   for _, row in ipairs(rows) do
@@ -143,7 +169,16 @@ local function add_call_costs(tx, rows)
     end
   end
   table.sort(calls, function(a, b) return a.id < b.id end)
-  for _, of in ipairs(calls) do store.add_call_cost(tx, of.id, of.micros, of.currency, of.provider) end
+  local by_currency = {}
+  for _, of in ipairs(calls) do
+    local list = by_currency[of.currency]
+    if not list then
+      list = { currency = of.currency }
+      by_currency[of.currency], by_currency[#by_currency + 1] = list, list
+    end
+    list[#list + 1] = of
+  end
+  for _, list in ipairs(by_currency) do store.add_call_costs(tx, list.currency, list) end
 end
 
 -- Tells of a budget that has come to its warning or to its end, once for each period.
@@ -166,12 +201,25 @@ end
 local function event_of(entry)
   if entry.answer then return entry.answer end
   local row = entry.row
-  return { type = "ai.attempt", subject = crypto.hex(row.answer_key or row.entry_key), trace = row.trace, data = {
-    entry = crypto.hex(row.entry_key), attempt = row.attempt, provider = row.provider, model = row.model, key = row.key_id, purpose = row.purpose,
-    call = entry.call, call_row = row.call_id, campaign_row = row.campaign_id, input_tokens = row.input_tokens, output_tokens = row.output_tokens,
+  return { type = "ai.attempt", subject = row.answer_key or row.entry_key, trace = row.trace, data = {
+    entry = row.entry_key, attempt = row.attempt, provider = row.provider, model = row.model, key = row.key_id, purpose = row.purpose,
+    call = line(entry.call, 64), call_row = row.call_id, campaign_row = row.campaign_id, input_tokens = row.input_tokens, output_tokens = row.output_tokens,
     micros = row.cost, currency = row.currency, price = row.price_version, class = row.error_class, ms = row.response_time_ms } }
 end
 
+local function add_events(tx, batch)
+  local events = {}
+  for i, entry in ipairs(batch) do events[i] = event_of(entry) end
+  audit.events(tx, events)
+end
+
+local function is_there(tx, batch, rows)
+  if rows[1] then return store.has(tx, rows[1].entry_key) end
+  return store.has_event(tx, batch[1].answer)
+end
+
+-- The calls' rows first: the rows of ai_call name them, and who holds a row with others cannot then have it alone without a deadlock.
+-- What all workers wait for, the shares and the sums, comes last and is held for the shortest time.
 local function book(tenant, batch)
   local rows, with_rows, shared, from_shares = {}, {}, false, 0
   for _, entry in ipairs(batch) do
@@ -183,18 +231,23 @@ local function book(tenant, batch)
   local known, limits = pcall(providers.budget, tenant)  -- asks the database itself, so before the transaction
   if not known then limits = {} end
   audit.transaction(tenant, function(tx)
-    if batch.tried and (rows[1] and store.has(tx, rows[1].entry_key) or not rows[1] and store.has_event(tx, batch[1].answer)) then return end
-    if #rows > 0 then
-      find_calls(tx, with_rows)
-      store.add_calls(tx, rows)
-      add_call_costs(tx, rows)
-      if shared then store.hold_shares(tx) end
-      for _, n in ipairs(sums_of(rows)) do store.add_spend(tx, n.period, n.scope, n.currency, n) end
-      if shared then store.add_share_in(tx, worker.owner ~= "" and worker.owner or "alone", -from_shares, time.ahead(60)) end
-      tell(tx, limits, rows[#rows].created_at)
-    end
-    for _, entry in ipairs(batch) do audit.event(tx, event_of(entry)) end
+    if batch.tried and is_there(tx, batch, rows) then return end
+    if #rows == 0 then return add_events(tx, batch) end
+    find_calls(tx, with_rows)
+    add_call_costs(tx, rows)
+    fault.point("ledger.costs_added")
+    store.add_calls(tx, rows)
+    fault.point("ledger.rows_added")
+    add_events(tx, batch)
+    fault.point("ledger.events_added")
+    if shared then store.hold_shares(tx) end
+    store.add_spend(tx, sums_of(rows))
+    fault.point("ledger.sums_moved")
+    if shared then store.add_share_in(tx, worker.owner ~= "" and worker.owner or "alone", -from_shares, time.ahead(60)) end
+    fault.point("ledger.share_moved")
+    tell(tx, limits, rows[#rows].created_at)
   end)
+  fault.point("ledger.written")
 end
 
 local function acknowledge(batch)
@@ -203,15 +256,17 @@ local function acknowledge(batch)
     if share then
       share.held, share.booked = math.max(0, share.held - entry.row.cost), share.booked - entry.row.cost
     end
-    entry.written:give(true)
   end
+  batch.written:give(true)
 end
 
--- Writes what waits of one tenant, batch after batch: true when nothing is left.
+-- Writes what waits of one tenant, batch after batch, and what comes meanwhile if it fills one: few at a time would cost as much each
+-- as many. True when nothing is left.
 local function write(of)
   if of.writing then return false end
   of.writing = true
-  while of.batches[1] do
+  local last = of.batches[#of.batches]
+  while last do
     local batch = of.batches[1]
     batch.closed = true
     local ok, err = pcall(book, of.tenant, batch)
@@ -224,6 +279,10 @@ local function write(of)
     table.remove(of.batches, 1)
     of.count = of.count - #batch
     acknowledge(batch)
+    if batch == last then
+      local next_one = of.batches[1]
+      last = next_one and #next_one >= BATCH and next_one or nil
+    end
   end
   of.writing = false
   return of.count == 0
@@ -248,7 +307,6 @@ local function write_soon()
 end
 
 local function put(tenant, entry)
-  entry.written = promise.new()
   local of = books[tenant.id]
   if not of then
     of = { tenant = tenant, batches = {}, count = 0, next_ms = 0 }
@@ -257,13 +315,13 @@ local function put(tenant, entry)
   of.tenant = tenant
   local last = of.batches[#of.batches]
   if not last or last.closed or #last >= BATCH then
-    last = {}
+    last = { written = promise.new() }
     of.batches[#of.batches + 1] = last
   end
   last[#last + 1] = entry
   of.count = of.count + 1
   write_soon()
-  return entry.written
+  return last.written
 end
 
 --- See above.

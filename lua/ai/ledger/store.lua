@@ -1,17 +1,44 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- ai_call, ai_spend and ai_share of a tenant's schema.
 local db = require "lib.db"
+local json = require "core.json"
 
 local store = {}
 
-local columns = { "entry_key", "answer_key", "attempt", "call_id", "external_ref", "campaign_id", "purpose", "provider", "model", "key_id", "tokens_used",
-  "input_tokens", "cached_tokens", "written_tokens", "output_tokens", "estimated", "cost", "currency", "response_time_ms", "first_token_ms", "success",
-  "error_class", "error_message", "cache", "price_version", "trace", "created_at" }
-local insert = "INSERT INTO ai_call (" .. table.concat(columns, ", ") .. ") VALUES "
-local one = "(" .. db.marks(#columns) .. ")"
+-- Columns and their types as they travel, which are wider than the table's: what is too long is the table's to refuse.
+local travelling = { "entry_key VARCHAR(64)", "answer_key VARCHAR(64)", "attempt BIGINT", "call_id BIGINT", "external_ref VARCHAR(600)", "campaign_id BIGINT",
+  "purpose VARCHAR(64)", "provider VARCHAR(200)", "model VARCHAR(400)", "key_id VARCHAR(200)", "tokens_used BIGINT", "input_tokens BIGINT",
+  "cached_tokens BIGINT", "written_tokens BIGINT", "output_tokens BIGINT", "estimated BIGINT", "cost BIGINT", "currency VARCHAR(16)",
+  "response_time_ms BIGINT", "first_token_ms BIGINT", "success BIGINT", "error_class VARCHAR(64)", "error_message VARCHAR(4000)", "cache VARCHAR(64)",
+  "price_version VARCHAR(300)", "trace VARCHAR(64)", "created_at VARCHAR(32)" }
+local columns, read = {}, {}
+for i, column in ipairs(travelling) do
+  columns[i] = column:match("^%S+")
+  read[i] = (columns[i]:find("_key$") and "UNHEX(n.%s)" or "n.%s"):format(columns[i])
+end
+local add_calls = ("INSERT INTO ai_call (%s) SELECT %s FROM %s"):format(table.concat(columns, ", "), table.concat(read, ", "), db.rows("n", travelling))
+
+--- Adds rows (tables by the names of the columns; keys as hex).
+function store.add_calls(tx, rows)
+  local list = {}
+  for i, row in ipairs(rows) do
+    local values = {}
+    for k, column in ipairs(columns) do
+      local value = row[column]
+      values[k] = value == nil and json.null or value
+    end
+    list[i] = values
+  end
+  db.run(tx, add_calls, json.encode(list))
+end
+
+--- Is the row with this key there?
+function store.has(tx, entry_key)
+  return #db.run(tx, "SELECT 1 AS found FROM ai_call WHERE entry_key = UNHEX(?)", entry_key) > 0
+end
 
 -- A connection keeps few prepared statements, of at most 256 parameters: lists are cut into pieces of these lengths.
-local SIZES = { 8, 1 }
+local SIZES = { 64, 8, 1 }
 
 local function in_pieces(list, fn)
   local at = 1
@@ -26,25 +53,6 @@ local function in_pieces(list, fn)
     fn(at, count)
     at = at + count
   end
-end
-
---- Adds rows (tables by the names of the columns).
-function store.add_calls(tx, rows)
-  in_pieces(rows, function(at, count)
-    local values, n = {}, 0
-    for i = at, at + count - 1 do
-      for _, column in ipairs(columns) do
-        n = n + 1
-        values[n] = rows[i][column]
-      end
-    end
-    db.run(tx, insert .. (one .. ", "):rep(count - 1) .. one, unpack(values, 1, n))
-  end)
-end
-
---- Is the row with this key there?
-function store.has(tx, entry_key)
-  return #db.run(tx, "SELECT 1 AS found FROM ai_call WHERE entry_key = ?", entry_key) > 0
 end
 
 --- Is this event there, numbered or not yet?
@@ -74,21 +82,43 @@ function store.calls_by_id(tx, ids)
   return found
 end
 
---- What AI has cost a call, added to the call's cost. No fence: a cost is true whoever has the call now, and sums have no order.
---- A call has one currency: what was spent in another stands in ai_call alone.
-function store.add_call_cost(tx, id, micros, currency, provider)
-  db.run(tx, [[
-    UPDATE `call` SET cost = IF(cost = 0 OR currency = ?, cost + ?, cost), currency = IF(cost = ?, ?, currency), ai_provider = ? WHERE id = ?]],
-    currency, micros, micros, currency, provider, id)
+-- For the row of an id: what is added to its cost, and who answered; of one JSON object of { micros, provider } by id.
+local its_micros, its_provider = [[CAST(JSON_EXTRACT(?, CONCAT('$."', id, '"[0]')) AS SIGNED)]], [[JSON_UNQUOTE(JSON_EXTRACT(?, CONCAT('$."', id, '"[1]')))]]
+local add_call_costs = "UPDATE `call` SET cost = IF(cost = 0 OR currency = ?, cost + " .. its_micros .. ", cost), currency = IF(cost = " .. its_micros
+  .. ", ?, currency), ai_provider = " .. its_provider .. " WHERE id IN (%s)"
+
+--- What AI has cost calls in a currency, added to the calls' cost: costs is a list of { id, micros, provider }, in the order of ids. No
+--- fence: a cost is true whoever has the call now, and sums have no order. A call has one currency: what was spent in another stands in
+--- ai_call alone.
+function store.add_call_costs(tx, currency, costs)
+  in_pieces(costs, function(at, count)
+    local ids, by_id = {}, {}
+    for i = at, at + count - 1 do
+      local cost = costs[i]
+      ids[#ids + 1], by_id[("%d"):format(cost.id)] = cost.id, { cost.micros, cost.provider }
+    end
+    local text = json.encode(by_id)
+    db.run(tx, add_call_costs:format(db.marks(count)), currency, text, text, currency, text, unpack(ids))
+  end)
 end
 
---- Adds to the sums of a day or month.
-function store.add_spend(tx, period, scope, currency, n)
-  db.run(tx, [[
-    INSERT INTO ai_spend (period, scope, currency, micros, requests, failed, input_tokens, output_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON DUPLICATE KEY UPDATE micros = micros + VALUES(micros), requests = requests + VALUES(requests), failed = failed + VALUES(failed),
-      input_tokens = input_tokens + VALUES(input_tokens), output_tokens = output_tokens + VALUES(output_tokens)]],
-    period, scope, currency, n.micros, n.requests, n.failed, n.input_tokens, n.output_tokens)
+local add_spend = [[
+  INSERT INTO ai_spend (period, scope, currency, micros, requests, failed, input_tokens, output_tokens)
+  SELECT n.period, n.scope, n.currency, n.micros, n.requests, n.failed, n.input_tokens, n.output_tokens FROM ]]
+  .. db.rows("n", { "period VARCHAR(16)", "scope VARCHAR(100)", "currency VARCHAR(16)", "micros BIGINT", "requests BIGINT", "failed BIGINT",
+    "input_tokens BIGINT", "output_tokens BIGINT" }) .. [[
+  ON DUPLICATE KEY UPDATE micros = ai_spend.micros + VALUES(micros), requests = ai_spend.requests + VALUES(requests),
+    failed = ai_spend.failed + VALUES(failed), input_tokens = ai_spend.input_tokens + VALUES(input_tokens),
+    output_tokens = ai_spend.output_tokens + VALUES(output_tokens)]]
+
+--- Adds to the sums of days and months: sums are { period, scope, currency, micros, requests, failed, input_tokens, output_tokens }, in
+--- the one order of all who write, so that none waits for one that waits for him.
+function store.add_spend(tx, sums)
+  local list = {}
+  for i, n in ipairs(sums) do
+    list[i] = { n.period, n.scope, n.currency, n.micros, n.requests, n.failed, n.input_tokens, n.output_tokens }
+  end
+  db.run(tx, add_spend, json.encode(list))
 end
 
 --- The sum of all in a period, with what was told of it; held until the transaction ends. nil when there is none.

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Parley whose workers die at fault points, callgen in the place of Asterisk, and what must hold when all is over.
+"""A Parley whose workers die at fault points, callgen in the place of Asterisk, the fakes in that of AI providers, and what must hold when
+all is over.
 
   with Night() as night:
-      night.scene({"call.row_written"})   calls in and out, leads, a publication, with a worker dying at that point
+      night.scene({"call.row_written"})   calls in and out, leads, a publication, AI answers, with a worker dying at that point
       night.holds()                       the invariants; raises AssertionError
 """
 import importlib.util
@@ -10,6 +11,7 @@ import json
 import os
 import queue
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -19,6 +21,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(ROOT / "tests/e2e"))
+import ai_tenant  # noqa: E402
+import api  # noqa: E402
+import fakes  # noqa: E402
+
 _spec = importlib.util.spec_from_file_location("load_world", ROOT / "tests/load/world.py")
 load = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(load)
@@ -73,6 +80,19 @@ class Night(load.World):
         threading.Thread(target=self._read, daemon=True).start()
         assert self.lines.get(timeout=60) == "ready"
         self.log_in()
+        self._start_ai()
+
+    def _start_ai(self):
+        """A provider and a budget that is never near its end: what a dead worker holds of it counts as spent for a minute."""
+        self._fakes = fakes.running()
+        self.fakes = self._fakes.__enter__()
+        os.environ["PARLEY_URL"] = self.env["PARLEY_URL"]
+        self.parley("operator", "set", "--email", "operator@load.example", "--password", api.PASSWORD)
+        operator = api.login("operator@load.example", api.PASSWORD)
+        model = ai_tenant.KINDS["openai_chat"][2]
+        ai_tenant.done(api.call("POST", "/admin/ai/prices", {"model": model, "input": "0.4", "output": "1.6"}, operator), 201)
+        ai_tenant.Providers("load", self.fakes, operator).add("openai_chat", vectors=[])
+        ai_tenant.done(api.call("PUT", "/ai/budget", {"currency": "USD", "day": "1000", "month": "10000"}, self.token), 204)
 
     def log_in(self):
         """A token is valid for 15 minutes; a night may be longer."""
@@ -86,6 +106,8 @@ class Night(load.World):
                 self.exchange.wait(10)
             except subprocess.TimeoutExpired:
                 self.exchange.kill()
+        if hasattr(self, "fakes"):
+            self._fakes.__exit__(None, None, None)
         super().__exit__()
 
     def _read(self):
@@ -153,6 +175,14 @@ class Night(load.World):
         assert told == answer["version"], "a version was acknowledged and new calls get the one before"
         self.published += 1
 
+    def chat(self):
+        """Of a call that may be up. The last is written when it has been waited for."""
+        for number in range(3):
+            call = self.sql(f"SELECT public_id FROM {self.schema()}.`call` ORDER BY id DESC LIMIT 1")
+            context = {"callId": call[0][0]} if call else {}
+            assert self.ask("POST", "/ai/chat", {"message": f"say night {number}", "context": context})["text"] == f"night {number}"
+            time.sleep(0.5)
+
     # -- a scene --------------------------------------------------------------------------------------------------------------
 
     def armed(self):
@@ -176,7 +206,7 @@ class Night(load.World):
                 self.sql("UPDATE parley.job SET due = UTC_TIMESTAMP(6), state = 'waiting'")
             first = self.calls
             names = [self.call_in(), self.call_in(1.9)]
-            threads = [threading.Thread(target=run, args=(act,)) for act in (self.place, self.post_lead, self.publish_next)]
+            threads = [threading.Thread(target=run, args=(act,)) for act in (self.place, self.post_lead, self.publish_next, self.chat)]
             threads += [threading.Thread(target=run, args=(self.call_over, name)) for name in names]
             for thread in threads:
                 thread.start()
@@ -279,6 +309,8 @@ class Night(load.World):
         assert int(moves) == int(version) == int(published) == self.published + 1
         assert self.redis("HGET", f"bundle:{self.tenant_id()}", "version") == version
 
+        self.money_holds()
+
         # Audit: the chain, by the platform's own check.
         rows = int(self.parley("run", str(HERE / "verify.lua"), "load").split()[-1])
         assert rows == self.one(f"SELECT audit_seq FROM {s}.sequencer") == self.one(f"SELECT COUNT(*) FROM {s}.audit_log")
@@ -306,3 +338,30 @@ class Night(load.World):
         until(lambda: self.sql("SELECT kind, tenant_id, last_error FROM parley.job WHERE state = 'failed' OR (state = 'running' AND due < UTC_TIMESTAMP(6) - INTERVAL 5 SECOND)") == [],
               10, "no job is stuck")
         assert self.errors() == [], self.errors()[:3]
+
+    def money_holds(self):
+        """Each attempt is booked once or, where its worker died with it, not at all; sums, calls and events say the same; nobody holds what a dead worker did."""
+        s = self.schema()
+        rows, keys, cost = map(int, self.sql(f"SELECT COUNT(*), COUNT(DISTINCT entry_key), COALESCE(SUM(cost), 0) FROM {s}.ai_call")[0])
+        asked = self.fakes.control("GET", "stats")["requests"]
+        assert rows == keys <= asked, f"{rows} rows with {keys} keys of {asked} requests"
+        for kind, subject in (("ai.attempt", "JSON_VALUE(data, '$.entry')"), ("ai.answer", "subject")):
+            events, subjects = map(int, self.sql(f"SELECT COUNT(*), COUNT(DISTINCT {subject}) FROM {s}.event WHERE type = '{kind}'")[0])
+            assert events == subjects and (kind == "ai.answer" or events == rows), f"{events} events {kind} of {subjects} for {rows} rows"
+        for length in (10, 7):  # of a day, of a month
+            sums = self.sql(f"SELECT COALESCE(SUM(micros), 0), COALESCE(SUM(requests), 0) FROM {s}.ai_spend WHERE scope = 'all' AND LENGTH(period) = {length}")[0]
+            assert sums == [str(cost), str(rows)], f"{rows} rows cost {cost}, the sums say {sums}"
+        wrong = self.sql(f"""SELECT c.public_id, c.cost, SUM(a.cost) FROM {s}.`call` c LEFT JOIN {s}.ai_call a ON a.call_id = c.id
+            GROUP BY c.id, c.cost HAVING c.cost <> COALESCE(SUM(a.cost), 0)""")
+        assert wrong == [], f"calls that cost something else than their rows: {wrong}"
+        # What the living do not use they give back; what the dead held is free when their lease ends, which is brought forward.
+        held = f"FROM {s}.ai_share WHERE micros > 0"
+
+        def of_the_dead():
+            living = {self.redis("HGET", f"slot:{{g1.{slot}}}", "owner") for slot in range(1, 17)}
+            return not {owner for (owner,) in self.sql(f"SELECT owner {held}")} & living
+        until(of_the_dead, 10, "the living give back what they do not use")
+        assert self.one(f"SELECT COUNT(*) {held} AND ends_at > UTC_TIMESTAMP(6) + INTERVAL 60 SECOND") == 0
+        self.sql(f"UPDATE {s}.ai_share SET ends_at = ends_at - INTERVAL 60 SECOND WHERE micros > 0")
+        day = self.ask("GET", "/ai/usage")["budget"]["day"]
+        assert float(day["reserved"]) == 0 and round(float(day["spent"]) * 1e6) == cost, day

@@ -1,0 +1,131 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Events and audit rows by the hundred, with a real database: in order, numbered without a gap, chained.
+require "stand_in"
+local world = require "data_world"
+if not world then
+  describe("many events", function() pending("needs the host with a database") end)
+  return
+end
+local audit = require "audit"
+local db = require "lib.db"
+local json = require "core.json"
+local sequencer = require "audit.sequencer"
+local task = require "core.task"
+local tenants = require "tenants"
+
+local EVENTS, AUDITS = 1111, 310
+
+local acme
+
+local function rows(text, ...) return db.query(acme.db, text, ...) end
+
+-- Runs fn while nobody else numbers: what it numbers by itself is looked at.
+local function alone(fn)
+  local kick = sequencer.kick
+  sequencer.kick = function() end
+  local ok, err = pcall(fn)
+  sequencer.kick = kick
+  if not ok then error(err, 0) end
+end
+
+local function statements_of(fn)
+  local run, count = db.run, 0
+  db.run = function(...)
+    count = count + 1
+    return run(...)
+  end
+  local ok, err = pcall(fn)
+  db.run = run
+  if not ok then error(err, 0) end
+  return count
+end
+
+setup(function()
+  world.begin{ "auth" }
+  tenants.create{ slug = "acme", name = "acme", admin_email = "a@x.example", admin_password = "a-Long-password" }
+  acme = tenants.get("acme")
+  sequencer.settle()
+  sequencer.sweep(acme)
+end)
+
+describe("many events", function()
+  it("of one transaction are a few statements, and keep their order and what they say", function()
+    alone(function()
+      local events = {}
+      for i = 1, EVENTS do
+        events[i] = { type = "x.many", subject = "s" .. i, data = { n = i, text = [[q" \ ü 🎉]] }, trace = i % 2 == 0 and ("%032x"):format(i) or nil }
+      end
+      events[3].data, events[4].subject = nil, nil
+      local count = statements_of(function()
+        audit.transaction(acme, function(tx)
+          audit.events(tx, events)
+          return true
+        end)
+      end)
+      assert.is_true(count <= 4, count .. " statements")
+      local found = rows("SELECT id, subject, data, trace FROM outbox WHERE type = 'x.many' ORDER BY id")
+      assert.equal(EVENTS, #found)
+      for i, row in ipairs(found) do
+        assert.equal(i == 4 and "" or "s" .. i, row.subject)
+        assert.same(i == 3 and {} or { n = i, text = [[q" \ ü 🎉]] }, json.decode(row.data))
+        assert.equal(i % 2 == 0 and ("%032x"):format(i) or nil, row.trace)
+      end
+    end)
+  end)
+
+  -- Sixty-four were a transaction of eight statements, so that who wrote many was soon far ahead of the numbers.
+  it("were numbered 64 at a time", function()
+    alone(function()
+      local before = rows("SELECT seq FROM sequencer")[1].seq
+      local count = statements_of(function() sequencer.sweep(acme) end)
+      assert.is_true(count < 70, count .. " statements")
+      local found = rows("SELECT seq, subject FROM event WHERE type = 'x.many' ORDER BY seq")
+      assert.equal(EVENTS, #found)
+      for i, row in ipairs(found) do assert.same({ before + i, i == 4 and "" or "s" .. i }, { row.seq, row.subject }) end
+      local head = rows("SELECT seq, published FROM sequencer")[1]
+      assert.same({ before + EVENTS, before + EVENTS }, { head.seq, head.published })
+      assert.equal(0, rows("SELECT COUNT(*) AS n FROM outbox")[1].n)
+    end)
+  end)
+
+  it("do not wait for one that another has written and not committed, which comes later", function()
+    alone(function()
+      local first = rows("SELECT seq FROM sequencer")[1].seq
+      audit.transaction(acme, function(slow)
+        audit.event(slow, { type = "x.slow", subject = "slow" })
+        audit.transaction(acme, function(tx)
+          audit.events(tx, { { type = "x.fast", subject = "1" }, { type = "x.fast", subject = "2" } })
+          return true
+        end)
+        sequencer.sweep(acme)
+        return true
+      end)
+      sequencer.sweep(acme)
+      local found = {}
+      for i, row in ipairs(rows("SELECT subject FROM event WHERE seq > ? ORDER BY seq", first)) do found[i] = row.subject end
+      assert.same({ "1", "2", "slow" }, found)
+    end)
+  end)
+end)
+
+describe("many audit rows", function()
+  it("are one chain, each with its own hash", function()
+    alone(function()
+      local before = assert(audit.verify(acme))
+      audit.transaction(acme, function(tx)
+        for i = 1, AUDITS do audit.record(tx, { action = "x.do", subject = "s" .. i, fields = { "n" .. i } }) end
+        return true
+      end)
+      sequencer.sweep(acme)
+      assert.equal(before + AUDITS, audit.verify(acme))
+      local found = rows("SELECT subject FROM audit_log WHERE seq > ? ORDER BY seq", before)
+      for i, row in ipairs(found) do assert.equal("s" .. i, row.subject) end
+    end)
+  end)
+end)
+
+-- Whoever runs after us finds nobody numbering.
+teardown(function()
+  sequencer.settle()
+  task.sleep(0)
+end)
