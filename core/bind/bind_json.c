@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "bind/json_read.h"
 #include "bind/vm.h"
 #include <math.h>
 #include <stdlib.h>
@@ -415,6 +416,7 @@ static int bind_json_decode(lua_State *L) {
     json_error_t where;
     struct err e = {0};
 
+    if (json_read(L, text, len, JSON_DEPTH, push_array_meta)) return 1;
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
 
     if (value == NULL) {
