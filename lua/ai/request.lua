@@ -87,11 +87,22 @@ local function answer_open(messages, open)
   return { order = {} }
 end
 
+local places = {}  -- the names of the first messages: each request has them
+
+local function place_of(i)
+  local name = places[i]
+  if not name then
+    name = ("messages[%d]"):format(i)
+    if i <= 100 then places[i] = name end
+  end
+  return name
+end
+
 local function messages_of(given)
   if type(given.messages) ~= "table" or #given.messages == 0 then refuse("messages must be a list of at least one message") end
   local messages, open = {}, { order = {} }
   for i, message in ipairs(list_at(given, "messages", "request", MOST.messages)) do
-    local where = ("messages[%d]"):format(i)
+    local where = place_of(i)
     local said = string_at(message, "text", where)
     if message.role == "tool" then
       local id = id_at(message, "tool_call_id", where)
