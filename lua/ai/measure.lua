@@ -6,6 +6,8 @@ local trace = require "lib.trace"
 
 local measure = {}
 
+local none  -- what trace.ended adds has its place in the table from the start
+
 local TENANTS_MOST, PROVIDERS_MOST, MODELS_MOST = 50, 20, 60
 
 local function names(most, other)
@@ -80,7 +82,7 @@ function measure.attempt(tenant, target, outcome, cost, span)
   end
   trace.ended(span, { tenant = tenant.slug, provider = target.provider, model = target.model, key = target.key_id, region = target.region, class = outcome.class,
     cut = outcome.cut, request_id = outcome.request_id, ms = outcome.ms, first_token_ms = outcome.first_token_ms, input = usage and usage.input,
-    output = usage and usage.output })
+    output = usage and usage.output, trace = none, span = none, parent = none, name = none })
 end
 
 local answered = {}  -- tenant, purpose, result -> the counter of their answers

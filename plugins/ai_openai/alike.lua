@@ -8,7 +8,9 @@ alike.__index = alike
 
 local KEY = '"content"'
 
-function alike.new() return setmetatable({}, alike) end
+local none  -- a member that comes later has its place from the start
+
+function alike.new() return setmetatable({ head = none, tail = none }, alike) end
 
 --- Remembers a chunk that was decoded and said this text, and nothing else that counts.
 function alike:keep(data, text)

@@ -92,11 +92,12 @@ end
 local function add_sampling(body, request, target)
   if request.max_tokens then body[flags.of(target, "max_tokens_field")] = request.max_tokens end
   if flags.of(target, "allows_temperature") then
-    body.temperature, body.top_p = request.temperature, request.top_p
+    if request.temperature then body.temperature = request.temperature end
+    if request.top_p then body.top_p = request.top_p end
   end
   if request.stop and #request.stop > 0 and flags.of(target, "supports_stop") then body.stop = request.stop end
-  body.seed = request.seed
-  body.reasoning_effort = flags.effort(target, request.effort)
+  if request.seed then body.seed = request.seed end
+  if request.effort then body.reasoning_effort = flags.effort(target, request.effort) end
 end
 
 --- The request for a canonical one. Pure.
@@ -137,12 +138,14 @@ local function usage_of(found)
     fields.count(found, "completion_tokens"), fields.count(completion, "reasoning_tokens"))
 end
 
+local none  -- a member that comes later has its place from the start
 local reader = {}
 reader.__index = reader
 
 --- A reader of one streamed answer. Not shared between answers.
 function chat.reader(target)
-  return setmetatable({ tools = tools.new(), alike = alike.new(), sends_done = flags.of(target, "sends_done"), over = false }, reader)
+  return setmetatable({ tools = tools.new(), alike = alike.new(), sends_done = flags.of(target, "sends_done"), over = false, started = none, usage = none, finish_reason = none,
+    refused = none }, reader)
 end
 
 -- Nothing follows an error: what comes after it is not read.

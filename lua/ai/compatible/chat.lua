@@ -5,7 +5,6 @@ local ai = require "ai"
 local answer = require "ai.compatible.answer"
 local choice = require "ai.choice"
 local clock = require "core.clock"
-local crypto = require "core.crypto"
 local errors = require "ai.compatible.errors"
 local hearing = require "ai.hearing"
 local json = require "core.json"
@@ -61,7 +60,8 @@ function chat.complete(ctx)
   local asked, how = request.of(ctx.body)
   local options = chat.options(ctx, how.model)
   options.call_id = how.call
-  local id, created = "chatcmpl-" .. crypto.hex(crypto.random(12)), math.floor(clock.wall_us() / 1e6)
+  -- The span is of this request alone, and random, whatever trace a client may send twice.
+  local id, created = "chatcmpl-" .. ctx.trace.span .. ctx.trace.id:sub(1, 8), math.floor(clock.wall_us() / 1e6)
   if not how.stream then
     local whole, err = ai.chat(ctx.tenant, asked, options)
     if not whole then return refusal.of(err) end

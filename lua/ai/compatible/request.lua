@@ -184,15 +184,13 @@ function request.of(given)
   check_known(given)
   local model = body.text(given, "model")
   if not model or model == "" then errors.refuse("model", "You must provide a model parameter.", "missing_required_parameter") end
-  local asked = { extras = {} }
-  asked.messages, asked.system = messages_of(given)
-  asked.tools, asked.tool_choice = tools_of(given), tool_choice_of(given)
-  asked.parallel_tools = body.boolean(given, "parallel_tool_calls")
-  asked.max_tokens = body.number(given, "max_completion_tokens", 1, 1e6, true) or body.number(given, "max_tokens", 1, 1e6, true)
-  asked.temperature, asked.top_p = body.number(given, "temperature", 0, 2), body.number(given, "top_p", 0, 1)
-  asked.seed, asked.stop = body.number(given, "seed", -2 ^ 53, 2 ^ 53, true), stop_of(given)
-  asked.effort = body.word(given, "reasoning_effort", EFFORTS)
-  asked.cache_key = body.text(given, "prompt_cache_key")
+  local messages, system = messages_of(given)
+  local asked = {
+    extras = {}, messages = messages, system = system, tools = tools_of(given), tool_choice = tool_choice_of(given), parallel_tools = body.boolean(given, "parallel_tool_calls"),
+    max_tokens = body.number(given, "max_completion_tokens", 1, 1e6, true) or body.number(given, "max_tokens", 1, 1e6, true),
+    temperature = body.number(given, "temperature", 0, 2), top_p = body.number(given, "top_p", 0, 1), seed = body.number(given, "seed", -2 ^ 53, 2 ^ 53, true),
+    stop = stop_of(given), effort = body.word(given, "reasoning_effort", EFFORTS), cache_key = body.text(given, "prompt_cache_key"),
+  }
   local passed = {}
   for _, name in ipairs(PASSED) do passed[name] = body.value(given, name) end
   if next(passed) then asked.extras.openai_chat = passed end
