@@ -22,7 +22,7 @@ local CLASS_OF_CODE = { timeout = "timeout", cancelled = "cancelled", protocol =
 local Try = {}
 Try.__index = Try
 
-local none  -- the names of members that come later have their place from the start: a table that grows is made anew each time
+local none = nil  -- the names of members that come later have their place from the start: a table that grows is made anew each time
 
 local function fail(self, class, text, cut)
   local outcome = self.outcome

@@ -6,7 +6,7 @@ local trace = require "lib.trace"
 
 local measure = {}
 
-local none  -- what trace.ended adds has its place in the table from the start
+local none = nil  -- what trace.ended adds has its place in the table from the start
 
 local TENANTS_MOST, PROVIDERS_MOST, MODELS_MOST = 50, 20, 60
 

@@ -30,7 +30,7 @@ local WHAT = {
 local Turn = {}
 Turn.__index = Turn
 
-local none  -- see attempt.lua
+local none = nil  -- see attempt.lua
 
 local function left_ms(self) return self.options.deadline - self.world.mono_ms() end
 

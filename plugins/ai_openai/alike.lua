@@ -8,7 +8,7 @@ alike.__index = alike
 
 local KEY = '"content"'
 
-local none  -- a member that comes later has its place from the start
+local none = nil  -- a member that comes later has its place from the start
 
 function alike.new() return setmetatable({ head = none, tail = none }, alike) end
 

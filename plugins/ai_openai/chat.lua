@@ -138,7 +138,7 @@ local function usage_of(found)
     fields.count(found, "completion_tokens"), fields.count(completion, "reasoning_tokens"))
 end
 
-local none  -- a member that comes later has its place from the start
+local none = nil  -- a member that comes later has its place from the start
 local reader = {}
 reader.__index = reader
 

@@ -37,9 +37,9 @@ describe("a chunk that is like the one before it", function()
     local known = 0
     for first, before in pairs(CHUNKS) do
       for second, data in pairs(CHUNKS) do
-        local fresh, one = meant(before, "")
+        local _, one = meant(before, "")
         one.alike.head = nil  -- this reader has to decode
-        fresh = one:feed(false, data)
+        local fresh = one:feed(false, data)
         local events, other = meant(before, data)
         assert.same({ first, second, fresh }, { first, second, events })
         assert.same({ one.usage or false, one.finish_reason or false, one.over }, { other.usage or false, other.finish_reason or false, other.over })
