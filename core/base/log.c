@@ -107,6 +107,10 @@ static int starts(enum log_level level) {
     return (int)level >= log_least;
 }
 
+bool log_starts(enum log_level level) {
+    return level == LOG_ERROR || (int)level >= log_least; /* errors are counted in any case */
+}
+
 void log_line(enum log_level level, const char *event, const char *fmt, ...) {
     if (!starts(level)) return;
     int saved = errno;
@@ -140,13 +144,12 @@ static int fields_fit(const struct line *line, const char *fields, size_t len) {
     return fits;
 }
 
-void log_fields(enum log_level level, const char *event, const char *fields) {
+static void write_fields(enum log_level level, const char *event, const char *fields, size_t len, bool sound) {
     if (!starts(level)) return;
     int saved = errno;
     struct line line;
     begin(&line, level, event);
-    size_t len = fields ? strlen(fields) : 0;
-    if (len && fields_fit(&line, fields, len)) {
+    if (len && (sound ? len + 1 <= room(&line) : fields_fit(&line, fields, len))) {
         add_raw(&line, ",", 1);
         add_raw(&line, fields, len);
     } else if (len) {
@@ -154,4 +157,12 @@ void log_fields(enum log_level level, const char *event, const char *fields) {
     }
     end(&line);
     errno = saved;
+}
+
+void log_fields(enum log_level level, const char *event, const char *fields) {
+    write_fields(level, event, fields, fields ? strlen(fields) : 0, false);
+}
+
+void log_members(enum log_level level, const char *event, const char *members, size_t len) {
+    write_fields(level, event, members, len, true);
 }

@@ -8,8 +8,9 @@
 enum { FIELDS_MAX = 62 };
 #define STREAM_TYPE "parley.http_stream"
 
-struct reader { /* the userdata; its environment holds status and headers */
+struct reader { /* the userdata; its environment is the headers, once they were asked for */
     struct http_stream *stream;
+    bool has_headers;
     struct bind_wait *head, *next; /* tasks that wait for one of these */
     int self;                      /* keeps us while one waits: a task that has yielded holds nothing */
 };
@@ -57,12 +58,6 @@ static int push_opened(lua_State *co, struct reader *r) {
         return push_failure(co, r->stream, &e);
     }
     lua_rawgeti(co, LUA_REGISTRYINDEX, r->self);
-    lua_getfenv(co, -1);
-    lua_pushinteger(co, http_stream_status(r->stream));
-    lua_setfield(co, -2, "status");
-    bind_http_push_headers(co, http_stream_headers(r->stream));
-    lua_setfield(co, -2, "headers");
-    lua_pop(co, 1);
     return 1;
 }
 
@@ -125,8 +120,6 @@ int bind_http_stream(lua_State *L) {
     *r = (struct reader){.self = LUA_NOREF};
     luaL_getmetatable(L, STREAM_TYPE);
     lua_setmetatable(L, -2);
-    lua_newtable(L);
-    lua_setfenv(L, -2);
     lua_getfield(L, 1, "url");
     o.url = luaL_checkstring(L, -1);
     lua_getfield(L, 1, "method");
@@ -191,14 +184,28 @@ static int stream_frame(lua_State *L) {
     return 0;
 }
 
-static int stream_index(lua_State *L) {
-    luaL_checkudata(L, 1, STREAM_TYPE);
+/* A dozen headers come with each answer, and few are ever looked at: their table is made when somebody does. */
+static int push_headers(lua_State *L, struct reader *r) {
+    if (!r->has_headers) {
+        bind_http_push_headers(L, http_stream_headers(r->stream));
+        lua_setfenv(L, 1);
+        r->has_headers = true;
+    }
     lua_getfenv(L, 1);
-    lua_pushvalue(L, 2);
-    lua_rawget(L, -2);
-    if (!lua_isnil(L, -1)) return 1;
+    return 1;
+}
+
+static int stream_index(lua_State *L) {
+    struct reader *r = luaL_checkudata(L, 1, STREAM_TYPE);
+
     lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(1));
+    if (!lua_isnil(L, -1)) return 1;
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    int status = http_stream_status(r->stream); /* 0: there is no head yet */
+    if (status && strcmp(name, "headers") == 0) return push_headers(L, r);
+    if (status == 0 || strcmp(name, "status") != 0) return 1;
+    lua_pushinteger(L, status);
     return 1;
 }
 

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "bind/json_read.h"
 #include "bind/vm.h"
 #include <math.h>
 #include <stdlib.h>
@@ -389,6 +390,10 @@ static int write_value(lua_State *L, int idx, int depth, struct buf *out, struct
     }
 }
 
+int bind_json_write(lua_State *L, int idx, struct buf *out, struct err *e) {
+    return write_value(L, idx, 0, out, e);
+}
+
 static int bind_json_encode(lua_State *L) {
     struct err e = {0};
     struct buf out = {0};
@@ -410,6 +415,8 @@ static int bind_json_decode(lua_State *L) {
     const char *text = luaL_checklstring(L, 1, &len);
     json_error_t where;
     struct err e = {0};
+
+    if (json_read(L, text, len, JSON_DEPTH, push_array_meta)) return 1;
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
 
     if (value == NULL) {

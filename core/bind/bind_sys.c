@@ -16,28 +16,22 @@
 static int log_at(lua_State *L, enum log_level level) {
     const char *event = luaL_checkstring(L, 1);
     struct err e = {0};
-    json_t *fields;
-    char *text;
-    size_t len;
+    struct buf out = {0};
 
+    if (!log_starts(level)) return 0;
     if (lua_isnoneornil(L, 2)) {
         log_fields(level, event, NULL);
         return 0;
     }
     luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    buf_reserve(&out, 511);
     /* A log call must never raise for what it is given: what JSON cannot hold is said instead. */
-    fields = bind_json_take(L, 2, &e);
-    if (fields == NULL || !json_is_object(fields)) {
-        json_decref(fields);
+    if (bind_json_write(L, 2, &out, &e) < 0 || out.data[0] != '{')
         log_line(level, event, "%s", e.text[0] ? e.text : "no named fields");
-        return 0;
-    }
-    text = json_dumps(fields, JSON_COMPACT | JSON_SORT_KEYS);
-    json_decref(fields);
-    len = strlen(text);
-    text[len - 1] = 0; /* the inside of the object */
-    log_fields(level, event, text + 1);
-    free(text);
+    else
+        log_members(level, event, out.data + 1, out.len - 2); /* the inside of the object */
+    buf_free(&out);
     return 0;
 }
 

@@ -21,6 +21,7 @@
 #include <uv.h>
 
 struct blob_store;
+struct buf;
 struct http_client;
 struct http_pool;
 struct media;
@@ -110,6 +111,8 @@ void bind_module(lua_State *L, const struct bind_fn *functions);
 /* JSON values and Lua values. json null is the light userdata NULL (core.json.null). Integers beyond 2^53 fail. */
 int bind_json_push(lua_State *L, const json_t *value, struct err *e);
 json_t *bind_json_take(lua_State *L, int idx, struct err *e); /* new reference or NULL */
+/* Appends the value as core.json.encode writes it. idx counts from the bottom. */
+int bind_json_write(lua_State *L, int idx, struct buf *out, struct err *e);
 
 /* The modules. Each pushes its table. */
 int bind_open_task(lua_State *L);

@@ -22,6 +22,8 @@ local CLASS_OF_CODE = { timeout = "timeout", cancelled = "cancelled", protocol =
 local Try = {}
 Try.__index = Try
 
+local none = nil  -- the names of members that come later have their place from the start: a table that grows is made anew each time
+
 local function fail(self, class, text, cut)
   local outcome = self.outcome
   if outcome.class then return end
@@ -220,14 +222,18 @@ local function check_end(self)
   if outcome.reason == "tool" and outcome.said == "" and #outcome.tool_calls == 0 then fail(self, "server", "the answer is empty", true) end
 end
 
+local function silent() end
+
 --- Makes an attempt, which attempt.go runs and attempt.cancel ends.
 --- @param world table    { mono_ms, after(ms, fn) -> timer with cancel(), stream = core.http.stream or its like }
 --- @param options table  { emit = function(event): start, text, tool_start, tool_delta, tool; may wait, deadline = mono ms, first_token_ms,
 ---   idle_ms, fair = { first_token_ms, idle_ms } or nil: who is given less and does not keep to it is not to blame,
 ---   may_speak = function(try) -> boolean: is this the one that is heard, on_first = function(ms) }
 function attempt.new(world, target, request, options)
-  return setmetatable({ world = world, target = target, request = request, options = options, emit = options.emit or function() end,
-    on_first = options.on_first, texts = {}, bytes = 0, outcome = { said = "", tool_calls = {} } }, Try)
+  local outcome = { said = "", tool_calls = {}, class = none, text = none, cut = none, code = none, id = none, answered_as = none, request_id = none, first_token_ms = none,
+    spoke = none, usage = none, ended = none, reason = none, provider_data = none, partial = none, sent = none, ms = none }
+  return setmetatable({ world = world, target = target, request = request, options = options, emit = options.emit or silent, on_first = options.on_first, texts = {}, bytes = 0,
+    outcome = outcome, began_ms = none, adapter = none, limit = none, stream = none, start = none, whole = none, over = none, ended_by = none }, Try)
 end
 
 --- Asks and reads until the end. Waits; never raises.

@@ -12,14 +12,22 @@ for _, name in ipairs(router.orders) do
   if name ~= "pinned" then orders[#orders + 1], orders[name] = name, true end
 end
 
+local known = setmetatable({}, { __mode = "k" })  -- list of models -> their names: it is the same list until something is changed
+
+local function names_of(models)
+  local names = known[models]
+  if names then return names end
+  names = {}
+  for _, model in ipairs(models) do names[model.model], names[router.name(model)] = true, true end
+  known[models] = names
+  return names
+end
+
 --- What it means: the options of ai.chat, { policy = order } or { pinned = name } or {}; nil when there is no such model.
 function choice.of(tenant, name)
   if name == nil or name == choice.AUTO then return {} end
   if orders[name] then return { policy = name } end
-  for _, model in ipairs(providers.models(tenant)) do
-    if model.model == name or router.name(model) == name then return { pinned = name } end
-  end
-  return nil
+  return names_of(providers.models(tenant))[name] and { pinned = name } or nil
 end
 
 --- All names there are, each once: { { id, owner = a provider's name or "parley" } }.

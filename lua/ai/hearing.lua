@@ -74,6 +74,9 @@ function hearing:began()
   return true
 end
 
+--- Would hearing:next() return at once?
+function hearing:ready() return self.first <= self.last or self.over == true end
+
 --- The next event that a client is shown; nil, answer at the end; nil, nil, err when it broke off.
 function hearing:next()
   settle(self)

@@ -6,6 +6,8 @@ local trace = require "lib.trace"
 
 local measure = {}
 
+local none = nil  -- what trace.ended adds has its place in the table from the start
+
 local TENANTS_MOST, PROVIDERS_MOST, MODELS_MOST = 50, 20, 60
 
 local function names(most, other)
@@ -80,15 +82,28 @@ function measure.attempt(tenant, target, outcome, cost, span)
   end
   trace.ended(span, { tenant = tenant.slug, provider = target.provider, model = target.model, key = target.key_id, region = target.region, class = outcome.class,
     cut = outcome.cut, request_id = outcome.request_id, ms = outcome.ms, first_token_ms = outcome.first_token_ms, input = usage and usage.input,
-    output = usage and usage.output })
+    output = usage and usage.output, trace = none, span = none, parent = none, name = none })
+end
+
+local answered = {}  -- tenant, purpose, result -> the counter of their answers
+
+local function answers_of(whose, purpose, result)
+  local key = whose .. "\n" .. purpose .. "\n" .. result
+  local count = answered[key]
+  if not count then
+    count = metrics.counter("ai_answers_total", { tenant = whose, purpose = purpose, result = result }, "answers that were asked for, by what came of it")
+    answered[key] = count
+  end
+  return count
 end
 
 --- An answer was given, or none.
 --- @param result string  "ok", the class of the failure, or how it was degraded
 --- @param target table|nil  who gave it
 function measure.answer(tenant, purpose, result, target, ms)
-  metrics.count("ai_answers_total", { tenant = tenant_label(tenant.slug), purpose = purpose, result = result }, 1, "answers that were asked for, by what came of it")
-  handles_of(provider_label(target), tenant_label(tenant.slug)).latency(ms / 1000)
+  local whose = tenant_label(tenant.slug)
+  answers_of(whose, purpose, result)(1)
+  handles_of(provider_label(target), whose).latency(ms / 1000)
 end
 
 --- More of what a turn did.

@@ -38,19 +38,37 @@ local function take(into, from)
   if type(from.guard) == "table" then into.guard = from.guard end
 end
 
+local kept = setmetatable({}, { __mode = "k" })  -- a stored policy -> what it comes to for each purpose: it is the same table until it is changed
+local none = {}
+
+local function of_purpose(stored, purpose)
+  if type(stored) ~= "table" then stored = none end
+  local by_purpose = kept[stored]
+  if not by_purpose then
+    by_purpose = {}
+    kept[stored] = by_purpose
+  end
+  local found = by_purpose[purpose]
+  if not found then
+    found = { order = "quality", purpose = purpose, fair = BY_PURPOSE[purpose] }
+    take(found, BY_PURPOSE[purpose])
+    take(found, stored)
+    take(found, stored[purpose])
+    by_purpose[purpose] = found
+  end
+  return found
+end
+
 --- The policy that holds for one request: all of the fields above, order among them; and fair: the times that the platform gives a model for
 --- this purpose, whatever the tenant does.
---- @param stored table|nil  the tenant's
+--- @param stored table|nil  the tenant's; not changed once it was given here
 --- @param options table     of ai.chat: policy = the name of an order, or a table of fields; pinned; deadline_ms
 function policy.of(stored, options)
-  local purpose = BY_PURPOSE[options.purpose] and options.purpose or "api"
-  local found = { order = "quality", purpose = purpose, fair = BY_PURPOSE[purpose] }
-  take(found, BY_PURPOSE[purpose])
-  take(found, stored)
-  take(found, type(stored) == "table" and stored[purpose])
+  local found = {}
+  for name, value in pairs(of_purpose(stored, BY_PURPOSE[options.purpose] and options.purpose or "api")) do found[name] = value end
   take(found, type(options.policy) == "string" and { order = options.policy } or options.policy)
   if options.pinned then found.order, found.pinned = "pinned", options.pinned end
-  take(found, { deadline_ms = options.deadline_ms })
+  if options.deadline_ms then take(found, { deadline_ms = options.deadline_ms }) end
   if found.order == "pinned" and not found.pinned then found.order = "quality" end
   return found
 end

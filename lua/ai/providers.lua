@@ -113,13 +113,37 @@ local function book_of()
   return prices.book(rows)
 end
 
+-- The price of a target as it holds now. One that no dated price has to do with is the same as long as the rules are.
+local function pricing(book, price_rules)
+  local of_rules = setmetatable({}, { __mode = "k" })
+  return function(of)
+    local price = of_rules[of]
+    if price then return price end
+    price = prices.of(book, price_rules, of, clock.wall_us())
+    local dated = (book[of.provider] or {})[of.model] or (book[""] or {})[of.model]
+    if not dated then of_rules[of] = price end
+    return price
+  end
+end
+
+-- { provider, model, purpose } of each choice.
+local function models_of(choices)
+  local list = {}
+  for i, choice in ipairs(choices) do
+    local target = choice.targets[1]
+    list[i] = { provider = target.provider, model = target.model, purpose = target.purpose }
+  end
+  return list
+end
+
 local function read(tenant)
   local list, hash = money.list()
   local operator, own = store.budgets(tenant.id)
   local book, price_rules = book_of(), list and { list = list, hash = hash } or nil
+  local choices = choices_of(tenant)
   return {
-    choices = choices_of(tenant), policy = policy_of(tenant.id), budget = rules.budget(operator, own), until_ms = clock.mono_ms() + KEEP_MS,
-    price = function(of) return prices.of(book, price_rules, of, clock.wall_us()) end,
+    choices = choices, models = models_of(choices), policy = policy_of(tenant.id), budget = rules.budget(operator, own), until_ms = clock.mono_ms() + KEEP_MS,
+    price = pricing(book, price_rules),
   }
 end
 
@@ -201,15 +225,8 @@ end
 --- The limits that hold for a tenant: providers.of(tenant).budget, without anybody's turn.
 function providers.budget(tenant) return current(tenant).budget end
 
---- The models that are set up for this tenant, also those of which all keys rest just now: list of { provider, model, purpose }.
-function providers.models(tenant)
-  local list = {}
-  for i, choice in ipairs(current(tenant).choices) do
-    local target = choice.targets[1]
-    list[i] = { provider = target.provider, model = target.model, purpose = target.purpose }
-  end
-  return list
-end
+--- The models that are set up for this tenant, also those of which all keys rest just now: list of { provider, model, purpose }, not to be changed.
+function providers.models(tenant) return current(tenant).models end
 
 --- The same model at the same provider with another key that does not rest, or nil: for a second try at once when the first was
 --- refused its key. Never waits when providers.of has been asked.

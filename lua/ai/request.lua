@@ -87,11 +87,22 @@ local function answer_open(messages, open)
   return { order = {} }
 end
 
+local places = {}  -- the names of the first messages: each request has them
+
+local function place_of(i)
+  local name = places[i]
+  if not name then
+    name = ("messages[%d]"):format(i)
+    if i <= 100 then places[i] = name end
+  end
+  return name
+end
+
 local function messages_of(given)
   if type(given.messages) ~= "table" or #given.messages == 0 then refuse("messages must be a list of at least one message") end
   local messages, open = {}, { order = {} }
   for i, message in ipairs(list_at(given, "messages", "request", MOST.messages)) do
-    local where = ("messages[%d]"):format(i)
+    local where = place_of(i)
     local said = string_at(message, "text", where)
     if message.role == "tool" then
       local id = id_at(message, "tool_call_id", where)
@@ -172,24 +183,21 @@ local function extras_of(given)
   return given.extras
 end
 
+local function effort_of(given)
+  if given.effort ~= nil and not EFFORTS[given.effort] then refuse("effort must be none, minimal, low, medium, high, xhigh or max") end
+  return given.effort
+end
+
 local function checked(given)
   if type(given) ~= "table" then refuse("a request must be an object") end
-  local clean = { messages = messages_of(given), system = string_at(given, "system", "request") }
-  local known
-  clean.tools, known = tools_of(given)
-  clean.tool_choice = choice_of(given.tool_choice, known)
-  clean.parallel_tools = boolean_at(given, "parallel_tools", "request")
-  clean.schema = schema_of(given)
-  clean.max_tokens = number_at(given, "max_tokens", 1, 1e6, true)
-  clean.temperature = number_at(given, "temperature", 0, 2)
-  clean.top_p = number_at(given, "top_p", 0, 1)
-  clean.seed = number_at(given, "seed", -2 ^ 53, 2 ^ 53, true)
-  clean.stop = stop_of(given)
-  clean.prompt_cache = boolean_at(given, "prompt_cache", "request")
-  clean.cache_key = string_at(given, "cache_key", "request", MOST.id)
-  if given.effort ~= nil and not EFFORTS[given.effort] then refuse("effort must be none, minimal, low, medium, high, xhigh or max") end
-  clean.effort = given.effort
-  clean.extras = extras_of(given)
+  local messages, system, tools, known = messages_of(given), string_at(given, "system", "request"), tools_of(given)
+  local clean = {
+    messages = messages, system = system, tools = tools, tool_choice = choice_of(given.tool_choice, known), parallel_tools = boolean_at(given, "parallel_tools", "request"),
+    schema = schema_of(given), max_tokens = number_at(given, "max_tokens", 1, 1e6, true), temperature = number_at(given, "temperature", 0, 2),
+    top_p = number_at(given, "top_p", 0, 1), seed = number_at(given, "seed", -2 ^ 53, 2 ^ 53, true), stop = stop_of(given),
+    prompt_cache = boolean_at(given, "prompt_cache", "request"), cache_key = string_at(given, "cache_key", "request", MOST.id), effort = effort_of(given),
+    extras = extras_of(given),
+  }
   if request.bytes(clean) > MOST.bytes then refuse("the conversation has more than %d bytes", MOST.bytes) end
   return clean
 end

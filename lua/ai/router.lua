@@ -30,7 +30,7 @@ function router.means(words, target)
   if type(words) == "table" then
     return (words.provider == nil or words.provider == target.provider) and (words.model == nil or words.model == target.model)
   end
-  return words == router.name(target) or words == target.provider or words == target.model
+  return words == target.model or words == target.provider or words == router.name(target)
 end
 
 --- What a policy is pinned to, as text.
@@ -41,6 +41,7 @@ end
 
 -- The targets, those with the smallest value first; of equals a random one.
 local function by(targets, random, value)
+  if #targets < 2 then return targets end
   local rows = {}
   for i, target in ipairs(targets) do rows[i] = { target = target, value = value(target), chance = random() } end
   table.sort(rows, function(a, b)

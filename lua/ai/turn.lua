@@ -30,6 +30,8 @@ local WHAT = {
 local Turn = {}
 Turn.__index = Turn
 
+local none = nil  -- see attempt.lua
+
 local function left_ms(self) return self.options.deadline - self.world.mono_ms() end
 
 local function context_of(target) return target.flags and target.flags.context_tokens or 0 end
@@ -185,7 +187,7 @@ end
 
 -- Asks a target, and another beside it when it is late: { target, outcome } of the one that was heard, or failed last.
 local function contest(self, target, probe)
-  local race = { running = {}, count = 0, entering = 0, done = promise.new() }
+  local race = { running = {}, count = 0, entering = 0, done = promise.new(), voice = none, last = none }
   self.race = race
   -- A task of its own: who is not wanted any more need not wait until a queue has let it in.
   task.spawn(take_part, self, race, target, probe)
@@ -324,7 +326,8 @@ function turn.run(world, request, targets, options)
   local list = {}
   for i, target in ipairs(targets) do list[i] = target end
   local self = setmetatable({ world = world, request = request, asked_request = request, targets = list, options = options, attempts = {}, asked = 0, refused = 0,
-    out = {}, tried = {}, asked_after = {}, round = 0, said = "", heard = {}, gone_on = 0 }, Turn)
+    out = {}, tried = {}, asked_after = {}, round = 0, said = "", heard = {}, gone_on = 0, race = none, last = none, stopped = none, started = none, wake = none,
+    usage = none, hedged = none }, Turn)
   local limit = world.after(math.max(0, left_ms(self)), function() stop(self, "timeout", "no answer before the deadline") end)
   local unwatch = options.cancel and options.cancel:watch(function() stop(self, "cancelled", "the caller no longer wants it") end)
   local ok, result = pcall(run, self)

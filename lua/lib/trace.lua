@@ -42,9 +42,9 @@ end
 --- Begins a span below another: a part of a request or a call that takes its own time.
 --- @param parent table|nil  a trace as above; nil begins one
 function trace.span(parent, name)
-  local span = trace.from(parent and trace.header(parent) or nil)
-  span.name, span.began_ms = name, clock.mono_ms()
-  return span
+  local random = fresh()
+  return { id = parent and parent.id or random:sub(17), span = random:sub(1, 16), parent = parent and parent.span, flags = parent and parent.flags or "01",
+    name = name, began_ms = clock.mono_ms() }
 end
 
 --- Ends a span: it becomes a line of the log, { trace, span, parent, name, ms } with the fields given.

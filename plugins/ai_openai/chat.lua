@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- OpenAI's Chat Completions, which most other servers speak too; what they do not know stands in flags.lua.
 --- Form: the openai package, types/chat; the stream's end is [DONE], usage comes in a chunk of its own before it.
+local alike = require "plugins.ai_openai.alike"
 local embeddings = require "plugins.ai_openai.embeddings"
 local failure = require "plugins.ai_openai.failure"
 local fields = require "ai.fields"
@@ -91,11 +92,12 @@ end
 local function add_sampling(body, request, target)
   if request.max_tokens then body[flags.of(target, "max_tokens_field")] = request.max_tokens end
   if flags.of(target, "allows_temperature") then
-    body.temperature, body.top_p = request.temperature, request.top_p
+    if request.temperature then body.temperature = request.temperature end
+    if request.top_p then body.top_p = request.top_p end
   end
   if request.stop and #request.stop > 0 and flags.of(target, "supports_stop") then body.stop = request.stop end
-  body.seed = request.seed
-  body.reasoning_effort = flags.effort(target, request.effort)
+  if request.seed then body.seed = request.seed end
+  if request.effort then body.reasoning_effort = flags.effort(target, request.effort) end
 end
 
 --- The request for a canonical one. Pure.
@@ -136,12 +138,14 @@ local function usage_of(found)
     fields.count(found, "completion_tokens"), fields.count(completion, "reasoning_tokens"))
 end
 
+local none = nil  -- a member that comes later has its place from the start
 local reader = {}
 reader.__index = reader
 
 --- A reader of one streamed answer. Not shared between answers.
 function chat.reader(target)
-  return setmetatable({ tools = tools.new(), sends_done = flags.of(target, "sends_done"), over = false }, reader)
+  return setmetatable({ tools = tools.new(), alike = alike.new(), sends_done = flags.of(target, "sends_done"), over = false, started = none, usage = none, finish_reason = none,
+    refused = none }, reader)
 end
 
 -- Nothing follows an error: what comes after it is not read.
@@ -212,9 +216,18 @@ local function start(self, decoded, events)
   events[#events + 1] = { type = "start", id = fields.text(decoded, "id"), model = fields.text(decoded, "model") }
 end
 
+-- Did a chunk say a text and nothing else? Then one that is the same but for its text does, too.
+local function says_only_text(choices, usage, events)
+  local choice, event = choices[1], events[1]
+  return #events == 1 and event.type == "text" and not event.refusal and #choices == 1 and not usage and (fields.text(choice, "finish_reason") or "") == ""
+    and next(fields.object(fields.object(choice, "delta"), "tool_calls")) == nil
+end
+
 --- Reads one event of the stream. Returns the events that it means, maybe none.
 --- @param _name string|false|nil  the event's name; Chat has none
 function reader:feed(_name, data)
+  local known = not self.over and self.alike:text(data)
+  if known then return { { type = "text", text = known } } end
   local events = {}
   if self.over or data:find("^%s*$") then return events end
   if data:find("^%s*%[DONE%]%s*$") then
@@ -226,13 +239,15 @@ function reader:feed(_name, data)
   local wrong = failure.object(decoded)
   if wrong then return fail(self, events, failure.event(wrong)) end
   start(self, decoded, events)
-  self.usage = usage_of(fields.object(decoded, "usage")) or self.usage
-  for _, choice in ipairs(fields.object(decoded, "choices")) do
+  local usage, choices = usage_of(fields.object(decoded, "usage")), fields.object(decoded, "choices")
+  self.usage = usage or self.usage
+  for _, choice in ipairs(choices) do
     if (fields.count(choice, "index") or 0) == 0 then
       local ok, text = read_choice(self, choice, fields.object(choice, "delta"), events)
       if not ok then return breach(self, events, text) end
     end
   end
+  if says_only_text(choices, usage, events) then self.alike:keep(data, events[1].text) end
   return events
 end
 

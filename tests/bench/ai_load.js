@@ -19,11 +19,13 @@ const options = {
 };
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 
-const done = { ms: [], first_ms: [], gap_ms: [], bad: 0, lost: 0, why: {} };
+const WORDS = 300; // of the answer to the first request that failed
+const done = { ms: [], first_ms: [], gap_ms: [], bad: 0, lost: 0, why: {}, first_bad: null };
 
 function ask(due, end) {
-  const fail = (why) => {
+  const fail = (why, said = '') => {
     done.bad++;
+    done.first_bad ??= said ? `${why}: ${said}` : why;
     done.why[why] = (done.why[why] || 0) + 1;
     end();
   };
@@ -34,6 +36,10 @@ function ask(due, end) {
     let last = 0;
     answer.on('data', (part) => {
       length += part.length;
+      if (answer.statusCode !== 200) {
+        if (text.length < WORDS) text = (text + part.toString('utf8')).slice(0, WORDS);
+        return;
+      }
       if (!o.streams) return;
       const at = now();
       text += part.toString('latin1');
@@ -48,7 +54,7 @@ function ask(due, end) {
     });
     answer.on('error', () => fail('broken'));
     answer.on('end', () => {
-      if (answer.statusCode !== 200 || length === 0) return fail(`status ${answer.statusCode}`);
+      if (answer.statusCode !== 200 || length === 0) return fail(`status ${answer.statusCode}`, text);
       done.ms.push(now() - due);
       if (o.streams && frames < o.frames) done.lost++;
       end();
@@ -64,7 +70,7 @@ function report() {
     const at = (share) => (list.length ? list[Math.min(list.length - 1, Math.floor(list.length * share))] : null);
     return { n: list.length, p50: at(0.5), p99: at(0.99), max: at(1) };
   };
-  console.log(JSON.stringify({ ms: of(done.ms), first_ms: of(done.first_ms), gap_ms: of(done.gap_ms), bad: done.bad, lost: done.lost, why: done.why, seconds: (now() - began) / 1000 }));
+  console.log(JSON.stringify({ ms: of(done.ms), first_ms: of(done.first_ms), gap_ms: of(done.gap_ms), bad: done.bad, lost: done.lost, why: done.why, first_bad: done.first_bad, seconds: (now() - began) / 1000 }));
   process.exit(0);
 }
 

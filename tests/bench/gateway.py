@@ -58,6 +58,11 @@ def answers(url, pid, seconds=20):
     raise RuntimeError(f"nothing answers at {url}")
 
 
+def failed(one):
+    """How many failed, and what the first of them was told."""
+    return f"{one['bad']} failed" + (f" ({one['first_bad']})" if one["bad"] else "")
+
+
 class Way:
     """One way to the provider: where, with which headers, as which model, and the process whose CPU and memory count (None: none between)."""
 
@@ -80,6 +85,9 @@ class Way:
         before = self.cpu_s()
         out = subprocess.run(["node", HERE / "ai_load.js", json.dumps({"url": self.url, "headers": self.headers, "body": body, **how})], check=True, capture_output=True, text=True, timeout=300)
         found = json.loads(out.stdout)
+        for of in ("ms", "first_ms", "gap_ms"):
+            # Where none came to its end there is no time to tell: later than any limit.
+            found[of] = {name: float("inf") if value is None else value for name, value in found[of].items()}
         found["cpu_ms"] = (self.cpu_s() - before) * 1000 / max(1, found["ms"]["n"])
         found["rate"] = found["ms"]["n"] / found["seconds"]
         return found
@@ -136,7 +144,7 @@ def whole(ways, say, seconds, rounds):
                 way.load(rate=rate, seconds=1)
                 one = way.load(rate=rate, seconds=seconds)
                 found[way.name][rate].append((one["ms"]["p50"], one["ms"]["p99"], one["cpu_ms"], one["bad"]))
-                say(f"  {way.name} at {rate}/s: {found[way.name][rate][-1]}")
+                say(f"  {way.name} at {rate}/s: p50 {one['ms']['p50']:.2f} ms, p99 {one['ms']['p99']:.2f} ms, {one['cpu_ms']:.3f} ms CPU, {failed(one)}")
     return {name: {rate: [median(column) for column in zip(*rows)] for rate, rows in rates.items()} for name, rates in found.items()}
 
 
@@ -151,7 +159,7 @@ def most(ways, say, seconds):
             for limit in BELOW_MS:
                 if not one["bad"] and one["ms"]["p99"] < limit:
                     best[limit] = max(best[limit], one["rate"])
-            say(f"  {way.name}, {count} at once: {one['rate']:.0f}/s, p99 {one['ms']['p99']:.1f} ms, {one['cpu_ms']:.3f} ms CPU, {one['bad']} failed")
+            say(f"  {way.name}, {count} at once: {one['rate']:.0f}/s, p99 {one['ms']['p99']:.1f} ms, {one['cpu_ms']:.3f} ms CPU, {failed(one)}")
         found[way.name] = best, busiest[1]
     return found
 
@@ -163,7 +171,7 @@ def streamed(ways, say, counts):
         for way in ways:
             one = way.load(content=f"count to {FRAMES}", fault=f"gap_ms={GAP_MS}", streams=count, frames=FRAMES)
             found[way.name].append((count, one["first_ms"]["p50"], one["first_ms"]["p99"], one["gap_ms"]["p50"], one["gap_ms"]["p99"], one["lost"], one["bad"]))
-            say(f"  {way.name}, streams: {found[way.name][-1]}")
+            say(f"  {way.name}, streams: {found[way.name][-1][:-1]}, {failed(one)}")
     return found
 
 

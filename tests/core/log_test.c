@@ -149,6 +149,21 @@ TEST(fields_that_are_no_members_are_kept_as_text) {
     free(large);
 }
 
+TEST(members_of_our_own_writer_stand_as_they_are_unless_they_are_too_long) {
+    log_members(LOG_INFO, "span", "\"ms\":3}", 6); /* so many bytes, whatever follows them */
+    json_t *line = only_line();
+    CHECK_INT(3, json_integer_value(json_object_get(line, "ms")));
+    json_decref(line);
+    CHECK_INT(0, ftruncate(file, 0));
+    char *large = mem_printf("\"a\":\"%09000d\"", 1);
+    log_members(LOG_INFO, "span", large, strlen(large));
+    line = only_line();
+    CHECK(strlen(str_of(line, "cut_fields")) > 7000);
+    json_decref(line);
+    free(large);
+    CHECK(log_starts(LOG_ERROR) && log_starts(LOG_INFO) && !log_starts(LOG_DEBUG));
+}
+
 TEST(a_log_that_cannot_be_written_harms_nobody) {
     log_open("worker", 3, -1, LOG_INFO);
     log_info("a.b", "gone");
@@ -195,6 +210,7 @@ int main(void) {
         RUN_LOG(a_cut_never_splits_a_character),
         RUN_LOG(fields_become_members_of_the_line),
         RUN_LOG(fields_that_are_no_members_are_kept_as_text),
+        RUN_LOG(members_of_our_own_writer_stand_as_they_are_unless_they_are_too_long),
         RUN_LOG(a_log_that_cannot_be_written_harms_nobody),
         RUN_LOG(lines_of_many_threads_do_not_mix),
         RUN_LOG(levels_are_known_by_name),

@@ -98,12 +98,25 @@ local function arguments(self, call, text, out)
   out[#out + 1] = choice(self, { tool_calls = json.array{ { index = call.index, ["function"] = { arguments = text } } } })
 end
 
+local EMPTY = '"content":""'
+
+--- The chunk of a text as JSON. All of a stream are the same around it, and written once.
+function Chunks:text(text)
+  self.said = true
+  if not self.head then
+    local whole = json.encode(choice(self, { content = "" }))
+    local _, last = whole:find(EMPTY, 1, true)
+    self.head, self.tail = whole:sub(1, last - 2), whole:sub(last + 1)
+  end
+  return self.head .. json.encode(text) .. self.tail
+end
+
 --- The chunks of one event, maybe none.
 function Chunks:event(event)
   local out = {}
   if event.type == "text" then
     self.said = true
-    out[1] = choice(self, event.refusal and { refusal = event.text } or { content = event.text })
+    out[1] = event.refusal and choice(self, { refusal = event.text }) or self:text(event.text)
   elseif event.type == "tool_start" then
     opened(self, event, out)
   elseif event.type == "tool_delta" then

@@ -5,7 +5,6 @@ local ai = require "ai"
 local answer = require "ai.compatible.answer"
 local choice = require "ai.choice"
 local clock = require "core.clock"
-local crypto = require "core.crypto"
 local errors = require "ai.compatible.errors"
 local hearing = require "ai.hearing"
 local json = require "core.json"
@@ -36,21 +35,22 @@ local function event(value)
   return "data: " .. (type(value) == "string" and value or json.encode(value)) .. "\n\n"
 end
 
--- Writes the chunks of an answer that has begun. Ends when it is over, or when the client has gone.
+-- Writes the chunks of an answer that has begun. Ends when it is over, or when the client has gone. What is there at the same time leaves
+-- in one write.
 local function write(out, heard, chunks)
   out:on_gone(function() heard:cancel() end)
-  if not out:write(event(chunks:first())) then return heard:cancel() end
+  local parts = { event(chunks:first()) }
   while true do
     local said, whole, err = heard:next()
+    local more = said and chunks:event(said) or err and { { error = errors.object(refusal.of(err)) } } or chunks:last(whole)
+    for _, chunk in ipairs(more) do parts[#parts + 1] = event(chunk) end
     if not said then
-      if err then return out:write(event{ error = errors.object(refusal.of(err)) }) end
-      for _, chunk in ipairs(chunks:last(whole)) do
-        if not out:write(event(chunk)) then return end
-      end
-      return out:write(event("[DONE]"))
+      if not err then parts[#parts + 1] = event("[DONE]") end
+      return out:write(table.concat(parts))
     end
-    for _, chunk in ipairs(chunks:event(said)) do
-      if not out:write(event(chunk)) then return heard:cancel() end
+    if #parts > 0 and not heard:ready() then
+      if not out:write(table.concat(parts)) then return heard:cancel() end
+      parts = {}
     end
   end
 end
@@ -60,7 +60,8 @@ function chat.complete(ctx)
   local asked, how = request.of(ctx.body)
   local options = chat.options(ctx, how.model)
   options.call_id = how.call
-  local id, created = "chatcmpl-" .. crypto.hex(crypto.random(12)), math.floor(clock.wall_us() / 1e6)
+  -- The span is of this request alone, and random, whatever trace a client may send twice.
+  local id, created = "chatcmpl-" .. ctx.trace.span .. ctx.trace.id:sub(1, 8), math.floor(clock.wall_us() / 1e6)
   if not how.stream then
     local whole, err = ai.chat(ctx.tenant, asked, options)
     if not whole then return refusal.of(err) end

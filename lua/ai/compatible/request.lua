@@ -19,6 +19,8 @@ for name in ([[model messages tools tool_choice parallel_tool_calls response_for
 -- Sent on to who speaks Chat Completions, as they are.
 local PASSED = { "frequency_penalty", "presence_penalty", "logit_bias", "verbosity" }
 
+local EFFORTS = { "none", "minimal", "low", "medium", "high", "xhigh" }
+
 local REPLACED = { functions = "tools", function_call = "tool_choice" }
 
 local function check_known(given)
@@ -77,6 +79,17 @@ local function calls_of(message, where)
   return #calls > 0 and calls or nil
 end
 
+local places = {}  -- the names of the first messages: each request has them
+
+local function place_of(i)
+  local name = places[i]
+  if not name then
+    name = ("messages[%d]"):format(i - 1)
+    if i <= 100 then places[i] = name end
+  end
+  return name
+end
+
 -- Messages, and what the system and developer ones say, together.
 local function messages_of(given)
   local list = body.list(given, "messages")
@@ -84,7 +97,7 @@ local function messages_of(given)
   if #list > MOST_MESSAGES then errors.refuse("messages", ("'messages' has more than %d entries."):format(MOST_MESSAGES)) end
   local messages, system = {}, {}
   for i, message in ipairs(list) do
-    local where = ("messages[%d]"):format(i - 1)
+    local where = place_of(i)
     local role = body.text(message, "role", where)
     local said = content_of(message, where, role == "assistant")
     if role == "system" or role == "developer" then
@@ -171,15 +184,13 @@ function request.of(given)
   check_known(given)
   local model = body.text(given, "model")
   if not model or model == "" then errors.refuse("model", "You must provide a model parameter.", "missing_required_parameter") end
-  local asked = { extras = {} }
-  asked.messages, asked.system = messages_of(given)
-  asked.tools, asked.tool_choice = tools_of(given), tool_choice_of(given)
-  asked.parallel_tools = body.boolean(given, "parallel_tool_calls")
-  asked.max_tokens = body.number(given, "max_completion_tokens", 1, 1e6, true) or body.number(given, "max_tokens", 1, 1e6, true)
-  asked.temperature, asked.top_p = body.number(given, "temperature", 0, 2), body.number(given, "top_p", 0, 1)
-  asked.seed, asked.stop = body.number(given, "seed", -2 ^ 53, 2 ^ 53, true), stop_of(given)
-  asked.effort = body.word(given, "reasoning_effort", { "none", "minimal", "low", "medium", "high", "xhigh" })
-  asked.cache_key = body.text(given, "prompt_cache_key")
+  local messages, system = messages_of(given)
+  local asked = {
+    extras = {}, messages = messages, system = system, tools = tools_of(given), tool_choice = tool_choice_of(given), parallel_tools = body.boolean(given, "parallel_tool_calls"),
+    max_tokens = body.number(given, "max_completion_tokens", 1, 1e6, true) or body.number(given, "max_tokens", 1, 1e6, true),
+    temperature = body.number(given, "temperature", 0, 2), top_p = body.number(given, "top_p", 0, 1), seed = body.number(given, "seed", -2 ^ 53, 2 ^ 53, true),
+    stop = stop_of(given), effort = body.word(given, "reasoning_effort", EFFORTS), cache_key = body.text(given, "prompt_cache_key"),
+  }
   local passed = {}
   for _, name in ipairs(PASSED) do passed[name] = body.value(given, name) end
   if next(passed) then asked.extras.openai_chat = passed end
