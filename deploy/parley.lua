@@ -22,6 +22,9 @@ return {
     -- origins = { "https://desk.example.com" },
   },
 
+  -- Connections of each worker to those whose answers are streamed, such as AI providers. The defaults are right for most.
+  -- http_streams = { connections = 512, waiting = 1000, per_connection = 250, idle_ms = 90000 },
+
   sql = {
     -- The main database server, by socket or by host and port. More servers: sql.servers.
     socket = "/run/mysqld/mysqld.sock",

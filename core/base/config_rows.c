@@ -26,6 +26,11 @@ const struct config_row config_rows[] = {
     { "http.origins", CONFIG_LIST, "", 0, 255, "Origins a browser may come from besides our own", "https?://[^/[:space:]]+" },
     { "http.grace_ms", CONFIG_INT, "5000", 0, 600000, "how long a stopping worker lets requests finish", NULL },
 
+    { "http_streams.connections", CONFIG_INT, "512", 1, 65536, "connections of a worker to one origin whose answers are streamed, such as an AI provider", NULL },
+    { "http_streams.waiting", CONFIG_INT, "1000", 1, 1000000, "requests of a worker that may wait for one of them; who comes then is refused", NULL },
+    { "http_streams.per_connection", CONFIG_INT, "250", 1, 10000, "requests at a time on one connection in HTTP/2, if the server allows so many", NULL },
+    { "http_streams.idle_ms", CONFIG_INT, "90000", 1000, 3600000, "how long a connection without a request is kept", NULL },
+
     { "limits.read.per_second", CONFIG_INT, "1000", 1, 1000000, "reading requests of one client, for a long time", NULL },
     { "limits.read.burst", CONFIG_INT, "2000", 1, 1000000, "reading requests of one client, at once", NULL },
     { "limits.write.per_second", CONFIG_INT, "1000", 1, 1000000, "changing requests of one client, for a long time", NULL },

@@ -277,6 +277,7 @@ static const struct {
     {"core.telephony", bind_open_telephony}, {"core.media", bind_open_media},
     {"core.cell", bind_open_cell},           {"core.bundle", bind_open_bundle},
     {"core.fault", bind_open_fault},         {"core.deflate", bind_open_deflate},
+    {"core.float32", bind_open_float32},
 };
 
 static int on_panic(lua_State *L) {

@@ -122,6 +122,7 @@ int bind_open_log(lua_State *L);
 int bind_open_clock(lua_State *L);
 int bind_open_crypto(lua_State *L);
 int bind_open_deflate(lua_State *L);
+int bind_open_float32(lua_State *L);
 int bind_open_metrics(lua_State *L);
 int bind_open_config(lua_State *L);
 int bind_open_worker(lua_State *L);

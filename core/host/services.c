@@ -50,12 +50,24 @@ static int open_sql(struct vm_services *s, struct err *e) {
     return 0;
 }
 
+static int open_streams(struct vm_services *s, struct err *e) {
+    struct http_pool_limits limits = {0};
+
+    if (s->config) {
+        limits.connections = (int)config_int(s->config, "http_streams.connections");
+        limits.waiting = (int)config_int(s->config, "http_streams.waiting");
+        limits.streams = (int)config_int(s->config, "http_streams.per_connection");
+        limits.idle_ms = (int)config_int(s->config, "http_streams.idle_ms");
+    }
+    return http_pool_open(&s->http_pool, s->loop, &limits, s->metrics, e);
+}
+
 int services_open(struct vm_services *s, struct err *e) {
     const struct config *c = s->config;
 
     if (net_open(&s->net, s->loop, s->metrics, e) < 0) return e->code;
     if (http_client_open(&s->http_client, s->loop, s->metrics, e) < 0) return e->code;
-    if (http_pool_open(&s->http_pool, s->loop, s->metrics, e) < 0) return e->code;
+    if (open_streams(s, e) < 0) return e->code;
     s->passwords = work_queue_new(s->loop, "passwords", 2, 64);
     s->packing = work_queue_new(s->loop, "packing", 1, 64);
     if (c == NULL) return 0;

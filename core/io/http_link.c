@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection to an origin: look-up, each address in turn, TLS, requests, the end. */
+/* One connection to an origin: each address in turn, TLS, requests, the end. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "io/http_stream_inside.h"
@@ -9,9 +9,15 @@
 #include <string.h>
 
 /* An address that does not answer is given up sooner while there is another. */
-enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, IDLE_MS = 90000, SILENT_MS = 1000, AGAIN_MS = 500 };
+enum { ADDRESS_MS = 2000, LAST_ADDRESS_MS = 10000, SILENT_MS = 1000, AGAIN_MS = 500 };
 
 static void try_address(struct http_link *l);
+
+static void next_address(struct http_link *l) {
+    if (l->addresses->good == l->address) l->addresses->good = NULL;
+    l->address = l->address->ai_next ? l->address->ai_next : l->addresses->first;
+    l->untried--;
+}
 
 static void link_free(struct http_link *l) {
     struct http_origin *o = l->origin;
@@ -19,7 +25,7 @@ static void link_free(struct http_link *l) {
     *l->at = l->next;
     if (l->next) l->next->at = l->at;
     o->link_count--;
-    if (l->addresses) freeaddrinfo(l->addresses);
+    http_addresses_unref(l->addresses);
     if (l->session) nghttp2_session_del(l->session);
     buf_free(&l->head);
     free(l);
@@ -33,6 +39,7 @@ static void refused(struct http_link *l, bool timeout) {
     memcpy(why, l->why, sizeof why);
     o->connecting--;
     link_free(l);
+    http_lookup_forget(o); /* it may be elsewhere by now */
     http_origin_refused(o, why, timeout);
 }
 
@@ -43,6 +50,9 @@ static void on_ready(void *arg) {
     struct http_origin *o = l->origin;
     o->pool->inside = true;
     l->state = LINK_OPEN;
+    l->addresses->good = l->address;
+    http_addresses_unref(l->addresses);
+    l->addresses = NULL;
     l->idle_at_ms = l->heard_ms = clock_mono_ms();
     o->connecting--;
     if (stream_is_h2(l->socket)) http_link2_open(l);
@@ -95,9 +105,9 @@ static void on_end(void *arg) {
     p->open++; /* the link may be the last thing that it lives for */
     if (why[0]) snprintf(l->why, sizeof l->why, "%s", why);
     if (l->state == LINK_CONNECTING) {
-        l->address = l->address->ai_next;
+        next_address(l);
         l->socket = NULL;
-        if (l->address && !p->closing)
+        if (l->untried && !p->closing)
             try_address(l);
         else
             refused(l, l->deadline_ms == 0);
@@ -135,13 +145,13 @@ static void try_address(struct http_link *l) {
     struct err e;
 
     l->state = LINK_CONNECTING;
-    for (; l->address; l->address = l->address->ai_next) {
+    for (; l->untried; next_address(l)) {
         SSL *ssl = NULL;
         if (o->url.tls && (ssl = http_trust_new_ssl(o->pool, o, &e)) == NULL) {
             snprintf(l->why, sizeof l->why, "%s", e.text);
             break;
         }
-        l->deadline_ms = clock_mono_ms() + (l->address->ai_next ? ADDRESS_MS : LAST_ADDRESS_MS);
+        l->deadline_ms = clock_mono_ms() + (l->untried > 1 ? ADDRESS_MS : LAST_ADDRESS_MS);
         l->socket = stream_connect(o->pool->loop, l->address->ai_addr, ssl, &events, l);
         if (l->socket) return;
         snprintf(l->why, sizeof l->why, "there is no socket for it");
@@ -149,56 +159,25 @@ static void try_address(struct http_link *l) {
     refused(l, false);
 }
 
-static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
-    struct http_lookup *up = request->data;
-    struct http_link *l = up->link;
-    struct http_pool *p = up->pool;
-
-    free(up);
-    if (l == NULL) {
-        if (found) uv_freeaddrinfo(found);
-        http_pool_gone(p);
-        return;
-    }
-    p->inside = true;
-    l->lookup = NULL;
-    if (status < 0 || found == NULL) {
-        snprintf(l->why, sizeof l->why, "its name cannot be looked up: %s", uv_strerror(status));
-        refused(l, false);
-    } else {
-        l->addresses = l->address = found;
-        try_address(l);
-    }
-    http_pool_tell(p);
-    http_pool_gone(p);
+void http_link_found(struct http_link *l, struct http_addresses *a) {
+    l->addresses = http_addresses_ref(a);
+    l->address = http_addresses_start(a);
+    l->untried = a->count;
+    l->begun_ms = clock_mono_ms();
+    try_address(l);
 }
 
 void http_link_open(struct http_origin *o) {
     struct http_link *l = mem_alloc(sizeof *l);
-    struct http_lookup *up = l->lookup = mem_alloc(sizeof *up);
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    char port[8];
-
     l->origin = o;
-    l->begun_ms = clock_mono_ms();
     l->next = o->links;
     if (l->next) l->next->at = &l->next;
     l->at = &o->links;
     o->links = l;
     o->link_count++;
     o->connecting++;
-    o->pool->open += 2; /* the link and its look-up */
-    up->link = l;
-    up->pool = o->pool;
-    up->request.data = up;
-    snprintf(port, sizeof port, "%d", o->url.port);
-    int rc = uv_getaddrinfo(o->pool->loop, &up->request, on_looked_up, o->url.host, port, &hints);
-    if (rc == 0) return;
-    /* Who calls us goes through the origin: the next tick refuses the link. */
-    snprintf(l->why, sizeof l->why, "its name cannot be looked up: %s", uv_strerror(rc));
-    l->lookup = NULL;
-    free(up);
-    o->pool->open--;
+    o->pool->open++;
+    http_lookup_want(o);
 }
 
 /* -- requests --------------------------------------------------------------------------------------------------------- */
@@ -207,8 +186,9 @@ bool http_link_has_room(const struct http_link *l) {
     if (l->state != LINK_OPEN || l->last) return false;
     if (l->session == NULL) return l->request == NULL;
     uint32_t most = nghttp2_session_get_remote_settings(l->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    if (most > HTTP_LINK_STREAMS) most = most == UINT32_MAX ? 100 : HTTP_LINK_STREAMS; /* it has not said yet */
-    return (uint32_t)l->running < most;
+    uint32_t own = (uint32_t)l->origin->pool->limits.streams;
+    if (most == UINT32_MAX) most = 100; /* it has not said yet */
+    return (uint32_t)l->running < (most < own ? most : own);
 }
 
 void http_link_attach(struct http_link *l, struct http_stream *s) {
@@ -279,10 +259,6 @@ void http_link_taken(struct http_link *l, struct http_stream *s, size_t len) {
 void http_link_abort(struct http_link *l, const char *why) {
     if (l->why[0] == '\0') snprintf(l->why, sizeof l->why, "%s", why);
     if (l->state == LINK_LOOKUP) {
-        if (l->lookup) {
-            l->lookup->link = NULL;
-            uv_cancel((uv_req_t *)&l->lookup->request);
-        }
         l->origin->connecting--;
         link_free(l);
         return;
@@ -301,13 +277,12 @@ void http_link_close(struct http_link *l) {
 }
 
 void http_link_tick(struct http_link *l, uint64_t now_ms) {
-    if (l->state == LINK_LOOKUP && l->lookup == NULL) {
-        refused(l, false);
-    } else if (l->state == LINK_CONNECTING && l->deadline_ms && now_ms >= l->deadline_ms) {
+    if (l->state == LINK_CONNECTING && l->deadline_ms && now_ms >= l->deadline_ms) {
         l->deadline_ms = 0;
         http_link_abort(l, "it does not answer");
     } else if (l->state == LINK_OPEN && l->running == 0) {
-        bool spare = l->origin->link_count > l->origin->warm && now_ms - l->idle_at_ms >= IDLE_MS;
+        bool spare = l->origin->link_count > l->origin->warm &&
+                     now_ms - l->idle_at_ms >= (uint64_t)l->origin->pool->limits.idle_ms;
         if (spare || l->last) http_link_close(l);
     }
 }

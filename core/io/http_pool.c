@@ -8,11 +8,19 @@
 #include <string.h>
 
 enum { TICK_MS = 1000, TOLD_AT_ONCE = 1000, BACK_OFF_MOST = 5, STUCK_MS = 1000, STUCK_MOST = 4 };
+static const struct http_pool_limits standard = {.connections = 512, .waiting = 1000, .streams = 250, .idle_ms = 90000};
 
 /* -- notices ---------------------------------------------------------------------------------------------------------- */
 
 static void on_kick(uv_timer_t *timer) {
-    http_pool_tell(timer->data);
+    struct http_pool *p = timer->data;
+    p->inside = true;
+    http_lookup_known(p);
+    http_pool_tell(p);
+}
+
+void http_pool_kick(struct http_pool *p) {
+    uv_timer_start(&p->kick, on_kick, 0, 0);
 }
 
 void http_pool_changed(struct http_stream *s) {
@@ -22,7 +30,7 @@ void http_pool_changed(struct http_stream *s) {
     s->next_changed = NULL;
     *p->last_changed = s;
     p->last_changed = &s->next_changed;
-    if (!p->inside && !p->telling) uv_timer_start(&p->kick, on_kick, 0, 0);
+    if (!p->inside && !p->telling) http_pool_kick(p);
 }
 
 void http_pool_forget_change(struct http_stream *s) {
@@ -45,7 +53,7 @@ void http_pool_tell(struct http_pool *p) {
         s->on_change(s->arg); /* s may be gone */
     }
     p->telling = false;
-    if (p->changed) uv_timer_start(&p->kick, on_kick, 0, 0); /* who never has enough lets others have their turn */
+    if (p->changed) http_pool_kick(p); /* who never has enough lets others have their turn */
 }
 
 /* -- origins ---------------------------------------------------------------------------------------------------------- */
@@ -87,6 +95,7 @@ static void origin_free(struct http_origin *o) {
     map_drop(&o->pool->origins, o->key, o);
     *o->at = o->next;
     if (o->next) o->next->at = o->at;
+    http_addresses_unref(o->addresses);
     ws_url_free(&o->url);
     free(o->ca_file);
     free(o->key);
@@ -130,7 +139,7 @@ static int connecting_wanted(const struct http_origin *o) {
     case SPEAKS_HTTP1:
         return o->waiting_count;
     case SPEAKS_HTTP2:
-        return (o->waiting_count + HTTP_LINK_STREAMS - 1) / HTTP_LINK_STREAMS;
+        return (o->waiting_count + o->pool->limits.streams - 1) / o->pool->limits.streams;
     default:
         return o->waiting_count > 0; /* one will say whether it can carry them all */
     }
@@ -141,7 +150,7 @@ static int connecting_stuck(const struct http_origin *o) {
     uint64_t now_ms = clock_mono_ms();
     int stuck = 0;
     for (const struct http_link *l = o->links; l && stuck < STUCK_MOST; l = l->next)
-        stuck += (l->state == LINK_LOOKUP || l->state == LINK_CONNECTING) && now_ms - l->begun_ms > STUCK_MS;
+        stuck += l->state == LINK_CONNECTING && now_ms - l->begun_ms > STUCK_MS;
     return stuck;
 }
 
@@ -155,7 +164,8 @@ void http_origin_run(struct http_origin *o) {
     }
     int wanted = connecting_wanted(o);
     if (o->connecting && wanted) wanted += connecting_stuck(o);
-    while (!o->pool->closing && o->connecting < wanted && o->link_count < HTTP_LINKS_MAX) http_link_open(o);
+    while (!o->pool->closing && o->connecting < wanted && o->link_count < o->pool->limits.connections)
+        http_link_open(o);
 }
 
 void http_origin_connected(struct http_origin *o, struct http_link *l) {
@@ -180,7 +190,8 @@ void http_origin_refused(struct http_origin *o, const char *why, bool timeout) {
 
 static void keep_warm(struct http_origin *o, uint64_t now_ms) {
     if (now_ms < o->warm_at_ms) return;
-    while (o->link_count < o->warm) http_link_open(o);
+    int wanted = o->warm < o->pool->limits.connections ? o->warm : o->pool->limits.connections;
+    while (o->link_count < wanted) http_link_open(o);
 }
 
 static void on_tick(uv_timer_t *timer) {
@@ -195,7 +206,7 @@ static void on_tick(uv_timer_t *timer) {
         }
         keep_warm(o, now_ms);
         if (o->waiting && now_ms >= o->warm_at_ms) http_origin_run(o); /* what could not connect is tried again */
-        if (o->links == NULL && o->waiting == NULL && o->warm == 0) origin_free(o);
+        if (o->links == NULL && o->waiting == NULL && o->warm == 0 && !http_lookup_is_kept(o)) origin_free(o);
     }
     http_pool_tell(p);
 }
@@ -213,19 +224,30 @@ void http_pool_gone(struct http_pool *p) {
     if (closed) closed(arg);
 }
 
-static void on_timer_closed(uv_handle_t *handle) {
+static void on_handle_closed(uv_handle_t *handle) {
     http_pool_gone(handle->data);
 }
 
-int http_pool_open(struct http_pool **out, uv_loop_t *loop, struct metrics *m, struct err *e) {
+static int or_standard(int given, int otherwise) {
+    return given > 0 ? given : otherwise;
+}
+
+int http_pool_open(struct http_pool **out, uv_loop_t *loop, const struct http_pool_limits *limits, struct metrics *m,
+                   struct err *e) {
     struct http_pool *p = mem_alloc(sizeof *p);
     (void)e;
     p->loop = loop;
+    p->limits = limits ? *limits : standard;
+    p->limits.connections = or_standard(p->limits.connections, standard.connections);
+    p->limits.waiting = or_standard(p->limits.waiting, standard.waiting);
+    p->limits.streams = or_standard(p->limits.streams, standard.streams);
+    p->limits.idle_ms = or_standard(p->limits.idle_ms, standard.idle_ms);
     p->last_changed = &p->changed;
     uv_timer_init(loop, &p->tick);
     uv_timer_init(loop, &p->kick);
     p->tick.data = p->kick.data = p;
-    p->open = 2;
+    http_lookup_open(p);
+    p->open = 3;
     uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
     uv_unref((uv_handle_t *)&p->tick); /* connections at rest keep no program running */
     if (m) {
@@ -251,8 +273,10 @@ void http_pool_close(struct http_pool *p, void (*closed)(void *arg), void *arg) 
             http_link_abort(l, "the client is closing");
         }
     }
-    uv_close((uv_handle_t *)&p->tick, on_timer_closed);
-    uv_close((uv_handle_t *)&p->kick, on_timer_closed);
+    http_lookup_close(p);
+    uv_close((uv_handle_t *)&p->tick, on_handle_closed);
+    uv_close((uv_handle_t *)&p->kick, on_handle_closed);
+    uv_close((uv_handle_t *)&p->lookup_done, on_handle_closed);
 }
 
 int http_pool_warm(struct http_pool *p, const char *url, const char *ca_file, int connections, struct err *e) {

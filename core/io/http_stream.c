@@ -138,8 +138,8 @@ struct http_stream *http_stream_open(struct http_pool *p, const struct http_stre
         return s;
     }
     watch_time(s);
-    if (s->origin->waiting_count >= HTTP_WAITING_MAX) {
-        http_stream_end(s, ERR_BUSY, "more than %d requests wait for %s", HTTP_WAITING_MAX, s->origin->name);
+    if (s->origin->waiting_count >= p->limits.waiting) {
+        http_stream_end(s, ERR_BUSY, "more than %d requests wait for %s", p->limits.waiting, s->origin->name);
         return s;
     }
     http_origin_wait(s->origin, s, false);

@@ -12,7 +12,7 @@
  * Threads    Loop thread only. on_change comes from the loop, never from inside a call of this header, and may call
  *            everything here.
  * Limits     A head of 64 KiB (16 KiB in HTTP/1.1); 256 KiB of body that was not taken yet, then the server must wait; an event of event_limit;
- *            per origin 512 connections and 1,000 requests that wait for one.
+ *            per origin those of struct http_pool_limits.
  */
 #pragma once
 #include "base/err.h"
@@ -26,7 +26,16 @@ struct http_pool;
 struct http_stream;
 struct metrics;
 
-int http_pool_open(struct http_pool **out, uv_loop_t *loop, struct metrics *m, struct err *e);
+/* Of one origin; 0 is the value behind it. */
+struct http_pool_limits {
+    int connections; /* 512 */
+    int waiting;     /* requests that wait for one of them: 1,000 */
+    int streams;     /* at a time on an HTTP/2 connection, if the server allows so many: 250 */
+    int idle_ms;     /* a connection without a request is kept so long: 90,000 */
+};
+/* limits NULL: those behind. */
+int http_pool_open(struct http_pool **out, uv_loop_t *loop, const struct http_pool_limits *limits, struct metrics *m,
+                   struct err *e);
 /* Cancels what runs; streams must still be freed by their owners, before or after. */
 void http_pool_close(struct http_pool *p, void (*closed)(void *arg), void *arg);
 

@@ -3,10 +3,10 @@
  *
  *   http_stream.c   one request: its limits, what was read and not taken, its end
  *   http_pool.c     the pool: origins, who waits, notices, figures          http_trust.c   whom TLS believes
- *   http_link.c     one connection: look-up, connecting, its end
+ *   http_lookup.c   where an origin is                                      http_link.c    one connection: connecting, its end
  *   http_link1.c    its bytes in HTTP/1.1      http_link2.c   in HTTP/2
  *
- * A link is freed in its socket's on_end, or when its look-up has failed, and nowhere else. Owners hear of changes when
+ * A link is freed in its socket's on_end, or when it never had one, and nowhere else. Owners hear of changes when
  * the event that brought them has been dealt with (http_pool_tell), so that they may call anything.
  */
 #pragma once
@@ -20,10 +20,7 @@
 #include <nghttp2/nghttp2.h>
 
 enum {
-    HTTP_LINKS_MAX = 512,      /* per origin */
-    HTTP_WARM_MAX = 64,        /* of them may be kept without a request */
-    HTTP_WAITING_MAX = 1000,   /* per origin */
-    HTTP_LINK_STREAMS = 250,   /* of one HTTP/2 connection, if the server allows them */
+    HTTP_WARM_MAX = 64,        /* connections to an origin may be kept without a request */
     HTTP_UNTAKEN = 256 * 1024, /* bytes of one body */
     HTTP_ANSWER_HEAD = 64 * 1024,
 };
@@ -32,9 +29,11 @@ struct metric;
 struct http_link;
 struct http_origin;
 struct http_trust;
+struct http_lookup;
 
 struct http_pool {
     uv_loop_t *loop; /* borrowed */
+    struct http_pool_limits limits;
     struct map origins;
     struct http_origin *first;
     struct http_trust *trusts;
@@ -42,7 +41,12 @@ struct http_pool {
     struct http_stream *changed, **last_changed; /* whose owners are to be told */
     bool telling, inside, closing;
     uv_timer_t tick, kick;
-    int open; /* timers and links: the pool lives until all are gone */
+    struct http_lookup *to_look_up, **last_to_look_up;
+    struct http_lookup *looked_up; /* under the lock of http_lookup.c */
+    int lookups_running;
+    bool is_known; /* some links wait for addresses that are there */
+    uv_async_t lookup_done;
+    int open; /* handles and links: the pool lives until all are gone */
     struct metric *connections, *running, *resets;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -58,6 +62,9 @@ struct http_origin {
     struct ws_url url; /* its target is not used */
     char *ca_file;
     enum http_speaks speaks;
+    struct http_lookup *lookup;       /* NULL: none is under way */
+    struct http_addresses *addresses; /* shared with links; NULL: not known */
+    uint64_t found_ms;
     struct http_link *links;
     int link_count, connecting, running, warm;
     struct http_stream *waiting, **last_waiting;
@@ -69,20 +76,21 @@ struct http_origin {
 
 enum http_link_state { LINK_LOOKUP, LINK_CONNECTING, LINK_OPEN, LINK_OVER };
 
-struct http_lookup { /* outlives its link when that ends first */
-    uv_getaddrinfo_t request;
-    struct http_link *link;
-    struct http_pool *pool;
+struct http_addresses {
+    int refs, count, started;
+    struct addrinfo *first;
+    const struct addrinfo *good; /* it was the last that answered; NULL: not known */
 };
 
 struct http_link {
     struct http_origin *origin;
     struct http_link *next, **at;
     enum http_link_state state;
-    struct http_lookup *lookup;           /* NULL in LINK_LOOKUP: it could not begin */
-    struct addrinfo *addresses, *address; /* ours, and the one that is tried */
+    struct http_addresses *addresses; /* while it is connecting */
+    const struct addrinfo *address;   /* the one that is tried */
+    int untried;                      /* of them, with this one */
     struct stream *socket;
-    uint64_t begun_ms;
+    uint64_t begun_ms;    /* connecting */
     uint64_t deadline_ms; /* for this address */
     uint64_t idle_at_ms, heard_ms;
     int running, served;
@@ -152,6 +160,7 @@ void http_pool_changed(struct http_stream *s);
 void http_pool_forget_change(struct http_stream *s);
 void http_pool_tell(struct http_pool *p); /* at the end of every event */
 void http_pool_gone(struct http_pool *p); /* one less of p->open */
+void http_pool_kick(struct http_pool *p); /* what is to be done is done, and told, from the loop */
 struct http_origin *http_origin_of(struct http_pool *p, const struct ws_url *url, const char *ca_file);
 void http_origin_wait(struct http_origin *o, struct http_stream *s, bool first);
 void http_origin_leave(struct http_stream *s); /* the queue */
@@ -159,12 +168,24 @@ void http_origin_run(struct http_origin *o);   /* gives links to who waits; open
 void http_origin_connected(struct http_origin *o, struct http_link *l);
 void http_origin_refused(struct http_origin *o, const char *why, bool timeout);
 
+/* http_lookup.c */
+void http_lookup_open(struct http_pool *p);
+void http_lookup_close(struct http_pool *p);  /* the links that wait are gone */
+void http_lookup_want(struct http_origin *o); /* its links in LINK_LOOKUP hear of it, from the loop */
+void http_lookup_known(struct http_pool *p);
+bool http_lookup_is_kept(const struct http_origin *o);
+void http_lookup_forget(struct http_origin *o); /* nobody answered there */
+struct http_addresses *http_addresses_ref(struct http_addresses *a);
+void http_addresses_unref(struct http_addresses *a);
+const struct addrinfo *http_addresses_start(struct http_addresses *a);
+
 /* http_trust.c */
 SSL *http_trust_new_ssl(struct http_pool *p, const struct http_origin *o, struct err *e);
 void http_trust_free(struct http_trust *t);
 
 /* http_link.c */
 void http_link_open(struct http_origin *o);
+void http_link_found(struct http_link *l, struct http_addresses *a);
 bool http_link_has_room(const struct http_link *l);
 void http_link_send(struct http_link *l, struct http_stream *s);
 /* s is over before its answer was: the server is told. */

@@ -11,13 +11,24 @@ embed.MOST_NUMBERS = 4 * 1024 * 1024
 local BATCH = 96       -- texts in a request, where the provider does not say less
 local ANSWER_BYTES = 64 * 1024 * 1024
 local ROUNDS, BACKOFF_MS = 2, 500
+local CONNECT_MS, CLOCK_MS = 3000, 20
 local STOPS = { bad_request = true, refused = true, too_long = true, cancelled = true }
 
 local CLASS_OF_CODE = { timeout = "timeout", cancelled = "cancelled", protocol = "protocol", limit = "protocol", invalid = "bad_request" }
 
 local function failed(err)
   local class = CLASS_OF_CODE[err and err.code] or "network"
-  return { class = class, text = err and err.text or "the connection failed", cut = class == "cancelled" or nil }
+  return { class = class, text = err and err.text or "the connection failed", late = class == "timeout" and (err.stage or "body") or nil, cut = class == "cancelled" or nil }
+end
+
+-- Was it given less time than is fair? A tenant's own impatience, or what a deadline leaves, must not close the door of a model that is there
+-- for all. left: the ms that it was given, of which so many have passed.
+local function hurried(options, late, left, passed)
+  if late == "connect" then return left < CONNECT_MS end
+  local fair = options.fair
+  if not fair then return false end
+  if passed < left - CLOCK_MS then return options.idle_ms < fair.idle_ms end
+  return left < fair.first_token_ms
 end
 
 local function read(stream)
@@ -39,13 +50,12 @@ end
 
 local function gone(options) return options.cancel ~= nil and options.cancel:given() end
 
-local function exchange(world, adapter, target, texts, options, on_begin)
+local function exchange(world, adapter, target, texts, options, left, on_begin)
   local asked = adapter.embed_request(texts, target, options)
-  local left = options.deadline - world.mono_ms()
   if left <= 0 then return nil, { class = "timeout", text = "no time is left", cut = true } end
   if gone(options) then return nil, { class = "cancelled", text = "cancelled", cut = true, unsent = true } end
   local stream, err = world.stream{ url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = "bytes",
-    connect_ms = math.min(3000, left), first_byte_ms = left, idle_ms = options.idle_ms, timeout_ms = left, ca_file = target.ca_file,
+    connect_ms = math.min(CONNECT_MS, left), first_byte_ms = left, idle_ms = options.idle_ms, timeout_ms = left, ca_file = target.ca_file,
     on_begin = on_begin }
   if not stream then return nil, failed(err) end
   local body
@@ -58,19 +68,30 @@ local function exchange(world, adapter, target, texts, options, on_begin)
   return found
 end
 
-local function attempt(world, adapter, target, texts, options)
-  local leave, refused = options.enter(target, true, texts)
+-- Where limits and budgets cannot be asked, nothing is spent.
+local function admit(target, texts, options)
+  local ok, leave, refused = pcall(options.enter, target, true, texts)
+  if ok then return leave, refused end
+  log.error("ai.not_admitted", { provider = target.provider, model = target.model, text = tostring(leave) })
+  return nil, { class = "server", text = "limits and budgets cannot be read just now" }
+end
+
+-- probe: of a breaker that is half open the one request that may be made
+local function attempt(world, adapter, target, texts, options, probe)
+  local leave, refused = admit(target, texts, options)
   if not leave then
+    world.health:give_back(target, probe)
     refused.limited = true
     return nil, refused
   end
-  world.health:began(target)
+  probe = world.health:began(target, probe)
   local began = world.mono_ms()
+  local left = options.deadline - began
   local open
   local unwatch = options.cancel and options.cancel:watch(function()
     if open then open:cancel() end
   end)
-  local ok, found, err = pcall(exchange, world, adapter, target, texts, options, function(opened) open = opened end)
+  local ok, found, err = pcall(exchange, world, adapter, target, texts, options, left, function(opened) open = opened end)
   if unwatch then unwatch() end
   if not ok then
     log.error("ai.attempt_broke", { provider = target.provider, model = target.model, text = tostring(found) })
@@ -78,22 +99,28 @@ local function attempt(world, adapter, target, texts, options)
   end
   local outcome = err or {}
   outcome.ms, outcome.said, outcome.tool_calls, outcome.usage = world.mono_ms() - began, "", {}, found and found.usage
-  world.health:ended(target, outcome)
+  if outcome.late and hurried(options, outcome.late, left, outcome.ms) then outcome.cut = true end
+  world.health:ended(target, outcome, probe or false)
   local cost = leave(outcome)
   options.attempts[#options.attempts + 1] = { provider = target.provider, model = target.model, key_id = target.key_id, class = outcome.class, ms = outcome.ms, cost = cost }
   if not found then return nil, outcome end
   return found, cost
 end
 
-local function all_of(world, target, texts, options)
+local function all_of(world, target, texts, options, probe)
   local adapter = adapters.of(target.kind)
-  if not adapter or not adapter.embed_request then return nil, { class = "not_found", text = ("'%s' has no embeddings"):format(target.provider) } end
+  if not adapter or not adapter.embed_request then
+    world.health:give_back(target, probe)
+    return nil, { class = "not_found", text = ("'%s' has no embeddings"):format(target.provider) }
+  end
   local size = math.min(BATCH, adapter.capabilities.embed_batch or BATCH)
   local vectors, input = {}, 0
   for from = 1, #texts, size do
     local batch = {}
     for i = from, math.min(#texts, from + size - 1) do batch[#batch + 1] = texts[i] end
-    local found, err = attempt(world, adapter, target, batch, options)
+    -- What has begun goes on beside another's probe: what it has is paid for.
+    if from > 1 then probe = world.health:allows(target) and world.health:claim(target) or nil end
+    local found, err = attempt(world, adapter, target, batch, options, probe)
     if not found then return nil, err end
     if vectors[1] and #found.vectors[1] ~= #vectors[1] then return nil, { class = "protocol", text = "the vectors are of different lengths" } end
     local size_of_all = #texts * #found.vectors[1]
@@ -109,7 +136,7 @@ end
 
 --- Asks the targets in their order until one has given all vectors. Waits.
 --- @param world table    as ai.turn has it, with sleep(ms)
---- @param options table  { deadline = mono ms, idle_ms, dimensions, enter = as ai.turn's, with the texts, attempts = list that is filled,
+--- @param options table  { deadline = mono ms, idle_ms, fair = of ai.policy or nil, dimensions, enter = as ai.turn's, with the texts, attempts = list that is filled,
 ---   cancel = a promise or nil: when it is given the stream is reset, and nobody else is asked }
 --- @return table|nil { vectors, usage, provider, model }, table|nil err
 function embed.run(world, targets, texts, options)
@@ -120,7 +147,7 @@ function embed.run(world, targets, texts, options)
       if gone(options) then return nil, { class = "cancelled", text = "cancelled" } end
       if world.health:allows(target) then
         local found
-        found, err = all_of(world, target, texts, options)
+        found, err = all_of(world, target, texts, options, world.health:claim(target))
         if found then return found end
         if STOPS[err.class] then return nil, err end
         again = again or not (err.class == "auth" or err.class == "quota" or err.class == "budget" or err.class == "not_found")

@@ -273,8 +273,8 @@ function ai.embed(tenant, texts, options)
   if #order == 0 then return nil, { class = "no_provider", text = why } end
   local enter, attempts = admission.enter(job), {}
   local answer
-  answer, err = embed.run(world, order, texts, { deadline = job.deadline, idle_ms = policy.idle_ms, dimensions = options.dimensions, attempts = attempts,
-    cancel = options.cancel, enter = function(target, may_wait, batch)
+  answer, err = embed.run(world, order, texts, { deadline = job.deadline, idle_ms = policy.idle_ms, fair = policy.fair, dimensions = options.dimensions,
+    attempts = attempts, cancel = options.cancel, enter = function(target, may_wait, batch)
       job.request = { texts = batch, messages = {} }
       return enter(target, may_wait)
     end })

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- OpenAI's embeddings. base64 is of little-endian float32, a quarter of the size of the numbers as text.
-local crypto = require "core.crypto"
 local failure = require "plugins.ai_openai.failure"
 local fields = require "ai.fields"
+local float32 = require "core.float32"
 local flags = require "plugins.ai_openai.flags"
 local http = require "plugins.ai_openai.http"
 local json = require "core.json"
@@ -18,29 +18,8 @@ function embeddings.request(texts, target, options)
   return http.request(target, "/embeddings", body, "json")
 end
 
--- IEEE 754 single precision; nil for what is no number.
-local function float32(b1, b2, b3, b4)
-  local exponent = (b4 % 128) * 2 + math.floor(b3 / 128)
-  local fraction = (b3 % 128) * 65536 + b2 * 256 + b1
-  if exponent == 255 then return nil end
-  local value = exponent == 0 and math.ldexp(fraction, -149) or math.ldexp(fraction + 2 ^ 23, exponent - 150)
-  return b4 >= 128 and -value or value
-end
-
-local function from_base64(text)
-  local bytes = crypto.unb64(text)
-  if not bytes or #bytes == 0 or #bytes % 4 ~= 0 then return nil end
-  local vector = {}
-  for i = 1, #bytes / 4 do
-    local value = float32(bytes:byte(4 * i - 3, 4 * i))
-    if not value then return nil end
-    vector[i] = value
-  end
-  return vector
-end
-
 local function vector_of(found)
-  if type(found) == "string" then return from_base64(found) end
+  if type(found) == "string" then found = float32.list(found) end
   if type(found) ~= "table" or #found == 0 then return nil end
   for _, value in ipairs(found) do
     if type(value) ~= "number" then return nil end

@@ -79,7 +79,7 @@ static void place_open(struct place *p, bool tls) {
     }
     world_open(&p->w, &o);
     snprintf(p->url, sizeof p->url, "%s://localhost:%d", tls ? "https" : "http", p->w.port);
-    if (http_pool_open(&p->p, &p->w.loop, NULL, &e) < 0) fail_msg("%s", e.text);
+    if (http_pool_open(&p->p, &p->w.loop, NULL, NULL, &e) < 0) fail_msg("%s", e.text);
 }
 
 static void place_close(struct place *p) {

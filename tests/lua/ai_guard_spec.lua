@@ -35,6 +35,28 @@ describe("personal values", function()
     assert.equal("Pay to DE88 3704 0044 0532 0130 00", (masked("Pay to DE88 3704 0044 0532 0130 00")))
   end)
 
+  it("with the expiry or the check number behind a card left as they were", function()
+    for _, number in ipairs{ "4111 1111 1111 1111", "4111-1111-1111-1111", "4111111111111111", "3782 822463 10005", "378282246310005", "3056 930902 5904", "2223 0000 4841 0010" } do
+      for _, behind in ipairs{ " 1227", " 12/27", " 12 27", " 12/2027", " 3/27", " 12-27", " 12/27 123", " 1227 1234", " 123", "/1227", " 12.27" } do
+        local out, vault = masked("It is " .. number .. behind .. ", ok?")
+        assert.is_nil(out:find(number, 1, true), number .. behind)
+        assert.truthy(out:find("It is [CARD_1]", 1, true), out)
+        assert.equal("It is " .. number .. behind .. ", ok?", mask.reveal(out, vault))
+      end
+    end
+    assert.equal("[CARD_1]1227", (masked("41111111111111111227")))
+    assert.equal("[CARD_1]1227123", (masked("41111111111111111227123")))
+    assert.equal("[CARD_1] 12/27 and [CARD_2] 01/28", (masked("4111 1111 1111 1111 12/27 and 5555 5555 5555 4444 01/28")))
+  end)
+
+  it("are not the numbers of orders, parcels and the like that are as long", function()
+    for _, text in ipairs{
+      "Order 4111 1111 1111 1112 1227", "parcel 00340434161094015902", "parcel 9400 1000 0000 0000 0000 00", "order 20261127 0930 4711 12",
+      "4000 4500 5000 5500 6000", "2019 2020 2021 2022 2023", "4111 1111 1111 1111 9999", "9111 1111 1111 1119 1227", "from 01.02.2026 9.30 to 02.02.2026 17.45",
+      "serial 1234-5678-9012-3456-7890", "meter 4111.1111.1111.1112.12", "41111111111111111399",
+    } do assert.equal(text, (masked(text))) end
+  end)
+
   it("in the brackets of a sentence left as they were", function()
     assert.equal("My card ([CARD_1]).", (masked("My card (4111 1111 1111 1111).")))
     assert.equal("Call me ([PHONE_1])!", (masked("Call me (0170 1234567)!")))
@@ -134,6 +156,33 @@ describe("prices", function()
     assert.same({}, prices("5 kW, 10 years, 1998, from 9 to 17, page 3"))
   end)
 
+  it("in words passed as none", function()
+    local function values(text)
+      local found = {}
+      for i, price in ipairs(amounts.prices(text)) do
+        found[i] = price.value
+        for _, value in ipairs(price.others or {}) do found[i] = found[i] .. "/" .. value end
+      end
+      return table.concat(found, " ")
+    end
+    for text, expected in pairs{
+      ["It costs twenty dollars."] = "20", ["Only twenty-five euros a month"] = "25", ["a hundred dollars"] = "100", ["one hundred and five pounds"] = "105",
+      ["two thousand three hundred and forty US dollars"] = "2340", ["five and a half euros"] = "5.5", ["half a million dollars"] = "500000",
+      ["one point five million dollars"] = "1500000", ["two and a half thousand euros"] = "2500", ["nineteen point nine nine dollars"] = "19.99",
+      ["nineteen ninety-nine dollars"] = "1999/19.99", ["ninety-nine cents"] = "99/0.99", ["Twenty-dollar bills"] = "20", ["twelve hundred USD"] = "1200",
+      ["nineteen dollars and ninety-nine cents"] = "19/19.99 99/0.99/19.99", ["three quid"] = "3", ["a million yen"] = "1000000",
+      ["Das macht neunzehn Euro."] = "19", ["neunzehn Euro neunundneunzig"] = "19/19.99", ["einundzwanzig Euro"] = "21", ["zweihundertfünfzig Euro"] = "250",
+      ["Zweitausendfünfhundert Franken"] = "2500", ["zweitausend fünfhundert Euro"] = "2500", ["zwölf Euro fünfzig"] = "12/12.5", ["anderthalb Millionen Euro"] = "1500000",
+      ["zwei Millionen Euro"] = "2000000", ["eine Million Euro"] = "1000000", ["neunzehn Komma neun neun Euro"] = "19.99", ["dreißig Schweizer Franken"] = "30",
+      ["zweieinhalb Euro"] = "2.5", ["hundertundeins Euro"] = "101", ["ein Euro"] = "1", ["neunhundertneunundneunzigtausendneunhundertneunundneunzig Euro"] = "999999",
+      ["20 US dollars, 5 hundred euros"] = "20 500", ["20 złoty"] = "20", ["$20 and fifty cents"] = "20/20.5 50/0.5/20.5",
+      -- and these are none
+      ["one real reason to give it one try"] = "", ["two weeks, forty winks, one of our colleagues"] = "", ["What you pay in euros two days later"] = "",
+      ["one hundred percent of a dollar amount"] = "", ["seven days, twenty-four hours, nine to five"] = "", ["under a thousand pines"] = "",
+      ["hundert Kunden, und zwei von ihnen"] = "", ["in the nineteen nineties"] = "", ["a pound of flour"] = "",
+    } do assert.equal(expected, values(text), text) end
+  end)
+
   it("of a million digits or of marks alone are none", function()
     assert.same({}, prices("$" .. ("9"):rep(100000)))
     assert.same({}, prices("$" .. (".,"):rep(1000)))
@@ -157,6 +206,36 @@ describe("an answer", function()
   it("may say again what it was asked, and says nothing to be checked without passages", function()
     assert.same({}, grounding.check("For your 7 kW roof with purple elephant tiles we open Monday.", passages, "I have a 7 kW roof with purple elephant tiles").unsupported)
     assert.is_nil(grounding.check("Anything at all, for 5 dollars.", {}))
+  end)
+end)
+
+describe("a price in an answer", function()
+  local guard = require "ai.guard"
+  local options = { purpose = "call", policy = { guard = { prices = true, grounding = false } }, passages = {
+    { heading = "Prices", text = "A visit costs $19.99, the yearly service two hundred and fifty euros. Spare keys are 99 cents." } } }
+  local function said(text, asked)
+    local request, notes = guard.before({ slug = "t", key = ("k"):rep(32) }, { messages = { { role = "user", text = asked or "How much is it?" } } }, options)
+    return (guard.after({ slug = "t", key = ("k"):rep(32) }, request, text, options.passages, notes, options))
+  end
+
+  it("in words that no passage has was said to callers", function()
+    for _, text in ipairs{ "It costs twenty dollars.", "Das kostet neunzehn Euro.", "That is nineteen ninety-eight dollars.", "It is nineteen dollars and ninety-eight cents." } do
+      assert.equal("I would have to ask a colleague for the exact price.", said(text), text)
+    end
+  end)
+
+  it("may be said in words where it stands in digits, and the other way round", function()
+    for _, text in ipairs{ "It costs nineteen ninety-nine dollars.", "It costs nineteen dollars and ninety-nine cents.", "The service is 250 euros.", "Das sind neunzehn Dollar neunundneunzig.",
+      "Spare keys are ninety-nine cents, or $0.99.", "We come in two days." } do
+      assert.equal(text, said(text))
+    end
+    assert.equal("You offer twenty euros?", said("You offer twenty euros?", "I give you 20 euros"))
+  end)
+end)
+
+describe("a sentence", function()
+  it("with a number in digits is borne out by the same in words", function()
+    assert.same({}, grounding.check("Building the roof takes 2 days.", { { text = "Building a roof takes two days." } }).unsupported)
   end)
 end)
 
@@ -207,7 +286,8 @@ describe("hostile text", function()
     "placeholders", ("[A_1]"):rep(size / 5), "accounts", ("DE11 "):rep(size / 5), "accounts without spaces", ("DE11"):rep(size / 4),
     "round brackets", ("(1"):rep(size / 2), "numbers in brackets", ("(01) "):rep(size / 5), "heads", ("-----BEGIN "):rep(size / 11),
     "whole keys", ("-----BEGIN PRIVATE KEY-----x-----END -----"):rep(size / 41), "keys", ("sk-"):rep(size / 3),
-    "signs", ("$1"):rep(size / 2), "thousands", ("1 000"):rep(size / 5), "marks", ("1.,"):rep(size / 3), "high bytes", ("\255"):rep(size), "names", ("Ann Le"):rep(size / 6) }
+    "signs", ("$1"):rep(size / 2), "thousands", ("1 000"):rep(size / 5), "marks", ("1.,"):rep(size / 3), "high bytes", ("\255"):rep(size), "number words", ("twenty "):rep(size / 7),
+    "long number words", ("hundert"):rep(size / 7), "ands", ("and a half "):rep(size / 11), "cards", ("4111 "):rep(size / 5), "und", ("und"):rep(size / 3), "names", ("Ann Le"):rep(size / 6) }
   for i = 1, #texts, 2 do
     it("takes time in proportion: " .. texts[i], function()
       local text, began = texts[i + 1], os.clock()

@@ -3,7 +3,7 @@
 local ai_world = require "ai_world"
 local embed = require "ai.embed"
 local embeddings = require "ai.compatible.embeddings"
-local float32 = require "ai.compatible.float32"
+local float32 = require "core.float32"
 local health = require "ai.health"
 local json = require "core.json"
 local policy = require "ai.policy"

@@ -17,7 +17,7 @@ local function set_of(passages)
   for _, passage in ipairs(passages) do
     local text = (passage.heading or "") .. "\n" .. passage.text
     for _, term in ipairs(words.terms(text)) do terms[term] = true end
-    for value in pairs(amounts.numbers(text)) do numbers[value] = true end
+    for value in pairs(amounts.known(text)) do numbers[value] = true end
   end
   return terms, numbers
 end
@@ -32,7 +32,7 @@ function grounding.check(text, passages, asked, support)
   local terms, numbers = set_of(passages)
   if asked then
     for _, term in ipairs(words.terms(asked)) do terms[term] = true end
-    for value in pairs(amounts.numbers(asked)) do numbers[value] = true end
+    for value in pairs(amounts.known(asked)) do numbers[value] = true end
   end
   local result = { sentences = 0, unsupported = {} }
   for i, sentence in ipairs(sentences.of(chunks.plain(text:sub(1, MOST_BYTES)))) do

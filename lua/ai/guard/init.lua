@@ -140,15 +140,15 @@ local function known_numbers(settings, passages, asked)
   if not settings.prices then return nil end
   local known = {}
   for _, passage in ipairs(passages or {}) do
-    for value in pairs(amounts.numbers((passage.heading or "") .. "\n" .. passage.text)) do known[value] = true end
+    for value in pairs(amounts.known((passage.heading or "") .. "\n" .. passage.text)) do known[value] = true end
   end
   -- "Is it 500 dollars?" makes no price of it, but what the caller offers may be said back to him as a question.
-  return known, asked and amounts.numbers(asked) or {}
+  return known, asked and amounts.known(asked) or {}
 end
 
 local function has_unknown_price(sentence, known, offered)
   for _, price in ipairs(amounts.prices(sentence)) do
-    if not known[price.value] and not (sentence:find("%?%s*$") and offered[price.value]) then return true end
+    if not amounts.is_known(price, known) and not (sentence:find("%?%s*$") and amounts.is_known(price, offered)) then return true end
   end
   return false
 end

@@ -2,14 +2,15 @@
 --- Personal values out of a prompt before it leaves, and back into the answer. "[EMAIL_1]" stands for the same value all through a
 --- request; what it stands for is held in a vault, which lives as long as the request and goes nowhere.
 ---
---- Found by their form: e-mail addresses, phone numbers, card numbers (Luhn), account numbers (IBAN, ISO 13616). Names have none, so
---- whoever knows the caller's gives it. Takes any bytes and time in proportion to them.
+--- Found by their form: e-mail addresses, phone numbers, card numbers (Luhn; also with their expiry and check number behind them), account
+--- numbers (IBAN, ISO 13616). Names have none, so whoever knows the caller's gives it. Takes any bytes and time in proportion to them.
 local json = require "core.json"
 
 local mask = {}
 
 local SHOWN = "%[(%u+_%d+)%]"
 mask.MOST_BYTES = 24  -- of a placeholder
+local MOST_CARD = 40   -- bytes of a card's number with all that may stand behind it
 
 --- A new vault.
 function mask.vault()
@@ -44,8 +45,66 @@ local function kind_of(run)
   if n >= 13 and n <= 19 and run:sub(1, 1) ~= "+" and luhn(digits) then return "CARD" end
   if n < 7 or n > 15 then return nil end
   if run:find("^%d%d?[%.%-/]%d%d?[%.%-/]%d%d%d?%d?$") or run:find("^%d%d%d%d%-%d%d%-%d%d") then return nil end  -- a date
+  if run:find("^%d%d?[%.%-/]%d%d?[%.%-/]%d%d%d%d +%d%d?%.?%d%d$") then return nil end  -- with the time behind it
   if run:find("^%+") or (run:find("^%(?0") and not run:find("^0[%.,]")) then return "PHONE" end
   if run:find("^%(?%d%d%d%)?[ %-%.]+%d%d%d[ %-%.]+%d%d%d%d$") then return "PHONE" end  -- as it is written in North America
+end
+
+-- How cards are written in groups.
+local GROUPS = { { 4, 4, 4, 4 }, { 4, 6, 5 }, { 4, 6, 4 } }
+
+-- Are digits of this length a card of one of the large networks?
+local function is_card(digits)
+  local n, two = #digits, tonumber(digits:sub(1, 2))
+  local known
+  if n == 16 then
+    known = (two >= 40 and two <= 49) or (two >= 51 and two <= 55) or (two >= 22 and two <= 27) or (two >= 60 and two <= 65) or two == 35
+  elseif n == 15 then
+    known = two == 34 or two == 37
+  elseif n == 14 then
+    known = two == 30 or two == 36 or two == 38 or two == 39
+  end
+  return known == true and luhn(digits)
+end
+
+local function is_expiry(month, year)
+  month, year = tonumber(month), tonumber(year) % 100
+  return month >= 1 and month <= 12 and year >= 20 and year < 60
+end
+
+-- Is this what stands behind a card's number and nothing else: its expiry, its check number, or both?
+local function is_of_card(behind)
+  if behind:find("^[ %-./]+%d%d%d$") then return true end
+  local month, year, check = behind:match("^[ %-./]*(%d%d) ?[/%-. ]? ?(%d%d)(.*)$")
+  if not month then
+    month, year, check = behind:match("^[ %-./]+(%d) ?[/%-.] ?(%d%d)(.*)$")
+    if not month then return false end
+  end
+  local century = check:match("^%d%d")
+  if century and year == "20" then year, check = century, check:sub(3) end
+  return is_expiry(month, year) and (check == "" or check:find("^[ %-./]+%d%d%d%d?$") ~= nil or check:find("^%d%d%d%d?$") ~= nil)
+end
+
+-- The last place of the card's number with which a run of digits begins, where its expiry or check number stands behind it; or nil.
+local function card_end(run)
+  for _, groups in ipairs(GROUPS) do
+    local at, digits, mark = 1, {}, nil
+    for i, length in ipairs(groups) do
+      local group = run:match("^%d+", at)
+      if not group or #group < length or (i < #groups and #group ~= length) then break end
+      digits[i], at = group:sub(1, length), at + length
+      if i < #groups then
+        local own = run:match("^[ %-.]", at)
+        mark = mark or own
+        if own == nil or own ~= mark then break end
+        at = at + 1
+      end
+    end
+    if #digits == #groups and is_card(table.concat(digits)) and is_of_card(run:sub(at)) then return at - 1 end
+  end
+  for n = 14, 16 do
+    if run:find("^" .. ("%d"):rep(n)) and is_card(run:sub(1, n)) and is_of_card(run:sub(n + 1)) then return n end
+  end
 end
 
 local function mask_number(text, vault)
@@ -54,10 +113,14 @@ local function mask_number(text, vault)
   local kind = kind_of(value)
   if kind then return lead .. placeholder(vault, kind, value) .. rest end
   if #value < 16 then return nil end
+  local last = #value <= MOST_CARD and card_end(value)
+  if last then return lead .. placeholder(vault, "CARD", value:sub(1, last)) .. value:sub(last + 1) .. rest end
   -- several, one after the other
   return lead .. value:gsub("%S+", function(part)
     local own = kind_of(part)
-    return own and placeholder(vault, own, part) or nil
+    if own then return placeholder(vault, own, part) end
+    local stop = #part <= MOST_CARD and card_end(part)
+    return stop and placeholder(vault, "CARD", part:sub(1, stop)) .. part:sub(stop + 1) or nil
   end) .. rest
 end
 
