@@ -2,11 +2,13 @@
 /* What the media thread hears of peers, and whom it lets hear it. */
 #include "world_media.h"
 
-/* Frames that p heard in which each code is the same: which codes, in order, silence left out. */
+/* Frames that p heard in which each code is the same: which codes, in order, silence left out. Others are those made up in
+ * place of a packet that a busy machine brought too late, or after the last, and those faded in after them. */
 static int heard_codes(const struct peer *p, uint8_t *out) {
     int count = 0;
     for (size_t at = 0; at + FRAME <= p->code_count; at += FRAME)
-        if (p->codes[at] != g711_silence(p->codec)) out[count++] = p->codes[at];
+        if (p->codes[at] != g711_silence(p->codec) && memcmp(p->codes + at, p->codes + at + 1, FRAME - 1) == 0)
+            out[count++] = p->codes[at];
     return count;
 }
 
