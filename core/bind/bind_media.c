@@ -254,17 +254,26 @@ static int leg_stats(lua_State *L) {
 
     if (s == NULL) return 2;
     media_stream_stats(s, &st);
-    lua_createtable(L, 0, 6);
-    lua_pushnumber(L, (lua_Number)st.received);
-    lua_setfield(L, -2, "received");
-    lua_pushnumber(L, (lua_Number)st.sent);
-    lua_setfield(L, -2, "sent");
-    lua_pushnumber(L, (lua_Number)st.lost);
-    lua_setfield(L, -2, "lost");
-    lua_pushnumber(L, (lua_Number)st.late);
-    lua_setfield(L, -2, "late");
-    lua_pushnumber(L, (lua_Number)st.jitter_us / 1000);
-    lua_setfield(L, -2, "jitter_ms");
+    const struct {
+        const char *name;
+        lua_Number value;
+    } fields[] = {
+        {"received", (lua_Number)st.received},
+        {"sent", (lua_Number)st.sent},
+        {"lost", (lua_Number)st.lost},
+        {"late", (lua_Number)st.late},
+        {"duplicated", (lua_Number)st.duplicated},
+        {"reordered", (lua_Number)st.reordered},
+        {"concealed_ms", st.concealed_ms},
+        {"jitter_ms", (lua_Number)st.jitter_us / 1000},
+        {"delay_ms", st.delay_ms},
+        {"mos", st.mos},
+    };
+    lua_createtable(L, 0, sizeof fields / sizeof *fields);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        lua_pushnumber(L, fields[i].value);
+        lua_setfield(L, -2, fields[i].name);
+    }
     return 1;
 }
 

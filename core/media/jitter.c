@@ -63,6 +63,7 @@ static int wait_longer(struct jitter *j, int ahead) {
 }
 
 static void watch_ahead(struct jitter *j, int ahead) {
+    j->early_x16 += j->window == 0 && j->early_x16 == 0 ? 16 * ahead : ahead - j->early_x16 / 16;
     if (j->window == 0 || ahead < j->earliest) j->earliest = ahead;
     if (++j->window < WINDOW_PACKETS) return;
     if (j->earliest > EARLY) jitter_skip(j, 1);

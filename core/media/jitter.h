@@ -19,10 +19,11 @@ enum { JITTER_SAMPLES = 4096, JITTER_PACKET_MAX = 1024 };
 
 struct jitter {
     bool running;
-    uint32_t play_at; /* timestamp of the next sample to come out */
-    int late_run;     /* packets in a row dropped as late */
-    int earliest;     /* least lead of the packets of this window, in samples */
-    int window;       /* packets seen in it */
+    uint32_t play_at;   /* timestamp of the next sample to come out */
+    int late_run;       /* packets in a row dropped as late */
+    int earliest;       /* least lead of the packets of this window, in samples */
+    int window;         /* packets seen in it */
+    int early_x16;       /* by how many samples packets come early, smoothed: the delay that the buffer adds */
     uint64_t concealed; /* samples made up so far */
     struct plc plc;
     uint64_t there[JITTER_SAMPLES / 64]; /* a bit for each sample that has come and was not played yet */

@@ -100,9 +100,18 @@ void media_recorder_close(struct media_recorder *r, bool flush);
 /* Records these from now on; either may be NULL. */
 void media_recorder_set(struct media_recorder *r, struct media_stream *left, struct media_stream *right);
 
+/* What became of the packets of a stream since it was opened. */
 struct media_stats {
-    uint64_t received, sent, lost, late;
+    uint64_t received;        /* audio, each once */
+    uint64_t sent;
+    uint64_t lost;            /* numbers that never came, or not within 64 later ones */
+    uint64_t late;            /* of those received: when their time to be heard had come */
+    uint64_t duplicated;      /* came again; not in received */
+    uint64_t reordered;       /* came after one that was sent later */
     uint64_t dropped_unknown; /* of the whole worker: a packet of an unknown source belongs to no stream */
-    uint32_t jitter_us;
+    uint32_t concealed_ms;    /* of sound made up because nothing was there */
+    uint32_t jitter_us;       /* between arrivals, smoothed: RFC 3550, 6.4.1 */
+    uint32_t delay_ms;        /* which we add: a packet's length and the time in the jitter buffer */
+    double mos;               /* estimated, 1 to 4.4: media/quality.h, from lost and late packets and our delay */
 };
 void media_stream_stats(const struct media_stream *s, struct media_stats *out);

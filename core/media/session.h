@@ -52,8 +52,9 @@ struct session {
     struct session *joined[SESSION_JOINED_MAX];
     int joined_count;
 
-    _Atomic uint64_t received, sent, lost, late;
+    _Atomic uint64_t received, sent, lost, late, duplicated, reordered, concealed;
     _Atomic uint32_t jitter_x16; /* samples, as RFC 3550 keeps it */
+    _Atomic uint32_t early_x16;   /* samples, as the jitter buffer keeps it */
 };
 
 void session_init(struct session *s, const struct sockaddr_in *peer, enum media_codec codec);

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "media/audio.h"
 #include "media/hub.h"
+#include "media/quality.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,14 +119,22 @@ void media_mute(struct media_stream *s, bool muted) {
     media_send(s->media, &(struct command){.type = COMMAND_MUTE, .a = &s->session, .flag = muted});
 }
 
+#define GET(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+
 void media_stream_stats(const struct media_stream *s, struct media_stats *out) {
     const struct session *x = &s->session;
     *out = (struct media_stats){
-        .received = atomic_load_explicit(&x->received, memory_order_relaxed),
-        .sent = atomic_load_explicit(&x->sent, memory_order_relaxed),
-        .dropped_unknown = atomic_load_explicit(&s->media->thread->unknown_total, memory_order_relaxed),
-        .lost = atomic_load_explicit(&x->lost, memory_order_relaxed),
-        .late = atomic_load_explicit(&x->late, memory_order_relaxed),
-        .jitter_us = atomic_load_explicit(&x->jitter_x16, memory_order_relaxed) / 16 * 125,
+        .received = GET(x->received),
+        .sent = GET(x->sent),
+        .lost = GET(x->lost),
+        .late = GET(x->late),
+        .duplicated = GET(x->duplicated),
+        .reordered = GET(x->reordered),
+        .dropped_unknown = GET(s->media->thread->unknown_total),
+        .concealed_ms = (uint32_t)(GET(x->concealed) / SAMPLES_PER_MS),
+        .jitter_us = GET(x->jitter_x16) / 16 * 125,
+        .delay_ms = FRAME_MS + GET(x->early_x16) / 16 / SAMPLES_PER_MS,
     };
+    uint64_t sent_to_us = out->received + out->lost;
+    out->mos = quality_mos(sent_to_us == 0 ? 0 : (double)(out->lost + out->late) / (double)sent_to_us, out->delay_ms);
 }
