@@ -100,6 +100,25 @@ void media_recorder_close(struct media_recorder *r, bool flush);
 /* Records these from now on; either may be NULL. */
 void media_recorder_set(struct media_recorder *r, struct media_stream *left, struct media_stream *right);
 
+/* Hears what the party says, in batches, from now on: as the others hear it, so silence while it is muted, and in silence too. */
+struct media_heard {
+    const int16_t *pcm; /* until on_audio() returns */
+    size_t samples;     /* a batch, or less before a gap */
+    uint64_t position;  /* of the first sample since listening began, in samples at the listener's rate; gaps count */
+    uint64_t dropped;   /* frames of 20 ms that are missing before it: the loop did not read, or the thread came late */
+};
+struct media_listener;
+struct media_listen_opts {
+    int rate;     /* 8000, 16000 or 24000 (speexdsp, 3 ms later); 0: 8000 */
+    int batch_ms; /* how often on_audio comes, 20 to 1000; 0: 100 */
+    int keep_ms;  /* how much may wait for a loop that is behind, up to 10000; 0: 2000. What comes then is dropped */
+    void (*on_audio)(void *arg, const struct media_heard *heard);
+    void (*on_closed)(void *arg); /* the stream was closed, and the listener with it; may be NULL */
+    void *arg;
+};
+int media_listen(struct media_listener **out, struct media_stream *s, const struct media_listen_opts *o, struct err *e);
+void media_listener_close(struct media_listener *l); /* not after on_closed() */
+
 /* What became of the packets of a stream since it was opened. */
 struct media_stats {
     uint64_t received;        /* audio, each once */

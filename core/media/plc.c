@@ -105,6 +105,7 @@ static int repeat(struct plc *p) {
 
 size_t plc_conceal(struct plc *p, int16_t *out, size_t n) {
     size_t made = 0;
+    if (n == 0) return 0;
     if (p->missing == 0 || p->join_len > 0) begin_gap(p);
     p->join_len = 0;
     if (!p->silent)
@@ -124,7 +125,7 @@ static void begin_join(struct plc *p) {
 }
 
 void plc_hear(struct plc *p, int16_t *pcm, size_t n) {
-    if (p->missing > 0 && p->join_len == 0) begin_join(p);
+    if (n > 0 && p->missing > 0 && p->join_len == 0) begin_join(p);
     for (size_t i = 0; i < n && p->join_left > 0; i++) {
         int gone_on = p->missing < PLC_SILENT ? repeat(p) : 0;
         pcm[i] = clip((p->join_left * gone_on + (p->join_len - p->join_left) * pcm[i]) / p->join_len);

@@ -62,6 +62,7 @@ static void forget_joined(struct media_stream *s, const struct media_stream *oth
 
 void media_stream_close(struct media_stream *s) {
     if (s->closed) return;
+    listeners_end(s); /* first: the thread looks at s for them */
     s->closed = true;
     for (int i = 0; i < s->joined_count; i++) forget_joined(s->joined[i], s);
     unlink_stream(s);
