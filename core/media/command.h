@@ -2,7 +2,7 @@
 /* What the loop and the media thread say to each other, each over a ring of its own.
  *
  * Whatever the thread has been given stays valid until it has reported that it is done with it: REPORT_GONE for a session,
- * REPORT_RECORDING_GONE, REPORT_TAP_GONE, the end of a play for its audio. Only then does the loop free it.
+ * REPORT_RECORDING_GONE, REPORT_TAP_GONE, the end of a play for its audio or feed. Only then does the loop free it.
  */
 #pragma once
 #include "media/media.h"
@@ -17,6 +17,7 @@ enum command_type {
     COMMAND_CLOSE,      /* a */
     COMMAND_PLAY,       /* a, play */
     COMMAND_STOP,       /* a, play.id */
+    COMMAND_DUCK,       /* a, cut_to, samples */
     COMMAND_JOIN,       /* a, b */
     COMMAND_UNJOIN,     /* a, b */
     COMMAND_MUTE,       /* a, flag */
@@ -33,11 +34,12 @@ struct command {
     struct recording *recording;
     struct tap *tap;
     struct play play;
+    int cut_to, samples;
     bool flag;
 };
 
 enum report_type {
-    REPORT_EVENT = 0,      /* session, event; audio: of the play that ended, or NULL */
+    REPORT_EVENT = 0,      /* session, event; audio or feed: of the play that ended, or NULL */
     REPORT_GONE,           /* session */
     REPORT_RECORDING_GONE, /* recording */
     REPORT_TAP_GONE,       /* tap */
@@ -49,5 +51,6 @@ struct report {
     struct recording *recording;
     struct tap *tap;
     struct media_audio *audio;
+    struct feed *feed;
     struct media_event event;
 };

@@ -39,7 +39,8 @@ struct media_stream {
     struct media_stream *prev, *next;
     void (*on_event)(void *arg, const struct media_event *ev);
     void *arg;
-    int plays; /* handed to the thread and not reported yet */
+    int plays;          /* handed to the thread and not reported yet */
+    struct feed *feeds; /* ours: of those plays */
     struct media_stream *joined[SESSION_JOINED_MAX];
     int joined_count;
     bool closed; /* no callback any more; freed at REPORT_GONE */

@@ -47,6 +47,7 @@ struct media_event {
     enum media_event_type type;
     uint64_t id;
     uint32_t position;
+    uint32_t underruns, starved_ms; /* of a play that came in pieces: how often and how long it had to wait for more */
 };
 
 /* PCM that can be played by many streams at once: shared, reference counted, never changed. */
@@ -74,6 +75,29 @@ void media_stream_close(struct media_stream *s); /* unregisters at once: later p
 int media_play(struct media_stream *s, uint64_t id, struct media_audio *a, bool loop, struct err *e);
 /* Stops play id, or all when id is 0, with a 10 ms fade; MEDIA_STOPPED comes for each that had begun or waited. */
 void media_stop(struct media_stream *s, uint64_t id);
+
+/* A play whose PCM comes in pieces while it is heard; it has its place in the queue from its beginning on. Where the next piece
+ * is late, what was heard last fades and there is silence, and no click; what was sent is what position counts. It ends as
+ * others do (MEDIA_PLAYED, MEDIA_STOPPED); after that its id is unknown: ERR_NOT_FOUND. */
+struct media_play_opts {
+    int rate;         /* of its PCM: 8000, 16000 or 24000; 0: 8000 */
+    int prebuffer_ms; /* so much must be there before it begins, and goes on after it has waited; 0 to 2000 */
+};
+int media_play_begin(struct media_stream *s, uint64_t id, const struct media_play_opts *o, struct err *e);
+/* 16 bit little-endian mono, cut anywhere. ERR_LIMIT when two minutes wait already; nothing of it is taken then. */
+int media_play_append(struct media_stream *s, uint64_t id, const void *pcm, size_t len, struct err *e);
+int media_play_end(struct media_stream *s, uint64_t id, struct err *e); /* that was all of it */
+struct media_play_state {
+    uint32_t sent_ms;    /* went out */
+    uint32_t waiting_ms; /* is there and did not */
+    uint32_t starved_ms; /* of waiting for more, up to the last piece */
+    uint32_t underruns;
+};
+int media_play_state(const struct media_stream *s, uint64_t id, struct media_play_state *out, struct err *e);
+
+/* Makes what is played softer by so many decibels (-60 to 0) from now on, plays to come too, until it is called with 0. The way
+ * there takes ramp_ms (5 to 5000). Those joined are not made softer. */
+void media_duck(struct media_stream *s, int db, int ramp_ms);
 
 /* Joined streams hear each other (mixed with what is played to them). A stream is joined with at most 8 others. */
 int media_join(struct media_stream *a, struct media_stream *b, struct err *e);
@@ -121,7 +145,7 @@ void media_listener_close(struct media_listener *l); /* not after on_closed() */
 
 /* What became of the packets of a stream since it was opened. */
 struct media_stats {
-    uint64_t received;        /* audio, each once */
+    uint64_t received; /* audio, each once */
     uint64_t sent;
     uint64_t lost;            /* numbers that never came, or not within 64 later ones */
     uint64_t late;            /* of those received: when their time to be heard had come */

@@ -2,6 +2,7 @@
 #include "media/session.h"
 #include "base/clock.h"
 #include "media/command.h"
+#include "media/feed.h"
 #include "media/g711.h"
 #include "media/mixer.h"
 #include <string.h>
@@ -105,13 +106,20 @@ struct play_ended {
 };
 static bool on_play_ended(void *arg, const struct play *play, bool stopped) {
     const struct play_ended *to = arg;
+    const struct feed *feed = play->feed;
     struct report report = {
         .session = to->session,
         .audio = play->audio,
+        .feed = play->feed,
         .event = {.type = stopped ? MEDIA_STOPPED : MEDIA_PLAYED,
                   .id = play->id,
                   .position = (uint32_t)(play->sent / SAMPLES_PER_MS)},
     };
+    if (feed != NULL) {
+        report.event.underruns = atomic_load_explicit(&feed->underruns, memory_order_relaxed);
+        report.event.starved_ms =
+            (uint32_t)(atomic_load_explicit(&feed->starved, memory_order_relaxed) / SAMPLES_PER_MS);
+    }
     return to->report(to->arg, &report);
 }
 

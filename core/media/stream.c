@@ -2,9 +2,11 @@
 /* Streams as the loop sees them: it checks and counts, so that the thread never has to refuse a command. */
 #include "base/mem.h"
 #include "media/audio.h"
+#include "media/feed.h"
 #include "media/hub.h"
 #include "media/quality.h"
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,16 +73,26 @@ void media_stream_close(struct media_stream *s) {
 
 void stream_free(struct media_stream *s) {
     for (int i = 0; i < s->session.player.count; i++) media_audio_unref(s->session.player.queue[i].audio);
+    for (struct feed *f = s->feeds, *next; f != NULL; f = next) {
+        next = f->next;
+        feed_free(f);
+    }
     unlink_stream(s);
     s->media->stream_count--;
     free(s);
 }
 
+static void drop_feed(struct media_stream *s, struct feed *gone) {
+    struct feed **at = &s->feeds;
+    while (*at != gone) at = &(*at)->next;
+    *at = gone->next;
+    feed_free(gone);
+}
+
 void stream_on_event(struct media_stream *s, const struct report *r) {
-    if (r->audio != NULL) {
-        media_audio_unref(r->audio);
-        s->plays--;
-    }
+    if (r->audio != NULL || r->feed != NULL) s->plays--;
+    media_audio_unref(r->audio);
+    if (r->feed != NULL) drop_feed(s, r->feed);
     if (!s->closed && !s->media->closing && s->on_event != NULL) s->on_event(s->arg, &r->event);
 }
 
@@ -92,6 +104,62 @@ int media_play(struct media_stream *s, uint64_t id, struct media_audio *a, bool 
                                            .a = &s->session,
                                            .play = {.id = id, .audio = media_audio_ref(a), .loop = loop}});
     return 0;
+}
+
+static struct feed *find_feed(const struct media_stream *s, uint64_t id) {
+    struct feed *f = s->feeds;
+    while (f != NULL && f->id != id) f = f->next;
+    return f;
+}
+
+int media_play_begin(struct media_stream *s, uint64_t id, const struct media_play_opts *o, struct err *e) {
+    struct feed *f;
+    if (find_feed(s, id) != NULL) return err_set(e, ERR_EXISTS, "play %llu has begun already", (unsigned long long)id);
+    if (s->plays >= PLAYER_MAX) return err_set(e, ERR_LIMIT, "%d plays are waiting already", PLAYER_WAITING_MAX);
+    int rc = feed_new(&f, id, o->rate == 0 ? 8000 : o->rate, o->prebuffer_ms, e);
+    if (rc < 0) return rc;
+    f->next = s->feeds;
+    s->feeds = f;
+    s->plays++;
+    media_send(s->media, &(struct command){.type = COMMAND_PLAY, .a = &s->session, .play = {.id = id, .feed = f}});
+    return 0;
+}
+
+static int no_feed(uint64_t id, struct err *e) {
+    return err_set(e, ERR_NOT_FOUND, "play %llu has ended or never began", (unsigned long long)id);
+}
+
+int media_play_append(struct media_stream *s, uint64_t id, const void *pcm, size_t len, struct err *e) {
+    struct feed *f = find_feed(s, id);
+    return f == NULL ? no_feed(id, e) : feed_append(f, pcm, len, e);
+}
+
+int media_play_end(struct media_stream *s, uint64_t id, struct err *e) {
+    struct feed *f = find_feed(s, id);
+    if (f == NULL) return no_feed(id, e);
+    feed_end(f);
+    return 0;
+}
+
+int media_play_state(const struct media_stream *s, uint64_t id, struct media_play_state *out, struct err *e) {
+    const struct feed *f = find_feed(s, id);
+    if (f == NULL) return no_feed(id, e);
+    uint64_t sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
+    *out = (struct media_play_state){
+        .sent_ms = (uint32_t)(sent / SAMPLES_PER_MS),
+        .waiting_ms = (uint32_t)((atomic_load_explicit(&f->appended, memory_order_relaxed) - sent) / SAMPLES_PER_MS),
+        .starved_ms = (uint32_t)(atomic_load_explicit(&f->starved, memory_order_relaxed) / SAMPLES_PER_MS),
+        .underruns = atomic_load_explicit(&f->underruns, memory_order_relaxed),
+    };
+    return 0;
+}
+
+void media_duck(struct media_stream *s, int db, int ramp_ms) {
+    int down = db < -60 ? -60 : db > 0 ? 0 : db, ramp = ramp_ms < 5 ? 5 : ramp_ms > 5000 ? 5000 : ramp_ms;
+    media_send(s->media, &(struct command){.type = COMMAND_DUCK,
+                                           .a = &s->session,
+                                           .cut_to = 65536 - (int)lround(65536 * pow(10, down / 20.0)),
+                                           .samples = ramp * SAMPLES_PER_MS});
 }
 
 void media_stop(struct media_stream *s, uint64_t id) {

@@ -64,7 +64,7 @@ static void count(struct metric *metric, unsigned n) {
 /* An event of the moment may be lost when the loop has stood still for long; an end of something may not. */
 static bool report(void *arg, const struct report *r) {
     struct thread *t = arg;
-    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL;
+    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL;
     if (may_be_lost && ring_free_count(&t->reports) <= REPORTS_SPARE) return false;
     t->loop_wanted = true;
     return ring_push(&t->reports, r);
@@ -132,6 +132,9 @@ static bool do_command(struct thread *t, const struct command *c) {
         break;
     case COMMAND_STOP:
         session_stop(c->a, c->play.id, report, t);
+        break;
+    case COMMAND_DUCK:
+        player_duck(&c->a->player, c->cut_to, c->samples);
         break;
     case COMMAND_JOIN:
         session_join(c->a, c->b);
