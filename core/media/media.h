@@ -6,7 +6,7 @@
  * counted and dropped; other payload types (telephone-events too) are ignored.
  * All audio inside is 16-bit PCM, mono, 8000 Hz, frames of 160 samples.
  *
- *   loop thread  --commands (SPSC ring)-->  media thread  --events, recorded frames (SPSC rings)-->  loop thread
+ *   loop thread  --commands (SPSC ring)-->  media thread  --events, frames (SPSC rings)-->  loop thread
  *
  * Threads    Every function here is for the loop thread. Callbacks come on the loop thread.
  * Hot path   The media thread allocates, locks and logs nothing per packet; recvmmsg/sendmmsg in batches.

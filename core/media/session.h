@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The media thread's part of a stream: one RTP session with one peer.
  *
- *   packet -> session_receive() -> jitter -> session_listen() -> says --+--> VAD, recorders, joined sessions
+ *   packet -> session_receive() -> jitter -> session_listen() -> says --+--> VAD, recorders, taps, joined sessions
  *   player + says of those joined -> session_speak() -> hears ----------+--> recorders, packet
  *
  * Threads    Filled in by the loop before it is handed over; then the media thread's until it reports REPORT_GONE.
