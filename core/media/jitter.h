@@ -23,7 +23,7 @@ struct jitter {
     int late_run;       /* packets in a row dropped as late */
     int earliest;       /* least lead of the packets of this window, in samples */
     int window;         /* packets seen in it */
-    int early_x16;       /* by how many samples packets come early, smoothed: the delay that the buffer adds */
+    int early_x16;      /* by how many samples packets come early, smoothed: the delay that the buffer adds */
     uint64_t concealed; /* samples made up so far */
     struct plc plc;
     uint64_t there[JITTER_SAMPLES / 64]; /* a bit for each sample that has come and was not played yet */

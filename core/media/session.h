@@ -54,7 +54,7 @@ struct session {
 
     _Atomic uint64_t received, sent, lost, late, duplicated, reordered, concealed;
     _Atomic uint32_t jitter_x16; /* samples, as RFC 3550 keeps it */
-    _Atomic uint32_t early_x16;   /* samples, as the jitter buffer keeps it */
+    _Atomic uint32_t early_x16;  /* samples, as the jitter buffer keeps it */
 };
 
 void session_init(struct session *s, const struct sockaddr_in *peer, enum media_codec codec);
