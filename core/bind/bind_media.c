@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core.media: legs, audio and recorders as userdata. Each owns its C object until close() or collection. */
+#include "bind/bind_media.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "bind/bind_telephony.h"
@@ -93,6 +94,10 @@ static struct media_stream *check_stream(lua_State *L, int arg) {
     return s;
 }
 
+struct media_stream *bind_check_stream(lua_State *L, int arg) {
+    return check_stream(L, arg);
+}
+
 static void on_leg_media(void *arg, const struct media_event *ev) {
     static const char *const names[] = {"heard", "silent", "played", "stopped", "speech", "quiet"};
     struct bound_leg *b = arg;
@@ -102,7 +107,9 @@ static void on_leg_media(void *arg, const struct media_event *ev) {
     lua_pushstring(L, names[ev->type]);
     lua_pushnumber(L, (lua_Number)ev->id);
     lua_pushnumber(L, (lua_Number)ev->position);
-    vm_spawn(b->vm, 3, NULL, NULL);
+    lua_pushnumber(L, ev->underruns);
+    lua_pushnumber(L, ev->starved_ms);
+    vm_spawn(b->vm, 5, NULL, NULL);
 }
 
 static void leg_end(struct bound_leg *b, bool keep) {
@@ -254,17 +261,26 @@ static int leg_stats(lua_State *L) {
 
     if (s == NULL) return 2;
     media_stream_stats(s, &st);
-    lua_createtable(L, 0, 6);
-    lua_pushnumber(L, (lua_Number)st.received);
-    lua_setfield(L, -2, "received");
-    lua_pushnumber(L, (lua_Number)st.sent);
-    lua_setfield(L, -2, "sent");
-    lua_pushnumber(L, (lua_Number)st.lost);
-    lua_setfield(L, -2, "lost");
-    lua_pushnumber(L, (lua_Number)st.late);
-    lua_setfield(L, -2, "late");
-    lua_pushnumber(L, (lua_Number)st.jitter_us / 1000);
-    lua_setfield(L, -2, "jitter_ms");
+    const struct {
+        const char *name;
+        lua_Number value;
+    } fields[] = {
+        {"received", (lua_Number)st.received},
+        {"sent", (lua_Number)st.sent},
+        {"lost", (lua_Number)st.lost},
+        {"late", (lua_Number)st.late},
+        {"duplicated", (lua_Number)st.duplicated},
+        {"reordered", (lua_Number)st.reordered},
+        {"concealed_ms", st.concealed_ms},
+        {"jitter_ms", (lua_Number)st.jitter_us / 1000},
+        {"delay_ms", st.delay_ms},
+        {"mos", st.mos},
+    };
+    lua_createtable(L, 0, sizeof fields / sizeof *fields);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        lua_pushnumber(L, fields[i].value);
+        lua_setfield(L, -2, fields[i].name);
+    }
     return 1;
 }
 
@@ -369,15 +385,15 @@ static const struct bind_fn functions[] = {
      "PCM 16 bit, 8 to 48 kHz; resampled to 8 kHz mono."},
     {"pcm", bind_media_pcm, BIND_PLAIN, "media.pcm(bytes) -> audio", "16 bit little-endian mono 8 kHz."},
     {"leg", bind_media_leg, BIND_YIELDS, "media.leg(slot, { id=, channel=, codec=, on_media= }) -> leg | nil, err",
-     "Gives a SIP channel its bridge and media; on_media(kind, id, position) are heard silent played stopped speech "
-     "quiet."},
+     "Gives a SIP channel its bridge and media; on_media(kind, id, position, underruns, starved_ms) are heard silent "
+     "played stopped speech quiet; the last two of a play that came in pieces (bind_media_live.c)."},
     {"recorder", bind_media_recorder, BIND_PLAIN,
      "media.recorder{ left=, right=, left_source=, right_source=, on_audio= } -> recorder | nil, err",
      "Two channels; a source is \"says\" or \"hears\"; on_audio(pcm, lost) about twice a second."},
     {NULL, NULL, 0, NULL, NULL},
 };
 
-static void make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc) {
+void bind_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc) {
     luaL_newmetatable(L, name);
     lua_newtable(L);
     for (; methods->name != NULL; methods++) {
@@ -392,14 +408,27 @@ static void make_type(lua_State *L, const char *name, const luaL_Reg *methods, l
 
 int bind_open_media(lua_State *L) {
     static const luaL_Reg audio[] = {{"seconds", audio_seconds}, {"pcm", audio_pcm}, {NULL, NULL}};
-    static const luaL_Reg leg[] = {{"close", leg_lua_close}, {"linger", leg_lua_linger}, {"play", leg_play},
-                                   {"stop", leg_stop},       {"join", leg_join},         {"unjoin", leg_unjoin},
-                                   {"mute", leg_mute},       {"stats", leg_stats},       {NULL, NULL}};
+    static const luaL_Reg leg[] = {{"close", leg_lua_close},
+                                   {"linger", leg_lua_linger},
+                                   {"play", leg_play},
+                                   {"stop", leg_stop},
+                                   {"join", leg_join},
+                                   {"unjoin", leg_unjoin},
+                                   {"mute", leg_mute},
+                                   {"stats", leg_stats},
+                                   {"listen", bind_leg_listen},
+                                   {"play_begin", bind_leg_play_begin},
+                                   {"play_append", bind_leg_play_append},
+                                   {"play_end", bind_leg_play_end},
+                                   {"play_state", bind_leg_play_state},
+                                   {"duck", bind_leg_duck},
+                                   {NULL, NULL}};
     static const luaL_Reg recorder[] = {{"close", recorder_lua_close}, {"set", recorder_set}, {NULL, NULL}};
 
-    make_type(L, AUDIO_TYPE, audio, audio_gc);
-    make_type(L, LEG_TYPE, leg, leg_gc);
-    make_type(L, RECORDER_TYPE, recorder, recorder_gc);
+    bind_make_type(L, AUDIO_TYPE, audio, audio_gc);
+    bind_make_type(L, LEG_TYPE, leg, leg_gc);
+    bind_make_type(L, RECORDER_TYPE, recorder, recorder_gc);
+    bind_open_media_live(L);
     bind_module(L, functions);
     return 1;
 }

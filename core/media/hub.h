@@ -10,6 +10,7 @@
 #include "media/media.h"
 #include "media/recording.h"
 #include "media/session.h"
+#include "media/tap.h"
 #include "media/thread.h"
 
 struct media {
@@ -19,11 +20,13 @@ struct media {
     char address[INET_ADDRSTRLEN];
     int port;
     int streams_max, stream_count; /* those too that the thread has not let go of */
-    int recorder_count;
+    int recorder_count, listener_count;
     struct media_stream *streams;         /* open, newest first */
     struct map peers;                     /* of those, by peer */
     struct media_recorder *recorders;     /* open, newest first */
     struct media_recorder *next_recorder; /* of the walk in on_wake() */
+    struct media_listener *listeners;     /* open, newest first */
+    struct media_listener *next_listener; /* of that walk too */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -36,7 +39,8 @@ struct media_stream {
     struct media_stream *prev, *next;
     void (*on_event)(void *arg, const struct media_event *ev);
     void *arg;
-    int plays; /* handed to the thread and not reported yet */
+    int plays;          /* handed to the thread and not reported yet */
+    struct feed *feeds; /* ours: of those plays */
     struct media_stream *joined[SESSION_JOINED_MAX];
     int joined_count;
     bool closed; /* no callback any more; freed at REPORT_GONE */
@@ -53,9 +57,25 @@ struct media_recorder {
     bool closed;    /* no callback any more; freed at REPORT_RECORDING_GONE */
 };
 
+struct media_listener {
+    struct tap tap;
+    struct media *media;         /* borrowed */
+    struct media_stream *stream; /* borrowed; ends its listeners before itself */
+    struct media_listener *prev, *next;
+    void (*on_audio)(void *arg, const struct media_heard *heard);
+    void (*on_closed)(void *arg);
+    void *arg;
+    int16_t *batch;       /* ours */
+    uint64_t next_number; /* of the frame that follows what was told */
+    bool closed;          /* no callback any more; freed at REPORT_TAP_GONE */
+};
+
 /* Never fails and never waits: what does not fit now goes when the thread has made room. */
 void media_send(struct media *m, const struct command *command);
 void stream_on_event(struct media_stream *s, const struct report *report);
 void stream_free(struct media_stream *s);     /* the thread is done with it */
 void recorder_read(struct media_recorder *r); /* gives away all whole chunks */
 void recorder_free(struct media_recorder *r);
+void listener_read(struct media_listener *l); /* gives away all whole batches */
+void listener_free(struct media_listener *l);
+void listeners_end(struct media_stream *s); /* all of the stream's */

@@ -15,23 +15,55 @@ void jitter_reset(struct jitter *j) {
     j->late_run = 0;
 }
 
+/* Notes that n samples from timestamp on are there, or are not. */
+static void mark(struct jitter *j, uint32_t timestamp, size_t n, bool there) {
+    while (n > 0) {
+        size_t at = timestamp % JITTER_SAMPLES, bit = at % 64, run = 64 - bit < n ? 64 - bit : n;
+        uint64_t bits = (run == 64 ? UINT64_MAX : (UINT64_C(1) << run) - 1) << bit;
+        if (there)
+            j->there[at / 64] |= bits;
+        else
+            j->there[at / 64] &= ~bits;
+        timestamp += (uint32_t)run;
+        n -= run;
+    }
+}
+
+/* How many samples from place `at` on, max at most and not beyond the ring's end, are there, or are all missing. */
+static size_t run_at(const struct jitter *j, size_t at, size_t max, bool *there) {
+    size_t n = 0;
+    if (max > JITTER_SAMPLES - at) max = JITTER_SAMPLES - at;
+    *there = j->there[at / 64] >> at % 64 & 1;
+    while (n < max) {
+        size_t bit = (at + n) % 64, left = 64 - bit;
+        uint64_t other = (*there ? ~j->there[(at + n) / 64] : j->there[(at + n) / 64]) >> bit;
+        size_t same = other == 0 ? left : (size_t)__builtin_ctzll(other);
+        n += same;
+        if (same < left) break;
+    }
+    return n < max ? n : max;
+}
+
 static void start(struct jitter *j, uint32_t timestamp) {
-    memset(j->pcm, 0, sizeof j->pcm);
+    memset(j->there, 0, sizeof j->there);
     j->running = true;
     j->play_at = timestamp - START_BEHIND;
     j->late_run = 0;
     j->window = 0;
 }
 
-/* Makes room for `ahead`, which is negative, by playing whole frames of silence first. */
+/* Makes room for `ahead`, which is negative, by playing whole frames of nothing first. What came so early that it lies at
+ * their place in the ring is given up. */
 static int wait_longer(struct jitter *j, int ahead) {
     int frames = (-ahead + FRAME_SAMPLES - 1) / FRAME_SAMPLES;
     j->play_at -= (uint32_t)(frames * FRAME_SAMPLES);
+    mark(j, j->play_at, (size_t)frames * FRAME_SAMPLES, false);
     j->window = 0;
     return ahead + frames * FRAME_SAMPLES;
 }
 
 static void watch_ahead(struct jitter *j, int ahead) {
+    j->early_x16 += j->window == 0 && j->early_x16 == 0 ? 16 * ahead : ahead - j->early_x16 / 16;
     if (j->window == 0 || ahead < j->earliest) j->earliest = ahead;
     if (++j->window < WINDOW_PACKETS) return;
     if (j->earliest > EARLY) jitter_skip(j, 1);
@@ -58,34 +90,41 @@ bool jitter_put(struct jitter *j, uint32_t timestamp, bool marker, const uint8_t
     }
     j->late_run = 0;
     for (size_t i = 0; i < count; i++) j->pcm[(timestamp + i) % JITTER_SAMPLES] = table[codes[i]];
+    mark(j, timestamp, count, true);
     watch_ahead(j, (int)ahead);
     return in_time;
 }
 
-/* Copies out when out is not NULL; what has been played is silence from then on. */
+/* Plays a frame, or leaves it out when out is NULL. */
 static void take_frame(struct jitter *j, int16_t *out) {
-    size_t at = j->play_at % JITTER_SAMPLES;
-    size_t first = JITTER_SAMPLES - at < FRAME_SAMPLES ? JITTER_SAMPLES - at : FRAME_SAMPLES;
-    if (out != NULL) {
-        memcpy(out, j->pcm + at, first * sizeof *out);
-        memcpy(out + first, j->pcm, (FRAME_SAMPLES - first) * sizeof *out);
+    for (size_t done = 0, n; done < FRAME_SAMPLES; done += n) {
+        size_t at = j->play_at % JITTER_SAMPLES;
+        bool there;
+        n = run_at(j, at, FRAME_SAMPLES - done, &there);
+        if (out != NULL && there) {
+            memcpy(out + done, j->pcm + at, n * sizeof *out);
+            plc_hear(&j->plc, out + done, n);
+        } else if (out != NULL) {
+            j->concealed += plc_conceal(&j->plc, out + done, n);
+        }
+        if (there) mark(j, j->play_at, n, false);
+        j->play_at += (uint32_t)n;
     }
-    memset(j->pcm + at, 0, first * sizeof *j->pcm);
-    memset(j->pcm, 0, (FRAME_SAMPLES - first) * sizeof *j->pcm);
-    j->play_at += FRAME_SAMPLES;
 }
 
 void jitter_get(struct jitter *j, int16_t out[FRAME_SAMPLES]) {
     if (j->running)
         take_frame(j, out);
     else
-        memset(out, 0, FRAME_SAMPLES * sizeof *out);
+        j->concealed += plc_conceal(&j->plc, out, FRAME_SAMPLES);
 }
 
 void jitter_skip(struct jitter *j, unsigned frames) {
-    if (!j->running) return;
-    if (frames * FRAME_SAMPLES >= JITTER_SAMPLES)
+    if (!j->running || frames == 0) return;
+    if (frames * FRAME_SAMPLES >= JITTER_SAMPLES) {
         jitter_reset(j);
-    else
-        while (frames-- > 0) take_frame(j, NULL);
+        return;
+    }
+    while (frames-- > 0) take_frame(j, NULL);
+    plc_cut(&j->plc);
 }

@@ -101,6 +101,7 @@ static void undo_command(const struct command *c) {
     if (c->type == COMMAND_PLAY) media_audio_unref(c->play.audio);
     if (c->type == COMMAND_CLOSE) stream_free(c->a->stream);
     if (c->type == COMMAND_RECORD_END) recorder_free(c->recording->recorder);
+    if (c->type == COMMAND_LISTEN_END) listener_free(c->tap->listener);
 }
 
 /* The thread has ended, so all of it is ours, what was never closed too. */
@@ -116,6 +117,7 @@ static void on_closed(uv_handle_t *handle) {
     while (m->streams != NULL) stream_free(m->streams);
     map_free(&m->peers);
     while (m->recorders != NULL) recorder_free(m->recorders);
+    while (m->listeners != NULL) listener_free(m->listeners);
     close(m->thread->socket);
     thread_deinit(m->thread);
     free(m->thread);
@@ -140,6 +142,9 @@ static bool on_report(struct media *m, const struct report *r) {
     case REPORT_RECORDING_GONE:
         recorder_free(r->recording->recorder);
         break;
+    case REPORT_TAP_GONE:
+        listener_free(r->tap->listener);
+        break;
     case REPORT_QUIT:
         end(m);
         return false;
@@ -154,10 +159,14 @@ static void on_wake(uv_async_t *handle) {
         if (!on_report(m, &r)) return;
     send_overflow(m);
     if (m->closing) return;
-    /* on_audio() may close any recorder: closing moves next_recorder on. */
+    /* on_audio() may close any recorder or listener: closing moves next_recorder and next_listener on. */
     for (struct media_recorder *recorder = m->recorders; recorder != NULL; recorder = m->next_recorder) {
         m->next_recorder = recorder->next;
         recorder_read(recorder);
+    }
+    for (struct media_listener *listener = m->listeners; listener != NULL; listener = m->next_listener) {
+        m->next_listener = listener->next;
+        listener_read(listener);
     }
 }
 

@@ -6,7 +6,7 @@
  * counted and dropped; other payload types (telephone-events too) are ignored.
  * All audio inside is 16-bit PCM, mono, 8000 Hz, frames of 160 samples.
  *
- *   loop thread  --commands (SPSC ring)-->  media thread  --events, recorded frames (SPSC rings)-->  loop thread
+ *   loop thread  --commands (SPSC ring)-->  media thread  --events, frames (SPSC rings)-->  loop thread
  *
  * Threads    Every function here is for the loop thread. Callbacks come on the loop thread.
  * Hot path   The media thread allocates, locks and logs nothing per packet; recvmmsg/sendmmsg in batches.
@@ -47,6 +47,7 @@ struct media_event {
     enum media_event_type type;
     uint64_t id;
     uint32_t position;
+    uint32_t underruns, starved_ms; /* of a play that came in pieces: how often and how long it had to wait for more */
 };
 
 /* PCM that can be played by many streams at once: shared, reference counted, never changed. */
@@ -75,6 +76,29 @@ int media_play(struct media_stream *s, uint64_t id, struct media_audio *a, bool 
 /* Stops play id, or all when id is 0, with a 10 ms fade; MEDIA_STOPPED comes for each that had begun or waited. */
 void media_stop(struct media_stream *s, uint64_t id);
 
+/* A play whose PCM comes in pieces while it is heard; it has its place in the queue from its beginning on. Where the next piece
+ * is late, what was heard last fades and there is silence, and no click; what was sent is what position counts. It ends as
+ * others do (MEDIA_PLAYED, MEDIA_STOPPED); after that its id is unknown: ERR_NOT_FOUND. */
+struct media_play_opts {
+    int rate;         /* of its PCM: 8000, 16000 or 24000; 0: 8000 */
+    int prebuffer_ms; /* so much must be there before it begins, and goes on after it has waited; 0 to 2000 */
+};
+int media_play_begin(struct media_stream *s, uint64_t id, const struct media_play_opts *o, struct err *e);
+/* 16 bit little-endian mono, cut anywhere. ERR_LIMIT when two minutes wait already; nothing of it is taken then. */
+int media_play_append(struct media_stream *s, uint64_t id, const void *pcm, size_t len, struct err *e);
+int media_play_end(struct media_stream *s, uint64_t id, struct err *e); /* that was all of it */
+struct media_play_state {
+    uint32_t sent_ms;    /* went out */
+    uint32_t waiting_ms; /* is there and did not */
+    uint32_t starved_ms; /* of waiting for more, up to the last piece */
+    uint32_t underruns;
+};
+int media_play_state(const struct media_stream *s, uint64_t id, struct media_play_state *out, struct err *e);
+
+/* Makes what is played softer by so many decibels (-60 to 0) from now on, plays to come too, until it is called with 0. The way
+ * there takes ramp_ms (5 to 5000). Those joined are not made softer. */
+void media_duck(struct media_stream *s, int db, int ramp_ms);
+
 /* Joined streams hear each other (mixed with what is played to them). A stream is joined with at most 8 others. */
 int media_join(struct media_stream *a, struct media_stream *b, struct err *e);
 void media_unjoin(struct media_stream *a, struct media_stream *b);
@@ -100,9 +124,37 @@ void media_recorder_close(struct media_recorder *r, bool flush);
 /* Records these from now on; either may be NULL. */
 void media_recorder_set(struct media_recorder *r, struct media_stream *left, struct media_stream *right);
 
+/* Hears what the party says, in batches, from now on: as the others hear it, so silence while it is muted, and in silence too. */
+struct media_heard {
+    const int16_t *pcm; /* until on_audio() returns */
+    size_t samples;     /* a batch, or less before a gap */
+    uint64_t position;  /* of the first sample since listening began, in samples at the listener's rate; gaps count */
+    uint64_t dropped;   /* frames of 20 ms that are missing before it: the loop did not read, or the thread came late */
+};
+struct media_listener;
+struct media_listen_opts {
+    int rate;     /* 8000, 16000 or 24000 (speexdsp, 3 ms later); 0: 8000 */
+    int batch_ms; /* how often on_audio comes, 20 to 1000; 0: 100 */
+    int keep_ms;  /* how much may wait for a loop that is behind, up to 10000; 0: 2000. What comes then is dropped */
+    void (*on_audio)(void *arg, const struct media_heard *heard);
+    void (*on_closed)(void *arg); /* the stream was closed, and the listener with it; may be NULL */
+    void *arg;
+};
+int media_listen(struct media_listener **out, struct media_stream *s, const struct media_listen_opts *o, struct err *e);
+void media_listener_close(struct media_listener *l); /* not after on_closed() */
+
+/* What became of the packets of a stream since it was opened. */
 struct media_stats {
-    uint64_t received, sent, lost, late;
+    uint64_t received; /* audio, each once */
+    uint64_t sent;
+    uint64_t lost;            /* numbers that never came, or not within 64 later ones */
+    uint64_t late;            /* of those received: when their time to be heard had come */
+    uint64_t duplicated;      /* came again; not in received */
+    uint64_t reordered;       /* came after one that was sent later */
     uint64_t dropped_unknown; /* of the whole worker: a packet of an unknown source belongs to no stream */
-    uint32_t jitter_us;
+    uint32_t concealed_ms;    /* of sound made up because nothing was there */
+    uint32_t jitter_us;       /* between arrivals, smoothed: RFC 3550, 6.4.1 */
+    uint32_t delay_ms;        /* which we add: a packet's length and the time in the jitter buffer */
+    double mos;               /* estimated, 1 to 4.4: media/quality.h, from lost and late packets and our delay */
 };
 void media_stream_stats(const struct media_stream *s, struct media_stats *out);

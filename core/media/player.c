@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "media/player.h"
 #include "media/audio.h"
+#include "media/feed.h"
 #include <string.h>
 
 enum { FADE_SAMPLES = 10 * SAMPLES_PER_MS };
@@ -25,6 +26,14 @@ void player_stop(struct player *p, uint64_t id, player_report *report, void *arg
         else
             play->stopping = play->over = true;
     }
+}
+
+static int add_fed(struct play *play, int32_t *sum, int room) {
+    int16_t pcm[FRAME_SAMPLES];
+    int n = feed_take(play->feed, pcm, room, play->stopping, &play->over);
+    for (int i = 0; i < n; i++) sum[i] += pcm[i];
+    play->sent = atomic_load_explicit(&play->feed->sent, memory_order_relaxed);
+    return n;
 }
 
 /* Adds up to room samples of play to sum, softer and softer when it is stopping. Returns how many; play->over when it
@@ -57,16 +66,33 @@ static int add_samples(struct play *play, int32_t *sum, int room) {
     return n;
 }
 
+void player_duck(struct player *p, int to, int samples) {
+    int way = to > p->cut ? to - p->cut : p->cut - to;
+    p->cut_to = to;
+    p->cut_step = samples > 0 ? way / samples + 1 : way;
+}
+
+static void cut(struct player *p, int32_t sum[FRAME_SAMPLES]) {
+    for (int i = 0; i < FRAME_SAMPLES; i++) {
+        if (p->cut < p->cut_to)
+            p->cut = p->cut_to - p->cut < p->cut_step ? p->cut_to : p->cut + p->cut_step;
+        else
+            p->cut = p->cut - p->cut_to < p->cut_step ? p->cut_to : p->cut - p->cut_step;
+        sum[i] = (int32_t)((int64_t)sum[i] * (65536 - p->cut) / 65536);
+    }
+}
+
 bool player_frame(struct player *p, int32_t sum[FRAME_SAMPLES], player_report *report, void *arg) {
     int n = 0;
     while (p->count > 0) {
         struct play *play = &p->queue[0];
         if (!play->over) {
             if (n == FRAME_SAMPLES) break;
-            n += add_samples(play, sum + n, FRAME_SAMPLES - n);
+            n += (play->feed != NULL ? add_fed : add_samples)(play, sum + n, FRAME_SAMPLES - n);
         }
         if (!play->over || !report(arg, play, play->stopping)) break;
         drop(p, 0);
     }
+    if (p->cut != 0 || p->cut_to != 0) cut(p, sum);
     return n > 0;
 }

@@ -68,8 +68,13 @@ bool rtp_sequence_take(struct rtp_sequence *s, uint16_t seq) {
         return true;
     }
     uint64_t bit = -ahead < SEQUENCE_WINDOW ? UINT64_C(1) << -ahead : 0;
-    if (bit == 0 || s->seen & bit) return false;
+    if (bit == 0) return false;
+    if (s->seen & bit) {
+        s->duplicated++;
+        return false;
+    }
     s->seen |= bit;
+    s->reordered++;
     if (s->lost > 0) s->lost--;
     return true;
 }

@@ -26,8 +26,10 @@ void rtp_build(uint8_t out[RTP_HEADER_BYTES], const struct rtp *rtp);
 struct rtp_sequence {
     bool started;
     uint16_t newest;
-    uint64_t seen; /* bit n: newest - n has come */
-    int64_t lost;  /* missed so far; a straggler takes its one back */
+    uint64_t seen;       /* bit n: newest - n has come */
+    int64_t lost;        /* missed so far; a straggler takes its one back */
+    uint64_t duplicated; /* came once more */
+    uint64_t reordered;  /* came after a later one */
 };
 /* Counts seq; false for a duplicate, or one too old to tell. */
 bool rtp_sequence_take(struct rtp_sequence *s, uint16_t seq);

@@ -2,6 +2,7 @@
 #include "media/session.h"
 #include "base/clock.h"
 #include "media/command.h"
+#include "media/feed.h"
 #include "media/g711.h"
 #include "media/mixer.h"
 #include <string.h>
@@ -10,9 +11,8 @@
 enum { NEW_SOURCE_AFTER_US = 500 * 1000, SILENT_AFTER_US = 2000 * 1000 };
 
 /* One writer: no read-modify-write needed, only no torn reads. */
-#define COUNT(counter, n)                                                                           \
-    atomic_store_explicit(&(counter), atomic_load_explicit(&(counter), memory_order_relaxed) + (n), \
-                          memory_order_relaxed)
+#define SET(counter, n)   atomic_store_explicit(&(counter), n, memory_order_relaxed)
+#define COUNT(counter, n) SET(counter, atomic_load_explicit(&(counter), memory_order_relaxed) + (n))
 
 void session_init(struct session *s, const struct sockaddr_in *peer, enum media_codec codec) {
     struct {
@@ -63,8 +63,11 @@ bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_u
         jitter_reset(&s->jitter);
     }
     /* Telephone events and comfort noise share the numbers with the audio, so they count, and no more. */
-    if (!rtp_sequence_take(&s->sequence, packet->seq)) return false;
-    atomic_store_explicit(&s->lost, (uint64_t)s->sequence.lost, memory_order_relaxed);
+    bool fresh = rtp_sequence_take(&s->sequence, packet->seq);
+    SET(s->lost, (uint64_t)s->sequence.lost);
+    SET(s->duplicated, s->sequence.duplicated);
+    SET(s->reordered, s->sequence.reordered);
+    if (!fresh) return false;
     if (!is_audio) return false;
 
     s->last_heard_us = now_us;
@@ -73,6 +76,7 @@ bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_u
     bool in_time = jitter_put(&s->jitter, packet->timestamp, packet->marker, packet->payload, packet->payload_len,
                               g711_decode_table(s->codec));
     if (!in_time) COUNT(s->late, 1);
+    SET(s->early_x16, (uint32_t)s->jitter.early_x16);
     if (!s->heard && tell(s, MEDIA_HEARD, 0, report, arg)) {
         s->heard = true;
         s->silent_told = false;
@@ -87,6 +91,7 @@ void session_listen(struct session *s, uint64_t now_us, session_report *report, 
         s->heard = false;
     }
     jitter_get(&s->jitter, s->says);
+    SET(s->concealed, s->jitter.concealed);
     enum vad_change change = vad_frame(&s->vad, s->says, &quiet_ms);
     if (change == VAD_SPEECH) tell(s, MEDIA_SPEECH, 0, report, arg);
     if (change == VAD_QUIET) tell(s, MEDIA_QUIET, quiet_ms, report, arg);
@@ -101,13 +106,20 @@ struct play_ended {
 };
 static bool on_play_ended(void *arg, const struct play *play, bool stopped) {
     const struct play_ended *to = arg;
+    const struct feed *feed = play->feed;
     struct report report = {
         .session = to->session,
         .audio = play->audio,
+        .feed = play->feed,
         .event = {.type = stopped ? MEDIA_STOPPED : MEDIA_PLAYED,
                   .id = play->id,
                   .position = (uint32_t)(play->sent / SAMPLES_PER_MS)},
     };
+    if (feed != NULL) {
+        report.event.underruns = atomic_load_explicit(&feed->underruns, memory_order_relaxed);
+        report.event.starved_ms =
+            (uint32_t)(atomic_load_explicit(&feed->starved, memory_order_relaxed) / SAMPLES_PER_MS);
+    }
     return to->report(to->arg, &report);
 }
 

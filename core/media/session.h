@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The media thread's part of a stream: one RTP session with one peer.
  *
- *   packet -> session_receive() -> jitter -> session_listen() -> says --+--> VAD, recorders, joined sessions
+ *   packet -> session_receive() -> jitter -> session_listen() -> says --+--> VAD, recorders, taps, joined sessions
  *   player + says of those joined -> session_speak() -> hears ----------+--> recorders, packet
  *
  * Threads    Filled in by the loop before it is handed over; then the media thread's until it reports REPORT_GONE.
@@ -52,8 +52,9 @@ struct session {
     struct session *joined[SESSION_JOINED_MAX];
     int joined_count;
 
-    _Atomic uint64_t received, sent, lost, late;
+    _Atomic uint64_t received, sent, lost, late, duplicated, reordered, concealed;
     _Atomic uint32_t jitter_x16; /* samples, as RFC 3550 keeps it */
+    _Atomic uint32_t early_x16;  /* samples, as the jitter buffer keeps it */
 };
 
 void session_init(struct session *s, const struct sockaddr_in *peer, enum media_codec codec);

@@ -2,8 +2,11 @@
 /* Streams as the loop sees them: it checks and counts, so that the thread never has to refuse a command. */
 #include "base/mem.h"
 #include "media/audio.h"
+#include "media/feed.h"
 #include "media/hub.h"
+#include "media/quality.h"
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +64,7 @@ static void forget_joined(struct media_stream *s, const struct media_stream *oth
 
 void media_stream_close(struct media_stream *s) {
     if (s->closed) return;
+    listeners_end(s); /* first: the thread looks at s for them */
     s->closed = true;
     for (int i = 0; i < s->joined_count; i++) forget_joined(s->joined[i], s);
     unlink_stream(s);
@@ -69,16 +73,26 @@ void media_stream_close(struct media_stream *s) {
 
 void stream_free(struct media_stream *s) {
     for (int i = 0; i < s->session.player.count; i++) media_audio_unref(s->session.player.queue[i].audio);
+    for (struct feed *f = s->feeds, *next; f != NULL; f = next) {
+        next = f->next;
+        feed_free(f);
+    }
     unlink_stream(s);
     s->media->stream_count--;
     free(s);
 }
 
+static void drop_feed(struct media_stream *s, struct feed *gone) {
+    struct feed **at = &s->feeds;
+    while (*at != gone) at = &(*at)->next;
+    *at = gone->next;
+    feed_free(gone);
+}
+
 void stream_on_event(struct media_stream *s, const struct report *r) {
-    if (r->audio != NULL) {
-        media_audio_unref(r->audio);
-        s->plays--;
-    }
+    if (r->audio != NULL || r->feed != NULL) s->plays--;
+    media_audio_unref(r->audio);
+    if (r->feed != NULL) drop_feed(s, r->feed);
     if (!s->closed && !s->media->closing && s->on_event != NULL) s->on_event(s->arg, &r->event);
 }
 
@@ -90,6 +104,62 @@ int media_play(struct media_stream *s, uint64_t id, struct media_audio *a, bool 
                                            .a = &s->session,
                                            .play = {.id = id, .audio = media_audio_ref(a), .loop = loop}});
     return 0;
+}
+
+static struct feed *find_feed(const struct media_stream *s, uint64_t id) {
+    struct feed *f = s->feeds;
+    while (f != NULL && f->id != id) f = f->next;
+    return f;
+}
+
+int media_play_begin(struct media_stream *s, uint64_t id, const struct media_play_opts *o, struct err *e) {
+    struct feed *f;
+    if (find_feed(s, id) != NULL) return err_set(e, ERR_EXISTS, "play %llu has begun already", (unsigned long long)id);
+    if (s->plays >= PLAYER_MAX) return err_set(e, ERR_LIMIT, "%d plays are waiting already", PLAYER_WAITING_MAX);
+    int rc = feed_new(&f, id, o->rate == 0 ? 8000 : o->rate, o->prebuffer_ms, e);
+    if (rc < 0) return rc;
+    f->next = s->feeds;
+    s->feeds = f;
+    s->plays++;
+    media_send(s->media, &(struct command){.type = COMMAND_PLAY, .a = &s->session, .play = {.id = id, .feed = f}});
+    return 0;
+}
+
+static int no_feed(uint64_t id, struct err *e) {
+    return err_set(e, ERR_NOT_FOUND, "play %llu has ended or never began", (unsigned long long)id);
+}
+
+int media_play_append(struct media_stream *s, uint64_t id, const void *pcm, size_t len, struct err *e) {
+    struct feed *f = find_feed(s, id);
+    return f == NULL ? no_feed(id, e) : feed_append(f, pcm, len, e);
+}
+
+int media_play_end(struct media_stream *s, uint64_t id, struct err *e) {
+    struct feed *f = find_feed(s, id);
+    if (f == NULL) return no_feed(id, e);
+    feed_end(f);
+    return 0;
+}
+
+int media_play_state(const struct media_stream *s, uint64_t id, struct media_play_state *out, struct err *e) {
+    const struct feed *f = find_feed(s, id);
+    if (f == NULL) return no_feed(id, e);
+    uint64_t sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
+    *out = (struct media_play_state){
+        .sent_ms = (uint32_t)(sent / SAMPLES_PER_MS),
+        .waiting_ms = (uint32_t)((atomic_load_explicit(&f->appended, memory_order_relaxed) - sent) / SAMPLES_PER_MS),
+        .starved_ms = (uint32_t)(atomic_load_explicit(&f->starved, memory_order_relaxed) / SAMPLES_PER_MS),
+        .underruns = atomic_load_explicit(&f->underruns, memory_order_relaxed),
+    };
+    return 0;
+}
+
+void media_duck(struct media_stream *s, int db, int ramp_ms) {
+    int down = db < -60 ? -60 : db > 0 ? 0 : db, ramp = ramp_ms < 5 ? 5 : ramp_ms > 5000 ? 5000 : ramp_ms;
+    media_send(s->media, &(struct command){.type = COMMAND_DUCK,
+                                           .a = &s->session,
+                                           .cut_to = 65536 - (int)lround(65536 * pow(10, down / 20.0)),
+                                           .samples = ramp * SAMPLES_PER_MS});
 }
 
 void media_stop(struct media_stream *s, uint64_t id) {
@@ -118,14 +188,22 @@ void media_mute(struct media_stream *s, bool muted) {
     media_send(s->media, &(struct command){.type = COMMAND_MUTE, .a = &s->session, .flag = muted});
 }
 
+#define GET(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+
 void media_stream_stats(const struct media_stream *s, struct media_stats *out) {
     const struct session *x = &s->session;
     *out = (struct media_stats){
-        .received = atomic_load_explicit(&x->received, memory_order_relaxed),
-        .sent = atomic_load_explicit(&x->sent, memory_order_relaxed),
-        .dropped_unknown = atomic_load_explicit(&s->media->thread->unknown_total, memory_order_relaxed),
-        .lost = atomic_load_explicit(&x->lost, memory_order_relaxed),
-        .late = atomic_load_explicit(&x->late, memory_order_relaxed),
-        .jitter_us = atomic_load_explicit(&x->jitter_x16, memory_order_relaxed) / 16 * 125,
+        .received = GET(x->received),
+        .sent = GET(x->sent),
+        .lost = GET(x->lost),
+        .late = GET(x->late),
+        .duplicated = GET(x->duplicated),
+        .reordered = GET(x->reordered),
+        .dropped_unknown = GET(s->media->thread->unknown_total),
+        .concealed_ms = (uint32_t)(GET(x->concealed) / SAMPLES_PER_MS),
+        .jitter_us = GET(x->jitter_x16) / 16 * 125,
+        .delay_ms = FRAME_MS + GET(x->early_x16) / 16 / SAMPLES_PER_MS,
     };
+    uint64_t sent_to_us = out->received + out->lost;
+    out->mos = quality_mos(sent_to_us == 0 ? 0 : (double)(out->lost + out->late) / (double)sent_to_us, out->delay_ms);
 }

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "media/command.h"
 #include "media/recording.h"
+#include "media/tap.h"
 #include "metrics/metrics.h"
 #include <errno.h>
 #include <poll.h>
@@ -36,6 +37,7 @@ void thread_init(struct thread *t, int sessions_max) {
     peers_init(&t->peers, (size_t)sessions_max);
     t->sessions = mem_alloc((size_t)sessions_max * sizeof(struct session *));
     t->recordings = mem_alloc((size_t)sessions_max * 2 * sizeof(struct recording *));
+    t->taps = mem_alloc((size_t)sessions_max * 2 * sizeof(struct tap *));
     for (int i = 0; i < THREAD_BATCH; i++) {
         t->in_iov[i] = (struct iovec){t->in_bytes[i], THREAD_PACKET_MAX};
         t->in[i].msg_hdr = (struct msghdr){.msg_name = &t->in_from[i], .msg_iov = &t->in_iov[i], .msg_iovlen = 1};
@@ -50,6 +52,7 @@ void thread_deinit(struct thread *t) {
     peers_deinit(&t->peers);
     free(t->sessions);
     free(t->recordings);
+    free(t->taps);
 }
 
 static void count(struct metric *metric, unsigned n) {
@@ -61,7 +64,7 @@ static void count(struct metric *metric, unsigned n) {
 /* An event of the moment may be lost when the loop has stood still for long; an end of something may not. */
 static bool report(void *arg, const struct report *r) {
     struct thread *t = arg;
-    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL;
+    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL;
     if (may_be_lost && ring_free_count(&t->reports) <= REPORTS_SPARE) return false;
     t->loop_wanted = true;
     return ring_push(&t->reports, r);
@@ -105,6 +108,17 @@ static void end_recording(struct thread *t, struct recording *r) {
     report(t, &(struct report){.type = REPORT_RECORDING_GONE, .recording = r});
 }
 
+static void begin_tap(struct thread *t, struct tap *tap) {
+    tap->index = t->tap_count;
+    t->taps[t->tap_count++] = tap;
+}
+
+static void end_tap(struct thread *t, struct tap *tap) {
+    t->taps[tap->index] = t->taps[--t->tap_count];
+    t->taps[tap->index]->index = tap->index;
+    report(t, &(struct report){.type = REPORT_TAP_GONE, .tap = tap});
+}
+
 static bool do_command(struct thread *t, const struct command *c) {
     switch (c->type) {
     case COMMAND_OPEN:
@@ -118,6 +132,9 @@ static bool do_command(struct thread *t, const struct command *c) {
         break;
     case COMMAND_STOP:
         session_stop(c->a, c->play.id, report, t);
+        break;
+    case COMMAND_DUCK:
+        player_duck(&c->a->player, c->cut_to, c->samples);
         break;
     case COMMAND_JOIN:
         session_join(c->a, c->b);
@@ -136,6 +153,12 @@ static bool do_command(struct thread *t, const struct command *c) {
         break;
     case COMMAND_RECORD_END:
         end_recording(t, c->recording);
+        break;
+    case COMMAND_LISTEN:
+        begin_tap(t, c->tap);
+        break;
+    case COMMAND_LISTEN_END:
+        end_tap(t, c->tap);
         break;
     case COMMAND_QUIT:
         report(t, &(struct report){.type = REPORT_QUIT});
@@ -209,11 +232,14 @@ static void tick(struct thread *t, uint64_t now_us) {
     send_packets(t);
     for (int i = 0; i < t->recording_count; i++)
         if (recording_tick(t->recordings[i])) t->loop_wanted = true;
+    for (int i = 0; i < t->tap_count; i++)
+        if (tap_tick(t->taps[i])) t->loop_wanted = true;
 }
 
 static void skip(struct thread *t, unsigned ticks) {
     for (int i = 0; i < t->session_count; i++) session_skip(t->sessions[i], ticks);
     for (int i = 0; i < t->recording_count; i++) recording_skip(t->recordings[i], ticks);
+    for (int i = 0; i < t->tap_count; i++) tap_skip(t->taps[i], ticks);
     count(t->skipped, ticks);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The media thread. Per 20 ms tick: every session listens, every session speaks, every recording takes a frame.
+/* The media thread. Per 20 ms tick: every session listens, every session speaks, every recording and every
+ * tap takes a frame.
  *
  *        wait for packets, at most until the next tick
  *     -> commands of the loop        (first, so that a session is known before its first packet is looked at)
@@ -23,6 +24,7 @@ enum { THREAD_BATCH = 64, THREAD_PACKET_MAX = 1024 };
 struct metric;
 struct metrics;
 struct recording;
+struct tap;
 struct thread {
     int socket;                /* borrowed */
     uv_async_t *wake;          /* borrowed; the loop looks at reports and recordings */
@@ -39,6 +41,8 @@ struct thread {
     int session_count;
     struct recording **recordings;
     int recording_count;
+    struct tap **taps;
+    int tap_count;
     uint64_t next_tick_us;
     bool loop_wanted;
     _Atomic uint64_t unknown_total; /* packets of unknown sources; the loop may read it */

@@ -54,9 +54,10 @@ TEST(a_recording_has_the_party_left_and_what_it_hears_right) {
     int16_t last = INT16_MIN, want[4000];
     for (size_t at = 0; at < t->samples; at += FRAME) {
         int16_t left = t->pcm[2 * at];
-        for (size_t i = 0; i < FRAME; i++) CHECK_INT(left, t->pcm[2 * (at + i)]);
-        if (left == 0) continue;
-        CHECK(left < 0 && left > last); /* in order: larger codes are softer */
+        size_t same = 0;
+        while (same < FRAME && t->pcm[2 * (at + same)] == left) same++;
+        if (left == 0 || same < FRAME) continue; /* the latter are made up: what follows the last, or what came late */
+        CHECK(left < 0 && left > last);          /* in order: larger codes are softer */
         last = left;
         frames++;
     }

@@ -67,10 +67,13 @@ TEST(a_straggler_takes_its_loss_back_and_a_duplicate_is_refused) {
     CHECK_INT(2, s.lost);
     CHECK(rtp_sequence_take(&s, 65535));
     CHECK_INT(1, s.lost);
+    CHECK_INT(1, s.reordered);
     CHECK(!rtp_sequence_take(&s, 65535));
     CHECK(!rtp_sequence_take(&s, 1));
     CHECK_INT(1, s.lost);
+    CHECK_INT(2, s.duplicated);
     CHECK(!rtp_sequence_take(&s, 65000)); /* too old to tell */
+    CHECK_INT(2, s.duplicated);
 }
 
 TEST(a_far_jump_is_a_new_beginning_and_no_loss) {
