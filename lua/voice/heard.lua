@@ -56,7 +56,15 @@ local function by_marks(marks, played, bytes)
   return math.min(last, bytes)
 end
 
--- How many words end before that byte, or before that time.
+-- When the text up to that byte had been spoken.
+local function ms_of(marks, stop)
+  for _, mark in ipairs(marks) do
+    if mark.stop >= stop then return mark.ms end
+  end
+  return 0
+end
+
+-- How many words had ended by then, and when the last of them had.
 local function cut_of(piece, list, played, rate)
   if piece.marks and #piece.marks > 0 then
     local last, n = by_marks(piece.marks, played, #piece.text), 0
@@ -64,19 +72,19 @@ local function cut_of(piece, list, played, rate)
       if word.stop > last then break end
       n = i
     end
-    return n
+    return n, n > 0 and ms_of(piece.marks, list[n].stop) or 0
   end
   -- While its audio still came, only the voice's rate says how long the piece would have been.
   local weight = weight_of(list)
   local ms = piece.whole and piece.ms or math.max(piece.ms or 0, weight * rate)
-  local per, at, n = weight > 0 and ms / weight or 0, 0, 0
+  local per, at, n, ended = weight > 0 and ms / weight or 0, 0, 0, 0
   for i, word in ipairs(list) do
     at = at + word.weight * per
     -- The pause behind a word need not have been waited for.
     if at - (word.silent + 1) * per > played then break end
-    n = i
+    n, ended = i, at
   end
-  return n
+  return n, ended
 end
 
 -- The voice's ms a unit of weight, from the pieces whose whole length is known.
@@ -112,6 +120,16 @@ function heard.of(pieces, late_ms)
     end
   end
   return table.concat(said, " "), true
+end
+
+--- Where a piece that was cut off is gone on with, in ms of its audio: behind the last word that was heard, so that none is torn.
+--- @param late_ms number|nil  as above
+function heard.resume_ms(piece, late_ms)
+  local played = math.max(0, (piece.played or 0) - (late_ms or 0))
+  local list = words_of(piece.text)
+  if #list == 0 then return played end
+  local _, ended = cut_of(piece, list, played, rate_of({ piece }, { list }))
+  return math.floor(math.min(played, ended))
 end
 
 --- As the history has it: the text, with a mark where it was cut; nil when nothing was heard, and the turn is left out.

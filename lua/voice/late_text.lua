@@ -38,9 +38,8 @@ function late_text.of(self, text, final)
   local raw = last.outstanding
   if not final and #now < #before and before:sub(1, #now) == now then return nil end
   if final or (before ~= now:sub(1, #before) and had_voice) then last.outstanding = nil end
-  if before == now then return last.goes_on and "" or nil end
   if before ~= "" and now:sub(1, #before) == before then
-    last.goes_on = true
+    last.goes_on = last.goes_on or now ~= before
     return behind(text, before), nil, raw
   end
   if had_voice then return text end

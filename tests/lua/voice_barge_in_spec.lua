@@ -75,6 +75,18 @@ describe("a caller who speaks over us", function()
     assert.same({ "stale", reply }, { world:last("stop").why, world:last("stop").reply })
   end)
 
+  it("has what was on its way to him stopped, while the next reply is played", function()
+    local first = world:speaks{ 5000 }
+    world:pass(1000):says("what about Tuesday?"):final("what about Tuesday?"):pass(400)
+    local commit = world:last("commit")
+    world:plays(commit.reply, { 3000 })
+    world:acts()
+    world:plays(first, { 2000 })
+    assert.equal("stop", world:acts())
+    assert.same({ "stale", first }, { world:last("stop").why, world:last("stop").reply })
+    assert.equal(1, #world.machine.reply.pieces.list)
+  end)
+
   it("twice within 300 ms stops us once", function()
     world:speaks{ 5000 }
     world:pass(1000):says("wait", 200):pass(100):says("wait wait", 200):pass(100)
@@ -193,6 +205,7 @@ describe("a sound without words over us", function()
     world:pass(5000)
     assert.equal("resume", world:acts())
     assert.same({ stopped + 2000, reply }, { world:last("resume").at, world:last("resume").reply })
+    assert.is_true(world.machine.reply.pieces:empty())
     -- The rest is played, and its end is the caller's turn as ever.
     world:plays(reply, { 2000 })
     world:tell("replied", { reply = reply }):pass(2000)

@@ -118,6 +118,29 @@ describe("what was heard", function()
   end)
 end)
 
+describe("a piece that was cut off", function()
+  it("is gone on with behind the last word that was heard", function()
+    local text = "I can put you through now."
+    local piece = { text = text, played = 790, ms = 1200, whole = true, marks = marks(text, 200) }
+    assert.equal(600, heard.resume_ms(piece))
+    assert.equal(400, heard.resume_ms(piece, 200))
+    piece.played = 150
+    assert.equal(0, heard.resume_ms(piece))
+    piece.played = nil
+    assert.equal(0, heard.resume_ms(piece))
+  end)
+
+  it("is never gone on with behind what was played, whatever is known of it", function()
+    for seed = 1, 200 do
+      math.randomseed(seed)
+      local text = ("some words, "):rep(math.random(0, 6))
+      local piece = { text = text, played = math.random(0, 3000), ms = math.random(0, 3000), whole = math.random(2) == 1, marks = math.random(2) == 1 and marks(text, 150) or nil }
+      local ms = heard.resume_ms(piece, 60)
+      assert.is_true(ms >= 0 and ms <= math.max(0, piece.played - 60))
+    end
+  end)
+end)
+
 describe("the history", function()
   it("marks where a reply was cut, and leaves out what nobody heard", function()
     assert.equal("We open at", heard.for_history("We open at", true))

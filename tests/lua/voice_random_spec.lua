@@ -125,7 +125,14 @@ local function call(seed, count, options)
   local machine = turns.new(options, now)
   local court, over = judge(), false
   local function take(event)
-    for _, action in ipairs(machine:take(event, now)) do court.hear(action) end
+    local of = event.kind == "play" and event.reply
+    local plays = of and machine.reply ~= nil and machine.reply.id == of
+    local stopped
+    for _, action in ipairs(machine:take(event, now)) do
+      court.hear(action)
+      stopped = stopped or (action.act == "stop" and action.reply == of)
+    end
+    assert(not of or plays or stopped, "plays what is not to be heard")
     local due = machine:due()
     assert(not due or due > now, "something is left undone")
     over = due == nil
