@@ -8,7 +8,8 @@ local lexicon = {}
 --   backchannel  said while the other speaks, without wanting the floor; phrases with "_" between their words
 --   urgent       ends what is being said, even alone
 --   filler       holds the floor while thinking
---   open         something must follow: conjunctions, articles, prepositions, possessives
+--   open         something must follow: conjunctions, articles, prepositions, possessives; not those that often end a sentence, too,
+--                as German's separable prefixes do ("ich rufe an"), or that fold to a word which does ("la" of "là", "si" of "sí")
 --   yes, no, polite   a closed answer is made of them
 --   closing      ends a list, a number or a spelling
 --   digits       zero to nine, other names of them as name=digit
@@ -20,7 +21,7 @@ local lists = {
     backchannel = sounds .. " uh_huh yeah yep yup yes right sure alright all_right i_see got_it good great fine cool really exactly indeed go_on of_course",
     urgent = "stop wait hold_on hang_on excuse_me no nope agent operator human representative help pardon",
     filler = "um uh er erm eh hm hmm mmm well like let_me_see you_know i_mean",
-    open = "and but or because if when while than then which with without for to of in on at by from about into a an the my your our their his is are was were plus also as i im",
+    open = "and but or because if when while than which with without for to of in on at by from about into a an the my your our their his is as i im",
     yes = "yes yeah yep yup sure ok okay correct right absolutely definitely certainly exactly of_course",
     no = "no nope nah never not",
     polite = "please thanks thank you it is thats that i do dont am course",
@@ -33,8 +34,8 @@ local lists = {
     backchannel = sounds .. " ja jaja jo genau klar gut schon richtig stimmt verstehe ach so ach_so alles_klar na_klar sicher prima super eben",
     urgent = "stopp stop halt warten warte moment entschuldigung nein ne mitarbeiter mensch berater hilfe bitte_was",
     filler = "ah ahm hm hmm mmm also na halt_mal sagen_wir",
-    open = "und aber oder weil wenn als dass denn sondern mit ohne fur zu zum zur von vom in im an am auf aus bei uber unter " ..
-      "der die das den dem des ein eine einen einem einer mein meine meinen ihr ihre ist sind war ich",
+    open = "und aber oder weil wenn als dass denn sondern ohne fur zum zur von vom in im am bei uber unter " ..
+      "der die das den dem des ein eine einen einem einer mein meine meinen ihr ihre",
     yes = "ja jo jawohl genau klar gerne gern sicher richtig stimmt ok okay naturlich freilich",
     no = "nein ne nee nicht niemals kein",
     polite = "bitte danke das ist doch na sehr schon ich",
@@ -47,8 +48,8 @@ local lists = {
     backchannel = sounds .. " si ya claro vale bien bueno entiendo de_acuerdo exacto eso aja perfecto por_supuesto",
     urgent = "para pare espera espere un_momento perdon no agente operador operadora persona ayuda disculpe",
     filler = "eh este pues em mmm o_sea a_ver bueno",
-    open = "y e pero o u porque si cuando que con sin para por de del en a al desde sobre el la los las un una unos unas mi mis su sus es son",
-    yes = "si claro vale correcto exacto ok okay bueno por_supuesto de_acuerdo",
+    open = "y e pero o u porque cuando que con sin para por de del en a al desde sobre el la los las un una unos unas mis su sus es",
+    yes = "si claro vale correcto exacto ok okay bueno por_supuesto de_acuerdo asi_es eso_es",
     no = "no nunca tampoco",
     polite = "por favor gracias senor senora que asi es",
     closing = "eso_es_todo ya_esta nada_mas listo",
@@ -60,7 +61,7 @@ local lists = {
     backchannel = sounds .. " oui ouais daccord dac bien bon voila exact tout_a_fait je_vois ah_bon bien_sur parfait entendu",
     urgent = "stop arretez attendez attends un_instant pardon non agent operateur conseiller humain aide excusez_moi",
     filler = "euh heu ben bah hum mmm alors enfin",
-    open = "et mais ou parce que si quand car avec sans pour de du des dans en a au aux sur chez le la les l un une mon ma mes votre vos notre son sa ses est sont je",
+    open = "et mais ou parce que quand car avec sans pour de du des dans en a au aux chez le les l un une mon ma mes votre vos notre son sa ses est je",
     yes = "oui ouais daccord exact exactement ok okay volontiers bien_sur tout_a_fait absolument",
     no = "non jamais pas",
     polite = "s il vous te plait sil merci cest ca madame monsieur",
@@ -73,7 +74,7 @@ local lists = {
     backchannel = sounds .. " si gia certo bene va_bene capisco ho_capito esatto giusto daccordo perfetto ecco",
     urgent = "stop basta ferma aspetta aspetti un_attimo un_momento scusi scusa no operatore operatrice persona aiuto",
     filler = "ehm eh uhm mmm allora cioe dunque insomma",
-    open = "e ed ma o oppure perche se quando che con senza per di del della dei da dal in nel nella a al alla su sul il lo la i gli le un uno una mio mia suo sua e_il",
+    open = "e ed ma o oppure perche se quando che con senza per di del della dei da dal in nel nella a al alla su sul il lo i gli le un uno una mio mia suo sua e_il",
     yes = "si certo esatto giusto corretto ok okay volentieri va_bene daccordo certamente",
     no = "no mai non",
     polite = "per favore grazie prego e cosi signora signore",
@@ -86,7 +87,7 @@ local lists = {
     backchannel = sounds .. " sim pois ta certo claro bem bom entendo entendi isso exato esta_bem tudo_bem perfeito com_certeza",
     urgent = "pare para espere espera um_momento desculpe nao atendente operador operadora pessoa ajuda",
     filler = "hum eh em mmm entao tipo bom quer_dizer",
-    open = "e mas ou porque se quando que com sem para por de do da dos das em no na nos nas a ao o os as um uma meu minha seu sua sao eu",
+    open = "e mas ou porque se quando que com sem para por de do dos das em no na nos nas a ao o os as um uma meu minha seu sua",
     yes = "sim claro certo isso exato correto ok okay pois com_certeza",
     no = "nao nunca jamais",
     polite = "por favor obrigado obrigada senhor senhora e faz",

@@ -120,6 +120,7 @@ function reading.ending(text, expect, language)
   if ends_in_letters(folded) then return "letters" end
   if mark == "open" then return "open" end
   if mark == "sentence" then return "whole" end
+  if is_closed_answer(folded, of) then return "plain" end  -- "así es", "yes it is": not open, though such words often are
   if lexicon.ends(of.filler, folded) or lexicon.ends(of.open, folded) then return "open" end
   return "plain"
 end

@@ -411,6 +411,13 @@ describe("what of ours is played", function()
     assert.equal(reply, world:speaks{})
     played(world, reply, 1)
     assert.equal("caller", world.machine.floor)
+    -- What was over is not, until that is told again.
+    reply = world:speaks{ 2000 }
+    world:tell("say")
+    played(world, reply, 1)
+    assert.equal("reply", world.machine.floor)
+    world:tell("replied", { reply = reply })
+    assert.equal("caller", world.machine.floor)
   end)
 
   it("is not interrupted when everything was given up, and can be begun anew", function()

@@ -168,11 +168,10 @@ describe("a stream of text", function()
   end)
 
   it("takes time in proportion to it", function()
-    local clock = require "core.clock"
     for _, part in ipairs{ "a. ", "word ", "x", "\n- ", "((((", "\226" } do
-      local began = clock.mono_ms()
+      local began = os.clock()
       pieces(part:rep(300000 / #part), 300000, { total = math.huge })
-      assert.is_true(clock.mono_ms() - began < 5000, part)
+      assert.is_true(os.clock() - began < 5, part)
     end
   end)
 end)
