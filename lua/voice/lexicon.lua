@@ -14,6 +14,8 @@ local lexicon = {}
 --   closing      ends a list, a number or a spelling
 --   digits       zero to nine, other names of them as name=digit
 --   tens         number words of two digits
+--   joins        stand between the tens and the unit: "treinta y uno"
+--   teens        of those, what may stand in a unit's place: "soixante-dix"; twenties, what "quatre-" may stand before
 --   times        double=2: the next digit counts so often
 local sounds = "mm mmm hm hmm mhm mmhm uhuh uhhuh huh aha ah oh ok okay"
 local lists = {
@@ -54,6 +56,7 @@ local lists = {
     polite = "por favor gracias senor senora que asi es",
     closing = "eso_es_todo ya_esta nada_mas listo",
     digits = "cero uno dos tres cuatro cinco seis siete ocho nueve un=1 una=1",
+    joins = "y",
     tens = "diez once doce trece catorce quince dieciseis diecisiete dieciocho diecinueve veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa",
     times = "doble=2 triple=3",
   },
@@ -67,7 +70,9 @@ local lists = {
     polite = "s il vous te plait sil merci cest ca madame monsieur",
     closing = "cest_tout voila_cest_tout cest_bon fini termine",
     digits = "zero un deux trois quatre cinq six sept huit neuf une=1",
-    tens = "dix onze douze treize quatorze quinze seize vingt trente quarante cinquante soixante",
+    joins = "et",
+    tens = "dix onze douze treize quatorze quinze seize vingt vingts trente quarante cinquante soixante septante huitante octante nonante",
+    teens = "dix onze douze treize quatorze quinze seize", twenties = "vingt vingts",
     times = "double=2 triple=3",
   },
   it = {
@@ -93,6 +98,7 @@ local lists = {
     polite = "por favor obrigado obrigada senhor senhora e faz",
     closing = "e_tudo e_so so_isso pronto acabou",
     digits = "zero um dois tres quatro cinco seis sete oito nove uma=1 duas=2 meia=6",
+    joins = "e",
     tens = "dez onze doze treze quatorze catorze quinze dezesseis dezassete dezessete dezoito dezenove vinte trinta quarenta cinquenta sessenta setenta oitenta noventa",
     times = "duplo=2 triplo=3",
   },
@@ -113,13 +119,15 @@ end
 
 -- Names of numbers: digits as { "0", ... }, each under its name.
 local function numbers_of(lists_of)
-  local of = { digit = {}, two = {}, times = {} }
+  local of = { digit = {}, two = {}, joins = {}, teens = {}, twenties = {}, times = {} }
   local n = 0
   for entry in (lists_of.digits or ""):gmatch("%S+") do
     local name, digit = entry:match("^(.-)=(%d)$")
     if name then of.digit[name] = digit else of.digit[entry], n = tostring(n), n + 1 end
   end
-  for name in (lists_of.tens or ""):gmatch("%S+") do of.two[name] = true end
+  for field, name in pairs{ two = "tens", joins = "joins", teens = "teens", twenties = "twenties" } do
+    for word in (lists_of[name] or ""):gmatch("%S+") do of[field][word] = true end
+  end
   for name, count in (lists_of.times or ""):gmatch("(%S+)=(%d)") do of.times[name] = tonumber(count) end
   return of
 end

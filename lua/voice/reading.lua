@@ -29,18 +29,27 @@ function reading.count(text)
   return math.max(0, spaces - 1)
 end
 
--- How many digits each word stands for: a list of counts, 0 for words that are none. "twenty one" is two, "double five" is two.
+-- How many digits each word stands for: a list of counts, 0 for words that are none, "unit" for those that are part of the number before:
+-- "twenty one" is two, "double five" is two, and so are "treinta y uno", "einundzwanzig" and "quatre-vingt-dix-sept". Rather too few than too
+-- many: who is thought to have given all his digits is not waited for.
 local function digits_of(folded, numbers)
-  local list, pending, tens = {}, 1, false
+  local list, pending = {}, 1
+  local before
+  local tens, sixty = false, false  -- what came before takes a unit; it takes "douze", too
   for word in folded:gmatch("%S+") do
-    local count = 0
-    if word:find("^%d+$") then count = #word
-    elseif numbers.digit[word] then count = tens and numbers.digit[word] ~= "0" and 0 or pending
-    elseif numbers.two[word] then count = 2 end
-    local unit = count == 0 and tens and numbers.digit[word] ~= nil
-    list[#list + 1] = unit and "unit" or count
-    tens = numbers.two[word] == true
-    pending = numbers.times[word] or 1
+    local digit, two = numbers.digit[word], numbers.two[word] == true
+    local joins = tens and numbers.joins[word] == true
+    local eighty = numbers.twenties[word] and before == "quatre"
+    if (tens and ((digit and digit ~= "0") or joins)) or (sixty and numbers.teens[word]) then
+      list[#list + 1] = "unit"
+    elseif eighty then  -- one digit has been counted for "quatre"
+      list[#list + 1] = 1
+    else
+      local compound = numbers.two[word:match("^%a+und(%a+)$") or ""]
+      list[#list + 1] = word:find("^%d+$") and #word or digit and pending or (two or compound) and 2 or 0
+    end
+    tens, sixty = two or joins, eighty or word == "soixante"
+    pending, before = numbers.times[word] or 1, word
   end
   return list
 end

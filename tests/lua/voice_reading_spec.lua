@@ -53,6 +53,17 @@ describe("the end of a text", function()
     ends("open", yes_no, "en", { "yes and" })
   end)
 
+  it("counts the digits that were spoken, as each language says them", function()
+    for text, count in pairs{ ["one two three"] = 3, ["twenty one"] = 2, ["twenty oh one"] = 4, ["twenty thirty"] = 4, ["double five"] = 2, ["4711 and 5"] = 5, ["none"] = 0 } do
+      assert.equal(count, reading.digits(text, "en"), text)
+    end
+    for text, count in pairs{ ["einundzwanzig"] = 2, ["null eins sieben eins"] = 4, ["vierunddreißig fünf"] = 3, ["Hund"] = 0 } do assert.equal(count, reading.digits(text, "de"), text) end
+    for text, count in pairs{ ["treinta y uno"] = 2, ["uno y dos"] = 2, ["veinte"] = 2 } do assert.equal(count, reading.digits(text, "es"), text) end
+    for text, count in pairs{ ["trinta e um"] = 2, ["meia dúzia"] = 1 } do assert.equal(count, reading.digits(text, "pt"), text) end
+    for text, count in pairs{ ["zéro six"] = 2, ["vingt et un"] = 2, ["soixante-dix"] = 2, ["soixante-douze"] = 2, ["soixante-dix-sept"] = 2, ["quatre-vingts"] = 2, ["quatre-vingt-dix"] = 2,
+      ["quatre-vingt-dix-sept"] = 2, ["quatre-vingt-quatre"] = 2, ["zéro six quatre-vingt-trois vingt-deux"] = 6, ["trente douze"] = 4, ["trois vingt"] = 3 } do assert.equal(count, reading.digits(text, "fr"), text) end
+  end)
+
   it("is an answer when all digits have come, in words or figures", function()
     ends("answer", digits(4), "en", { "4711", "four seven one one", "47 11", "four seven double one", "oh one two three", "forty seven eleven", "twenty one 55", "it is 4711" })
     ends("answer", digits(4), "de", { "vier sieben eins eins", "vier sieben zwo drei" })
