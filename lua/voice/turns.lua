@@ -21,7 +21,7 @@
 ---   say                     the engine wants to speak by itself (a greeting, a result): the action speak says as which reply; then replied
 ---   play { reply, id, ms, guard, filler }   a piece was handed to the media thread; guard as in playing.lua
 ---   position { id, ms }, played { id }
----   replied { reply }       that reply has no more pieces; after a resume and a say, to be told again
+---   replied { reply }       all pieces of that reply have been handed over; after a resume and a say, to be told again
 ---   bound { reply }         it has done something that cannot be undone: it is not taken back any more
 ---   leave { how }           transfer or hang up, when the caller has heard what is being said
 ---   tick                    nothing but that the time has come
