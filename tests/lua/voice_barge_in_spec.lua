@@ -1,0 +1,435 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The caller's voice over ours: ducking, stopping, false alarms, passages that are not interrupted, keys, and leaving.
+local voice_world = require "voice_world"
+
+local yes_no, four = { kind = "yes_no" }, { kind = "digits", count = 4 }
+
+local function played(world, reply, i) return world:tell("played", { id = reply * 100 + i }) end
+
+describe("a caller who speaks over us", function()
+  local world
+  before_each(function() world = voice_world.new{ language = "en" } end)
+
+  it("is ducked under at once, and stopped for with two words", function()
+    local reply = world:speaks{ 5000 }
+    world:pass(1000):voice_on()
+    local began = world.now
+    world:pass(149)
+    assert.equal("", world:acts())
+    world:pass(1)
+    assert.equal("duck", world:acts())
+    assert.equal(12, world:last("duck").db)
+    world:pass(200):tell("partial", { text = "what about" })
+    assert.equal("stop drop", world:acts())
+    local stop = world:last("stop")
+    assert.same({ reply, true, "words", 15, began }, { stop.reply, stop.sure, stop.why, stop.fade_ms, stop.began })
+  end)
+
+  it("is a turn like any other, with all he said", function()
+    world:speaks{ 5000 }
+    world:pass(1000)
+    local began = world.now
+    world:says("what about Tuesday?"):final("what about Tuesday?"):pass(1000)
+    local commit = world:last("commit")
+    assert.same({ "what about Tuesday?", began }, { commit.text, commit.began })
+  end)
+
+  it("stops us with one urgent word", function()
+    for _, word in ipairs{ "stop", "no", "operator" } do
+      world = voice_world.new{ language = "en" }
+      world:speaks{ 5000 }
+      world:pass(1000):voice_on():pass(160):tell("partial", { text = word })
+      assert.equal("duck stop drop", world:acts())
+    end
+  end)
+
+  it("stops us with one other word when it lasts, is settled, or was all", function()
+    world:speaks{ 5000 }
+    world:pass(1000):voice_on():pass(160):tell("partial", { text = "Tuesday" })
+    assert.equal("duck", world:acts())
+    world:pass(100)
+    assert.equal("stop drop", world:acts())
+    world = voice_world.new{ language = "en" }
+    world:speaks{ 5000 }
+    world:pass(1000):voice_on():pass(160):final("Tuesday")
+    assert.equal("duck stop drop", world:acts())
+    world = voice_world.new{ language = "en" }
+    world:speaks{ 5000 }
+    world:pass(1000):voice(200):pass(220):tell("partial", { text = "Tuesday" })
+    assert.equal("duck stop drop begin_model", world:acts())
+  end)
+
+  it("stops us also where no voice was noticed", function()
+    world:speaks{ 5000 }
+    world:pass(1000):tell("partial", { text = "what about Tuesday" })
+    assert.equal("stop drop", world:acts())
+  end)
+
+  it("stops us in the pause between two pieces, too", function()
+    local reply = world:speaks({ 1000 }, { open = true })
+    played(world:pass(1000), reply, 1):pass(200):says("what about Tuesday", 400)
+    assert.equal("drop", world:acts())
+    -- What was on its way is not played any more.
+    world:plays(reply, { 2000 })
+    assert.equal("stop", world:acts())
+    assert.same({ "stale", reply }, { world:last("stop").why, world:last("stop").reply })
+  end)
+
+  it("has what was on its way to him stopped, while the next reply is played", function()
+    local first = world:speaks{ 5000 }
+    world:pass(1000):says("what about Tuesday?"):final("what about Tuesday?"):pass(400)
+    local commit = world:last("commit")
+    world:plays(commit.reply, { 3000 })
+    world:acts()
+    world:plays(first, { 2000 })
+    assert.equal("stop", world:acts())
+    assert.same({ "stale", first }, { world:last("stop").why, world:last("stop").reply })
+    assert.equal(1, #world.machine.reply.pieces.list)
+  end)
+
+  it("twice within 300 ms stops us once", function()
+    world:speaks{ 5000 }
+    world:pass(1000):says("wait", 200):pass(100):says("wait wait", 200):pass(100)
+    assert.equal("duck stop drop", world:acts())
+  end)
+
+  it("just before the end has stopped us, or answered us", function()
+    local reply = world:speaks{ 2000 }
+    world:pass(1900):voice_on():pass(100)
+    played(world, reply, 1):pass(300):voice(10):final("I want to talk"):pass(1000)
+    assert.equal("begin_model commit", world:acts())
+    assert.equal("I want to talk", world:last("commit").text)
+  end)
+end)
+
+describe("a back-channel", function()
+  local world
+  before_each(function() world = voice_world.new{ language = "en" } end)
+
+  it("does not stop us, wherever in our speech it is", function()
+    for _, at in ipairs{ 300, 1000, 3000 } do
+      for _, text in ipairs{ "mm-hm", "yeah", "okay", "right, okay", "I see" } do
+        for _, ms in ipairs{ 250, 400, 550 } do
+          for _, late in ipairs{ 0, 150, 400 } do
+            world = voice_world.new{ language = "en" }
+            world:speaks{ 8000 }
+            world:pass(at):voice(ms):pass(late):tell("partial", { text = text }):pass(50):final(text):pass(2500)
+            assert.equal("duck unduck aside", world:acts())
+            assert.equal(text, world:last("aside").text)
+          end
+        end
+      end
+    end
+  end)
+
+  it("does not stop us in any language that is known", function()
+    for language, text in pairs{ de = "ja genau", es = "sí claro", fr = "d'accord", it = "va bene", pt = "tá certo", nl = "mm-hm" } do
+      world = voice_world.new{ language = language }
+      world:speaks{ 8000 }
+      world:pass(1000):says(text, 400):final(text):pass(2500)
+      assert.equal("duck unduck aside", world:acts(), language)
+    end
+  end)
+
+  it("does not stop us twice either, nor add up", function()
+    world:speaks{ 9000 }
+    for _ = 1, 5 do world:pass(700):voice(450) end
+    world:pass(3000)
+    assert.equal(0, world:count("stop"))
+  end)
+
+  it("that becomes more than that stops us", function()
+    world:speaks{ 8000 }
+    world:pass(1000):voice_on():pass(300):tell("partial", { text = "yeah" }):pass(100):tell("partial", { text = "yeah but what" })
+    assert.equal("duck stop drop", world:acts())
+  end)
+
+  it("is the answer when it is the last thing over our end", function()
+    local reply = world:speaks{ 3000 }
+    world:pass(2600):says("yeah", 300):final("yeah"):pass(100)
+    played(world, reply, 1):pass(1000)
+    assert.equal("yeah", world:last("commit").text)
+    assert.equal(0, world:count("stop"))
+  end)
+
+  it("is an answer at the end of a question, and none in its midst", function()
+    world:expect(yes_no)
+    local reply = world:speaks({ 3000, 3000 })
+    world:pass(1000):says("yes", 300):final("yes"):pass(1000)
+    assert.equal("duck unduck", world:acts())
+    played(world:pass(700), reply, 1):pass(2000):says("yes", 300):final("yes"):pass(1)
+    assert.equal("aside duck stop drop", world:acts())
+    world:pass(300)
+    assert.equal("yes", world:last("commit").text)
+  end)
+
+  it("no is an answer anywhere", function()
+    world:expect(yes_no):speaks{ 3000, 3000 }
+    world:pass(1000):says("no thanks", 300):pass(1)
+    assert.equal("duck stop drop", world:acts())
+  end)
+end)
+
+describe("a sound without words over us", function()
+  local world
+  before_each(function() world = voice_world.new{ language = "en" } end)
+
+  it("that is short ducks at most", function()
+    world:speaks{ 8000 }
+    world:pass(1000):voice(100):pass(1000):voice(400):pass(3000)
+    assert.equal("duck unduck duck unduck", world:acts())
+  end)
+
+  it("that lasts stops us, but what we were saying is held until it is sure", function()
+    local reply = world:speaks{ 8000 }
+    world:pass(1000):voice_on():pass(790)
+    assert.equal("duck", world:acts())
+    world:pass(10)
+    assert.equal("stop", world:acts())
+    assert.same({ false, "voice" }, { world:last("stop").sure, world:last("stop").why })
+    -- A piece that was on its way waits with the rest.
+    world:plays(reply, { 1000 })
+    assert.same({ false, "held" }, { world:last("stop").sure, world:last("stop").why })
+    world:acts()
+    world:pass(500):tell("partial", { text = "Tuesday" })
+    assert.equal("drop", world:acts())
+    world:voice(10):final("Tuesday is fine."):pass(500)
+    assert.equal("Tuesday is fine.", world:last("commit").text)
+  end)
+
+  it("was a false alarm when no word follows, and we go on", function()
+    local reply = world:speaks{ 8000 }
+    world:pass(1000):voice(1000)
+    assert.equal("duck stop", world:acts())
+    local stopped = world:last("stop").at
+    world:pass(5000)
+    assert.equal("resume", world:acts())
+    assert.same({ stopped + 2000, reply }, { world:last("resume").at, world:last("resume").reply })
+    assert.is_true(world.machine.reply.pieces:empty())
+    -- The rest is played, and its end is the caller's turn as ever.
+    world:plays(reply, { 2000 })
+    world:tell("replied", { reply = reply }):pass(2000)
+    played(world, reply, 1):pass(7100)
+    assert.equal("silence", world:last("prompt").why)
+  end)
+
+  it("was a false alarm also when it was but a long mm-hm", function()
+    world:speaks{ 8000 }
+    world:pass(1000):voice(1000):tell("partial", { text = "mm-hm" }):pass(3000)
+    assert.equal("duck stop aside resume", world:acts())
+  end)
+
+  it("takes longer to stop us on a line that has given false alarms", function()
+    local reply = world:speaks{ 60000 }
+    world:pass(1000):voice(1000):pass(3000)
+    world:plays(reply, { 60000 })
+    world:acts()
+    world:voice_on():pass(1390)
+    assert.equal("duck", world:acts())
+    world:pass(20)
+    assert.equal("stop", world:acts())
+  end)
+
+  it("that does not stop holds us no longer than a turn may be", function()
+    world:speaks{ 8000 }
+    world:pass(1000):voice_on():pass(61000)
+    assert.equal("duck stop drop prompt", world:acts())
+  end)
+
+  it("keeps fillers silent", function()
+    world:takes_turn("Hello there.")
+    world:voice_on():pass(600)
+    assert.equal("", world:acts())
+  end)
+end)
+
+describe("a passage that may not be interrupted", function()
+  local world
+  before_each(function() world = voice_world.new{ language = "en" } end)
+
+  it("is neither ducked nor stopped for speech", function()
+    world:speaks({ 6000 }, { guard = "speech" })
+    world:pass(1000):says("what about Tuesday", 2000):final("what about Tuesday"):pass(2000)
+    assert.equal("aside", world:acts())
+  end)
+
+  it("is stopped by a key, unless that may not either", function()
+    local reply = world:speaks({ 6000 }, { guard = "speech" })
+    world:pass(1000):keys("1")
+    assert.equal("stop drop commit", world:acts())
+    assert.same({ reply, "key", true }, { world:last("stop").reply, world:last("stop").why, world:last("stop").sure })
+    world = voice_world.new()
+    reply = world:speaks({ 6000 }, { guard = "all" })
+    world:pass(1000):keys("1"):pass(5000)
+    assert.equal("", world:acts())
+    played(world, reply, 1)
+    assert.equal("commit", world:acts())
+  end)
+
+  it("does not let what was said over it stop what follows", function()
+    local reply = world:speaks({ 3000 }, { guard = "speech", open = true })
+    world:tell("play", { reply = reply, id = 7, ms = 5000 })
+    world:pass(500):says("what about Tuesday", 1000):pass(1400)
+    played(world, reply, 1):pass(1000)
+    assert.equal("", world:acts())
+  end)
+
+  it("lets who speaks on into what follows stop that", function()
+    local reply = world:speaks({ 3000 }, { guard = "speech", open = true })
+    world:tell("play", { reply = reply, id = 7, ms = 5000 })
+    world:pass(1000):voice_on():pass(2000)
+    played(world, reply, 1):pass(160)
+    assert.equal("duck", world:acts())
+    world:tell("partial", { text = "what about Tuesday" })
+    assert.equal("stop drop", world:acts())
+  end)
+
+  it("may be answered with its last words", function()
+    local reply = world:speaks({ 3000 }, { guard = "speech" })
+    world:pass(2500):says("yes I agree", 400):final("yes I agree"):pass(100)
+    played(world, reply, 1):pass(700)
+    assert.equal("yes I agree", world:last("commit").text)
+  end)
+end)
+
+describe("a key", function()
+  it("stops us at once, and is an answer", function()
+    local world = voice_world.new()
+    world:speaks{ 5000 }
+    world:pass(1000):keys("2")
+    assert.equal("stop drop commit", world:acts())
+    assert.equal("2", world:last("commit").keys)
+  end)
+
+  it("stops us although more are wanted", function()
+    local world = voice_world.new()
+    world:expect(four):speaks{ 5000 }
+    world:pass(1000):keys("4")
+    assert.equal("stop drop", world:acts())
+    world:keys("711")
+    assert.equal("4711", world:last("commit").keys)
+  end)
+
+  it("that was pressed before we began is not talked over", function()
+    local world = voice_world.new{ language = "en" }
+    local commit = world:takes_turn("Hello there.")
+    world:keys("1")
+    assert.equal("", world:acts())
+    world:plays(commit.reply, { 3000 })
+    assert.equal("stop drop commit", world:acts())
+  end)
+
+  it("ends what is held", function()
+    local world = voice_world.new()
+    world:speaks{ 8000 }
+    world:pass(1000):voice(1000):keys("1")
+    assert.equal("duck stop drop commit", world:acts())
+  end)
+end)
+
+describe("a transfer or hang-up", function()
+  local world
+  before_each(function() world = voice_world.new{ language = "en" } end)
+
+  it("waits until the sentence before it was heard", function()
+    local reply = world:speaks{ 2000, 1000 }
+    world:tell("leave", { how = "transfer" }):pass(2000)
+    played(world, reply, 1):pass(1000)
+    assert.equal("", world:acts())
+    played(world, reply, 2):pass(249)
+    assert.equal("", world:acts())
+    world:pass(1)
+    assert.equal("go", world:acts())
+    assert.equal("transfer", world:last("go").how)
+    assert.is_nil(world.machine:due())
+  end)
+
+  it("waits also for a sentence that is not there yet", function()
+    local commit = world:takes_turn("Put me through please.")
+    world:tell("leave", { how = "transfer" }):pass(100)
+    assert.equal("", world:acts())
+    world:plays(commit.reply, { 1000 })
+    world:tell("replied", { reply = commit.reply }):pass(1000)
+    played(world, commit.reply, 1):pass(250)
+    assert.equal("go", world:acts())
+  end)
+
+  it("goes at once when nothing is said", function()
+    world:tell("leave", { how = "hangup" })
+    assert.equal("go", world:acts())
+  end)
+
+  it("is called off when the caller has something to say, but not for a sound", function()
+    world:speaks{ 5000 }
+    world:tell("leave", { how = "hangup" }):pass(1000):voice(1500):pass(500)
+    assert.equal("duck unduck", world:acts())
+    world:says("wait, one more thing"):pass(1)
+    assert.equal("duck stop drop stay", world:acts())
+    assert.equal("hangup", world:last("stay").how)
+  end)
+
+  it("is not held up for ever by a sentence that never ends", function()
+    world:speaks({ 60000 }, { open = true })
+    world:tell("leave", { how = "hangup" }):pass(20000)
+    assert.equal("go", world:acts())
+  end)
+end)
+
+describe("what of ours is played", function()
+  local world
+  before_each(function() world = voice_world.new{ language = "en" } end)
+
+  it("is over when its end should have been told long ago", function()
+    world:speaks{ 2000 }
+    world:pass(5000 + 7000)
+    assert.equal("prompt", world:acts())
+  end)
+
+  it("has the length that was told of its place", function()
+    local reply = world:speaks{ 2000 }
+    world:pass(1000):tell("position", { id = reply * 100 + 1, ms = 0 }):pass(4990 + 7000)
+    assert.equal("", world:acts())
+    world:pass(10)
+    assert.equal("prompt", world:acts())
+  end)
+
+  it("is not confused by ends of what was stopped, or of nothing", function()
+    local reply = world:speaks{ 5000 }
+    world:pass(1000):says("what about Tuesday"):acts()
+    played(world, reply, 1):tell("played", { id = 999 }):tell("replied", { reply = 77 }):tell("bound", { reply = 77 }):tell("position", { id = 5, ms = 5 })
+    assert.equal("", world:acts())
+  end)
+
+  it("is never more than 64 pieces, and each once", function()
+    local reply = world:speaks({}, { open = true })
+    for i = 1, 200 do world:tell("play", { reply = reply, id = math.ceil(i / 2), ms = 100 }) end
+    assert.equal(64, #world.machine.reply.pieces.list)
+  end)
+
+  it("can be one more thing of the same reply", function()
+    local reply = world:speaks{ 2000 }
+    assert.equal(reply, world:speaks{})
+    played(world, reply, 1)
+    assert.equal("caller", world.machine.floor)
+    -- What was over is not, until that is told again.
+    reply = world:speaks{ 2000 }
+    world:tell("say")
+    played(world, reply, 1)
+    assert.equal("reply", world.machine.floor)
+    world:tell("replied", { reply = reply })
+    assert.equal("caller", world.machine.floor)
+  end)
+
+  it("is not interrupted when everything was given up, and can be begun anew", function()
+    for _ = 1, 3 do world:pass(8000):tell("replied", { reply = world.machine.replies }) end
+    assert.equal(1, world:count("give_up"))
+    world:speaks{ 2000 }
+    world:pass(500):says("what about Tuesday"):keys("1"):pass(1000)
+    assert.equal(0, world:count("stop"))
+    world:tell("leave", { how = "hangup" }):pass(3250)
+    assert.equal("hangup", world:last("go").how)
+    world:expect{ kind = "open" }:pass(7000)
+    assert.same({ "silence", 1 }, { world:last("prompt").why, world:last("prompt").n })
+    assert.is_true(world:last("prompt").at == world.now)
+  end)
+end)
