@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speech providers: what is spoken is understood, and what fails is followed by the next; speech_spec.lua, run in the host against tests/fakes/speech."""
+"""Speech providers: what is spoken is understood, and what fails is followed by the next; speech_spec.lua, run in the host against tests/fakes/speech, which
+the providers' own npm clients take for the real thing."""
 import contextlib
 import json
 import os
@@ -49,3 +50,11 @@ def test_what_is_spoken_is_understood_and_what_fails_is_followed_by_the_next(tmp
     assert not failed, "\n".join(failed)[:8000]
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert len(re.findall(r"^ok ", done.stdout, re.M)) >= 20, done.stdout
+
+
+def test_the_official_clients_take_them_for_the_real_thing(tmp_path):
+    with speech(tmp_path) as (ports, _):
+        env = {**os.environ, "SPEECH_PORT": str(ports["port"]), "NODE_PATH": str(fakes.clients())}
+        done = subprocess.run(["node", "--test-reporter=tap", fakes.FAKES / "clients/speech.test.js"], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert len(re.findall(r"^ok ", done.stdout, re.M)) >= 5, done.stdout
