@@ -75,10 +75,10 @@ local function joined(self, more)
 end
 
 local function final_of(self, flushed)
-  local sum, least = 0, #self.words
+  local sum, count = 0, #self.words
   for _, word in ipairs(self.words) do sum = sum + (word.confidence or 1) end
-  local event = { type = "final", text = joined(self, ""), words = self.words, confidence = least > 0 and sum / least or nil, until_ms = self.until_ms, flushed = flushed or nil }
-  self.parts, self.words, self.interim = {}, {}, ""
+  local event = { type = "final", text = joined(self, ""), words = self.words, confidence = count > 0 and sum / count or nil, until_ms = self.until_ms, flushed = flushed or nil }
+  self.parts, self.words, self.interim, self.told = {}, {}, "", nil
   return event
 end
 
@@ -87,7 +87,6 @@ local read = {}
 function read.Results(self, message, events)
   local alternative = fields.object(fields.object(message, "channel"), "alternatives")[1]
   local text = fields.text(alternative, "transcript") or ""
-  local began = self.told ~= joined(self, "") and self.told or nil
   if message.is_final == true then
     if text ~= "" then self.parts[#self.parts + 1] = text end
     self.interim, self.until_ms = "", ms(message.start) + ms(message.duration)
@@ -99,14 +98,13 @@ function read.Results(self, message, events)
     if message.speech_final == true and #self.parts > 0 then
       events[#events + 1] = final_of(self)
       events[#events + 1] = { type = "utterance_end" }
-      self.told = nil
       return
     end
   else
     self.interim = text
   end
   local whole = joined(self, self.interim)
-  if whole ~= "" and (whole ~= began or message.is_final == true) then
+  if whole ~= "" and (whole ~= self.told or message.is_final == true) then
     self.told = whole
     events[#events + 1] = { type = "partial", text = whole, stable = joined(self, "") }
   end
@@ -139,7 +137,7 @@ end
 --- The connection has closed.
 --- @param asked boolean  we had finished: then what was stable is said, and it is no failure
 function reader:closed(err, asked)
-  if asked then return self:pending() and #self.parts > 0 and { final_of(self) } or {} end
+  if asked then return #self.parts > 0 and { final_of(self) } or {} end
   local code = err.text:match("code (%d+)")
   -- 1008: what was sent is no sound; 1011: the server's fault, or nothing was sent to it.
   local class = code == "1008" and "bad_request" or code and "server" or err.code == "timeout" and "timeout" or "network"

@@ -70,6 +70,7 @@ function grammar.make(expect, phrases, dictionary)
     for word in pairs(DIGITS) do digits = know(word) and digits end
   end
   if expect.kind ~= "digits" and expect.kind ~= "yesno" and #(expect.phrases or {}) + #phrases == 0 then return nil end
+  if #ways == 0 and not digits then return nil end
   local out = { "#JSGF V1.0;", "grammar expected;", "public <expected> = <said>;" }
   local said = {}
   if digits then said[1] = "<digit>+" end
