@@ -33,11 +33,12 @@ function held:add(pcm)
   end
 end
 
---- The utterance being spoken is over.
+--- The utterance being spoken is over. Returns it.
 function held:close()
   local last = self.utterances[#self.utterances]
   last.closed, last.end_ms = true, self.end_ms
   self.utterances[#self.utterances + 1] = { pieces = {}, bytes = 0 }
+  return last
 end
 
 --- The first utterance that is over, or nil.
@@ -72,11 +73,11 @@ end
 --- Where what is held begins, in ms.
 function held:start_ms() return self.end_ms - self.bytes / self.bytes_per_ms end
 
---- All that is held, in its order: fn(pcm) for each piece, fn(nil) where an utterance ends.
+--- All that is held, in its order: fn(pcm) for each piece, fn(nil, utterance) where one ends.
 function held:replay(fn)
   for _, utterance in ipairs(self.utterances) do
     for _, piece in ipairs(utterance.pieces) do fn(piece.pcm) end
-    if utterance.closed then fn(nil) end
+    if utterance.closed then fn(nil, utterance) end
   end
 end
 

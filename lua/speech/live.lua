@@ -26,8 +26,8 @@ local function start_limit(self)
   local ms = self.session.options.answer_ms
   self.limit = self.session.world.after(ms, function()
     self.limit = nil
-    -- One that is there and says nothing more has heard nothing more.
-    if self.heard_since then return self:settle{ type = "final", text = "", words = {}, flushed = true } end
+    -- One that is there, and has left nothing open, has heard nothing. What it has begun and does not end another is to hear.
+    if self.heard_since and not self.reader:pending() then return self:settle{ type = "final", text = "", words = {}, flushed = true } end
     fail(self, { class = "timeout", text = ("no final text within %d ms"):format(ms) })
   end)
 end
@@ -38,11 +38,18 @@ local function send(self, data, binary)
   if not ok then fail(self, { class = err.code == "limit" and "timeout" or "network", text = err.text }) end
 end
 
-function Link:pcm(pcm)
+-- Sends sound, or that an utterance is over.
+function Link:pcm(pcm, utterance)
   self.fed = true
   if pcm then return send(self, self.adapter.audio(pcm, self.session.options)) end
-  send(self, self.adapter.flush())
-  self.heard_since = self.reader:pending()
+  utterance.asked = utterance.bytes > 0 or self.reader:pending()
+  if utterance.asked then send(self, self.adapter.flush()) end
+end
+
+-- Where nothing was said since the last final text, nobody need be asked: some would not answer.
+function Link:go_on()
+  local first = self.session.held:first_closed()
+  if first and not first.asked then return self:settle{ type = "final", text = "", words = {}, flushed = true } end
   start_limit(self)
 end
 
@@ -54,9 +61,10 @@ function Link:settle(event)
   if event.text ~= "" or event.flushed then session:tell(event) end
   if event.flushed then
     stop_limit(self)
+    self.heard_since = false
     session.held:answered()
     session:tell{ type = "utterance_end" }
-    start_limit(self)
+    self:go_on()
     if session.finishing then self:finish() end
   end
   fallback.again(session.way)
@@ -71,7 +79,6 @@ end
 
 local function take(self, event)
   if event.type == "error" then return fail(self, event) end
-  self.heard_since = true
   if event.type == "final" then
     fallback.first(self.try)
     return self:settle(event)
@@ -86,6 +93,7 @@ local function read(self)
     local data, binary = self.socket:next()
     local events
     if data then
+      self.heard_since = true
       events = self.reader:feed(data, binary)
     else
       events = (self.failure or self.session.cancelled) and {} or self.reader:closed(binary, self.finished)
@@ -119,8 +127,12 @@ function live.run(session, try)
   local self = setmetatable({ session = session, try = try, adapter = adapter, socket = socket, reader = adapter.reader(session.options, try.target),
     base_ms = session.held:start_ms() }, Link)
   session.on_cancel = function() socket:drop() end
-  session.held:replay(function(pcm) self:pcm(pcm) end)
-  session.on_pcm = function(pcm) self:pcm(pcm) end
+  session.held:replay(function(pcm, utterance) self:pcm(pcm, utterance) end)
+  session.on_pcm = function(pcm, utterance)
+    self:pcm(pcm, utterance)
+    if not pcm then self:go_on() end
+  end
+  self:go_on()
   session.on_finish = function() self:finish() end
   if session.finishing then self:finish() end
   local alive = keep_alive(self)

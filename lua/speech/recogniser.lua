@@ -81,8 +81,8 @@ end
 
 function Session:flush()
   if self.over or self.finishing then return end
-  self.held:close()
-  if self.on_pcm then self.on_pcm(nil) end
+  local utterance = self.held:close()
+  if self.on_pcm then self.on_pcm(nil, utterance) end
   change(self)
 end
 

@@ -221,6 +221,35 @@ describe("a recogniser", function()
     end
   end)
 
+  it("is not waited for where nothing was said since the last final text", function()
+    local session, count = recogniser.open(fresh(), { rate = 8000 }, { target "deepgram" }), 0
+    session:feed(spoken .. SILENCE)
+    for _ = 1, 3 do session:flush() end
+    session:finish()
+    for event in function() return session:next() end do
+      assert.are_not.equal("error", event.type)
+      if event.type == "final" then count = count + 1 end
+    end
+    assert.equal(4, count)
+    local silent = recogniser.open(fresh(), { rate = 8000 }, { target("deepgram", "stall=1") })
+    silent:finish()
+    assert.equal("final", silent:next().type)
+    silent:cancel()
+  end)
+
+  it("on this machine tells yes from no", function()
+    local media = require "core.media"
+    local espeak = require "plugins.speech_espeak"
+    local expected = { expect = { kind = "yesno" }, whole_ms = 60000 }
+    for text, start in pairs{ ["yes please"] = "yes", ["no thank you"] = "no" } do
+      local pcm = media.wav(assert(espeak.render(text))):pcm()
+      local finals, events = hear(pcm, { target("sphinx", nil, { url = "" }) }, expected)
+      if events[#events].class == "not_found" then return pending "pocketsphinx is not installed" end
+      assert.equal(start, finals[1] and finals[1].text:match("^%a+"), text)
+      assert.is_true(finals[1].words[1].to_ms <= #pcm / 16 + 300)
+    end
+  end)
+
   it("of which none is left says so", function()
     local _, events = hear(spoken, { target("deepgram", "status=503"), target("whisper", "status=401") })
     local last = events[#events]
