@@ -134,6 +134,7 @@ int bind_open_file(lua_State *L);
 int bind_open_sql(lua_State *L);
 int bind_open_redis(lua_State *L);
 int bind_open_http(lua_State *L);
+int bind_open_ws(lua_State *L);
 int bind_open_telephony(lua_State *L);
 int bind_open_media(lua_State *L);
 int bind_open_cell(lua_State *L);

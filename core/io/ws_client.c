@@ -28,7 +28,8 @@ enum { WRITE_CLOSE = 4 };
 struct message {
     struct message *next;
     size_t len;
-    unsigned char bytes[]; /* LWS_PRE, then the text */
+    bool binary;
+    unsigned char bytes[]; /* LWS_PRE, then the data */
 };
 
 struct lookup { /* outlives a client that does not wait for it */
@@ -54,6 +55,8 @@ struct ws_client {
     uv_timer_t timer;         /* connecting: the limit; open: ping and pong; closing: the limit */
     bool ping_due, ping_sent; /* to be written; its answer's time runs */
     bool heard;               /* anything since the ping */
+    bool paused;              /* nothing is read */
+    int status;               /* of the HTTP answer that refused us */
     struct buf in;
     struct message *out, **out_end;
     size_t queued;
@@ -133,6 +136,7 @@ static void on_wsi_gone(struct ws_client *c) {
 static void tell_refusal(struct ws_client *c, struct lws *wsi, const char *text) {
     unsigned status = lws_http_client_http_response(wsi);
     const char *host = c->url.host;
+    if (status != 101) c->status = (int)status;
     if (status && status != 101)
         because(c, status == 401 || status == 403 ? ERR_DENIED : ERR_PROTOCOL,
                 "%s:%d refused the WebSocket with HTTP %u", host, c->url.port, status);
@@ -161,6 +165,7 @@ static void set_socket(struct ws_client *c, bool fresh) {
 
 /* Says good-bye; the server's answer, or the timer, ends it. */
 static void begin_close(struct ws_client *c, int code) {
+    if (c->paused) ws_client_pause(c, false); /* the server's own close stands behind what was not read */
     c->state = CLOSING;
     c->close_code = code;
     lws_callback_on_writable(c->wsi);
@@ -193,6 +198,7 @@ static void on_bytes(struct ws_client *c, const char *data, size_t len) {
 
 static int on_writable(struct ws_client *c) {
     int n = 0;
+    bool wrote = false;
     if (c->close_sent) return 0;
     if (c->ping_due) {
         unsigned char ping[LWS_PRE + 1];
@@ -200,11 +206,12 @@ static int on_writable(struct ws_client *c) {
         n = lws_write(c->wsi, ping + LWS_PRE, 0, LWS_WRITE_PING);
     } else if (c->out) {
         struct message *m = c->out;
-        n = lws_write(c->wsi, m->bytes + LWS_PRE, m->len, LWS_WRITE_TEXT);
+        n = lws_write(c->wsi, m->bytes + LWS_PRE, m->len, m->binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT);
         c->out = m->next;
         if (c->out == NULL) c->out_end = &c->out;
         c->queued -= m->len;
         free(m);
+        wrote = true;
     } else if (c->state == CLOSING) {
         /* By hand: Debian's libwebsockets drops the connection when a callback asks it to close with a reason. */
         unsigned char code[LWS_PRE + 2];
@@ -214,6 +221,7 @@ static int on_writable(struct ws_client *c) {
         n = lws_write(c->wsi, code + LWS_PRE, 2, (enum lws_write_protocol)WRITE_CLOSE);
     }
     if (n < 0) return -1;
+    if (wrote && c->out == NULL && c->o.on_drain) c->o.on_drain(c->o.arg);
     if (!c->close_sent && (c->out || c->ping_due || c->state == CLOSING)) lws_callback_on_writable(c->wsi);
     return 0;
 }
@@ -383,6 +391,11 @@ static void resolve(struct ws_client *c) {
 }
 
 static void on_ping_timer(struct ws_client *c) {
+    if (c->paused) {
+        c->ping_sent = false; /* its answer may lie among what is not read */
+        uv_timer_start(&c->timer, on_timer, (uint64_t)ws_client_times.ping, 0);
+        return;
+    }
     if (c->ping_sent && !c->heard) {
         because(c, ERR_TIMEOUT, "%s:%d did not answer a ping in %d ms", c->url.host, c->url.port, ws_client_times.pong);
         kill_wsi(c);
@@ -475,17 +488,44 @@ struct ws_client *ws_client_open(struct net *net, const struct ws_client_opts *o
     return c;
 }
 
-int ws_client_send(struct ws_client *c, const char *text, size_t len, struct err *e) {
+static int queue(struct ws_client *c, const void *data, size_t len, bool binary, struct err *e) {
     if (c->state != OPEN) return err_set(e, ERR_CLOSED, "the WebSocket is not open");
     if (c->queued + len > SEND_LIMIT) return err_set(e, ERR_LIMIT, "%zu bytes wait to be sent already", c->queued);
     struct message *m = mem_alloc(sizeof *m + LWS_PRE + len);
     m->len = len;
-    memcpy(m->bytes + LWS_PRE, text, len);
+    m->binary = binary;
+    if (len) memcpy(m->bytes + LWS_PRE, data, len);
     *c->out_end = m;
     c->out_end = &m->next;
     c->queued += len;
     lws_callback_on_writable(c->wsi);
     return 0;
+}
+
+int ws_client_send(struct ws_client *c, const char *text, size_t len, struct err *e) {
+    return queue(c, text, len, false, e);
+}
+
+int ws_client_send_binary(struct ws_client *c, const void *data, size_t len, struct err *e) {
+    return queue(c, data, len, true, e);
+}
+
+size_t ws_client_queued(const struct ws_client *c) {
+    return c->queued;
+}
+
+bool ws_client_is_binary(const struct ws_client *c) {
+    return c->wsi && lws_frame_is_binary(c->wsi);
+}
+
+int ws_client_status(const struct ws_client *c) {
+    return c->status;
+}
+
+void ws_client_pause(struct ws_client *c, bool paused) {
+    if (c->state != OPEN || c->paused == paused) return;
+    c->paused = paused;
+    lws_rx_flow_control(c->wsi, !paused);
 }
 
 void ws_client_close(struct ws_client *c, int code) {

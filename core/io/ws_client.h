@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A WebSocket client connection (text messages). Names are resolved off the loop. Pings every 10 s, dead after 5 s
+/* A WebSocket client connection. Names are resolved off the loop. Pings every 10 s, dead after 5 s
  * without an answer. TCP_NODELAY always; quick_ack sets TCP_QUICKACK again after each received message. */
 #pragma once
 #include "io/net.h"
@@ -18,6 +18,7 @@ struct ws_client_opts {
     size_t message_limit;   /* 0: 4 MiB */
     void (*on_open)(void *arg);
     void (*on_message)(void *arg, const char *text, size_t len); /* whole message; len excludes a NUL that is there */
+    void (*on_drain)(void *arg);                                 /* all that was queued has been written; may be NULL */
     /* Last call, exactly once, also when it never opened (then e says why: refused, 401, timeout ...). */
     void (*on_close)(void *arg, const struct err *e);
     void *arg;
@@ -26,6 +27,13 @@ struct ws_client *ws_client_open(struct net *net,
                                  const struct ws_client_opts *o); /* never NULL; copies what it needs */
 int ws_client_send(struct ws_client *c, const char *text, size_t len,
                    struct err *e); /* ERR_CLOSED, ERR_LIMIT (16 MiB queued) */
+int ws_client_send_binary(struct ws_client *c, const void *data, size_t len, struct err *e);
+size_t ws_client_queued(const struct ws_client *c);  /* bytes that wait to be written */
+bool ws_client_is_binary(const struct ws_client *c); /* in on_message: whether this one is */
+int ws_client_status(const struct ws_client *c);     /* in on_close: of the HTTP answer that refused it; 0: none did */
+/* No more is read until it goes on: what the server sends waits in the kernel, and then with the server. A message or
+ * two may still come. Pings are not sent meanwhile, for their answers would stand behind what is not read. */
+void ws_client_pause(struct ws_client *c, bool paused);
 /* Starts closing; on_close still comes, later, from the loop. */
 void ws_client_close(struct ws_client *c, int code);
 /* Ends it at once, and what the kernel has not delivered yet never will be; on_close still comes, later. */

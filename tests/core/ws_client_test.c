@@ -9,11 +9,11 @@ static struct {
     int upgrades, ws_closed, ws_code, sent_back;
     char query[256], authorization[256], extra[64];
     struct ws *ws;
-    bool silent;
+    bool silent, binary;
 } server;
 
 struct seen {
-    int opened, messages, closed;
+    int opened, messages, closed, drained;
     bool done;
     struct buf text;
     struct err why;
@@ -45,7 +45,7 @@ static void on_ws_open(void *session, struct ws *ws) {
 static void on_ws_message(void *session, struct ws *ws, const char *data, size_t len, bool binary) {
     struct err e;
     (void)session;
-    (void)binary;
+    server.binary = binary;
     if (len == 3 && memcmp(data, "bye", 3) == 0)
         ws_close(ws, 4001, "as you said");
     else
@@ -378,6 +378,58 @@ static void a_server_that_answers_no_ping_is_dead(void **state) {
     ws_client_times = kept;
 }
 
+static void on_drain(void *arg) {
+    ((struct seen *)arg)->drained++;
+}
+
+static void binary_is_sent_as_such_and_the_end_of_the_queue_is_told(void **state) {
+    (void)state;
+    struct world w;
+    struct seen s;
+    struct err e;
+    open_tls_server(&w, NULL, NULL);
+    call(&w, &s, (struct ws_client_opts){.on_drain = on_drain}, "ws://127.0.0.1:%d/", w.port);
+    assert_true(until_open(&w, &s));
+    assert_int_equal(ws_client_send_binary(s.c, "abc", 3, &e), 0);
+    assert_int_equal(ws_client_queued(s.c), 3);
+    s.done = false;
+    assert_true(world_turn(&w, &s.done, 5000));
+    assert_true(server.binary);
+    assert_int_equal(s.drained, 1);
+    assert_int_equal(ws_client_queued(s.c), 0);
+    assert_int_equal(s.text.len, 3);
+    ws_client_close(s.c, 1000);
+    s.done = false;
+    assert_true(world_turn(&w, &s.done, 5000));
+    buf_free(&s.text);
+    world_close(&w);
+}
+
+static void who_has_paused_is_told_nothing_until_he_goes_on(void **state) {
+    (void)state;
+    struct world w;
+    struct seen s;
+    struct err e;
+    bool never = false;
+    open_tls_server(&w, NULL, NULL);
+    call(&w, &s, (struct ws_client_opts){0}, "ws://127.0.0.1:%d/", w.port);
+    assert_true(until_open(&w, &s));
+    ws_client_pause(s.c, true);
+    for (int i = 0; i < 5; i++) assert_int_equal(ws_client_send(s.c, "abc", 3, &e), 0);
+    world_turn(&w, &never, 300);
+    assert_true(s.messages <= 1);
+    ws_client_pause(s.c, false);
+    for (int i = 0; i < 100 && s.messages < 5; i++) world_turn(&w, &never, 20);
+    assert_int_equal(s.messages, 5);
+    ws_client_pause(s.c, true); /* a close is not held back by it */
+    ws_client_close(s.c, 1000);
+    s.done = false;
+    assert_true(world_turn(&w, &s.done, 3000));
+    assert_int_equal(s.closed, 1);
+    buf_free(&s.text);
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_says_who_it_is_and_gets_its_messages_back),
@@ -390,6 +442,8 @@ int main(void) {
         cmocka_unit_test(tls_is_checked_against_the_given_authority),
         cmocka_unit_test(text_that_is_not_utf8_ends_it),
         cmocka_unit_test(a_server_that_answers_no_ping_is_dead),
+        cmocka_unit_test(binary_is_sent_as_such_and_the_end_of_the_queue_is_told),
+        cmocka_unit_test(who_has_paused_is_told_nothing_until_he_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,69 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Who of a tenant's speech providers is asked next. The breaker, the resting keys and the times are those of the language models
+--- (ai.health): a provider is a target there, and what befell it is told in the same classes.
+---
+---   local try = fallback.next(self)      claims the next that may be asked, in the order given; nil: none is left
+---   fallback.first(try)                  its first sound or word came
+---   fallback.ended(try, failure | nil)   once for each
+local metrics = require "core.metrics"
+
+local fallback = {}
+
+--- @param world table    { mono_ms, health, ... } of ai.world
+--- @param find function  kind -> adapter | nil
+--- @param serves function|nil  adapter, target -> boolean: can it do what is asked?
+function fallback.new(world, targets, find, serves)
+  return { world = world, targets = targets, find = find, serves = serves, tried = {}, failures = {} }
+end
+
+function fallback.next(self)
+  for _, target in ipairs(self.targets) do
+    if not self.tried[target] then
+      local adapter = self.find(target.kind)
+      if adapter and (not self.serves or self.serves(adapter, target)) and self.world.health:allows(target) then
+        self.tried[target] = true
+        local probe = self.world.health:claim(target)
+        return { owner = self, target = target, adapter = adapter, probe = self.world.health:began(target, probe), began_ms = self.world.mono_ms() }
+      end
+    end
+  end
+end
+
+--- All may be asked again, as for the next utterance of a session that goes on.
+function fallback.again(self) self.tried = {} end
+
+function fallback.first(try)
+  if try.first_ms then return end
+  try.first_ms = try.owner.world.mono_ms() - try.began_ms
+  try.owner.world.health:first_token(try.target, try.first_ms)
+end
+
+function fallback.ended(try, failure)
+  if try.over then return end
+  try.over = true
+  local self = try.owner
+  self.world.health:ended(try.target, failure or {}, try.probe or false)
+  if failure and not failure.cut then
+    self.failures[#self.failures + 1] = { provider = try.target.provider, class = failure.class, text = failure.text }
+    metrics.count("speech_failures_total", { kind = try.target.kind, class = failure.class }, 1, "attempts of speech providers that failed")
+  elseif not failure and try.first_ms then
+    metrics.observe("speech_first_seconds", { kind = try.target.kind }, try.first_ms / 1000, "from asking a speech provider to its first sound or word")
+  end
+end
+
+local CLASS_OF_CODE = { timeout = "timeout", cancelled = "cancelled", protocol = "protocol", limit = "protocol", invalid = "bad_request", denied = "network" }
+
+--- The failure that an error of the host's is.
+function fallback.of_error(err)
+  local class = CLASS_OF_CODE[err and err.code] or "network"
+  return { class = class, text = err and err.text or "the connection failed", cut = class == "cancelled" or nil }
+end
+
+--- The last failure, or that there is nobody.
+function fallback.last(self, what)
+  local last = self.failures[#self.failures]
+  if last then return { type = "error", class = last.class, text = last.text, failures = self.failures } end
+  return { type = "error", class = "no_provider", text = ("there is no %s that can be asked just now"):format(what), failures = self.failures }
+end
+
+return fallback

@@ -1,0 +1,191 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Prompts that were rendered before: kept by text and voice, in this worker's memory and as blobs, whole ones only.
+---
+---   prompts.say(world, tenant, asked, targets, options)   a stream as synthesiser.say gives it, at once when it is kept
+---
+--- A rendering belongs to the target that made it: what the third in the order spoke while the first was away is not played once that is
+--- back. Who asks for what is being rendered already waits for it, for a while.
+local blob = require "core.blob"
+local crypto = require "core.crypto"
+local json = require "core.json"
+local promise = require "lib.promise"
+local synthesiser = require "speech.synthesiser"
+local task = require "core.task"
+
+local prompts = {}
+
+local MEMORY_BYTES = 20 * 1024 * 1024
+local PROMPT_BYTES = 4 * 1024 * 1024  -- longer ones are said once, not kept
+local FLIGHT_MS = 3000
+local PIECE_MS = 200
+
+local kept, first, last, bytes = {}, nil, nil, 0  -- a list from the one used longest ago to the newest
+local flights = {}
+
+local function unlink(entry)
+  if entry.before then entry.before.after = entry.after else first = entry.after end
+  if entry.after then entry.after.before = entry.before else last = entry.before end
+  entry.before, entry.after = nil, nil
+end
+
+local function link(entry)
+  entry.before = last
+  if last then last.after = entry else first = entry end
+  last = entry
+end
+
+local function keep(key, rendering)
+  if kept[key] then return end
+  local entry = { key = key, rendering = rendering }
+  kept[key], bytes = entry, bytes + #rendering.pcm
+  link(entry)
+  while bytes > MEMORY_BYTES do
+    local gone = first
+    unlink(gone)
+    kept[gone.key], bytes = nil, bytes - #gone.rendering.pcm
+  end
+end
+
+-- The tenant's key is in the name: what one tenant's caller was told is nothing another can look for.
+local function key_of(tenant, asked, target)
+  local flags = target.flags or {}
+  local parts = { target.kind, target.url or "", target.model or "", asked.voice or flags.voice or "", asked.language or "", tostring(asked.rate or ""), tostring(asked.speed or ""), asked.text }
+  return crypto.hex(crypto.hmac(tenant.key, table.concat(parts, "\0"))):sub(1, 40)
+end
+
+local function path_of(key) return "speech/" .. key .. ".prompt" end
+
+local function load(key)
+  local found = blob.get(path_of(key), PROMPT_BYTES + 1024 * 1024)
+  local head = found and found:match("^([^\n]*)\n")
+  if not head then return nil end
+  local said = json.decode(head)
+  if type(said) ~= "table" or type(said.rate) ~= "number" or type(said.marks) ~= "table" then return nil end
+  return { rate = said.rate, marks = said.marks, pcm = found:sub(#head + 2) }
+end
+
+local function find(key)
+  local entry = kept[key]
+  if entry then
+    unlink(entry)
+    link(entry)
+    return entry.rendering
+  end
+  local rendering = load(key)
+  if rendering then keep(key, rendering) end
+  return rendering
+end
+
+-- -- what is kept, as a stream -------------------------------------------------------------------------------------------------
+
+local Kept = {}
+Kept.__index = Kept
+
+function Kept:next()
+  if self.over then return nil end
+  local rendering = self.rendering
+  local mark = rendering.marks[self.mark]
+  if mark and mark.from_ms <= self.at_ms then
+    self.mark = self.mark + 1
+    return { type = "mark", kind = mark.kind, text = mark.text, from_ms = mark.from_ms, to_ms = mark.to_ms }
+  end
+  if self.at <= #rendering.pcm then
+    local size = math.floor(rendering.rate * PIECE_MS / 1000) * 2
+    local pcm = rendering.pcm:sub(self.at, self.at + size - 1)
+    self.at, self.at_ms = self.at + size, self.at_ms + PIECE_MS
+    return { type = "audio", pcm = pcm, rate = rendering.rate }
+  end
+  if mark then  -- of the last moment
+    self.at_ms = math.huge
+    return self:next()
+  end
+  self.over = true
+  return { type = "end", ms = #rendering.pcm / 2 / rendering.rate * 1000 }
+end
+
+function Kept:cancel() self.over = true end
+
+-- -- what is rendered now, and kept when it is whole ------------------------------------------------------------------------------
+
+local Fresh = {}
+Fresh.__index = Fresh
+
+local function leave(self)
+  local flight = self.flight
+  self.flight = nil
+  if not flight then return end
+  flights[flight.key] = nil
+  flight.done:give()
+end
+
+local function take(self, event)
+  local new = self.new
+  if not new then return end
+  if event.type == "mark" then
+    new.marks[#new.marks + 1] = { kind = event.kind, text = event.text, from_ms = event.from_ms, to_ms = event.to_ms }
+  elseif event.type == "audio" then
+    new.rate, new.size = new.rate or event.rate, new.size + #event.pcm
+    new.pieces[#new.pieces + 1] = event.pcm
+    if new.rate ~= event.rate or new.size > PROMPT_BYTES then self.new = nil end
+  elseif event.type == "end" then
+    local rendering = { rate = new.rate, marks = new.marks, pcm = table.concat(new.pieces) }
+    local key = key_of(self.tenant, self.asked, self.stream.target)
+    self.new = nil
+    keep(key, rendering)
+    task.spawn(blob.put, path_of(key), json.encode{ rate = rendering.rate, marks = json.array(rendering.marks) } .. "\n" .. rendering.pcm)
+  end
+end
+
+function Fresh:next()
+  local event = self.stream:next()
+  if event then take(self, event) end
+  self.target = self.stream.target
+  if not event or event.type == "end" or event.type == "error" then leave(self) end
+  return event
+end
+
+function Fresh:cancel()
+  self.stream:cancel()
+  leave(self)
+end
+
+-- The first that would be asked now.
+local function preferred(world, targets)
+  for _, target in ipairs(targets) do
+    if world.health:allows(target) then return target end
+  end
+end
+
+local function wait_for(world, flight)
+  local enough = promise.new()
+  local limit = world.after(FLIGHT_MS, function() enough:give() end)
+  local unwatch = flight.done:watch(function() enough:give() end)
+  enough:wait()
+  limit:cancel()
+  unwatch()
+end
+
+--- Says a prompt. Waits only for what is read from a blob or being rendered.
+--- @param tenant table  { key }
+--- @param asked table   of synthesiser.say
+function prompts.say(world, tenant, asked, targets, options)
+  local target = preferred(world, targets)
+  local key = target and key_of(tenant, asked, target)
+  local rendering = key and find(key)
+  if key and not rendering and flights[key] then
+    wait_for(world, flights[key])
+    rendering = find(key)
+  end
+  if rendering then return setmetatable({ rendering = rendering, mark = 1, at = 1, at_ms = 0, target = target }, Kept) end
+  local self = setmetatable({ stream = synthesiser.say(world, asked, targets, options), tenant = tenant, asked = asked, new = { pieces = {}, marks = {}, size = 0 } }, Fresh)
+  if key and not flights[key] then
+    self.flight = { key = key, done = promise.new() }
+    flights[key] = self.flight
+  end
+  return self
+end
+
+--- Forgets what is in memory.
+function prompts.forget() kept, first, last, bytes = {}, nil, nil, 0 end
+
+return prompts
