@@ -3,6 +3,7 @@
 ---
 ---   {prefix}call:{n1.7}:<id>   hash: fence, tenant, head (sealed JSON), j<visit>.<n> (sealed JSON), digits (sealed)
 ---   {prefix}calls:{n1.7}       set of the ids of the slot's calls
+---   {prefix}ended:{n1.7}:<id>  for some minutes: the fence with which the record was removed, so that who wakes late does not write it anew
 ---
 --- A write with an older fence than the record's is refused ("stale"): somebody else owns the call now.
 --- While Redis is away writes fail with "closed"; the call goes on and the owner writes it again when Redis is back.
@@ -16,11 +17,13 @@ local task = require "core.task"
 local record = {}
 
 local AGAIN_MS = 500
+local ENDED_S = 300
 
--- KEYS: call, set. ARGV: fence, id, the visit if all is written (else 0), how many fields to delete, names..., then name value pairs.
+-- KEYS: call, set, ended. ARGV: fence, id, the visit if all is written (else 0), how many fields to delete, names..., then name value pairs.
 local write = redis.script [=[
   local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
-  if fence > tonumber(ARGV[1]) then return 'stale' end
+  local ended = tonumber(redis.call('GET', KEYS[3]) or '0')
+  if fence > tonumber(ARGV[1]) or ended > tonumber(ARGV[1]) then return 'stale' end
   local visit, drop = tonumber(ARGV[3]), tonumber(ARGV[4])
   local set, given = { 'fence', ARGV[1] }, {}
   for i = 5 + drop, #ARGV, 2 do
@@ -39,16 +42,19 @@ local write = redis.script [=[
   return string.format('%d%06d', t[1], t[2])
 ]=]
 
+-- KEYS: call, set, ended. ARGV: fence, id, how many seconds it is to be known.
 local remove = redis.script [[
   local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
   if fence > tonumber(ARGV[1]) then return 'stale' end
   redis.call('DEL', KEYS[1])
   redis.call('SREM', KEYS[2], ARGV[2])
+  redis.call('SET', KEYS[3], ARGV[1], 'EX', ARGV[3])
   local t = redis.call('TIME')
   return string.format('%d%06d', t[1], t[2])
 ]]
 
 local function call_key(slot, id) return rediskey("call:{", slot, "}:", id) end
+local function ended_key(slot, id) return rediskey("ended:{", slot, "}:", id) end
 local function set_key(slot) return rediskey("calls:{", slot, "}") end
 
 local seal_keys = setmetatable({}, { __mode = "k" })
@@ -81,7 +87,7 @@ local function put(tenant, slot, id, fence, fields, drop, visit)
     args[#args + 1] = name
     args[#args + 1] = crypto.seal(seal_key(tenant), json.encode(value), id .. ":" .. name)
   end
-  return answer(slot, id, fence, write:call({ call_key(slot, id), set_key(slot) }, unpack(args)))
+  return answer(slot, id, fence, write:call({ call_key(slot, id), set_key(slot), ended_key(slot, id) }, unpack(args)))
 end
 
 --- Writes fields and drops others.
@@ -94,7 +100,7 @@ function record.write(tenant, slot, id, fence, fields, drop) return put(tenant, 
 function record.write_all(tenant, slot, id, fence, fields, visit) return put(tenant, slot, id, fence, fields, nil, visit) end
 
 function record.remove(slot, id, fence)
-  return answer(slot, id, fence, remove:call({ call_key(slot, id), set_key(slot) }, fence, id))
+  return answer(slot, id, fence, remove:call({ call_key(slot, id), set_key(slot), ended_key(slot, id) }, fence, id, ENDED_S))
 end
 
 -- Records of calls that have ended while Redis was away: id -> { slot, fence }. Of the call itself nothing is kept: an outage may
