@@ -3,12 +3,14 @@
 local record = require "calls.record"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
+local task = require "core.task"
 
 local tenant = { id = 7, key = ("k"):rep(32) }
 
 describe("a call's record", function()
   local id, made = nil, 0
   before_each(function()
+    while not redis.call("PING") do task.sleep(10) end
     made = made + 1
     id = ("c-spec-%d-%d"):format(os.time(), made)
   end)
