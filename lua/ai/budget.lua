@@ -81,7 +81,7 @@ end
 local function sweep()
   local now = clock.mono_ms()
   for id, share in pairs(shares) do
-    if share.held == 0 and share.reserved == 0 and share.booked == 0 and not share.taking and not share.giving then
+    if share.waiting == 0 and share.held == 0 and share.reserved == 0 and share.booked == 0 and not share.taking and not share.giving then
       shares[id] = nil
     elseif not share.giving and not share.taking
       and (share.surplus > 0 or (free(share) > 0 and now - share.used_ms >= SWEEP_MS) or (share.held ~= 0 and now - share.renewed_ms >= RENEW_MS)) then
@@ -98,7 +98,7 @@ local function share_of(tenant)
   local share = shares[tenant.id]
   if not share then
     local now = clock.mono_ms()
-    share = { tenant = tenant, held = 0, reserved = 0, booked = 0, surplus = 0, used_ms = now, renewed_ms = now, ahead = AHEAD, taken_ms = now - SOON_MS }
+    share = { tenant = tenant, held = 0, reserved = 0, booked = 0, surplus = 0, waiting = 0, used_ms = now, renewed_ms = now, ahead = AHEAD, taken_ms = now - SOON_MS }
     shares[tenant.id] = share
     sweeper = sweeper or timer.every(SWEEP_MS, sweep)
   end
@@ -128,7 +128,7 @@ local function take(share, limits, missing, claimed)
     return missing + ahead, math.max(0, missing - math.max(0, room))
   end)
   fault.point("budget.share_taken")
-  share.ahead, share.taken_ms = times, now_ms
+  if taken then share.ahead, share.taken_ms = times, now_ms end
   return taken, more
 end
 
@@ -168,7 +168,9 @@ local function reserve(share, limits, micros)
   while true do
     local beyond, code = try(share, limits, micros)
     if code ~= "held" or clock.mono_ms() > ends then return beyond, code end
+    share.waiting = share.waiting + 1  -- who sweeps must not take it for done
     task.sleep(HELD_PAUSE_MS)
+    share.waiting = share.waiting - 1
   end
 end
 

@@ -45,7 +45,8 @@ local write = redis.script [=[
 -- KEYS: call, set, ended. ARGV: fence, id, how many seconds it is to be known.
 local remove = redis.script [[
   local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
-  if fence > tonumber(ARGV[1]) then return 'stale' end
+  local ended = tonumber(redis.call('GET', KEYS[3]) or '0')
+  if fence > tonumber(ARGV[1]) or ended > tonumber(ARGV[1]) then return 'stale' end
   redis.call('DEL', KEYS[1])
   redis.call('SREM', KEYS[2], ARGV[2])
   redis.call('SET', KEYS[3], ARGV[1], 'EX', ARGV[3])
