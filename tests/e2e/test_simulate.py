@@ -6,6 +6,8 @@ import pathlib
 import re
 import shutil
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -104,16 +106,27 @@ def test_a_bundles_hooks_are_asked_and_shown():
 def test_a_tenant_that_simulates_without_end_waits_for_itself_and_nobody_waits_for_it():
     loops = files('local flow = require "flow"\nreturn flow.define { start = "a", a = function() for _ = 1, 3e7 do end end }\n')
     greedy = token()
-    with concurrent.futures.ThreadPoolExecutor(64) as pool:
-        asked = [pool.submit(simulate, {}, files=loops, who=greedy) for _ in range(64)]
+    refused, ends = threading.Event(), time.monotonic() + 60
+
+    def ask():
+        """Again and again: what comes too slowly is served before the next one."""
+        got = []
+        while not refused.is_set() and time.monotonic() < ends:
+            got.append(simulate({}, files=loops, who=greedy))
+            if got[-1].status == 429 and got[-1].json["code"] == "too_many_checks":
+                refused.set()
+        return got
+
+    with concurrent.futures.ThreadPoolExecutor(48) as pool:
+        asked = [pool.submit(ask) for _ in range(48)]
         other = simulate({}, files=files(), who=api.rival())
-        answers = [one.result() for one in asked]
+        answers = [answer for one in asked for answer in one.result()]
     assert other.status == 200, other.json
-    # 422 and 503: on a busy machine it had no time or no turn. Some of the 64 are more than anybody may ask for at once.
-    refused = [answer for answer in answers if answer.status == 429 and answer.json["code"] == "too_many_checks"]
-    assert refused and {answer.status for answer in answers} <= {200, 422, 429, 503}, [answer.status for answer in answers]
-    check_problem(refused[0], 429, "too_many_checks")
-    assert int(refused[0].headers["retry-after"]) > 0
+    # 422 and 503: on a busy machine it had no time or no turn. Some of the 48 are more than anybody may ask for at once.
+    told = [answer for answer in answers if answer.status == 429 and answer.json["code"] == "too_many_checks"]
+    assert told and {answer.status for answer in answers} <= {200, 422, 429, 503}, [answer.status for answer in answers]
+    check_problem(told[0], 429, "too_many_checks")
+    assert int(told[0].headers["retry-after"]) > 0
 
 
 # -- parley bundle test -----------------------------------------------------------------------------------------------------------
