@@ -30,10 +30,13 @@ function Deadline:cancel()
 end
 
 local function tick()
-  local now = clock.mono_ms()
+  local now, used = clock.mono_ms(), {}
   for span, list in pairs(lists) do
+    if list.first then used[#used + 1] = list else lists[span] = nil end
+  end
+  -- What runs may make lists, so they are not walked through meanwhile.
+  for _, list in ipairs(used) do
     local first = list.first
-    if not first then lists[span] = nil end
     while first and first.at <= now do
       local fn = first.fn
       first:cancel()

@@ -35,18 +35,18 @@ describe("personal values", function()
     assert.equal("Pay to DE88 3704 0044 0532 0130 00", (masked("Pay to DE88 3704 0044 0532 0130 00")))
   end)
 
-  it("with the expiry or the check number behind a card left as they were", function()
+  it("with the expiry or the check number behind a card left them to be read", function()
     for _, number in ipairs{ "4111 1111 1111 1111", "4111-1111-1111-1111", "4111111111111111", "3782 822463 10005", "378282246310005", "3056 930902 5904", "2223 0000 4841 0010" } do
       for _, behind in ipairs{ " 1227", " 12/27", " 12 27", " 12/2027", " 3/27", " 12-27", " 12/27 123", " 1227 1234", " 123", "/1227", " 12.27" } do
         local out, vault = masked("It is " .. number .. behind .. ", ok?")
         assert.is_nil(out:find(number, 1, true), number .. behind)
-        assert.truthy(out:find("It is [CARD_1]", 1, true), out)
+        assert.equal("It is [CARD_1], ok?", out)
         assert.equal("It is " .. number .. behind .. ", ok?", mask.reveal(out, vault))
       end
     end
-    assert.equal("[CARD_1]1227", (masked("41111111111111111227")))
-    assert.equal("[CARD_1]1227123", (masked("41111111111111111227123")))
-    assert.equal("[CARD_1] 12/27 and [CARD_2] 01/28", (masked("4111 1111 1111 1111 12/27 and 5555 5555 5555 4444 01/28")))
+    assert.equal("[CARD_1]", (masked("41111111111111111227")))
+    assert.equal("[CARD_1]", (masked("41111111111111111227123")))
+    assert.equal("[CARD_1] and [CARD_2]", (masked("4111 1111 1111 1111 12/27 and 5555 5555 5555 4444 01/28")))
   end)
 
   it("are not the numbers of orders, parcels and the like that are as long", function()

@@ -85,8 +85,9 @@ local function is_of_card(behind)
   return is_expiry(month, year) and (check == "" or check:find("^[ %-./]+%d%d%d%d?$") ~= nil or check:find("^%d%d%d%d?$") ~= nil)
 end
 
--- The last place of the card's number with which a run of digits begins, where its expiry or check number stands behind it; or nil.
-local function card_end(run)
+-- Does a run of digits begin with a card's number, and is the rest its expiry, its check number, or both?
+local function is_whole_card(run)
+  if #run > MOST_CARD then return false end
   for _, groups in ipairs(GROUPS) do
     local at, digits, mark = 1, {}, nil
     for i, length in ipairs(groups) do
@@ -100,11 +101,12 @@ local function card_end(run)
         at = at + 1
       end
     end
-    if #digits == #groups and is_card(table.concat(digits)) and is_of_card(run:sub(at)) then return at - 1 end
+    if #digits == #groups and is_card(table.concat(digits)) and is_of_card(run:sub(at)) then return true end
   end
   for n = 14, 16 do
-    if run:find("^" .. ("%d"):rep(n)) and is_card(run:sub(1, n)) and is_of_card(run:sub(n + 1)) then return n end
+    if run:find("^" .. ("%d"):rep(n)) and is_card(run:sub(1, n)) and is_of_card(run:sub(n + 1)) then return true end
   end
+  return false
 end
 
 local function mask_number(text, vault)
@@ -113,14 +115,11 @@ local function mask_number(text, vault)
   local kind = kind_of(value)
   if kind then return lead .. placeholder(vault, kind, value) .. rest end
   if #value < 16 then return nil end
-  local last = #value <= MOST_CARD and card_end(value)
-  if last then return lead .. placeholder(vault, "CARD", value:sub(1, last)) .. value:sub(last + 1) .. rest end
+  if is_whole_card(value) then return lead .. placeholder(vault, "CARD", value) .. rest end
   -- several, one after the other
   return lead .. value:gsub("%S+", function(part)
-    local own = kind_of(part)
-    if own then return placeholder(vault, own, part) end
-    local stop = #part <= MOST_CARD and card_end(part)
-    return stop and placeholder(vault, "CARD", part:sub(1, stop)) .. part:sub(stop + 1) or nil
+    local own = kind_of(part) or is_whole_card(part) and "CARD"
+    return own and placeholder(vault, own, part) or nil
   end) .. rest
 end
 
