@@ -468,6 +468,24 @@ static int cell_lua_resident(lua_State *L) {
 #endif
 }
 
+/* What its process does, by the kernel: "S" it sleeps until something comes, "R" it runs or waits for a processor, and others. */
+static int cell_lua_state(lua_State *L) {
+    struct cell *c = check_cell(L);
+    char path[32], text[64]; /* pid (at most 15 bytes) S ... */
+
+    if (c == NULL || c->ended) return bind_fail_text(L, ERR_CLOSED, "the cell has ended");
+    snprintf(path, sizeof path, "/proc/%d/stat", c->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
+    text[n > 0 ? n : 0] = 0;
+    const char *behind = strrchr(text, ')');
+    if (behind == NULL || behind[1] != ' ' || behind[2] == 0)
+        return bind_fail_text(L, ERR_IO, "its state cannot be read in /proc");
+    lua_pushlstring(L, behind + 2, 1);
+    return 1;
+}
+
 /* cell:hold(how): "idle" it runs when nobody else wants to, "stop" not at all, "go" on after a stop, "normal" again. */
 static int cell_lua_hold(lua_State *L) {
     static const char *const names[] = {"idle", "stop", "go", "normal", NULL};
@@ -499,8 +517,10 @@ static const struct bind_fn functions[] = {
      "hard_mb=, slice_ms=, invocation_ms=, call_ms=, share_percent= }, each as configured unless given. unpaced: it is "
      "read as fast as it sends, where nobody else needs the loop. "
      "cell:send(type, "
-     "...), :load(version, bytes), :kill(why), :page(), :usage() -> CPU seconds, pid, :resident() -> bytes, :ran() -> "
-     "whether its page moved since last asked, whether a turn was long, whether one runs, :budget() -> as it began, "
+     "...), :load(version, bytes), :kill(why), :page(), :usage() -> CPU seconds, pid, :resident() -> bytes, :state() "
+     "-> "
+     "as in /proc: 'S' it sleeps, 'R' it runs or would, :ran() -> whether its page moved since last asked, whether a "
+     "turn was long, whether one runs, :budget() -> as it began, "
      ":hold('idle' | 'stop' | 'go' | 'normal'), "
      ":dry_ms() -> for how long it has sent as fast as it is read."},
     {NULL, NULL, 0, NULL, NULL},
@@ -521,17 +541,11 @@ static void push_limits(lua_State *L) {
 }
 
 int bind_open_cell(lua_State *L) {
-    static const luaL_Reg methods[] = {{"send", cell_lua_send},
-                                       {"load", cell_lua_load},
-                                       {"kill", cell_lua_kill},
-                                       {"page", cell_lua_page},
-                                       {"usage", cell_lua_usage},
-                                       {"ran", cell_lua_ran},
-                                       {"resident", cell_lua_resident},
-                                       {"hold", cell_lua_hold},
-                                       {"budget", cell_lua_budget},
-                                       {"dry_ms", cell_lua_dry_ms},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"send", cell_lua_send},         {"load", cell_lua_load},     {"kill", cell_lua_kill},
+        {"page", cell_lua_page},         {"usage", cell_lua_usage},   {"ran", cell_lua_ran},
+        {"resident", cell_lua_resident}, {"state", cell_lua_state},   {"hold", cell_lua_hold},
+        {"budget", cell_lua_budget},     {"dry_ms", cell_lua_dry_ms}, {NULL, NULL}};
 
     luaL_newmetatable(L, CELL_TYPE);
     lua_newtable(L);

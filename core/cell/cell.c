@@ -25,13 +25,18 @@ static void on_hard_limit(void) {
     _exit(CELL_EXIT_MEMORY);
 }
 
+void cell_budget(const struct cell_opts *opts) {
+    cell.share_percent = opts->share_percent;
+    task_setup(opts);
+    sandbox_limit(opts->soft_bytes, opts->hard_bytes);
+}
+
 int cell_setup(const struct cell_opts *opts, struct cell_page *page) {
     struct err e;
 
     cell.page = page;
-    cell.share_percent = opts->share_percent;
-    task_setup(opts);
     turn_setup(page);
+    cell_budget(opts);
     return sandbox_setup(opts->soft_bytes, opts->hard_bytes, on_hard_limit, &e) < 0 ? EAGAIN : 0;
 }
 

@@ -18,5 +18,7 @@ enum cell_exit { CELL_EXIT_CLOSED = 0, CELL_EXIT_SETUP = 70, CELL_EXIT_PROTOCOL 
 
 /* What must be made before seccomp shuts: the timer. 0 or an errno. */
 int cell_setup(const struct cell_opts *opts, struct cell_page *page);
+/* Its tenant's budget takes the place of that one. Before it serves. */
+void cell_budget(const struct cell_opts *opts);
 /* Does not return. */
 void cell_serve(int fd) __attribute__((noreturn));

@@ -170,14 +170,18 @@ static int on_panic(lua_State *L) { /* an error of ours, outside every protected
     abort();
 }
 
+void sandbox_limit(size_t soft, size_t hard) {
+    box.soft = soft;
+    box.hard = hard;
+}
+
 int sandbox_setup(size_t soft, size_t hard, void (*at_hard)(void), struct err *e) {
     struct sigaction action = {.sa_handler = on_timer, .sa_flags = SA_RESTART};
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
 
     event._sigev_un._tid = gettid(); /* timer_create(2): no other thread may set the hook of a VM that runs */
     sandbox_rest();
-    box.soft = soft;
-    box.hard = hard;
+    sandbox_limit(soft, hard);
     box.at_hard = at_hard;
     if (sigaction(SIGALRM, &action, NULL) < 0 || timer_create(CLOCK_MONOTONIC, &event, &box.timer) < 0)
         return err_set(e, ERR_IO, "no timer: %s", strerror(errno));

@@ -23,8 +23,9 @@ enum { SANDBOX_PROTECTED_MAX = 180 /* pcall within pcall */ };
 
 /* Once per process, before the first sandbox. at_hard is called when the hard limit is reached and must not return. */
 int sandbox_setup(size_t soft_bytes, size_t hard_bytes, void (*at_hard)(void), struct err *e);
-size_t sandbox_bytes(void);  /* in use by all sandboxes */
-bool sandbox_is_tight(void); /* above 7/8 of the soft limit */
+void sandbox_limit(size_t soft_bytes, size_t hard_bytes); /* others, while no run is at work */
+size_t sandbox_bytes(void);                               /* in use by all sandboxes */
+bool sandbox_is_tight(void);                              /* above 7/8 of the soft limit */
 
 struct sandbox;
 /* Around the making of sandboxes in the process that others are forked from: nothing of a tenant may be in them, and what

@@ -140,21 +140,28 @@ void walls_prepare(struct walls *w) {
 
 /* -- in the cell ----------------------------------------------------------------------------------------------------- */
 
-static bool limit(int what, rlim_t most) {
+/* pid 0: this process. */
+static bool limit(pid_t pid, int what, rlim_t most) {
     struct rlimit l = {.rlim_cur = most, .rlim_max = most};
-    return setrlimit(what, &l) == 0;
+    return prlimit(pid, what, &l, NULL) == 0;
+}
+
+/* Above the allocator's own hard limit, which ends the cell with a stamp; this one is for what goes around it. Bundles are
+ * mapped besides, and the program with its libraries. */
+static bool limit_memory(pid_t pid, size_t hard_bytes) {
+    rlim_t mapped = (rlim_t)CELL_VERSIONS_MAX * BUNDLE_MAX + (128 << 20);
+    return limit(pid, RLIMIT_DATA, hard_bytes + (16 << 20)) && limit(pid, RLIMIT_AS, 2 * hard_bytes + mapped);
 }
 
 uint32_t walls_limit(size_t hard_bytes) {
-    bool ok = limit(RLIMIT_NOFILE, 16) && limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_NPROC, 0) &&
-              limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0);
+    bool ok = limit(0, RLIMIT_NOFILE, 16) && limit(0, RLIMIT_FSIZE, 0) && limit(0, RLIMIT_CORE, 0) &&
+              limit(0, RLIMIT_NPROC, 0) && limit(0, RLIMIT_MSGQUEUE, 0) && limit(0, RLIMIT_MEMLOCK, 0);
 
-    if (walls_not_built()) return WALL_RLIMIT;
-    /* Above the allocator's own hard limit, which ends the cell with a stamp; this one is for what goes around it. Bundles are
-     * mapped besides, and the program with its libraries. */
-    rlim_t mapped = (rlim_t)CELL_VERSIONS_MAX * BUNDLE_MAX + (128 << 20);
-    ok = ok && limit(RLIMIT_DATA, hard_bytes + (16 << 20)) && limit(RLIMIT_AS, 2 * hard_bytes + mapped);
-    return ok ? 0 : WALL_RLIMIT;
+    return ok && !walls_not_built() && limit_memory(0, hard_bytes) ? 0 : WALL_RLIMIT;
+}
+
+bool walls_limit_again(pid_t pid, size_t hard_bytes) {
+    return walls_not_built() || limit_memory(pid, hard_bytes);
 }
 
 static bool change_user(unsigned uid) {

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cell/answers.h"
 #include "cell/program.h"
+#include "cell/refill.h"
 #include "cell/walls.h"
 #include "cell/warm.h"
 #include "cell/weight.h"
@@ -24,11 +25,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum {
-    REST_MS = 3,  /* without a request, before a cell is made ahead */
-    LATE_MS = 10, /* after which one is made ahead all the same: under steady traffic there is no rest */
-};
 
 struct worker {
     int fd;
@@ -50,12 +46,13 @@ static struct {
     struct walls walls;
     int control, epoll, signals;
     bool lets_back;      /* a cell that is SCHED_IDLE can be made SCHED_OTHER again */
+    bool sets_limits;    /* those of a cell that waits can be raised */
     struct map children; /* pid, as text -> child */
     unsigned *free_slots, free_count, free_cap, slots;
     struct child *ready[ZYGOTE_READY_MAX]; /* the oldest first */
     int ready_count;
-    bool short_of;    /* a cell could not be made ahead, or died waiting: none is before the next request */
-    uint64_t late_ms; /* when the next one is made at the latest, on the monotonic clock; 0: none is missing */
+    bool short_of; /* a cell could not be made ahead, or died waiting: none is before the next request */
+    struct refill refill;
 } zygote;
 
 static void watch(int fd, void *what) {
@@ -72,7 +69,7 @@ static void answer(struct worker *w, const struct zygote_message *m, const int f
 
 /* -- spawning -------------------------------------------------------------------------------------------------------- */
 
-/* How the child tells what stands, as its last act before it serves. */
+/* How the child tells what stands, as its last act before it waits for its tenant. */
 struct report {
     int32_t error;
     uint32_t missing;
@@ -93,10 +90,11 @@ static struct zygote_budget told(const struct zygote_budget *asked, const struct
                                   .lets_back = zygote.lets_back};
 }
 
-static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, pid_t parent)
-    __attribute__((noreturn));
+static void run_child(const struct cell_opts *limits, int socket, int tell, struct cell_page *page, unsigned slot,
+                      pid_t parent) __attribute__((noreturn));
 
-static void run_child(int socket, int tell, struct cell_page *page, unsigned slot, pid_t parent) {
+static void run_child(const struct cell_opts *limits, int socket, int tell, struct cell_page *page, unsigned slot,
+                      pid_t parent) {
     struct report r = {0};
     struct cell_opts opts;
     sigset_t none;
@@ -108,16 +106,17 @@ static void run_child(int socket, int tell, struct cell_page *page, unsigned slo
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (getppid() != parent) _exit(CELL_EXIT_SETUP); /* the zygote died before it could take us along */
-    warm_touch();
-    do n = recv(WALLS_REPORT, &opts, sizeof opts, 0); /* until it is given to a tenant */
-    while (n < 0 && errno == EINTR);
-    if (n != sizeof opts) _exit(CELL_EXIT_SETUP);
-    r.error = cell_setup(&opts, page);
-    r.missing |= walls_limit(opts.hard_bytes);
+    r.error = cell_setup(limits, page);
+    r.missing |= walls_limit(limits->hard_bytes);
     r.missing |= walls_seccomp(&zygote.walls);
     send(WALLS_REPORT, &r, sizeof r, MSG_NOSIGNAL);
-    close(WALLS_REPORT);
     if (r.error || !good_enough(r.missing)) _exit(CELL_EXIT_SETUP);
+    warm_touch(page);
+    do n = read(WALLS_REPORT, &opts, sizeof opts); /* until it is given to a tenant */
+    while (n < 0 && errno == EINTR);
+    if (n != sizeof opts) _exit(CELL_EXIT_SETUP);
+    close(WALLS_REPORT);
+    cell_budget(&opts);
     cell_serve(WALLS_SOCKET);
 }
 
@@ -166,7 +165,7 @@ static int make_page(struct cell_page **page) {
     return -1;
 }
 
-/* Waits for the child's word, which takes it a fraction of a millisecond. */
+/* Waits for the child's word, which takes it a fraction of a millisecond; one that was made ahead has said it long ago. */
 static int hear(int fd, struct report *r) {
     ssize_t n;
 
@@ -191,8 +190,8 @@ static void drop_ends(struct child *c) {
     }
 }
 
-/* A cell without a tenant. NULL with *error set to an errno. Its walls go up while others do something else. */
-static struct child *make_child(int *error) {
+/* A cell without a tenant, with limits by opts. NULL with *error set to an errno. Its walls go up while others do something else. */
+static struct child *make_child(const struct cell_opts *opts, int *error) {
     int cell[2] = {-1, -1}, tell[2] = {-1, -1};
     struct cell_page *page;
     struct child *c = mem_alloc(sizeof *c);
@@ -204,7 +203,7 @@ static struct child *make_child(int *error) {
         goto fail;
     c->slot = take_slot();
     c->pid = fork();
-    if (c->pid == 0) run_child(cell[1], tell[1], page, c->slot, parent);
+    if (c->pid == 0) run_child(opts, cell[1], tell[1], page, c->slot, parent);
     if (c->pid < 0) {
         give_slot(c->slot);
         goto fail;
@@ -231,7 +230,7 @@ fail:
 
 static void make_ready(void) {
     int error;
-    struct child *c = make_child(&error);
+    struct child *c = make_child(&zygote.opts.cell, &error);
 
     if (c)
         zygote.ready[zygote.ready_count++] = c;
@@ -256,12 +255,16 @@ static void end_child(struct child *c) { /* reap() frees it */
 
 /* One that waited, unless it was killed meanwhile, or a new one; it serves by opts. NULL with *error set to an errno. */
 static struct child *take_child(const struct cell_opts *opts, struct report *r, int *error) {
+    bool usual = opts->hard_bytes == zygote.opts.cell.hard_bytes;
+
     for (;;) {
-        bool waited = zygote.ready_count > 0;
-        struct child *c = waited ? zygote.ready[0] : make_child(error);
+        bool waited = zygote.ready_count > 0 && (usual || zygote.sets_limits);
+        struct child *c = waited ? zygote.ready[0] : make_child(opts, error);
         if (!c) return NULL;
         if (waited) leave_ready(c);
-        *error = send(c->tell, opts, sizeof *opts, MSG_NOSIGNAL) < 0 ? ECHILD : hear(c->tell, r);
+        *error = hear(c->tell, r);
+        if (*error == 0 && waited && !usual && !walls_limit_again(c->pid, opts->hard_bytes)) *error = ECHILD;
+        if (*error == 0 && send(c->tell, opts, sizeof *opts, MSG_NOSIGNAL) < 0) *error = ECHILD;
         if (*error == 0) return c;
         end_child(c);
         if (!waited || *error != ECHILD) return NULL;
@@ -420,37 +423,19 @@ static bool on_master(void) {
     return true;
 }
 
-/* Tried on a cell that nobody gets: it is up to whose it is, and to what we may do with what is not ours. */
-static bool can_let_back(void) {
+/* What we may do with a cell is up to whose it is, and to what we may do with what is not ours: tried on one that nobody gets. */
+static void try_cell(void) {
     struct report r = {0};
     int error;
     struct child *c = take_child(&zygote.opts.cell, &r, &error);
 
-    if (!c) return false;
+    if (!c) return;
     set_policy(c, true);
     bool was_idle = c->idle;
     set_policy(c, false);
-    bool back = was_idle && !c->idle;
+    zygote.lets_back = was_idle && !c->idle;
+    zygote.sets_limits = walls_limit_again(c->pid, 2 * zygote.opts.cell.hard_bytes);
     end_child(c);
-    return back;
-}
-
-/* Whether a cell is to be made ahead now; else *wait_ms is how long to wait for events: -1 for ever. */
-static bool is_due(int *wait_ms) {
-    bool more = zygote.ready_count < zygote.opts.ready && !zygote.short_of;
-    uint64_t now = more ? clock_mono_ms() : 0;
-
-    *wait_ms = more ? REST_MS : -1;
-    if (!more)
-        zygote.late_ms = 0;
-    else if (zygote.late_ms == 0)
-        zygote.late_ms = now + LATE_MS;
-    return more && now >= zygote.late_ms;
-}
-
-static void make_ahead(void) {
-    make_ready();
-    zygote.late_ms = 0;
 }
 
 int zygote_serve(int control, const struct zygote_opts *opts) {
@@ -467,18 +452,18 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
     weight_open(
         "/sys/fs/cgroup",
         "/proc/self/cgroup"); /* a cell's answer tells whether it has one; before the file system is out of sight */
-    walls_prepare(&zygote.walls);
     program_prepare();
-    warm_prepare();
-    zygote.lets_back = can_let_back();
+    warm_prepare(&opts->cell);
+    walls_prepare(&zygote.walls);
+    try_cell();
     watch(control, &zygote.control);
     watch(zygote.signals, &zygote.signals);
     for (;;) {
         struct epoll_event event; /* one at a time: handling it may free what another points to */
-        int wait_ms, n;
-        if (is_due(&wait_ms)) make_ahead();
-        n = epoll_wait(zygote.epoll, &event, 1, wait_ms);
-        if (n == 0 && wait_ms > 0) make_ahead(); /* a cell that was just given away has the processor first */
+        bool missing = zygote.ready_count < zygote.opts.ready && !zygote.short_of;
+        int wait_ms = refill_wait_ms(&zygote.refill, missing, missing ? clock_mono_ms() : 0);
+        int n = wait_ms == 0 ? 0 : epoll_wait(zygote.epoll, &event, 1, wait_ms);
+        if (n == 0) make_ready();
         if (n != 1) continue;
         if (event.data.ptr == &zygote.signals)
             reap();

@@ -263,6 +263,7 @@ local function ping(entry)
   end
   if entry.held.stopped then silence.broken(entry.quiet, now) end  -- it cannot answer
   local cpu_s = entry.cell:usage()
+  if entry.quiet.asked > 0 then silence.seen(entry.quiet, entry.cell:state() == "S") end
   if silence.is_guilty(entry.quiet, now, cpu_s, entry.held.slack_s, watch.is_last(entry.held)) then
     watch.kill(entry.held, "silent", "did not answer")
     return

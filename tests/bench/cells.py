@@ -67,7 +67,8 @@ def cells(say, quick):
     aims = {"private memory at rest": "under 150 KiB", "cells at once": "5000", "spawn to running flow": "under 2 ms", "a verb there and back": "p50 under 20 us, p99 under 100"}
     rows = [[*row, next((aim for name, aim in aims.items() if row[0].startswith(name)), "")] for row in rows]
     found = {row[0]: row[1:] for row in worker("flow", 50 if quick else 200)}
-    rows.append(["first use to running flow through the worker's Lua and loop, the bundle in memory", f"p50 {found['first'][0]} ms", f"p99 {found['first'][1]} ms", "under 2 ms"])
+    for name, how, aim in (("first20", "one now and then", "under 2 ms"), ("first0", "one directly after the other", "")):
+        rows.append([f"first use to running flow through the worker's Lua and loop, the bundle in memory, {how}", f"p50 {found[name][0]} ms", f"p99 {found[name][1]} ms", aim])
     for name, how in (("trip0", "one after the other"), ("trip1", "one a millisecond")):
         p50, p99, own, its = found[name]
         rows.append([f"a verb there and back through the worker's Lua and loop, {how}; CPU {own} us of the worker, {its} of the cell", f"p50 {p50} us", f"p99 {p99} us",

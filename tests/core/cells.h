@@ -107,11 +107,10 @@ __attribute__((unused)) static double cpu_of(const struct cell *c) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-__attribute__((unused)) static struct cell spawn_with(int control, uint32_t id, struct zygote_budget budget) {
+/* One that was asked for. */
+__attribute__((unused)) static struct cell hear_cell(int control, uint32_t id) {
     int fds[3];
     struct cell c = {0};
-    struct zygote_message ask = {.type = ZYGOTE_SPAWN, .id = id, .budget = budget};
-    assert_int_equal(send(control, &ask, sizeof ask, MSG_NOSIGNAL), sizeof ask);
     struct zygote_message m = zygote_hear(control, fds);
     if (m.type != ZYGOTE_SPAWNED) fail_msg("no cell: %s, walls missing %u", strerror(m.value), m.weak);
     CHECK_INT(id, m.id);
@@ -125,6 +124,12 @@ __attribute__((unused)) static struct cell spawn_with(int control, uint32_t id, 
     CHECK(c.page != MAP_FAILED);
     close(fds[2]);
     return c;
+}
+
+__attribute__((unused)) static struct cell spawn_with(int control, uint32_t id, struct zygote_budget budget) {
+    struct zygote_message ask = {.type = ZYGOTE_SPAWN, .id = id, .budget = budget};
+    assert_int_equal(send(control, &ask, sizeof ask, MSG_NOSIGNAL), sizeof ask);
+    return hear_cell(control, id);
 }
 
 __attribute__((unused)) static struct cell spawn_cell(int control, uint32_t id) {
@@ -144,6 +149,84 @@ __attribute__((unused)) static void stop_zygote(struct zygote *z) {
     close(z->master);
     waitpid(z->pid, &status, 0);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+__attribute__((unused)) static bool gone(const struct cell *c) { /* within patience */
+    return readable(c->pidfd, PATIENCE_MS);
+}
+
+__attribute__((unused)) static void expect_end(struct zygote *z, uint32_t id, int status) {
+    int fds[3];
+    struct zygote_message m = zygote_hear(z->worker, fds);
+    CHECK_INT(ZYGOTE_ENDED, m.type);
+    CHECK_INT(id, m.id);
+    CHECK_INT(status, m.value);
+}
+
+/* A line of /proc/PID/status, without its name. */
+__attribute__((unused)) static const char *status_of(pid_t pid, const char *name) {
+    static char line[512];
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *f = fopen(path, "r");
+    if (!f) return NULL;
+    while (fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0) {
+            fclose(f);
+            line[strcspn(line, "\n")] = '\0';
+            return line + strlen(name);
+        }
+    fclose(f);
+    return NULL;
+}
+
+__attribute__((unused)) static char state_of(pid_t pid) {
+    const char *s = status_of(pid, "State:");
+    return s ? s[1] : 0;
+}
+
+__attribute__((unused)) static bool becomes(pid_t pid, char state) {
+    for (int i = 0; i < PATIENCE_MS; i++) {
+        if (state_of(pid) == state) return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+__attribute__((unused)) static unsigned uid_of(const struct cell *c) {
+    unsigned uid = 0;
+    CHECK(sscanf(status_of(c->pid, "Uid:"), "%u", &uid) == 1);
+    return uid;
+}
+
+/* Bytes. In /proc, as prlimit() of another user's process takes a capability (CAP_SYS_RESOURCE) that root in a container lacks. */
+__attribute__((unused)) static long long limit_of(const struct cell *c, const char *name) {
+    char path[64], line[256];
+    long long soft = -1, hard = -1;
+    snprintf(path, sizeof path, "/proc/%d/limits", c->pid);
+    FILE *f = fopen(path, "r");
+    CHECK(f != NULL);
+    while (fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0) sscanf(line + strlen(name), "%lld %lld", &soft, &hard);
+    fclose(f);
+    CHECK(soft == hard);
+    return soft;
+}
+
+__attribute__((unused)) static long long data_limit_of(const struct cell *c) {
+    return limit_of(c, "Max data size");
+}
+
+/* The cells of a zygote, up to most of them. */
+__attribute__((unused)) static int cells_of(const struct zygote *z, pid_t *pids, int most) {
+    char command[64];
+    int n = 0;
+    snprintf(command, sizeof command, "pgrep -P %d -x parley-cell", z->pid);
+    FILE *f = popen(command, "r");
+    CHECK(f != NULL);
+    while (n < most && fscanf(f, "%d", &pids[n]) == 1) n++;
+    pclose(f);
+    return n;
 }
 
 /* -- messages -------------------------------------------------------------------------------------------------------- */
@@ -340,4 +423,9 @@ __attribute__((unused)) static void say_one(struct cell *c, enum message_type ty
     message_begin(&b, type);
     add_str(&b, text);
     say(c, &b);
+}
+
+__attribute__((unused)) static void ping(struct cell *c) {
+    say_one(c, MESSAGE_PING, "x");
+    CHECK_STR("pong x", heard(c));
 }

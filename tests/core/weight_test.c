@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a service's control groups are found, in a tree of plain files: what the kernel makes with a directory is made beforehand
- * here, and a directory with files is as hard to remove as a group with processes. zygote_test has the real ones. */
+ * here, and a directory with files is as hard to remove as a group with processes. zygote_weight_test has the real ones. */
 #include "cell/weight.h"
 #include "test.h"
 #include <dirent.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -111,6 +112,7 @@ static bool delegate(const struct world *w, const char *group) {
 static pid_t run_zygote(const struct world *w, void (*part)(void)) {
     pid_t pid = fork();
     if (pid > 0) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* when a check fails nobody ends it */
     if (!weight_open(mounts(w), w->own)) _exit(1);
     part();
     pause();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A real zygote, and the test as master and worker. */
+#include "cell/walls.h"
 #include "cells.h"
 #include <linux/capability.h>
 #include <sched.h>
@@ -13,40 +14,6 @@ enum { NOT_BUILT = WALL_RLIMIT };
 #else
 enum { NOT_BUILT = 0 };
 #endif
-
-/* A line of /proc/PID/status, without its name. */
-static const char *status_of(pid_t pid, const char *name) {
-    static char line[512];
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    FILE *f = fopen(path, "r");
-    if (!f) return NULL;
-    while (fgets(line, sizeof line, f))
-        if (strncmp(line, name, strlen(name)) == 0) {
-            fclose(f);
-            line[strcspn(line, "\n")] = '\0';
-            return line + strlen(name);
-        }
-    fclose(f);
-    return NULL;
-}
-
-static bool gone(const struct cell *c) { /* within patience */
-    return readable(c->pidfd, PATIENCE_MS);
-}
-
-static void expect_end(struct zygote *z, uint32_t id, int status) {
-    int fds[3];
-    struct zygote_message m = zygote_hear(z->worker, fds);
-    CHECK_INT(ZYGOTE_ENDED, m.type);
-    CHECK_INT(id, m.id);
-    CHECK_INT(status, m.value);
-}
-
-static void ping(struct cell *c) {
-    say_one(c, MESSAGE_PING, "x");
-    CHECK_STR("pong x", heard(c));
-}
 
 TEST(a_cell_is_spawned_answers_and_is_killed) {
     struct zygote z = start_zygote(options);
@@ -155,19 +122,6 @@ TEST(a_worker_cannot_touch_the_cells_of_another) {
     stop_zygote(&z);
 }
 
-static char state_of(pid_t pid) {
-    const char *s = status_of(pid, "State:");
-    return s ? s[1] : 0;
-}
-
-static bool becomes(pid_t pid, char state) {
-    for (int i = 0; i < PATIENCE_MS; i++) {
-        if (state_of(pid) == state) return true;
-        usleep(1000);
-    }
-    return false;
-}
-
 TEST(a_cell_is_stopped_goes_on_and_is_made_idle) {
     struct zygote z = start_zygote(options);
     struct cell c = spawn_cell(z.worker, 1);
@@ -206,12 +160,6 @@ TEST(a_stopped_cell_answers_when_it_goes_on_and_can_be_killed_before) {
     stop_zygote(&z);
 }
 
-static unsigned uid_of(const struct cell *c) {
-    unsigned uid = 0;
-    CHECK(sscanf(status_of(c->pid, "Uid:"), "%u", &uid) == 1);
-    return uid;
-}
-
 TEST(a_user_id_is_used_again_when_its_cell_is_gone_and_not_before) {
     if (geteuid() != 0) return; /* they all have ours */
     enum { MANY = 20 };
@@ -241,24 +189,6 @@ TEST(a_user_id_is_used_again_when_its_cell_is_gone_and_not_before) {
 }
 
 #ifndef PARLEY_SANITIZED
-/* Bytes. In /proc, as prlimit() of another user's process takes a capability (CAP_SYS_RESOURCE) that root in a container lacks. */
-static long long limit_of(const struct cell *c, const char *name) {
-    char path[64], line[256];
-    long long soft = -1, hard = -1;
-    snprintf(path, sizeof path, "/proc/%d/limits", c->pid);
-    FILE *f = fopen(path, "r");
-    CHECK(f != NULL);
-    while (fgets(line, sizeof line, f))
-        if (strncmp(line, name, strlen(name)) == 0) sscanf(line + strlen(name), "%lld %lld", &soft, &hard);
-    fclose(f);
-    CHECK(soft == hard);
-    return soft;
-}
-
-static long long data_limit_of(const struct cell *c) {
-    return limit_of(c, "Max data size");
-}
-
 TEST(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_option_may_be) {
     const char *const own[] = {"--soft-mb", "16", "--hard-mb", "32", NULL};
     struct zygote z = start_zygote(own);
@@ -320,134 +250,19 @@ TEST(the_last_of_128_versions_of_the_largest_size_could_not_be_mapped) {
     close_cell(&c);
     stop_zygote(&z);
 }
+
+TEST(the_limits_of_a_cell_can_be_set_from_outside) {
+    struct cell c = {.pid = fork()};
+    if (c.pid == 0)
+        for (;;) pause();
+    CHECK(walls_limit_again(c.pid, 40 << 20)); /* less than it has: that takes no capability */
+    CHECK_INT((40 + 16) << 20, data_limit_of(&c));
+    CHECK_INT(2 * (40LL << 20) + (128 << 20) + 128LL * BUNDLE_MAX, limit_of(&c, "Max address space"));
+    kill(c.pid, SIGKILL);
+    waitpid(c.pid, NULL, 0);
+}
+
 #endif
-
-enum { READY = 3 };
-static const char *const ready_options[] = {"--ready", "3", NULL};
-
-/* The cells of a zygote, up to most of them. */
-static int cells_of(const struct zygote *z, pid_t *pids, int most) {
-    char command[64];
-    int n = 0;
-    snprintf(command, sizeof command, "pgrep -P %d -x parley-cell", z->pid);
-    FILE *f = popen(command, "r");
-    CHECK(f != NULL);
-    while (n < most && fscanf(f, "%d", &pids[n]) == 1) n++;
-    pclose(f);
-    return n;
-}
-
-/* Those that wait, when there are as many as there shall be and no more come. */
-static void ready_of(const struct zygote *z, pid_t pids[READY]) {
-    pid_t all[READY + 2];
-    int n = 0;
-    for (int i = 0; i < PATIENCE_MS / 10 && n < READY; i++) {
-        usleep(10000);
-        n = cells_of(z, all, READY + 2);
-    }
-    usleep(50000);
-    CHECK_INT(READY, cells_of(z, all, READY + 2));
-    memcpy(pids, all, READY * sizeof *pids);
-}
-
-static bool is_of(pid_t pid, const pid_t pids[READY]) {
-    for (int i = 0; i < READY; i++)
-        if (pids[i] == pid) return true;
-    return false;
-}
-
-TEST(a_cell_that_waited_gets_the_budget_of_its_tenant_and_all_walls) {
-    struct zygote z = start_zygote(ready_options);
-    pid_t waiting[READY];
-    ready_of(&z, waiting);
-    struct cell c = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = 7, .hard_mb = 100, .slice_ms = 9});
-    CHECK(is_of(c.pid, waiting));
-    CHECK_INT(100, c.budget.hard_mb);
-    CHECK_INT(9, c.budget.slice_ms);
-    if (geteuid() == 0) CHECK_INT(NOT_BUILT, c.weak);
-    CHECK_INT(2, atoi(status_of(c.pid, "Seccomp:")));
-#ifndef PARLEY_SANITIZED
-    CHECK_INT((100 + 16) << 20, data_limit_of(&c));
-#endif
-    ping(&c);
-    close_cell(&c);
-    stop_zygote(&z);
-}
-
-TEST(a_cell_serves_one_tenant_and_another_comes_to_wait_in_its_place) {
-    struct zygote z = start_zygote(ready_options);
-    pid_t first[READY], then[READY];
-    ready_of(&z, first);
-    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = 7}),
-                b = spawn_with(z.worker, 2, (struct zygote_budget){.tenant = 8});
-    CHECK(is_of(a.pid, first) && is_of(b.pid, first) && a.pid != b.pid);
-    if (geteuid() == 0) CHECK(uid_of(&a) != uid_of(&b));
-    zygote_say(z.worker, ZYGOTE_KILL, 1);
-    expect_end(&z, 1, SIGKILL);
-    zygote_say(z.worker, ZYGOTE_KILL, 2);
-    expect_end(&z, 2, SIGKILL);
-    ready_of(&z, then);
-    CHECK(!is_of(a.pid, then) && !is_of(b.pid, then));
-    close_cell(&a);
-    close_cell(&b);
-    stop_zygote(&z);
-}
-
-TEST(cells_that_are_killed_while_they_wait_keep_nobody_from_one) {
-    struct zygote z = start_zygote(ready_options);
-    pid_t waiting[READY];
-    ready_of(&z, waiting);
-    for (int i = 0; i < READY; i++) kill(waiting[i], SIGKILL);
-    struct cell c = spawn_cell(z.worker, 1);
-    ping(&c);
-    zygote_say(z.worker, ZYGOTE_KILL, 1);
-    expect_end(&z, 1, SIGKILL);
-    ready_of(&z, waiting);
-    close_cell(&c);
-    stop_zygote(&z);
-}
-
-TEST(cells_that_wait_end_with_their_zygote) {
-    struct zygote z = start_zygote(ready_options);
-    pid_t waiting[READY];
-    struct cell as[READY];
-    ready_of(&z, waiting);
-    for (int i = 0; i < READY; i++) as[i].pidfd = (int)syscall(SYS_pidfd_open, waiting[i], 0);
-    kill(z.pid, SIGKILL);
-    for (int i = 0; i < READY; i++) {
-        CHECK(as[i].pidfd >= 0 && gone(&as[i]));
-        close(as[i].pidfd);
-    }
-    waitpid(z.pid, NULL, 0);
-    close(z.worker);
-    close(z.master);
-}
-
-/* Its place stayed empty for as long as the zygote had something to do. */
-TEST(cells_that_were_given_away_were_not_replaced_while_others_kept_asking) {
-    struct zygote z = start_zygote(ready_options);
-    pid_t waiting[READY];
-    int second = add_worker(&z, 2);
-    ready_of(&z, waiting);
-    pid_t asking = fork();
-    if (asking == 0)
-        for (;;) zygote_say(second, ZYGOTE_STOP, 4711); /* of no cell */
-    struct cell a = spawn_cell(z.worker, 1), b = spawn_cell(z.worker, 2);
-    int n = 0;
-    for (int i = 0; i < PATIENCE_MS / 10 && n < READY + 2; i++) {
-        pid_t all[READY + 3];
-        n = cells_of(&z, all, READY + 3);
-        usleep(10000);
-    }
-    CHECK_INT(READY + 2, n);
-    CHECK_INT(0, kill(asking, 0)); /* it asks still */
-    kill(asking, SIGKILL);
-    waitpid(asking, NULL, 0);
-    close(second);
-    close_cell(&a);
-    close_cell(&b);
-    stop_zygote(&z);
-}
 
 /* A worker for which the zygote has little room. */
 static int add_narrow_worker(struct zygote *z) {
@@ -558,178 +373,6 @@ TEST(a_cell_was_said_to_come_back_from_idle_where_it_does_not) {
     }
 }
 
-/* Of a control group of cells: below our own group on version 1, as the zygote is of ours. NULL when there is none. */
-static FILE *open_group_file(const char *name, const char *file) {
-    static char own[512] = "unknown";
-    char path[1024], line[1024];
-    if (strcmp(own, "unknown") == 0) {
-        FILE *groups = fopen("/proc/self/cgroup", "r");
-        own[0] = '\0';
-        while (groups && fgets(line, sizeof line, groups))
-            if (strstr(line, ":cpu:") || strstr(line, ":cpu,"))
-                sscanf(strchr(strchr(line, ':') + 1, ':') + 1, "%511s", own);
-        if (groups) fclose(groups);
-    }
-    snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/parley-cells/%s/%s", own, name, file);
-    FILE *f = fopen(path, "r");
-    if (f) return f;
-    snprintf(path, sizeof path, "/sys/fs/cgroup/parley-cells/%s/%s", name, file);
-    return fopen(path, "r");
-}
-
-/* The number in such a file, or -1. */
-static long in_group(const char *name, const char *file) {
-    FILE *f = open_group_file(name, file);
-    long n = -1;
-    if (!f) return -1;
-    if (fscanf(f, "%ld", &n) != 1) n = -1;
-    fclose(f);
-    return n;
-}
-
-static bool group_says(const char *name, const char *file, long n) { /* within patience */
-    for (int i = 0; i < PATIENCE_MS && in_group(name, file) != n; i++) usleep(1000);
-    return in_group(name, file) == n;
-}
-
-/* Whether a process comes to stand in the group, or to leave it. */
-static bool stands_in(const char *name, pid_t pid, bool yes) { /* within patience */
-    for (int i = 0; i < PATIENCE_MS; i++) {
-        FILE *f = open_group_file(name, "cgroup.procs");
-        int other = 0;
-        while (f && other != pid && fscanf(f, "%d", &other) == 1) {
-        }
-        if (f) fclose(f);
-        if ((other == pid) == yes) return true;
-        usleep(1000);
-    }
-    return false;
-}
-
-/* The helper for weights that a process has. */
-static pid_t helper_of(pid_t pid) {
-    char command[64];
-    pid_t helper = 0;
-    snprintf(command, sizeof command, "pgrep -P %d parley-weight", pid);
-    FILE *f = popen(command, "r");
-    CHECK(f != NULL && fscanf(f, "%d", &helper) == 1);
-    pclose(f);
-    return helper;
-}
-
-/* Of this process alone: others on the machine have groups in the same tree. */
-#define TENANT       (4000000000U + (uint32_t)getpid())
-#define OTHER        (4100000000U + (uint32_t)getpid())
-#define TENANT_GROUP group_of(TENANT)
-#define OTHER_GROUP  group_of(OTHER)
-
-static const char *group_of(uint32_t tenant) {
-    static char names[2][24];
-    char *name = names[tenant == OTHER];
-    snprintf(name, sizeof *names, "tenant-%u", tenant);
-    return name;
-}
-
-static bool no_groups(const struct cell *c) { /* c: of a tenant */
-    if (c->budget.weight) return false;
-    print_message("no tree of control groups can be written here\n");
-    return true;
-}
-
-static const char *weight_file(const char *name) {
-    return in_group(name, "cpu.weight") >= 0 ? "cpu.weight" : "cpu.shares";
-}
-
-TEST(cells_of_one_tenant_share_a_weight_where_there_are_control_groups) {
-    struct zygote z = start_zygote(options);
-    int second = add_worker(&z, 2);
-    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200}),
-                b = spawn_with(second, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200}),
-                c = spawn_with(second, 2, (struct zygote_budget){.tenant = OTHER});
-    if (!no_groups(&a)) {
-        CHECK_INT(200, a.budget.weight);
-        CHECK_INT(100, c.budget.weight);
-        CHECK(group_says(OTHER_GROUP, "cgroup.procs", c.pid));
-        const char *file = weight_file(OTHER_GROUP);
-        long one = in_group(OTHER_GROUP, file);
-        CHECK(group_says(TENANT_GROUP, file, 2 * one));
-        zygote_say(z.worker, ZYGOTE_KILL, 1);
-        CHECK(group_says(TENANT_GROUP, "cgroup.procs", b.pid)); /* the other one stays in it */
-        pid_t helper = helper_of(z.pid);
-        CHECK_INT(0, kill(helper, SIGKILL)); /* the next one goes on */
-        for (int i = 0; i < PATIENCE_MS && kill(helper, 0) == 0; i++) usleep(1000);
-        struct cell d = spawn_with(second, 3, (struct zygote_budget){.tenant = OTHER, .weight = 300});
-        CHECK(group_says(OTHER_GROUP, file, 3 * one));
-        close_cell(&d);
-        zygote_say(second, ZYGOTE_KILL, 1);
-        CHECK(group_says(TENANT_GROUP, file, -1)); /* gone with its last cell */
-    }
-    close(second);
-    close_cell(&a);
-    close_cell(&b);
-    close_cell(&c);
-    stop_zygote(&z);
-    CHECK(group_says(OTHER_GROUP, "cpu.shares", -1) && group_says(OTHER_GROUP, "cpu.weight", -1));
-}
-
-TEST(the_weight_of_a_cell_that_was_throttled_does_not_outlive_it) {
-    struct zygote z = start_zygote(options);
-    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200});
-    if (!no_groups(&a)) {
-        CHECK(group_says(TENANT_GROUP, "cgroup.procs", a.pid));
-        const char *file = weight_file(TENANT_GROUP);
-        long whole = in_group(TENANT_GROUP, file);
-        zygote_say(z.worker, ZYGOTE_IDLE, 1);
-        CHECK(stands_in("idle", a.pid, true));
-        CHECK_INT(whole / 200, in_group("idle", file));
-        struct cell b = spawn_with(z.worker, 2, (struct zygote_budget){.tenant = TENANT, .weight = 200});
-        CHECK(group_says(TENANT_GROUP, "cgroup.procs", b.pid));
-        CHECK_INT(whole, in_group(TENANT_GROUP, file)); /* the others do not pay for the one */
-        if (geteuid() == 0) {
-            zygote_say(z.worker, ZYGOTE_NORMAL, 1);
-            CHECK(stands_in("idle", a.pid, false)); /* back among them */
-        }
-        zygote_say(z.worker, ZYGOTE_IDLE, 1);
-        CHECK(stands_in("idle", a.pid, true));
-        zygote_say(z.worker, ZYGOTE_KILL, 1);
-        expect_end(&z, 1, SIGKILL);
-        struct cell c = spawn_with(z.worker, 3, (struct zygote_budget){.tenant = TENANT, .weight = 200});
-        ping(&c);
-        CHECK_INT(whole, in_group(TENANT_GROUP, file));
-        zygote_say(z.worker, ZYGOTE_KILL, 2);
-        CHECK(group_says(TENANT_GROUP, "cgroup.procs", c.pid));
-        close_cell(&b);
-        close_cell(&c);
-    }
-    close_cell(&a);
-    stop_zygote(&z);
-}
-
-TEST(another_zygote_that_sweeps_takes_no_group_from_under_a_tenant) {
-    struct zygote z = start_zygote(options);
-    struct cell a = spawn_with(z.worker, 1, (struct zygote_budget){.tenant = TENANT, .weight = 200});
-    if (!no_groups(&a)) {
-        CHECK(group_says(TENANT_GROUP, "cgroup.procs", a.pid));
-        const char *file = weight_file(TENANT_GROUP);
-        long whole = in_group(TENANT_GROUP, file);
-        zygote_say(z.worker, ZYGOTE_IDLE, 1);
-        CHECK(stands_in("idle", a.pid, true)); /* so its tenant's group is empty */
-        struct zygote other = start_zygote(options);
-        struct cell theirs = spawn_cell(other.worker, 1);
-        CHECK(group_says(TENANT_GROUP, file, -1)); /* removed as it came */
-        CHECK(stands_in("idle", a.pid, true));
-        struct cell b = spawn_with(z.worker, 2, (struct zygote_budget){.tenant = TENANT, .weight = 200});
-        CHECK(group_says(TENANT_GROUP, "cgroup.procs", b.pid)); /* made again, with all that it had */
-        CHECK_INT(whole, in_group(TENANT_GROUP, file));
-        close_cell(&theirs);
-        stop_zygote(&other);
-        CHECK_INT(b.pid, in_group(TENANT_GROUP, "cgroup.procs"));
-        close_cell(&b);
-    }
-    close_cell(&a);
-    stop_zygote(&z);
-}
-
 TEST(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else) {
     struct zygote z = start_zygote(options);
     int second = add_worker(&z, 2);
@@ -802,18 +445,11 @@ int main(void) {
 #ifndef PARLEY_SANITIZED
         RUN(the_last_of_128_versions_of_the_largest_size_could_not_be_mapped),
         RUN(a_budget_in_the_request_sets_the_limits_of_that_cell_and_is_cut_to_what_an_option_may_be),
+        RUN(the_limits_of_a_cell_can_be_set_from_outside),
 #endif
-        RUN(a_cell_that_waited_gets_the_budget_of_its_tenant_and_all_walls),
-        RUN(a_cell_serves_one_tenant_and_another_comes_to_wait_in_its_place),
-        RUN(cells_that_are_killed_while_they_wait_keep_nobody_from_one),
-        RUN(cells_that_wait_end_with_their_zygote),
-        RUN(cells_that_were_given_away_were_not_replaced_while_others_kept_asking),
         RUN(who_read_late_lost_what_he_had_asked_for_and_what_had_ended),
         RUN(what_waits_for_a_worker_goes_with_it),
         RUN(a_cell_was_said_to_come_back_from_idle_where_it_does_not),
-        RUN(cells_of_one_tenant_share_a_weight_where_there_are_control_groups),
-        RUN(the_weight_of_a_cell_that_was_throttled_does_not_outlive_it),
-        RUN(another_zygote_that_sweeps_takes_no_group_from_under_a_tenant),
         RUN(messages_of_wrong_size_cost_a_worker_its_socket_and_nobody_else),
         RUN(two_hundred_cells_come_and_go),
         RUN(wrong_options_are_refused),

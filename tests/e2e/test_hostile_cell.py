@@ -39,8 +39,7 @@ return flow.define {
 HONEST = 'return { numbers = { ["*"] = "flows/main.lua", ["%s"] = "flows/long.lua" }, fallback = { hangup = true } }' % LONG_NUMBER
 HOSTILE = 'return { numbers = { ["*"] = "flows/main.lua" }, fallback = { say = "Sorry.", hangup = true } }'
 # How each is, and how long its calls may take to end on their fallback: two strikes, four deaths, half a minute of noise or silence twice.
-# One that sleeps and reads nothing looks for ten seconds as if it were given no processor.
-QUICK = {"noise": 20, "mutant": 20, "disorder": 20, "huge": 20, "control": 20, "liar": 20, "close": 20, "deaf": 70}
+QUICK = {"noise": 20, "mutant": 20, "disorder": 20, "huge": 20, "control": 20, "liar": 20, "close": 20, "deaf": 40}
 SLOW = {"flood": 100, "small": 100, "deaf-flood": 100, "foreign": 100, "idle": 100}
 ENDLESS = "refused"  # asks in the right form for ever: its caller has to hang up
 VERBS_A_SECOND = 200  # of a tenant; the honest one asks for some twenty

@@ -54,6 +54,25 @@ describe("a cell that is no cell any more", function()
     spawned:kill("tested")
   end)
 
+  it("tells whether it sleeps", function()
+    local spawned, heard = spawn()
+    local _, pid = spawned:usage()
+    spawned:send("ping", 1)
+    while heard.pongs == 0 do task.sleep(5) end
+    local function becomes(state)
+      for _ = 1, 1000 do
+        if spawned:state() == state then return true end
+        task.sleep(5)
+      end
+    end
+    assert.is_true(becomes("S"))
+    process.run{ argv = { "kill", "-STOP", tostring(pid) }, timeout_s = 5 }
+    assert.is_true(becomes("T"))
+    spawned:kill("tested")
+    local _, err = spawned:state()
+    assert.equal("closed", err.code)
+  end)
+
   it("gives its processor to others when it is idle", function()
     local spawned = spawn()
     local _, pid = spawned:usage()
