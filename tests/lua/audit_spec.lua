@@ -91,8 +91,11 @@ describe("many events", function()
   it("do not wait for one that another has written and not committed, which comes later", function()
     alone(function()
       local first = rows("SELECT seq FROM sequencer")[1].seq
+      local is_repeated = false  -- a transaction that met a deadlock is run once more, and what was committed in it is not
       audit.transaction(acme, function(slow)
         audit.event(slow, { type = "x.slow", subject = "slow" })
+        if is_repeated then return true end
+        is_repeated = true
         audit.transaction(acme, function(tx)
           audit.events(tx, { { type = "x.fast", subject = "1" }, { type = "x.fast", subject = "2" } })
           return true
