@@ -14,3 +14,5 @@ struct refill {
 };
 /* How long to wait for a request before one is made; 0: it is due, and the next one has its own time; -1: none is missing. */
 int refill_wait_ms(struct refill *r, bool missing, uint64_t now_ms);
+/* One was made: the next one has its own time, whether this one was due or made in a rest. */
+void refill_made(struct refill *r);

@@ -167,6 +167,7 @@ static int rehearse(const struct cell_opts *opts, struct written *found, int mos
 }
 
 int rehearsal_run(const struct cell_opts *opts, struct written *found, int most) {
+    if (walls_not_built()) return 0; /* a sanitizer's shadow would be taken for memory of ours */
     size_t len = (size_t)most * sizeof *found;
     struct shared {
         int count;
@@ -174,8 +175,7 @@ int rehearsal_run(const struct cell_opts *opts, struct written *found, int most)
     } *shared = mmap(NULL, sizeof *shared + len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int count = 0;
 
-    if (shared == MAP_FAILED || walls_not_built())
-        return 0; /* a sanitizer's shadow would be taken for memory of ours */
+    if (shared == MAP_FAILED) return 0;
     /* In a process of its own: what we wrote to meanwhile would look as if the flow had. */
     pid_t pid = fork();
     if (pid == 0) {

@@ -267,7 +267,7 @@ static struct child *take_child(const struct cell_opts *opts, struct report *r, 
         if (*error == 0 && send(c->tell, opts, sizeof *opts, MSG_NOSIGNAL) < 0) *error = ECHILD;
         if (*error == 0) return c;
         end_child(c);
-        if (!waited || *error != ECHILD) return NULL;
+        if (!waited) return NULL; /* what is wrong with one that waited is not its tenant's affair */
     }
 }
 
@@ -463,7 +463,10 @@ int zygote_serve(int control, const struct zygote_opts *opts) {
         bool missing = zygote.ready_count < zygote.opts.ready && !zygote.short_of;
         int wait_ms = refill_wait_ms(&zygote.refill, missing, missing ? clock_mono_ms() : 0);
         int n = wait_ms == 0 ? 0 : epoll_wait(zygote.epoll, &event, 1, wait_ms);
-        if (n == 0) make_ready();
+        if (n == 0) {
+            make_ready();
+            refill_made(&zygote.refill);
+        }
         if (n != 1) continue;
         if (event.data.ptr == &zygote.signals)
             reap();

@@ -199,7 +199,7 @@ function watch.add(cell, tenant)
     cell = cell, slug = tenant.slug, share = budget.share_percent / 100,
     slack_s = budget.slice_ms / 1000 + BUILTIN_S + COLLECT_S_PER_MB * budget.hard_mb, lets_back = budget.lets_back == 1,
     hard_bytes = budget.hard_mb * MB, mapped_bytes = 0,
-    cpu_s = 0, owed_s = 0, at_ms = clock.mono_ms(), turn = count % REST_TURNS,
+    cpu_s = cell:usage() or 0, owed_s = 0, at_ms = clock.mono_ms(), turn = count % REST_TURNS,
   }
   move(held, awake)
   count = count + 1

@@ -34,10 +34,10 @@ JUMP_TO_ITSELF = 0xFEEB
 
 
 def cells():
-    """Those that serve a tenant: one that waits for its tenant has no seccomp filter yet."""
+    """Those that serve a tenant: one that waits for its tenant holds the socket to the zygote (WALLS_REPORT)."""
     zygote = int((Path(os.environ["PARLEY_PIDS"]) / "zygote.pid").read_text())
     children = map(int, Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
-    return {pid for pid in children if "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()}
+    return {pid for pid in children if not Path(f"/proc/{pid}/fd/4").is_symlink()}
 
 
 def take_over(pid):
