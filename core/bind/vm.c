@@ -290,6 +290,7 @@ static const struct {
     {"core.deflate", bind_open_deflate},
     {"core.ws", bind_open_ws},
     {"core.float32", bind_open_float32},
+    {"core.pcm", bind_open_pcm},
 };
 
 static int on_panic(lua_State *L) {

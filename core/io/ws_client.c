@@ -105,6 +105,18 @@ static void because(struct ws_client *c, int code, const char *fmt, ...) {
     err_set(&c->why, code, "%s", text);
 }
 
+/* Some servers say only here why they refuse. It is theirs to write what they like: one line of ASCII is kept. */
+static void closed_by_peer(struct ws_client *c, const unsigned char *in, size_t len) {
+    char reason[126] = "";
+    size_t n = 0;
+
+    for (size_t i = 2; i < len && n < sizeof reason - 1; i++)
+        reason[n++] = in[i] >= ' ' && in[i] < 0x7f ? (char)in[i] : '?';
+    reason[n] = '\0';
+    because(c, ERR_CLOSED, "the server closed the WebSocket with code %d%s%s", in[0] << 8 | in[1], n ? ": " : "",
+            reason);
+}
+
 /* Drops the connection at once; its end comes from the loop. */
 static void kill_wsi(struct ws_client *c) {
     if (c->lookup) {
@@ -255,8 +267,7 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         return on_writable(c);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         if (len >= 2)
-            because(c, ERR_CLOSED, "the server closed the WebSocket with code %d",
-                    ((unsigned char *)in)[0] << 8 | ((unsigned char *)in)[1]);
+            closed_by_peer(c, in, len);
         else
             because(c, ERR_CLOSED, "the server closed the WebSocket without a code");
         return 0;

@@ -22,32 +22,41 @@
 ---     events   { type = "partial", text, stable = its beginning that will not change }, { type = "final", text, words = { { text, from_ms, to_ms, confidence } }, confidence,
 ---              until_ms = of what was fed to this reader it has heard so far, flushed = true: it is the answer to flush() },
 ---              { type = "speech_began", at_ms }, { type = "utterance_end" }, { type = "end" }, { type = "error", class, text, ... }
+---
+--- A model that hears and speaks itself stands apart: kind "openai" is plugins.realtime_openai, and what it has to offer is at the top of
+--- speech.realtime_link.
 local adapters = {}
 
 local plugins = {}
 
-local function plugin_of(kind)
-  local plugin = plugins[kind]
+local function plugin_of(family, kind)
+  -- Only letters: the kind is a row's word, and must not name another module.
+  local name = family .. (type(kind) == "string" and #kind <= 40 and kind:match("^%l+$") or "")
+  local plugin = plugins[name]
   if plugin == nil then
-    -- Only letters: the kind is a row's word, and must not name another module.
-    local name = type(kind) == "string" and #kind <= 40 and kind:match("^%l+$")
-    local ok, found = pcall(require, "plugins.speech_" .. (name or ""))
+    local ok, found = pcall(require, "plugins." .. name)
     plugin = ok and found or false
-    plugins[kind or false] = plugin
+    plugins[name] = plugin
   end
   return plugin or nil
 end
 
 --- The synthesiser of a kind, or nil.
 function adapters.synthesiser(kind)
-  local plugin = plugin_of(kind)
+  local plugin = plugin_of("speech_", kind)
   return plugin and plugin.synthesiser
 end
 
 --- The recogniser of a kind, or nil.
 function adapters.recogniser(kind)
-  local plugin = plugin_of(kind)
+  local plugin = plugin_of("speech_", kind)
   return plugin and plugin.recogniser
+end
+
+--- The realtime model of a kind, or nil.
+function adapters.realtime(kind)
+  local plugin = plugin_of("realtime_", kind)
+  return plugin and plugin.realtime
 end
 
 return adapters

@@ -218,7 +218,7 @@ static void the_servers_close_code_is_told(void **state) {
     assert_int_equal(ws_client_send(s.c, "bye", 3, &e), 0);
     assert_true(world_turn(&w, &s.done, 3000));
     assert_int_equal(s.why.code, ERR_CLOSED);
-    assert_non_null(strstr(s.why.text, "4001"));
+    assert_non_null(strstr(s.why.text, "code 4001: as you said"));
     until_server_heard(&w);
     assert_int_equal(server.ws_code, 4001);
     world_close(&w);

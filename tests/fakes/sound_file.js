@@ -79,4 +79,4 @@ function readMp3(bytes) {
   return { text: bytes.toString('utf8', 21, 20 + size(14)), seconds: ((bytes.length - 10 - size(6)) / FRAME.length) * FRAME_S };
 }
 
-module.exports = { wav, mp3, readWav, readMp3 };
+module.exports = { wav, mp3, readWav, readMp3, mulaw, alaw };

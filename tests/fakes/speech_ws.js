@@ -84,8 +84,8 @@ class Socket {
     return this.opcode === 1 ? this.handlers.text?.(whole.toString()) : this.handlers.binary?.(whole);
   }
 
-  send(text) {
-    if (!this.isOver && !this.closing) this.raw.write(frame(1, Buffer.from(text)));
+  send(text, binary = false) {
+    if (!this.isOver && !this.closing) this.raw.write(frame(binary ? 2 : 1, Buffer.from(text)));
   }
 
   close(code, reason = '') {
