@@ -31,6 +31,10 @@ TEST(each_type_comes_back_as_the_header_says) {
     must("INSERT INTO v () VALUES ()");
     CHECK_STR("NULL|NULL|NULL|NULL|NULL\n", ask("SELECT i, n, at, c, bin FROM v WHERE id = 2").text);
     CHECK_STR("2026-11-22 10:00:00.000000\n", ask("SELECT CAST('2026-11-22 10:00:00' AS DATETIME(6))").text);
+    CHECK_STR("2026-11-22 10:00:00|0999-01-02 03:04:05.67|9999-12-31 23:59:59.999\n",
+              ask("SELECT CAST('2026-11-22 10:00:00.9' AS DATETIME), CAST('0999-01-02 03:04:05.678' AS DATETIME(2)), "
+                  "CAST('9999-12-31 23:59:59.999' AS DATETIME(3))")
+                  .text);
     close_pool();
 }
 
