@@ -66,7 +66,7 @@ local function unauthorized(code, detail)
 end
 
 -- A token whose signature was found good stays so; when it ends, and whether it was ended before, is looked at each time.
--- Kept as it came, so that the same header need not be taken apart again.
+-- Kept as most write the header, so that it need not be taken apart again; other spellings of it are no further entries.
 local TOKENS_KEPT = 4096
 local in_headers, in_cookies = { users = {}, count = 0 }, { users = {}, count = 0 }
 
@@ -131,7 +131,7 @@ local function user_of_key(text, remote)
   return user
 end
 
--- The token stands somewhere in text.
+-- text: what there is of one token, and of no other.
 local function user_of_text(cache, text, token)
   local known = remembered(cache, text)
   if known then return known end
@@ -155,7 +155,7 @@ function auth.authenticate(request, may_wait)
     end
     return user_of_key(bearer, request.remote)
   end
-  if bearer then return user_of_text(in_headers, header, bearer) end
+  if bearer then return user_of_text(in_headers, "Bearer " .. bearer, bearer) end
   if header then
     return nil, unauthorized("bad_authorization", "Send \"Authorization: Bearer\" and a token of POST /auth/login, or an API key.")
   end

@@ -9,6 +9,7 @@ end
 local audit = require "audit"
 local auth = require "auth"
 local config = require "core.config"
+local crypto = require "core.crypto"
 local db = require "lib.db"
 local jobs = require "lib.jobs"
 local json = require "core.json"
@@ -186,6 +187,27 @@ describe("data", function()
     sequencer.sweep(acme)
     assert.equal(length, redis.call("XLEN", rediskey("events:", "acme")))
     settle()
+  end)
+
+  it("forgot everybody's token when one came with much space before it", function()
+    local verify, verified = crypto.jwt_verify, 0
+    crypto.jwt_verify = function(...)
+      verified = verified + 1
+      return verify(...)
+    end
+    local function who(header) return assert(auth.authenticate({ method = "GET", headers = { authorization = header } }, true)) end
+    local first = "Bearer " .. world.token
+    local other = "Bearer " .. auth.token(who(first))
+    local ok, err = pcall(function()
+      who(other)
+      verified = 0
+      for i = 1, 5000 do who("bEARER " .. (" "):rep(i) .. world.token) end
+      who(first)
+      who(other)
+    end)
+    crypto.jwt_verify = verify
+    assert.same({ true, nil }, { ok, err })
+    assert.equal(0, verified)
   end)
 
   it("ends a log-in whose refresh token comes twice", function()
