@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
---- core.sql for store.lua files: failures are raised, NULL is nil on both sides.
+--- core.sql for store.lua files: failures are raised, NULL is nil on both sides (a column that is NULL is absent from its row).
 --- A raised failure ends in the router as 503 when the database is away or busy and as 500 otherwise;
 --- inside a transaction it rolls back, and a deadlock runs the function again (so it must not act outside).
 local clock = require "core.clock"
@@ -62,7 +62,7 @@ local function ask_replica(name, text, ...)
 end
 
 --- @param name string  schema, or "server/schema", or db.lagging of one
---- @return table  rows, or { affected =, insert_id = }
+--- @return table  rows, each without its columns that are NULL; or { affected =, insert_id = }
 function db.query(name, text, ...)
   if name:byte(1) == 126 then
     name = name:sub(2)

@@ -81,6 +81,20 @@ describe("data", function()
     assert.equal(lead.id, found.leads[1].id)
   end)
 
+  it("has nothing in a row for a column that is NULL, whichever way it is asked for", function()
+    local text, want = "SELECT 1 AS one, NULL AS none, CAST(? AS CHAR) AS given, CAST(? AS CHAR) AS absent", { { one = 1 } }
+    assert.same(want, sql.query(acme.db, text, sql.null, nil))
+    assert.same(want, db.query(acme.db, text, nil, nil))
+    assert.same(want, db.query(db.lagging(acme.db), text, nil, nil))
+    assert.same(want, db.try(acme.db, text, nil, nil))
+    db.transaction(acme.db, function(tx)
+      assert.same(want, tx:query(text, nil, nil))
+      assert.same(want, db.run(tx, text, nil, nil))
+      assert.same(want, db.attempt(tx, text, nil, nil))
+      return true
+    end)
+  end)
+
   it("pages through leads in each order without losing or repeating one", function()
     for i = 1, 7 do ask("POST", "/leads", { name = "P" .. i, score = i % 3, source = "web" }) end
     for _, sort in ipairs{ "created", "-created", "score", "-score" } do
