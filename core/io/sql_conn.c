@@ -7,6 +7,7 @@
  * "No schema" is information_schema: a connection cannot go back to none, and a name without a schema must never be
  * looked up in the tenant's that happened to be there before. */
 #include "io/sql_conn.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "io/sql_cache.h"
 #include "io/sql_call.h"
@@ -38,7 +39,7 @@ struct sql_conn {
     bool open;
     struct sql_wire wire;
     struct sql_reads reads;
-    uint64_t heard_ms; /* when an operation last ended well, on the loop's clock */
+    uint64_t heard_ms; /* when an operation last ended well; the loop's clock stands still in a long turn */
     char schema[256];  /* selected */
     bool autocommit;
     bool leased;  /* between sql_conn_begin() and sql_conn_end() */
@@ -110,7 +111,7 @@ static void finish(struct sql_conn *c, int rc) {
     c->then = NULL;
     c->busy = false;
     c->rc = rc;
-    if (rc == 0) c->heard_ms = uv_now(c->wire.loop);
+    if (rc == 0) c->heard_ms = clock_mono_ms();
     arena_clear(&c->scratch);
     if (rc < 0 && c->rows) sql_rows_free(c->rows);
     c->rows = NULL;
@@ -319,7 +320,7 @@ void sql_conn_close(struct sql_conn *c) {
 }
 
 void sql_conn_check(struct sql_conn *c) {
-    if (c->heard_ms != uv_now(c->wire.loop)) look_for_farewell(c); /* it has just answered: a system call for nothing */
+    if (c->heard_ms != clock_mono_ms()) look_for_farewell(c); /* it has just answered: a system call for nothing */
 }
 
 /* -- schema --------------------------------------------------------------------------------------------------- */
