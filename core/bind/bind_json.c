@@ -202,7 +202,12 @@ json_t *bind_json_take(lua_State *L, int idx, struct err *e) {
 
 /* -- writing: straight from Lua's values to text, the same text as jansson makes of take()'s tree with its keys sorted ----- */
 
-enum { ENCODE_FLAGS = JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS, MEMBERS_AT_HAND = 32 };
+enum {
+    ENCODE_FLAGS = JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS,
+    MEMBERS_AT_HAND = 32,
+    RECORD_MEMBERS = 32,
+    RECORD_BYTES = 1000
+};
 
 struct member {
     const char *key; /* the table's own string: stays while the table is not changed */
@@ -410,6 +415,79 @@ static int bind_json_encode(lua_State *L) {
     return 1;
 }
 
+/* -- records: objects of one form, whose names are sorted and written once ---------------------------------------- */
+
+struct part {
+    int arg;        /* which argument is its value */
+    size_t at, len; /* of what stands before the value, in the record's text */
+};
+struct record {
+    int count;
+    struct part parts[]; /* behind them the text */
+};
+
+static int bind_json_write_record(lua_State *L) {
+    const struct record *r = lua_touserdata(L, lua_upvalueindex(1));
+    const char *text = (const char *)(r->parts + r->count);
+    struct err e = {0};
+    struct buf out = {0};
+    int rc = 0;
+
+    if (lua_gettop(L) > r->count) return luaL_error(L, "the record has %d members", r->count);
+    lua_settop(L, r->count);
+    buf_reserve(&out, RECORD_BYTES);
+    for (int i = 0; rc == 0 && i < r->count; i++) {
+        buf_add(&out, text + r->parts[i].at, r->parts[i].len);
+        rc = write_value(L, r->parts[i].arg, 1, &out, &e);
+    }
+    if (rc < 0) {
+        buf_free(&out);
+        return luaL_error(L, "%s", e.text);
+    }
+    buf_add(&out, "}", 1);
+    lua_pushlstring(L, out.data, out.len);
+    buf_free(&out);
+    return 1;
+}
+
+static int bind_json_record(lua_State *L) {
+    struct member names[RECORD_MEMBERS];
+    struct buf text = {0};
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    int count = (int)lua_objlen(L, 1);
+    luaL_argcheck(L, count >= 1 && count <= RECORD_MEMBERS, 1, "1 to 32 names");
+    luaL_checkstack(L, count + 4, "names");
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, 1, i + 1); /* stays on the stack, where its text is safe */
+        luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "names");
+        names[i].key = lua_tolstring(L, -1, &names[i].len);
+        names[i].value = i + 1;
+        luaL_argcheck(L, strlen(names[i].key) == names[i].len && str_is_utf8(names[i].key, names[i].len), 1,
+                      "names in UTF-8, without NUL");
+    }
+    sort_members(names, (size_t)count);
+    for (int i = 1; i < count; i++)
+        if (strcmp(names[i - 1].key, names[i].key) == 0) return luaL_error(L, "the name %s stands twice", names[i].key);
+
+    struct part parts[RECORD_MEMBERS];
+    for (int i = 0; i < count; i++) {
+        parts[i] = (struct part){.arg = names[i].value, .at = text.len};
+        buf_add(&text, i ? "," : "{", 1);
+        write_text(names[i].key, names[i].len, &text);
+        buf_add(&text, ":", 1);
+        parts[i].len = text.len - parts[i].at;
+    }
+    struct record *r = lua_newuserdata(L, sizeof *r + (size_t)count * sizeof *parts + text.len);
+    r->count = count;
+    memcpy(r->parts, parts, (size_t)count * sizeof *parts);
+    memcpy(r->parts + count, text.data, text.len);
+    buf_free(&text);
+    lua_pushcclosure(L, bind_json_write_record, 1);
+    return 1;
+}
+
 static int bind_json_decode(lua_State *L) {
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
@@ -456,6 +534,8 @@ static int bind_json_is_array(lua_State *L) {
 static const struct bind_fn functions[] = {
     {"encode", bind_json_encode, BIND_PLAIN, "json.encode(value) -> text",
      "Keys are sorted. Raises for what JSON cannot hold."},
+    {"record", bind_json_record, BIND_PLAIN, "json.record(names) -> function(...) -> text",
+     "A function that writes an object with these members, given in the order of the names; nil is null."},
     {"decode", bind_json_decode, BIND_PLAIN, "json.decode(text) -> value | nil, err",
      "Duplicate keys and integers beyond 2^53 are errors; null is json.null."},
     {"array", bind_json_array, BIND_PLAIN, "json.array([t]) -> t",

@@ -189,23 +189,17 @@ static int bind_redis_pipeline(lua_State *L) {
 
 /* -- scripts ------------------------------------------------------------------------------------------------------- */
 
+/* The text stands behind the script, in the collector's memory: a program that ends by exit() collects nothing. */
 static int bind_redis_script(lua_State *L) {
-    const char *text = luaL_checkstring(L, 1);
-    struct redis_script *s = lua_newuserdata(L, sizeof *s);
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    struct redis_script *s = lua_newuserdata(L, sizeof *s + len + 1);
 
     memset(s, 0, sizeof *s);
-    s->text = mem_strdup(text); /* scripts are made at load time and live as long as the VM */
+    s->text = memcpy(s + 1, text, len + 1);
     luaL_getmetatable(L, SCRIPT_TYPE);
     lua_setmetatable(L, -2);
     return 1;
-}
-
-static int script_gc(lua_State *L) {
-    struct redis_script *s = lua_touserdata(L, 1);
-
-    free((char *)(uintptr_t)s->text);
-    s->text = NULL;
-    return 0;
 }
 
 static int script_call(lua_State *L) {
@@ -306,22 +300,18 @@ static const struct bind_fn functions[] = {
     {NULL, NULL, 0, NULL, NULL},
 };
 
-static void type_with(lua_State *L, const char *name, const char *method, lua_CFunction fn, lua_CFunction gc) {
+static void type_with(lua_State *L, const char *name, const char *method, lua_CFunction fn) {
     luaL_newmetatable(L, name);
     lua_newtable(L);
     lua_pushcfunction(L, fn);
     lua_setfield(L, -2, method);
     lua_setfield(L, -2, "__index");
-    if (gc != NULL) {
-        lua_pushcfunction(L, gc);
-        lua_setfield(L, -2, "__gc");
-    }
     lua_pop(L, 1);
 }
 
 int bind_open_redis(lua_State *L) {
-    type_with(L, SUB_TYPE, "close", sub_close, NULL);
-    type_with(L, SCRIPT_TYPE, "call", script_call, script_gc);
+    type_with(L, SUB_TYPE, "close", sub_close);
+    type_with(L, SCRIPT_TYPE, "call", script_call);
     bind_module(L, functions);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");

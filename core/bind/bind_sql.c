@@ -82,6 +82,12 @@ static int push_error(lua_State *L, const struct sql_error *e) {
     return 2;
 }
 
+static int count_values(const struct sql_value *row, int columns) {
+    int n = 0;
+    for (int c = 0; c < columns; c++) n += row[c].type != SQL_NULL;
+    return n;
+}
+
 static int push_result(lua_State *L, const struct sql_result *r) {
     if (r->columns == 0) {
         lua_createtable(L, 0, 2);
@@ -102,17 +108,17 @@ static int push_result(lua_State *L, const struct sql_result *r) {
         }
     lua_createtable(L, (int)r->rows, 0);
     for (size_t i = 0; i < r->rows; i++) {
-        lua_createtable(L, 0, r->columns);
+        const struct sql_value *row = &r->values[i * (size_t)r->columns];
+        lua_createtable(L, 0, count_values(row, r->columns));
         for (int c = 0; c < r->columns; c++) {
-            const struct sql_value *v = &r->values[i * (size_t)r->columns + (size_t)c];
+            const struct sql_value *v = &row[c];
+            if (v->type == SQL_NULL) continue;
             if (v->type == SQL_INT)
                 lua_pushnumber(L, (lua_Number)v->integer);
             else if (v->type == SQL_DOUBLE)
                 lua_pushnumber(L, v->number);
-            else if (v->type == SQL_TEXT)
-                lua_pushlstring(L, v->text, v->len);
             else
-                lua_pushlightuserdata(L, NULL);
+                lua_pushlstring(L, v->text, v->len);
             lua_setfield(L, -2, r->names[c]);
         }
         lua_rawseti(L, -2, (int)i + 1);
@@ -275,7 +281,7 @@ static const char transaction_source[] =
 
 static const struct bind_fn functions[] = {
     {"query", bind_sql_query, BIND_YIELDS, "sql.query(db, text, ...) -> rows | { affected=, insert_id= } | nil, err",
-     "One statement on any connection."},
+     "One statement on any connection. A column that is NULL is absent from its row."},
     {"waiting", bind_sql_waiting, 0, "sql.waiting(db) -> count",
      "How many statements wait for a connection to that server."},
     {"begin", bind_sql_begin, BIND_YIELDS, "sql.begin(db) -> lease | nil, err", "For sql.transaction only."},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/crypto.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -22,7 +23,22 @@ static void must(bool worked, const char *what) {
 /* To look an algorithm up takes OpenSSL longer than to use it on a phone number. These stay as long as the process. */
 static EVP_MD *sha256;
 static EVP_CIPHER *aes_256_gcm;
-static EVP_MAC_CTX *hmac_sha256; /* without a key; copied for each use */
+static EVP_MAC_CTX *hmac_sha256; /* without a key; each thread has a copy */
+
+/* A thread's own, for all that it does: to make and free one takes as long as to seal a name. What is left in them of the
+ * last key is no more than the caller holds himself. */
+struct contexts {
+    EVP_CIPHER_CTX *cipher;
+    EVP_MAC_CTX *hmac;
+};
+static pthread_key_t contexts_key;
+
+static void free_contexts(void *arg) {
+    struct contexts *c = arg;
+    EVP_CIPHER_CTX_free(c->cipher);
+    EVP_MAC_CTX_free(c->hmac);
+    free(c);
+}
 
 static void look_up(void) {
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
@@ -36,11 +52,25 @@ static void look_up(void) {
     hmac_sha256 = EVP_MAC_CTX_new(hmac);
     EVP_MAC_free(hmac); /* the context has its own reference */
     must(hmac_sha256 != NULL && EVP_MAC_CTX_set_params(hmac_sha256, params) == 1, "HMAC");
+    must(pthread_key_create(&contexts_key, free_contexts) == 0, "a key for contexts");
 }
 
 static void algorithms(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, look_up);
+}
+
+static struct contexts *contexts(void) {
+    algorithms();
+    struct contexts *c = pthread_getspecific(contexts_key);
+    if (c) return c;
+    c = mem_alloc(sizeof *c);
+    c->cipher = EVP_CIPHER_CTX_new();
+    must(c->cipher != NULL, "AES-256-GCM");
+    c->hmac = EVP_MAC_CTX_dup(hmac_sha256);
+    must(c->hmac != NULL, "HMAC");
+    must(pthread_setspecific(contexts_key, c) == 0, "a thread's contexts");
+    return c;
 }
 
 void crypto_random(void *out, size_t len) {
@@ -59,13 +89,10 @@ void crypto_sha256(const void *data, size_t len, uint8_t out[CRYPTO_SHA256]) {
 }
 
 void crypto_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t out[CRYPTO_SHA256]) {
-    algorithms();
-    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hmac_sha256);
-    must(ctx != NULL, "HMAC");
+    EVP_MAC_CTX *ctx = contexts()->hmac;
     must(EVP_MAC_init(ctx, key_len ? key : (const void *)"", key_len, NULL) == 1, "HMAC");
     must(EVP_MAC_update(ctx, data, len) == 1, "HMAC");
     must(EVP_MAC_final(ctx, out, NULL, CRYPTO_SHA256) == 1, "HMAC");
-    EVP_MAC_CTX_free(ctx);
 }
 
 bool crypto_equal(const void *a, const void *b, size_t len) {
@@ -85,10 +112,8 @@ static bool cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *out, const void *data, s
     return true;
 }
 
-static EVP_CIPHER_CTX *cipher_new(const uint8_t *key, const uint8_t *nonce, int encrypts) {
-    algorithms();
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    must(ctx != NULL, "AES-256-GCM");
+static EVP_CIPHER_CTX *cipher_begin(const uint8_t *key, const uint8_t *nonce, int encrypts) {
+    EVP_CIPHER_CTX *ctx = contexts()->cipher;
     must(EVP_CipherInit_ex2(ctx, aes_256_gcm, key, nonce, encrypts, NULL) == 1, "AES-256-GCM");
     return ctx;
 }
@@ -124,13 +149,12 @@ void crypto_seal(const uint8_t key[CRYPTO_KEY], const uint8_t *nonce, const void
     uint8_t *sealed = (uint8_t *)out->data + out->len;
     memcpy(sealed, nonce, CRYPTO_NONCE);
 
-    EVP_CIPHER_CTX *ctx = cipher_new(key, nonce, 1);
+    EVP_CIPHER_CTX *ctx = cipher_begin(key, nonce, 1);
     int rest;
     must(cipher_update(ctx, NULL, aad, aad_len), "AES-256-GCM");
     must(cipher_update(ctx, sealed + CRYPTO_NONCE, text, len), "AES-256-GCM");
     must(EVP_CipherFinal_ex(ctx, sealed + CRYPTO_NONCE + len, &rest) == 1, "AES-256-GCM");
     must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, CRYPTO_TAG, sealed + CRYPTO_NONCE + len) == 1, "AES-256-GCM");
-    EVP_CIPHER_CTX_free(ctx);
 
     out->len += len + CRYPTO_SEAL_EXTRA;
     out->data[out->len] = '\0';
@@ -147,12 +171,11 @@ int crypto_open(const uint8_t key[CRYPTO_KEY], const void *sealed, size_t len, c
     /* Deciphered behind out->len, which moves only once the tag has been found right. */
     buf_reserve(out, text_len);
     uint8_t *text = (uint8_t *)out->data + out->len;
-    EVP_CIPHER_CTX *ctx = cipher_new(key, nonce, 0);
+    EVP_CIPHER_CTX *ctx = cipher_begin(key, nonce, 0);
     int rest;
     bool fits = cipher_update(ctx, NULL, aad, aad_len) && cipher_update(ctx, text, cipher, text_len) &&
                 EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, CRYPTO_TAG, tag) == 1 &&
                 EVP_CipherFinal_ex(ctx, text + text_len, &rest) == 1;
-    EVP_CIPHER_CTX_free(ctx);
     if (!fits) {
         ERR_clear_error(); /* a TLS connection on this thread must not find our error in the queue */
         OPENSSL_cleanse(text, text_len);

@@ -3,6 +3,8 @@
  *
  * Each runs on a thread of its own. A name server that does not answer holds it for as long as the system's resolver is
  * patient, half a minute; on libuv's pool, where look-ups have half of four threads, two such held up every other name.
+ * So there are many, and names that end alike, which the same name servers answer for, have a few of them and no more: what
+ * hangs there holds up its own. An origin has one at a time.
  * No thread is waited for: those who want its answer have limits of their own, and when the pool closes it frees what it
  * made by itself.
  */
@@ -15,14 +17,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-enum { KEPT_MS = 5000, AT_ONCE = 32, STACK = 512 * 1024 };
+enum { KEPT_MS = 5000, AT_ONCE = 256, OF_ONE_ZONE = 16, STACK = 512 * 1024 };
 
 struct http_lookup {
     struct http_lookup *next;   /* of those that wait for a thread, or have ended */
     struct http_pool *pool;     /* under the lock; NULL: nobody wants it any more */
     struct http_origin *origin; /* the loop's */
+    bool begun;
     char *host;
+    const char *zone; /* the end of it */
     char port[8];
     struct addrinfo *found;
     int rc;
@@ -160,12 +165,38 @@ static int thread_start(struct http_lookup *up) {
     return rc;
 }
 
+/* What the name ends with, of two words: api.one.example and two.one.example are in one.example. */
+static const char *zone_of(const char *host) {
+    const char *at = host + strlen(host);
+    if (at > host && at[-1] == '.') at--;
+    for (int dots = 0; at > host; at--)
+        if (at[-1] == '.' && ++dots == 2) break;
+    return at;
+}
+
+static bool has_room(const struct http_pool *p, const struct http_lookup *up) {
+    int running = 0;
+    for (const struct http_origin *o = p->first; o && running < OF_ONE_ZONE; o = o->next)
+        running += o->lookup && o->lookup->begun && strcasecmp(o->lookup->zone, up->zone) == 0;
+    return running < OF_ONE_ZONE;
+}
+
+/* The first that waits and may begin, or NULL. */
+static struct http_lookup *take_next(struct http_pool *p) {
+    struct http_lookup **at = &p->to_look_up;
+    while (*at && !has_room(p, *at)) at = &(*at)->next;
+    struct http_lookup *up = *at;
+    if (up == NULL) return NULL;
+    *at = up->next;
+    if (*at == NULL) p->last_to_look_up = at;
+    return up;
+}
+
 static void begin(struct http_pool *p) {
-    while (p->lookups_running < AT_ONCE && p->to_look_up) {
-        struct http_lookup *up = p->to_look_up;
-        p->to_look_up = up->next;
-        if (p->to_look_up == NULL) p->last_to_look_up = &p->to_look_up;
+    struct http_lookup *up;
+    while (p->lookups_running < AT_ONCE && (up = take_next(p))) {
         p->lookups_running++;
+        up->begun = true;
         if (thread_start(up) == 0) continue;
         up->rc = EAI_AGAIN;
         hand_in(up);
@@ -218,6 +249,7 @@ void http_lookup_want(struct http_origin *o) {
     up->pool = p;
     up->origin = o;
     up->host = mem_strdup(o->url.host);
+    up->zone = zone_of(up->host);
     memcpy(up->port, port, sizeof port);
     *p->last_to_look_up = up;
     p->last_to_look_up = &up->next;

@@ -206,7 +206,8 @@ static void on_tick(uv_timer_t *timer) {
         }
         keep_warm(o, now_ms);
         if (o->waiting && now_ms >= o->warm_at_ms) http_origin_run(o); /* what could not connect is tried again */
-        if (o->links == NULL && o->waiting == NULL && o->warm == 0 && !http_lookup_is_kept(o)) origin_free(o);
+        if (o->links == NULL && o->waiting == NULL && o->warm == 0 && o->lookup == NULL && !http_lookup_is_kept(o))
+            origin_free(o);
     }
     http_pool_tell(p);
 }

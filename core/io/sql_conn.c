@@ -7,11 +7,13 @@
  * "No schema" is information_schema: a connection cannot go back to none, and a name without a schema must never be
  * looked up in the tenant's that happened to be there before. */
 #include "io/sql_conn.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "io/sql_cache.h"
 #include "io/sql_call.h"
 #include "io/sql_error.h"
 #include "io/sql_lookup.h"
+#include "io/sql_reads.h"
 #include "io/sql_wire.h"
 #include <errmsg.h>
 #include <mysqld_error.h>
@@ -36,7 +38,9 @@ struct sql_conn {
     MYSQL mysql;
     bool open;
     struct sql_wire wire;
-    char schema[256]; /* selected */
+    struct sql_reads reads;
+    uint64_t heard_ms; /* when an operation last ended well; the loop's clock stands still in a long turn */
+    char schema[256];  /* selected */
     bool autocommit;
     bool leased;  /* between sql_conn_begin() and sql_conn_end() */
     bool touched; /* in that time: the server has begun a transaction */
@@ -73,13 +77,18 @@ struct sql_conn {
 
 static void drive(struct sql_conn *c, int ready);
 
+/* Nothing was asked, so whatever there is to read is a farewell. */
+static void look_for_farewell(struct sql_conn *c) {
+    if (c->open && sql_wire_is_readable(&c->wire)) sql_conn_close(c);
+}
+
 static void on_ready(void *arg, int ready) {
     struct sql_conn *c = arg;
     if (c->busy) {
         if (!c->waits) return; /* it goes on by itself */
         drive(c, ready);
     } else {
-        sql_conn_check(c);
+        look_for_farewell(c);
         if (c->open) return;
     }
     if (!c->busy) c->events.ended(c->events.arg);
@@ -102,6 +111,7 @@ static void finish(struct sql_conn *c, int rc) {
     c->then = NULL;
     c->busy = false;
     c->rc = rc;
+    if (rc == 0) c->heard_ms = clock_mono_ms();
     arena_clear(&c->scratch);
     if (rc < 0 && c->rows) sql_rows_free(c->rows);
     c->rows = NULL;
@@ -116,9 +126,18 @@ static int watch(struct sql_conn *c, int waits) {
     return sql_wire_wait(&c->wire, waits & (MYSQL_WAIT_READ | MYSQL_WAIT_WRITE));
 }
 
+/* Begins the call. Most send, and then nothing can have come yet. */
+static int ask(struct sql_conn *c) {
+    c->reads.in_vain = c->call.kind == SQL_CALL_EXECUTE || c->call.kind == SQL_CALL_QUERY ||
+                       c->call.kind == SQL_CALL_PREPARE || c->call.kind == SQL_CALL_SELECT_DB;
+    int waits = sql_call_start(&c->call);
+    c->reads.in_vain = false;
+    return waits;
+}
+
 static void drive(struct sql_conn *c, int ready) {
     while (c->then && !c->paused) {
-        int waits = c->waits ? sql_call_continue(&c->call, ready) : sql_call_start(&c->call);
+        int waits = c->waits ? sql_call_continue(&c->call, ready) : ask(c);
         c->waits = waits != 0;
         if (c->waits) {
             int rc = watch(c, waits);
@@ -204,6 +223,7 @@ static void connected(struct sql_conn *c) {
         opened(c, err_set(&c->error->e, ERR_IO, "%s", uv_strerror(watched)));
         return;
     }
+    sql_reads_watch(&c->reads, &c->mysql);
     snprintf(c->schema, sizeof c->schema, "%s", NO_SCHEMA);
     c->autocommit = true;
     bool mariadb = strstr(mysql_get_server_info(&c->mysql), "MariaDB") != NULL;
@@ -300,8 +320,7 @@ void sql_conn_close(struct sql_conn *c) {
 }
 
 void sql_conn_check(struct sql_conn *c) {
-    /* Nothing was asked, so whatever there is to read is a farewell. */
-    if (c->open && sql_wire_is_readable(&c->wire)) sql_conn_close(c);
+    if (c->heard_ms != clock_mono_ms()) look_for_farewell(c); /* it has just answered: a system call for nothing */
 }
 
 /* -- schema --------------------------------------------------------------------------------------------------- */
@@ -404,7 +423,7 @@ static void executed(struct sql_conn *c) {
     int rc;
     /* MariaDB's library says that there are other columns than before with an error number, and calls it a success. */
     if (c->call.rc == 0 && mysql_stmt_errno(c->stmt) == 0) {
-        rc = sql_fetch_begin(&c->fetch, &c->mysql, c->stmt, c->rows, &c->scratch, c->error);
+        rc = sql_fetch_begin(&c->fetch, &c->mysql, c->stmt, c->rows, c->error);
         c->slice_end = SLICE;
         if (rc > 0)
             call(c, SQL_CALL_FETCH, fetched);
@@ -622,6 +641,7 @@ struct sql_conn *sql_conn_new(uv_loop_t *loop, const struct sql_opts *o, const s
 static void on_gone(void *arg) {
     struct sql_conn *c = arg;
     arena_free(&c->scratch);
+    sql_fetch_free(&c->fetch);
     void (*gone)(void *arg) = c->gone;
     void *gone_arg = c->gone_arg;
     free(c);

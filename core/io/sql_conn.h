@@ -60,5 +60,6 @@ bool sql_conn_in_transaction(const struct sql_conn *c);
 bool sql_conn_transaction_was_cut(const struct sql_conn *c);
 bool sql_conn_autocommits(const struct sql_conn *c);
 void sql_conn_close(struct sql_conn *c); /* not while it is busy */
-/* Closes it when the server has hung up while it lay idle, so that no statement finds out. */
+/* Closes it when the server has hung up while it lay idle, so that no statement finds out. One that has answered in this
+ * millisecond is believed. */
 void sql_conn_check(struct sql_conn *c);

@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_BYTES = 512 }; /* a longer value is fetched a second time, into a place of its size */
+enum {
+    TEXT_BYTES = 512, /* a longer value is fetched a second time, into a place of its size */
+    KEPT_BYTES = 16384,
+    MOMENT_BYTES = 32,
+};
 size_t sql_result_max = 256u * 1024 * 1024;
 
 unsigned sql_stmt_errno(MYSQL *mysql, MYSQL_STMT *stmt) {
@@ -65,10 +69,42 @@ void sql_rows_free(struct sql_rows *rows) {
 struct sql_fetch_cell {
     int64_t integer;
     double number;
+    MYSQL_TIME time;
     char *text;
-    unsigned long len;
+    unsigned long room, len;
     my_bool is_null, error;
 };
+
+/* A date with its time is fetched as numbers: the library writes it by printf. */
+static bool is_moment(const MYSQL_FIELD *f) {
+    return f->type == MYSQL_TYPE_DATETIME || f->type == MYSQL_TYPE_TIMESTAMP;
+}
+
+static char *add_digits(char *at, unsigned long n, int count) {
+    for (int i = count - 1; i >= 0; i--, n /= 10) at[i] = (char)('0' + n % 10);
+    return at + count;
+}
+
+/* As the server writes it: 2026-11-22 10:00:00.000123 */
+static size_t write_moment(const MYSQL_TIME *t, unsigned decimals, char out[MOMENT_BYTES]) {
+    static const unsigned long scale[] = {1000000, 100000, 10000, 1000, 100, 10, 1};
+    char *at = add_digits(out, t->year, 4);
+    *at++ = '-';
+    at = add_digits(at, t->month, 2);
+    *at++ = '-';
+    at = add_digits(at, t->day, 2);
+    *at++ = ' ';
+    at = add_digits(at, t->hour, 2);
+    *at++ = ':';
+    at = add_digits(at, t->minute, 2);
+    *at++ = ':';
+    at = add_digits(at, t->second, 2);
+    if (decimals > 0 && decimals <= 6) {
+        *at++ = '.';
+        at = add_digits(at, t->second_part / scale[decimals], (int)decimals);
+    }
+    return (size_t)(at - out);
+}
 
 static enum sql_type type_of(const MYSQL_FIELD *f) {
     switch (f->type) {
@@ -87,7 +123,13 @@ static enum sql_type type_of(const MYSQL_FIELD *f) {
     }
 }
 
-static void bind_cell(MYSQL_BIND *b, struct sql_fetch_cell *cell, const MYSQL_FIELD *f, struct arena *scratch) {
+/* What no value of the column is longer than, as far as that is not much. */
+static size_t text_bytes(const MYSQL_FIELD *f) {
+    return f->length < TEXT_BYTES ? f->length : TEXT_BYTES;
+}
+
+/* text: room for what a text has */
+static void bind_cell(MYSQL_BIND *b, struct sql_fetch_cell *cell, const MYSQL_FIELD *f, char *text) {
     b->is_null = &cell->is_null;
     b->error = &cell->error;
     b->length = &cell->len;
@@ -102,10 +144,17 @@ static void bind_cell(MYSQL_BIND *b, struct sql_fetch_cell *cell, const MYSQL_FI
         b->buffer = &cell->number;
         break;
     default:
-        cell->text = arena_alloc(scratch, TEXT_BYTES);
+        if (is_moment(f)) {
+            b->buffer_type = f->type;
+            b->buffer = &cell->time;
+            b->buffer_length = sizeof cell->time;
+            break;
+        }
+        cell->text = text;
+        cell->room = text_bytes(f);
         b->buffer_type = MYSQL_TYPE_STRING;
-        b->buffer = cell->text;
-        b->buffer_length = TEXT_BYTES;
+        b->buffer = text;
+        b->buffer_length = cell->room;
     }
 }
 
@@ -136,10 +185,16 @@ static int take_cell(MYSQL *mysql, MYSQL_STMT *stmt, unsigned column, const MYSQ
         out->number = cell->number;
         return 0;
     default: {
+        if (is_moment(f)) {
+            char *moment = arena_alloc(keep, MOMENT_BYTES);
+            out->text = moment;
+            out->len = write_moment(&cell->time, f->decimals, moment);
+            return 0;
+        }
         char *text = arena_alloc(keep, cell->len + 1);
         out->text = text;
         out->len = cell->len;
-        if (cell->len > TEXT_BYTES) return fetch_long(mysql, stmt, column, cell, text, e);
+        if (cell->len > cell->room) return fetch_long(mysql, stmt, column, cell, text, e);
         memcpy(text, cell->text, cell->len);
         return 0;
     }
@@ -169,11 +224,24 @@ static int take_row(struct sql_fetch *f, struct sql_error *e) {
     return 0;
 }
 
-int sql_fetch_begin(struct sql_fetch *f, MYSQL *mysql, MYSQL_STMT *stmt, struct sql_rows *rows, struct arena *scratch,
-                    struct sql_error *e) {
+/* The cells and then the binds, zeroed, and behind them the texts. */
+static MYSQL_BIND *take_memory(struct sql_fetch *f, unsigned columns) {
+    size_t cells = columns * sizeof *f->cells, binds = columns * sizeof(MYSQL_BIND), texts = 0;
+    for (unsigned i = 0; i < columns; i++) texts += text_bytes(&f->fields[i]);
+    if (cells + binds + texts > f->cap) {
+        free(f->memory);
+        f->cap = cells + binds + texts;
+        f->memory = mem_alloc(f->cap);
+    }
+    memset(f->memory, 0, cells + binds);
+    f->cells = (struct sql_fetch_cell *)f->memory;
+    return (MYSQL_BIND *)(f->memory + cells);
+}
+
+int sql_fetch_begin(struct sql_fetch *f, MYSQL *mysql, MYSQL_STMT *stmt, struct sql_rows *rows, struct sql_error *e) {
     struct sql_result *r = &rows->result;
 
-    *f = (struct sql_fetch){.mysql = mysql, .stmt = stmt, .rows = rows};
+    *f = (struct sql_fetch){.mysql = mysql, .stmt = stmt, .rows = rows, .memory = f->memory, .cap = f->cap};
     e->number = 0;
     /* Asked for after each execution: ALTER TABLE may have given SELECT * other columns. */
     f->meta = mysql_stmt_result_metadata(stmt);
@@ -185,12 +253,13 @@ int sql_fetch_begin(struct sql_fetch *f, MYSQL *mysql, MYSQL_STMT *stmt, struct 
     }
     unsigned columns = mysql_num_fields(f->meta);
     f->fields = mysql_fetch_fields(f->meta);
-    MYSQL_BIND *binds = arena_alloc(scratch, columns * sizeof *binds);
-    f->cells = arena_alloc(scratch, columns * sizeof *f->cells);
+    MYSQL_BIND *binds = take_memory(f, columns);
+    char *text = (char *)(binds + columns);
     const char **names = arena_alloc(&rows->arena, columns * sizeof *names);
     for (unsigned i = 0; i < columns; i++) {
         names[i] = arena_strndup(&rows->arena, f->fields[i].name, strlen(f->fields[i].name));
-        bind_cell(&binds[i], &f->cells[i], &f->fields[i], scratch);
+        bind_cell(&binds[i], &f->cells[i], &f->fields[i], text);
+        text += text_bytes(&f->fields[i]);
     }
     r->columns = (int)columns;
     r->names = names;
@@ -208,6 +277,13 @@ int sql_fetch_row(struct sql_fetch *f, int fetched, struct sql_error *e) {
 }
 
 void sql_fetch_end(struct sql_fetch *f) {
+    bool keeps = f->cap <= KEPT_BYTES;
     if (f->meta) mysql_free_result(f->meta);
+    if (!keeps) free(f->memory);
+    *f = (struct sql_fetch){.memory = keeps ? f->memory : NULL, .cap = keeps ? f->cap : 0};
+}
+
+void sql_fetch_free(struct sql_fetch *f) {
+    free(f->memory);
     *f = (struct sql_fetch){0};
 }

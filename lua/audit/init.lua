@@ -39,19 +39,24 @@ function audit.event(tx, event)
   touched[tx] = true
 end
 
+local function add_events(tx, rows)
+  if #rows > 1 then return store.add_events(tx, rows) end
+  store.add_event(tx, rows[1][1], rows[1][2], rows[1][5], rows[1][3] ~= json.null and rows[1][3] or nil, rows[1][4])
+end
+
 --- Many events of one transaction, in their order.
 function audit.events(tx, events)
   if platforms[tx] or #events == 0 then return end
-  if #events == 1 then return audit.event(tx, events[1]) end
-  local at = time.now()
-  for first = 1, #events, store.EVENTS_MOST do
-    local rows = {}
-    for i = first, math.min(first + store.EVENTS_MOST - 1, #events) do
-      local event = events[i]
-      rows[#rows + 1] = { event.type, event.subject or "", event.trace or json.null, at, event.data and json.encode(event.data) or "{}" }
+  local at, rows, bytes = time.now(), {}, 0
+  for _, event in ipairs(events) do
+    local data = event.data and json.encode(event.data) or "{}"
+    if #rows == store.EVENTS_MOST or #rows > 0 and bytes + #data > store.EVENTS_BYTES then
+      add_events(tx, rows)
+      rows, bytes = {}, 0
     end
-    store.add_events(tx, rows)
+    rows[#rows + 1], bytes = { event.type, event.subject or "", event.trace or json.null, at, data }, bytes + #data
   end
+  add_events(tx, rows)
   touched[tx] = true
 end
 

@@ -83,8 +83,8 @@ end
 local function number_batch(tenant)
   return db.transaction(tenant.db, function(tx)
     local head = store.hold(tx)
-    local rows = store.outbox(tx)
-    local pending = store.audit_pending(tx)
+    local rows, more_events = store.outbox(tx)
+    local pending, more_audits = store.audit_pending(tx)
     if #rows == 0 and #pending == 0 then return false end
     if #rows > 0 then store.move_events(tx, rows, head.seq) end
     fault.point("sequencer.events_moved")
@@ -97,7 +97,7 @@ local function number_batch(tenant)
     fault.point("sequencer.audit_moved")
     store.set_numbers(tx, head.seq + #rows, head.audit_seq + #pending, hashes[#pending] or head.audit_hash)
     fault.point("sequencer.numbered")
-    return #rows == store.BATCH or #pending == store.BATCH
+    return more_events or more_audits
   end)
 end
 
@@ -106,7 +106,7 @@ local function publish_batch(tenant)
   return db.transaction(tenant.db, function(tx)
     local head = store.hold(tx)
     if head.published >= head.seq then return "done" end
-    local rows = store.events_after(tx, head.published, store.BATCH)
+    local rows, more = store.events_after(tx, head.published)
     local stream = rediskey("events:", tenant.slug)
     local args = {}
     for _, row in ipairs(rows) do
@@ -122,7 +122,7 @@ local function publish_batch(tenant)
     store.set_published(tx, rows[#rows].seq)
     fault.point("sequencer.published")
     metrics.count("parley_events_total", nil, #rows, "durable events")  -- not by tenant: the page of metrics has an end
-    return #rows == store.BATCH and "more" or "done"
+    return more and "more" or "done"
   end)
 end
 

@@ -10,12 +10,13 @@ function store.add_event(tx, type, subject, data, trace, at)
   db.run(tx, "INSERT INTO outbox (type, subject, data, trace, `at`) VALUES (?, ?, ?, ?, ?)", type, subject, data, trace, at)
 end
 
-store.EVENTS_MOST = 500
+-- Of one statement; and what a packet of the database's is sure to take, though JSON makes it longer.
+store.EVENTS_MOST, store.EVENTS_BYTES = 500, 256 * 1024
 
 local add_events = "INSERT INTO outbox (type, subject, trace, `at`, data) SELECT n.type, n.subject, n.trace, n.`at`, n.data FROM "
   .. db.rows("n", { "type VARCHAR(400)", "subject VARCHAR(400)", "trace VARCHAR(200)", "`at` VARCHAR(32)", "data MEDIUMTEXT" })
 
---- Many at once, EVENTS_MOST at most, in their order: rows are { type, subject, trace or json.null, at, data }.
+--- Many at once, EVENTS_MOST and EVENTS_BYTES of data at most, in their order: rows are { type, subject, trace or json.null, at, data }.
 function store.add_events(tx, rows)
   db.run(tx, add_events, json.encode(rows))
 end
@@ -31,15 +32,38 @@ function store.add_platform_audit(tx, row)
     row.at, row.actor, row.action, row.subject, row.fields, row.trace)
 end
 
-store.BATCH = 512
+-- So many rows, or so many bytes of what they say when that is less, but always one. Redis has a second for a batch.
+store.BATCH, store.BATCH_BYTES = 512, 1024 * 1024
+local SHORT_BYTES = 8 * 1024
+
+-- The first of these rows that are a batch, and whether any were left out. A long text does not come with its row (see short):
+-- it is fetched when its row is in the batch. fetch(row) -> its text
+local function batch(rows, column, fetch)
+  local bytes = 0
+  for i, row in ipairs(rows) do
+    bytes = bytes + row.bytes
+    if i > 1 and bytes > store.BATCH_BYTES then
+      for k = #rows, i, -1 do rows[k] = nil end
+      return rows, true
+    end
+    if fetch and not row[column] then row[column] = fetch(row) end
+  end
+  return rows, #rows == store.BATCH
+end
+
+-- The column when it is short, and its length.
+local function short(column)
+  return ("IF(LENGTH(%s) <= %d, %s, NULL) AS %s, LENGTH(%s) AS bytes"):format(column, SHORT_BYTES, column, column, column)
+end
 
 --- The sequencer's row, held until the transaction ends: one at a time moves outbox rows.
 function store.hold(tx)
   return db.run(tx, "SELECT seq, published, audit_seq, audit_hash FROM sequencer WHERE id = 1 FOR UPDATE")[1]
 end
 
+--- Rows of a batch, and whether there may be more; so do audit_pending and events_after.
 function store.outbox(tx)
-  return db.run(tx, "SELECT id FROM outbox ORDER BY id LIMIT ?", store.BATCH)
+  return batch(db.run(tx, "SELECT id, LENGTH(data) AS bytes FROM outbox ORDER BY id LIMIT ?", store.BATCH))
 end
 
 -- The rows named by a statement's parameter, each by its primary key. A list of ids could be a scan of the table where that is small:
@@ -63,8 +87,12 @@ function store.move_events(tx, rows, seq)
   db.run(tx, remove_events, text)
 end
 
+local next_audit = "SELECT id, `at`, actor, action, subject, " .. short("fields") .. ", trace FROM audit_pending ORDER BY id LIMIT ?"
+
 function store.audit_pending(tx)
-  return db.run(tx, "SELECT id, `at`, actor, action, subject, fields, trace FROM audit_pending ORDER BY id LIMIT ?", store.BATCH)
+  return batch(db.run(tx, next_audit, store.BATCH), "fields", function(row)
+    return db.run(tx, "SELECT fields FROM audit_pending WHERE id = ?", row.id)[1].fields
+  end)
 end
 
 local copy_audit = "INSERT INTO audit_log (seq, `at`, actor, action, subject, fields, trace, hash) "
@@ -91,8 +119,12 @@ function store.set_published(tx, seq)
   db.run(tx, "UPDATE sequencer SET published = ? WHERE id = 1", seq)
 end
 
-function store.events_after(tx, seq, limit)
-  return db.run(tx, "SELECT seq, type, subject, data, trace, `at` FROM event WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+local next_events = "SELECT seq, type, subject, " .. short("data") .. ", trace, `at` FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
+
+function store.events_after(tx, seq)
+  return batch(db.run(tx, next_events, seq, store.BATCH), "data", function(row)
+    return db.run(tx, "SELECT data FROM event WHERE seq = ?", row.seq)[1].data
+  end)
 end
 
 --- The newest event's number, and whether anything waits to be numbered.

@@ -66,19 +66,23 @@ local function unauthorized(code, detail)
 end
 
 -- A token whose signature was found good stays so; when it ends, and whether it was ended before, is looked at each time.
+-- Kept as most write the header, so that it need not be taken apart again; other spellings of it are no further entries.
 local TOKENS_KEPT = 4096
-local token_cache, token_cache_size = {}, 0
+local in_headers, in_cookies = { users = {}, count = 0 }, { users = {}, count = 0 }
 
-local function keep_token(token, user)
+local function keep(cache, text, user)
   if type(user.expires_at) ~= "number" then return end
-  if token_cache_size == TOKENS_KEPT then token_cache, token_cache_size = {}, 0 end
-  if not token_cache[token] then token_cache_size = token_cache_size + 1 end
-  token_cache[token] = user
+  if cache.count == TOKENS_KEPT then cache.users, cache.count = {}, 0 end
+  if not cache.users[text] then cache.count = cache.count + 1 end
+  cache.users[text] = user
+end
+
+local function remembered(cache, text)
+  local user = cache.users[text]
+  return user and user.expires_at > clock.wall_us() / 1e6 and not revoked.has(user) and user or nil
 end
 
 local function user_of_token(token)
-  local known = token_cache[token]
-  if known and known.expires_at > clock.wall_us() / 1e6 and not revoked.has(known) then return known end
   local text, err = crypto.jwt_verify(signing_key(), token)
   if not text then
     return nil, unauthorized("bad_token", ("The token is not valid (%s). Log in again: POST /auth/login."):format(err and err.text or "?"))
@@ -95,7 +99,6 @@ local function user_of_token(token)
   }
   if not user.row or (not user.tenant and user.role ~= "platform") then return nil, unauthorized("bad_token", "The token is not one of ours.") end
   if revoked.has(user) then return nil, unauthorized("logged_out", "This session has ended. Log in again: POST /auth/login.") end
-  keep_token(token, user)
   return user
 end
 
@@ -128,20 +131,32 @@ local function user_of_key(text, remote)
   return user
 end
 
+-- text: what there is of one token, and of no other.
+local function user_of_text(cache, text, token)
+  local known = remembered(cache, text)
+  if known then return known end
+  local user, why = user_of_token(token)
+  if user then keep(cache, text, user) end
+  return user, why
+end
+
 local changing = { POST = true, PUT = true, PATCH = true, DELETE = true }
 
 --- user | nil, problem. Waits only for API keys, and only when it may; a JWT is decided at once.
 --- @param may_wait boolean  false for a WebSocket upgrade
 function auth.authenticate(request, may_wait)
-  local bearer = rules.bearer(request.headers.authorization)
+  local header = request.headers.authorization
+  local known = header and remembered(in_headers, header)
+  if known then return known end
+  local bearer = rules.bearer(header)
   if bearer and bearer:sub(1, 3) == "pk_" then
     if not may_wait then
       return nil, unauthorized("key_needs_token", "An API key cannot open a WebSocket itself. Get a token by POST /auth/token and open it with ?access_token=.")
     end
     return user_of_key(bearer, request.remote)
   end
-  if bearer then return user_of_token(bearer) end
-  if request.headers.authorization then
+  if bearer then return user_of_text(in_headers, "Bearer " .. bearer, bearer) end
+  if header then
     return nil, unauthorized("bad_authorization", "Send \"Authorization: Bearer\" and a token of POST /auth/login, or an API key.")
   end
 
@@ -153,7 +168,7 @@ function auth.authenticate(request, may_wait)
   if (changing[request.method] or not may_wait) and not origin.is_ours(request) then
     return nil, problem.new(403, "foreign_origin", "This request came from a page that is neither ours nor in http.origins.")
   end
-  return user_of_token(cookie)
+  return user_of_text(in_cookies, cookie, cookie)
 end
 
 local function shown(user, email, name)

@@ -66,6 +66,7 @@ end
 --- Has this authenticated user been ended? user: { tenant, id, session, issued_at }
 function revoked.has(user)
   if user.session and sessions[user.session] then return true end
+  if next(users) == nil then return false end
   local at = users[(user.tenant or "") .. ":" .. user.id]
   return at ~= nil and (user.issued_at or 0) <= at
 end

@@ -25,13 +25,14 @@ local time = require "lib.time"
 
 local leads = {}
 
-local function opened(tenant, r)
+-- public: its id, where it is at hand.
+local function opened(tenant, r, public)
   local data = pii.open(tenant, "lead.data", r.data)
   local reasons = pii.open(tenant, "lead.score_reasons", r.score_reasons)
   local possible  -- nil without a phone
   if r.phone_possible ~= nil then possible = r.phone_possible == 1 end
   return {
-    row = r.id, id = ids.encode("ld", r.id),
+    row = r.id, id = public or ids.encode("ld", r.id),
     name = pii.open(tenant, "lead.name", r.name), phone = pii.open(tenant, "lead.phone", r.phone), email = pii.open(tenant, "lead.email", r.email),
     phone_possible = possible, score = tonumber(r.score), score_reasons = reasons and json.decode(reasons), status = r.status, source = r.source, campaign_id = r.campaign_id, call_id = r.call_id,
     agent_id = r.assigned_agent_id, assigned_at = time.rfc3339(r.assigned_at), last_contacted_at = time.rfc3339(r.last_contacted_at),
@@ -165,7 +166,7 @@ end
 function leads.get(tenant, public)
   local id = ids.decode("ld", public)
   local row = id and store.get(tenant.db, id)
-  return row and opened(tenant, row)
+  return row and opened(tenant, row, public)
 end
 
 local function not_found()
@@ -179,7 +180,7 @@ local function held(tenant, tx, public, wanted_version)
   if wanted_version and row.version ~= wanted_version then
     problem.raise(412, "changed", ("Somebody has changed this lead meanwhile: it is at version %d. Read it again and repeat your change."):format(row.version), { version = row.version })
   end
-  return opened(tenant, row)
+  return opened(tenant, row, public)
 end
 
 local function rescore(tenant, public, call, options)

@@ -12,7 +12,6 @@ local schema = require "lib.schema"
 
 local routes = {}
 
-local null = json.null
 local text_or_null = { type = "string", nullable = true }
 local lead_schema = schema.object{
   id = { type = "string" }, tenantId = { type = "string" }, name = text_or_null, phone = text_or_null,
@@ -26,20 +25,17 @@ local lead_schema = schema.object{
   createdAt = { type = "string", format = "date-time" }, updatedAt = { type = "string", format = "date-time" },
 }
 
-local function or_null(value)
-  if value == nil then return null end
-  return value
-end
+-- A lead as JSON. Its members are always the same, so no table is made of them.
+local written = json.record{
+  "id", "tenantId", "name", "phone", "phonePossible", "email", "score", "scoreReasons", "status", "source", "campaignId", "assignedAgentId",
+  "assignedAt", "lastContactedAt", "notes", "data", "version", "createdAt", "updatedAt",
+}
 
 local function shown(tenant, lead)
-  return {
-    id = lead.id, tenantId = tenant.slug, name = or_null(lead.name), phone = or_null(lead.phone), phonePossible = or_null(lead.phone_possible),
-    email = or_null(lead.email), score = lead.score, scoreReasons = or_null(lead.score_reasons),
-    status = lead.status, source = lead.source, campaignId = lead.campaign_id and campaigns.public_id(lead.campaign_id) or null,
-    assignedAgentId = lead.agent_id and ids.encode("us", lead.agent_id) or null, assignedAt = or_null(lead.assigned_at),
-    lastContactedAt = or_null(lead.last_contacted_at), notes = or_null(lead.notes), data = or_null(lead.data),
-    version = lead.version, createdAt = lead.created_at, updatedAt = lead.updated_at,
-  }
+  return written(
+    lead.id, tenant.slug, lead.name, lead.phone, lead.phone_possible, lead.email, lead.score, lead.score_reasons, lead.status, lead.source,
+    lead.campaign_id and campaigns.public_id(lead.campaign_id), lead.agent_id and ids.encode("us", lead.agent_id),
+    lead.assigned_at, lead.last_contacted_at, lead.notes, lead.data, lead.version, lead.created_at, lead.updated_at)
 end
 
 local function answer(ctx, status, lead)
@@ -133,10 +129,10 @@ local function list(ctx)
   local after = ctx.query.cursor and { cursor.decode(order, ctx.query.cursor, sort:find("score", 1, true) and 2 or 1) } or nil
   local filters = filters_of(ctx)
   local found = filters and leads.list(ctx.tenant, filters, sort, after, limit + 1) or {}
-  local out = json.array({})
+  local out = {}
   for i = 1, math.min(#found, limit) do out[i] = shown(ctx.tenant, found[i]) end
-  local more = #found > limit
-  return 200, { leads = out, next = more and cursor.encode(order, leads.place(found[limit], sort)) or null }
+  local following = #found > limit and cursor.encode(order, leads.place(found[limit], sort)) or json.null
+  return 200, ('{"leads":[%s],"next":%s}'):format(table.concat(out, ","), json.encode(following))
 end
 
 -- The body of a lead: the fields of the domain, campaign under its name in requests.

@@ -6,6 +6,11 @@ local store = {}
 local columns = "id, name, phone, phone_possible, email, score, score_reasons, status, source, campaign_id, call_id, "
   .. "assigned_agent_id, assigned_at, last_contacted_at, notes, data, version, created_at, updated_at"
 
+-- Put together once, not for each statement.
+local by_effect = "SELECT " .. columns .. " FROM `lead` WHERE effect_key = ?"
+local by_id = "SELECT " .. columns .. " FROM `lead` WHERE id = ? AND deleted_at IS NULL"
+local by_id_held = by_id .. " FOR UPDATE"
+
 --- The new id, or nil when a lead with this effect_key is there.
 function store.insert(tx, r)
   local done, err = db.attempt(tx, [[
@@ -20,15 +25,15 @@ function store.insert(tx, r)
 end
 
 function store.by_effect(tx, effect_key)
-  return db.run(tx, "SELECT " .. columns .. " FROM `lead` WHERE effect_key = ?", effect_key)[1]
+  return db.run(tx, by_effect, effect_key)[1]
 end
 
 function store.get(name, id)
-  return db.query(name, "SELECT " .. columns .. " FROM `lead` WHERE id = ? AND deleted_at IS NULL", id)[1]
+  return db.query(name, by_id, id)[1]
 end
 
 function store.hold(tx, id)
-  return db.run(tx, "SELECT " .. columns .. " FROM `lead` WHERE id = ? AND deleted_at IS NULL FOR UPDATE", id)[1]
+  return db.run(tx, by_id_held, id)[1]
 end
 
 function store.update(tx, id, r)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
---- core.sql for store.lua files: failures are raised, NULL is nil on both sides (which core.sql takes for NULL as it is).
+--- core.sql for store.lua files: failures are raised, NULL is nil on both sides (a column that is NULL is absent from its row).
 --- A raised failure ends in the router as 503 when the database is away or busy and as 500 otherwise;
 --- inside a transaction it rolls back, and a deadlock runs the function again (so it must not act outside).
 local clock = require "core.clock"
@@ -43,17 +43,6 @@ function db.fail(err)
 end
 local fail = db.fail
 
--- NULL as nil, in place; a column that is NULL is simply absent.
-local function clean(result)
-  for i = 1, #result do
-    local row = result[i]
-    for column, value in pairs(row) do
-      if value == sql.null then row[column] = nil end
-    end
-  end
-  return result
-end
-
 --- Name of the platform schema.
 function db.platform()
   return config.sql.schema
@@ -73,23 +62,21 @@ local function ask_replica(name, text, ...)
 end
 
 --- @param name string  schema, or "server/schema", or db.lagging of one
---- @return table  rows, or { affected =, insert_id = }
+--- @return table  rows, each without its columns that are NULL; or { affected =, insert_id = }
 function db.query(name, text, ...)
   if name:byte(1) == 126 then
     name = name:sub(2)
     local result = ask_replica(name, text, ...)
-    if result then return clean(result) end
+    if result then return result end
   end
   local result, err = sql.query(name, text, ...)
   if not result then fail(err) end
-  return clean(result)
+  return result
 end
 
 --- The same, but the world's failure comes back: rows | nil, err. For "exists" and the like.
 function db.try(name, text, ...)
-  local result, err = sql.query(name, text, ...)
-  if not result then return nil, err end
-  return clean(result)
+  return sql.query(name, text, ...)
 end
 
 --- Runs a statement in a transaction: tx is the value that db.transaction or core.sql.transaction hands over.
@@ -106,7 +93,7 @@ function db.attempt(tx, text, ...)
     if err.code == "busy" or err.code == "closed" then fail(err) end
     return nil, err
   end
-  return clean(result)
+  return result
 end
 
 --- On a transaction when there is one, else on any connection. Whoever is in a transaction must ask by it: one that waits

@@ -90,12 +90,18 @@ local function take_here(key, limit, now)
   return true
 end
 
+local function name_of(class, key) return "rl:{" .. class .. ":" .. key .. "}" end
+
 --- Takes one token.
+--- @param names table|nil  class -> name of the bucket, kept by who asks again and again with the same key
 --- @return boolean allowed, number|nil retry_after_s
-function ratelimit.take(class, key)
-  local limit = limit_of(class)
+function ratelimit.take(class, key, names)
+  local full_key = names and names[class]
+  if not full_key then
+    full_key = name_of(class, key)
+    if names then names[class] = full_key end
+  end
   local now = clock.mono_ms()
-  local full_key = "rl:{" .. class .. ":" .. key .. "}"
   local purse = purses[full_key]
   if purse and purse.n >= 1 and purse.ends > now then
     purse.n = purse.n - 1
@@ -104,6 +110,7 @@ function ratelimit.take(class, key)
   if purse and purse.refused_until and purse.refused_until > now then
     return false, math.max(1, math.ceil((purse.next_token - now) / 1000))
   end
+  local limit = limit_of(class)
   -- One of many that ask at the same moment fetches for all to come; the others fetch for themselves only.
   local chunk = fetching[full_key] and 1 or math.max(1, math.floor(limit.per_second / 20))
   local mine = chunk > 1
@@ -131,7 +138,7 @@ end
 --- Gives a token back: an attempt that turned out to be none.
 function ratelimit.give_back(class, key)
   local limit = limit_of(class)
-  local full_key = "rl:{" .. class .. ":" .. key .. "}"
+  local full_key = name_of(class, key)
   local here = purses["away:" .. full_key]
   if here and here.level then here.level = math.min(limit.burst, here.level + 1) end
   if purses[full_key] then purses[full_key].refused_until = nil end

@@ -127,6 +127,7 @@ function router.routes()
 end
 
 local no_values = {}
+local none = nil  -- a member that is nil has its place in a table's constructor only as a variable
 
 local function find(path)
   if fixed[path] then return fixed[path], no_values end
@@ -276,8 +277,12 @@ local function limit(ctx, route)
   if route.limit == false then return end  -- what a load balancer asks
   local class = route.limit or (route.public and "public") or (writes[route.method] and "write") or "read"
   local user = ctx.user
-  local key = user and ((user.tenant or "platform") .. ":" .. user.id) or ctx.request.remote or "?"
-  local allowed, wait_s = ratelimit.take(class, key)
+  local key, names = user and user.limit_key or ctx.request.remote or "?", user and user.limit_names
+  if user and not names then  -- kept with the user: auth gives the same one for the same token
+    key, names = (user.tenant or "platform") .. ":" .. user.id, {}
+    user.limit_key, user.limit_names = key, names
+  end
+  local allowed, wait_s = ratelimit.take(class, key, names)
   if not allowed then
     problem.raise(429, "too_many_requests", ("You ask too often here. Try again in %d s."):format(wait_s), { headers = { ["Retry-After"] = tostring(wait_s) } })
   end
@@ -364,7 +369,8 @@ local function dispatch(ctx)
     stream = streamed(ctx, status.stream)
     status, headers = status.status, status.headers
   end
-  local out = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff" }
+  -- With room for what most answers have: a table that grows is made anew each time.
+  local out = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff", ["Content-Type"] = none, traceparent = none, ETag = none }
   if headers then
     for name, value in pairs(headers) do out[name] = value end
   end
@@ -407,7 +413,8 @@ local function answer_failure(ctx, raised)
 end
 
 local function new_context(request)
-  return setmetatable({ request = request, trace = trace.from(request.headers.traceparent) }, Context)
+  return setmetatable({ request = request, trace = trace.from(request.headers.traceparent), route = none, user = none, params = none, query = none,
+    body = none, tenant = none, idempotency_key = none }, Context)
 end
 
 -- Handles of the counters: a label set is long to make, and a route has few.

@@ -203,6 +203,41 @@ static void name_servers_that_did_not_answer_held_up_the_names_of_others(void **
     place_close();
 }
 
+static void names_that_hung_by_the_dozen_held_up_all_that_came_after_them(void **state) {
+    static struct reader dead[240], r;
+    char host[32];
+    (void)state;
+    place_open(false, NULL);
+    for (int i = 0; i < 240; i++) { /* each in a zone of its own */
+        snprintf(host, sizeof host, "dead%d.test", i);
+        ask(&dead[i], host, "/", 0);
+    }
+    turns(50);
+    ask(&r, "one.test", "/", 0);
+    is_answered(&r);
+    for (int i = 0; i < 240; i++) http_stream_free(dead[i].s);
+    place_close();
+}
+
+static void one_zone_that_hung_held_up_the_names_of_all_others(void **state) {
+    static struct reader dead[300], r;
+    char host[64];
+    (void)state;
+    place_open(false, NULL);
+    for (int i = 0; i < 300; i++) {
+        snprintf(host, sizeof host, "dead%d.%s.test%s", i, i % 2 ? "hung" : "HUNG", i % 2 ? "" : ".");
+        ask(&dead[i], host, "/", 0);
+    }
+    turns(50);
+    assert_true(asked() <= 32);
+    ask(&r, "one.test", "/", 0);
+    is_answered(&r);
+    name_server_answers(); /* and all of that zone have their turn */
+    for (int i = 0; i < 300; i++) is_answered(&dead[i]);
+    assert_int_equal(asked(), 301);
+    place_close();
+}
+
 static void who_waits_for_a_look_up_without_end_has_his_own_time(void **state) {
     struct reader a, b, c;
     (void)state;
@@ -316,6 +351,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_connection_to_an_origin_looked_its_name_up_again),
         cmocka_unit_test(name_servers_that_did_not_answer_held_up_the_names_of_others),
+        cmocka_unit_test(names_that_hung_by_the_dozen_held_up_all_that_came_after_them),
+        cmocka_unit_test(one_zone_that_hung_held_up_the_names_of_all_others),
         cmocka_unit_test(who_waits_for_a_look_up_without_end_has_his_own_time),
         cmocka_unit_test(closing_waited_for_a_name_server_that_does_not_answer),
         cmocka_unit_test(an_origin_of_several_addresses_is_reached_by_the_one_that_answers),

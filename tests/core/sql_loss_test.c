@@ -372,6 +372,35 @@ TEST(a_connection_forgotten_while_idle_is_not_noticed_by_a_transactions_first_st
     close(listener);
 }
 
+struct long_turn {
+    struct answer first, second;
+};
+
+/* The connection is gone before the loop has its next turn, and its clock has not moved. */
+static void kill_and_ask(void *arg, const struct sql_result *r, const struct sql_error *e) {
+    struct long_turn *t = arg;
+    note(&t->first, r, e);
+    kill_connection(t->first.text);
+    usleep(100000); /* the carrier hears of it */
+    sql_exec(pool, NULL, NULL, "SELECT CONNECTION_ID()", 22, NULL, 0, note, &t->second);
+}
+
+TEST(a_connection_lost_in_the_turn_of_its_answer_was_noticed_by_the_next_statement) {
+    struct long_turn t = {0};
+    pthread_t carriers[2];
+    int port, listener = listen_for_tcp(&port);
+    for (int i = 0; i < 2; i++) CHECK_INT(0, pthread_create(&carriers[i], NULL, carry, &listener));
+    open_pool_at("127.0.0.1", port);
+    sql_exec(pool, NULL, NULL, "SELECT CONNECTION_ID()", 22, NULL, 0, kill_and_ask, &t);
+    CHECK(world_turn(&loop, &t.second.done, 1, 8000));
+    CHECK_STR("", t.second.error);
+    CHECK(strcmp(t.first.text, t.second.text) != 0);
+    close_pool();
+    shutdown(listener, SHUT_RDWR);
+    for (int i = 0; i < 2; i++) pthread_join(carriers[i], NULL);
+    close(listener);
+}
+
 TEST(a_server_is_found_by_name_and_by_address_and_one_that_is_not_says_so) {
     static const char *const hosts[] = {"localhost", "127.0.0.1"}; /* localhost may be ::1 first: the next is tried */
     int port, listener = listen_for_tcp(&port);
@@ -408,6 +437,7 @@ int main(void) {
         RUN(a_commit_without_an_answer_may_have_happened),
         RUN(closing_does_not_wait_for_a_mute_server),
         RUN(a_connection_forgotten_while_idle_is_not_noticed_by_a_transactions_first_statement),
+        RUN(a_connection_lost_in_the_turn_of_its_answer_was_noticed_by_the_next_statement),
         RUN(a_server_is_found_by_name_and_by_address_and_one_that_is_not_says_so),
     };
     return cmocka_run_group_tests(tests, sql_world_start, sql_world_end);

@@ -2,6 +2,7 @@
 /* io/sql: values, statements and transactions. */
 #include "base/mem.h"
 #include "io/sql_error.h"
+#include "io/sql_reads.h"
 #include "world_sql.h"
 
 /* -- values --------------------------------------------------------------------------------------------------- */
@@ -31,6 +32,10 @@ TEST(each_type_comes_back_as_the_header_says) {
     must("INSERT INTO v () VALUES ()");
     CHECK_STR("NULL|NULL|NULL|NULL|NULL\n", ask("SELECT i, n, at, c, bin FROM v WHERE id = 2").text);
     CHECK_STR("2026-11-22 10:00:00.000000\n", ask("SELECT CAST('2026-11-22 10:00:00' AS DATETIME(6))").text);
+    CHECK_STR("2026-11-22 10:00:00|0999-01-02 03:04:05.67|9999-12-31 23:59:59.999\n",
+              ask("SELECT CAST('2026-11-22 10:00:00.9' AS DATETIME), CAST('0999-01-02 03:04:05.678' AS DATETIME(2)), "
+                  "CAST('9999-12-31 23:59:59.999' AS DATETIME(3))")
+                  .text);
     close_pool();
 }
 
@@ -268,6 +273,28 @@ TEST(more_statements_than_the_cache_holds_are_closed_at_the_server) {
     close_pool();
 }
 
+static unsigned long another_version(void) {
+    return MARIADB_PACKAGE_VERSION_ID + 1;
+}
+
+TEST(a_library_of_another_version_was_read_by_the_layout_of_ours) {
+    struct sql_reads r = {0};
+    MYSQL m;
+    fresh_schema();
+    mysql_init(&m);
+    CHECK(mysql_real_connect(&m, NULL, "root", "", NULL, 0, world_mysql_socket, 0) != NULL);
+    sql_reads_library = another_version;
+    CHECK(!sql_reads_watch(&r, &m));
+    open_pool(1); /* whose statements are answered all the same */
+    CHECK_STR("7\n", ask("SELECT 7").text);
+    close_pool();
+    sql_reads_library = mysql_get_client_version;
+#ifdef SQL_READS_KNOWN
+    CHECK(sql_reads_watch(&r, &m));
+#endif
+    mysql_close(&m);
+}
+
 /* -- transactions --------------------------------------------------------------------------------------------- */
 
 TEST(a_transaction_is_seen_by_others_when_it_commits_and_never_when_not) {
@@ -441,6 +468,7 @@ int main(void) {
         RUN(a_cached_statement_follows_its_table),
         RUN(a_schema_dropped_and_made_again_is_found_by_the_connection_that_did_it),
         RUN(more_statements_than_the_cache_holds_are_closed_at_the_server),
+        RUN(a_library_of_another_version_was_read_by_the_layout_of_ours),
         RUN(a_transaction_is_seen_by_others_when_it_commits_and_never_when_not),
         RUN(a_statement_between_two_transactions_is_in_neither),
         RUN(a_statement_that_ends_the_transaction_by_itself_is_noticed),

@@ -231,6 +231,19 @@ describe("a price in an answer", function()
     end
     assert.equal("You offer twenty euros?", said("You offer twenty euros?", "I give you 20 euros"))
   end)
+
+  it("was grounded by a price and the number of people behind it", function()
+    local known = amounts.known
+    for _, text in ipairs{ "20 dollars and 50 people", "It takes 20 dollars, 50 minutes and patience.", "for twenty dollars and fifty people", "20 Euro und 50 Leute",
+      "20 dollars and 50% off", "20 dollars 50-60 people", "$20 and 50 daily visits", "20 dollars and 50\194\160people" } do
+      assert.is_nil(known(text)[20.5], text)
+      assert.is_true(known(text)[20] and known(text)[50], text)
+    end
+    for _, text in ipairs{ "20 dollars and 50 cents", "20 dollars 50", "20 dollars 50.", "twenty dollars fifty a month", "20 Euro fünfzig pro Stunde", "20 Euro 50\nand the rest",
+      "zwanzig Euro fünfzig für Mitglieder" } do
+      assert.is_true(known(text)[20.5], text)
+    end
+  end)
 end)
 
 describe("a sentence", function()

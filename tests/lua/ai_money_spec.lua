@@ -89,7 +89,7 @@ describe("an attempt", function()
     local row = rows("SELECT * FROM ai_call")[1]
     assert.same({ "main", "big", 500, 500, 500, "USD", 1, "api", "ak_x", 7, "price 1" }, { row.provider, row.model, row.tokens_used, row.output_tokens,
       row.cost, row.currency, row.success, row.purpose, row.key_id, row.campaign_id, row.price_version })
-    assert.equal(sql.null, row.call_id)
+    assert.is_nil(row.call_id)
     local sums = rows("SELECT scope, micros, requests, LENGTH(period) AS n FROM ai_spend ORDER BY n, scope")
     assert.equal(6, #sums)
     for _, sum in ipairs(sums) do assert.same({ 500, 1 }, { sum.micros, sum.requests }) end
@@ -121,8 +121,8 @@ describe("an attempt", function()
     spend(one, {}, 1, { call = "crm-4711" })
     assert.is_true(spend(one, {}, 1, { call_id = 999999 }):wait())
     local found_rows = rows("SELECT call_id, external_ref FROM ai_call ORDER BY id")
-    assert.same({ sql.null, "crm-4711" }, { found_rows[1].call_id, found_rows[1].external_ref })
-    assert.same({ sql.null, "999999" }, { found_rows[2].call_id, found_rows[2].external_ref })
+    assert.same({ [2] = "crm-4711" }, { found_rows[1].call_id, found_rows[1].external_ref })
+    assert.same({ [2] = "999999" }, { found_rows[2].call_id, found_rows[2].external_ref })
   end)
 
   it("whose provider claims more tokens than can be counted is written all the same", function()

@@ -9,7 +9,10 @@ end
 local audit = require "audit"
 local db = require "lib.db"
 local json = require "core.json"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
 local sequencer = require "audit.sequencer"
+local store = require "audit.store"
 local task = require "core.task"
 local tenants = require "tenants"
 
@@ -123,6 +126,71 @@ describe("many audit rows", function()
       assert.equal(before + AUDITS, audit.verify(acme))
       local found = rows("SELECT subject FROM audit_log WHERE seq > ? ORDER BY seq", before)
       for i, row in ipairs(found) do assert.equal("s" .. i, row.subject) end
+    end)
+  end)
+end)
+
+-- Sixteen of 600 KiB, as JSON in JSON, are more than the database takes in one packet.
+describe("large events", function()
+  local LARGE = 16
+  local text = ('"'):rep(300 * 1024)
+
+  it("of one transaction were written in one statement, which the database refused", function()
+    alone(function()
+      local events = {}
+      for i = 1, LARGE do events[i] = { type = "x.large", subject = "l" .. i, data = { text = text } } end
+      audit.transaction(acme, function(tx)
+        audit.events(tx, events)
+        return true
+      end)
+      assert.equal(LARGE, rows("SELECT COUNT(*) AS n FROM outbox WHERE type = 'x.large'")[1].n)
+    end)
+  end)
+
+  it("were read and published in one piece", function()
+    alone(function()
+      local subjects, heard, longest = {}, {}, 0
+      local subscription = redis.subscribe(rediskey("events:", "acme"), function(message)
+        longest = math.max(longest, #message)
+        for subject in message:gmatch('"subject":"(l%d+)"') do
+          if not heard[subject] then subjects[#subjects + 1] = subject end
+          heard[subject] = true
+        end
+      end)
+      task.sleep(100)
+      for _ = 1, 100 do  -- a busy Redis may answer too late, and is told once more
+        sequencer.sweep(acme)
+        if #subjects >= LARGE then break end
+        task.sleep(50)
+      end
+      subscription:close()
+      redis.call("DEL", rediskey("events:", "acme"))
+      assert.equal(LARGE, #subjects)
+      for i, subject in ipairs(subjects) do assert.equal("l" .. i, subject) end
+      assert.is_true(longest < 2 * store.BATCH_BYTES, longest .. " bytes")
+      assert.equal(text, json.decode(rows("SELECT data FROM event WHERE type = 'x.large' ORDER BY seq DESC LIMIT 1")[1].data).text)
+    end)
+  end)
+
+  it("and audit rows were numbered by their count, however much they held", function()
+    alone(function()
+      local before = assert(audit.verify(acme))
+      audit.transaction(acme, function(tx)
+        for i = 1, LARGE do audit.record(tx, { action = "x.large", subject = "s" .. i, fields = { text } }) end
+        return true
+      end)
+      local move, most = store.move_audit, 0
+      store.move_audit = function(tx, pending, ...)
+        local bytes = 0
+        for _, row in ipairs(pending) do bytes = bytes + #row.fields end
+        most = math.max(most, bytes)
+        return move(tx, pending, ...)
+      end
+      local ok, err = pcall(sequencer.sweep, acme)
+      store.move_audit = move
+      assert.same({ true, nil }, { ok, err })
+      assert.equal(before + LARGE, audit.verify(acme))
+      assert.is_true(most <= store.BATCH_BYTES, most .. " bytes")
     end)
   end)
 end)

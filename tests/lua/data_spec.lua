@@ -9,6 +9,7 @@ end
 local audit = require "audit"
 local auth = require "auth"
 local config = require "core.config"
+local crypto = require "core.crypto"
 local db = require "lib.db"
 local jobs = require "lib.jobs"
 local json = require "core.json"
@@ -78,6 +79,20 @@ describe("data", function()
     assert.equal(lead.id, found.leads[1].id)
     _, found = ask("GET", "/leads?email=ZQ@secret.test")
     assert.equal(lead.id, found.leads[1].id)
+  end)
+
+  it("has nothing in a row for a column that is NULL, whichever way it is asked for", function()
+    local text, want = "SELECT 1 AS one, NULL AS none, CAST(? AS CHAR) AS given, CAST(? AS CHAR) AS absent", { { one = 1 } }
+    assert.same(want, sql.query(acme.db, text, sql.null, nil))
+    assert.same(want, db.query(acme.db, text, nil, nil))
+    assert.same(want, db.query(db.lagging(acme.db), text, nil, nil))
+    assert.same(want, db.try(acme.db, text, nil, nil))
+    db.transaction(acme.db, function(tx)
+      assert.same(want, tx:query(text, nil, nil))
+      assert.same(want, db.run(tx, text, nil, nil))
+      assert.same(want, db.attempt(tx, text, nil, nil))
+      return true
+    end)
   end)
 
   it("pages through leads in each order without losing or repeating one", function()
@@ -186,6 +201,27 @@ describe("data", function()
     sequencer.sweep(acme)
     assert.equal(length, redis.call("XLEN", rediskey("events:", "acme")))
     settle()
+  end)
+
+  it("forgot everybody's token when one came with much space before it", function()
+    local verify, verified = crypto.jwt_verify, 0
+    crypto.jwt_verify = function(...)
+      verified = verified + 1
+      return verify(...)
+    end
+    local function who(header) return assert(auth.authenticate({ method = "GET", headers = { authorization = header } }, true)) end
+    local first = "Bearer " .. world.token
+    local other = "Bearer " .. auth.token(who(first))
+    local ok, err = pcall(function()
+      who(other)
+      verified = 0
+      for i = 1, 5000 do who("bEARER " .. (" "):rep(i) .. world.token) end
+      who(first)
+      who(other)
+    end)
+    crypto.jwt_verify = verify
+    assert.same({ true, nil }, { ok, err })
+    assert.equal(0, verified)
   end)
 
   it("ends a log-in whose refresh token comes twice", function()
@@ -344,7 +380,7 @@ describe("data", function()
       assert.equal("lost", ended("gone").outcome)
       assert.equal("completed", ended("talked").status)
       assert.equal(10, ended("talked").duration_seconds)
-      for _, name in ipairs{ "living", "recorded", "silent", "mine", "young" } do assert.equal(sql.null, ended(name).end_time, name) end
+      for _, name in ipairs{ "living", "recorded", "silent", "mine", "young" } do assert.is_nil(ended(name).end_time, name) end
       assert.equal(2, count("SELECT (SELECT COUNT(*) FROM event WHERE type = 'call.ended') + (SELECT COUNT(*) FROM outbox WHERE type = 'call.ended') AS n"))
       record.remove("n1.1", "c-n1-1-recorded", 5)
       sql.query(acme.db, "DELETE FROM `call` WHERE end_time IS NULL")
@@ -376,7 +412,7 @@ describe("data", function()
         migrate_store.run, migrate_store.run_noted = run, run_noted
         assert.is_false(ok)
         migrate.schema("", name, { file })
-        assert.same({ { id = 1, z = sql.null } }, sql.query(name, "SELECT id, z FROM a"))
+        assert.same({ { id = 1 } }, sql.query(name, "SELECT id, z FROM a"))
       end
     end
     sql.query("", ("DROP DATABASE `%s`"):format(name))

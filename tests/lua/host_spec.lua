@@ -19,6 +19,20 @@ describe("core.json.encode", function()
     assert.equal('{"10":1,"2":2}', json.encode{ [10] = 1, [2] = 2 })
   end)
 
+  it("writes a record's members in the order of their names, whatever the order in which they are given", function()
+    local write = json.record{ "size", "a\"b", "name", "tags" }
+    assert.equal('{"a\\"b":null,"name":"Zoë","size":0.5,"tags":[]}', write(0.5, nil, "Zoë", json.array()))
+    assert.equal('{"a\\"b":{"x":1},"name":null,"size":true,"tags":null}', write(true, { x = 1 }))
+    assert.equal(json.encode{ size = 1, ['a"b'] = false, name = "\1", tags = { 1, 2 } }, write(1, false, "\1", { 1, 2 }))
+    local function why(...) return (select(2, pcall(...))) end
+    assert.matches("the record has 4 members", why(write, 1, 2, 3, 4, 5))
+    assert.matches("a string is not UTF%-8", why(write, "\255"))
+    assert.matches("nested deeper than 64", why(write, (function() local t = {} t.me = t return t end)()))
+    assert.matches("the name a stands twice", why(json.record, { "a", "b", "a" }))
+    assert.matches("1 to 32 names", why(json.record, {}))
+    assert.matches("names", why(json.record, { 1 }))
+  end)
+
   it("writes what it reads back as the same value", function()
     local many = {}
     for i = 1, 100 do many["key " .. i] = { i, tostring(i), { nested = i / 7 } } end

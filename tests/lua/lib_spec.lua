@@ -24,6 +24,11 @@ describe("public ids", function()
     for _, n in ipairs{ 2 ^ 25 - 1, 2 ^ 25, 2 ^ 49 + 12345, 2 ^ 50 - 1 } do assert.equal(n, ids.decode("ld", ids.encode("ld", n))) end
   end)
 
+  it("stay what they were when they were given out", function()
+    assert.same({ "ld_0mrfzh12b7j", "us_gz537m228z3", "ld_8nxjn4tazq1", "us_tv0hnsngsx7", "ld_hchykm320kz" },
+      { ids.encode("ld", 1), ids.encode("us", 2), ids.encode("ld", 12345), ids.encode("us", 2 ^ 32 + 1), ids.encode("ld", 2 ^ 50 - 1) })
+  end)
+
   it("are not taken for another kind, and a wrong letter is seen", function()
     local text = ids.encode("ld", 7)
     assert.is_nil(ids.decode("us", "us" .. text:sub(3)))

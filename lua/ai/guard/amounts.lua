@@ -122,8 +122,22 @@ local function both(text)
   return list
 end
 
---- The prices of a text: list of { value, others = list of what it may mean as well, or nil; first, last }.
-function amounts.prices(text)
+-- Words behind a price that go on about it. Before any other word a number counts what the word says: "20 dollars and 50 people".
+local behind_price = {}
+for word in ("a an as at but each for if in is instead now on per please plus today was with annually "
+  .. "aber als am auf bei das der die ein einmalig für im inkl inklusive ist je jährlich kostet monatlich netto brutto pro statt war wenn "
+  .. "zum zuzüglich zzgl"):gmatch("%S+") do behind_price[words.fold(word)] = true end
+
+-- Is it over with the number, so that this can be the coins of a price?
+local function ends_there(text, number)
+  local rest = text:sub(number.last + 1, number.last + 40)
+  local word = rest:match("^[ \t%-]*([%a\128-\255]+)")
+  if word then return behind_price[words.fold(word)] == true end
+  return rest:find("^[ \t]*$") ~= nil or rest:find("^[ \t]*[.,;:!?)/\"'\r\n]") ~= nil
+end
+
+-- strictly: coins that are not called so are none where the number may count something else.
+local function prices(text, strictly)
   local list, of_coins = {}, nil
   local numbers = both(text)
   for i, plain in ipairs(numbers) do
@@ -139,7 +153,8 @@ function amounts.prices(text)
       local further = not coins[name] and numbers[i + 1]
       if further and further.value < 100 and further.value % 1 == 0 then
         local between, own = text:sub(behind or number.last + 1, further.first - 1), priced_behind(text, with_factor(text, further))
-        if (own == nil or coins[own]) and (between == " " or between == ", " or between == " and " or between == " und ") then
+        local fits = coins[own] or own == nil and (not strictly or ends_there(text, further))
+        if fits and (between == " " or between == ", " or between == " and " or between == " und ") then
           others[#others + 1] = number.value + further.value / 100
           of_coins = { number = further, value = number.value }
         end
@@ -149,6 +164,9 @@ function amounts.prices(text)
   end
   return list
 end
+
+--- The prices of a text: list of { value, others = list of what it may mean as well, or nil; first, last }.
+function amounts.prices(text) return prices(text, false) end
 
 local function add(set, text, number)
   set[number.value] = true
@@ -172,7 +190,7 @@ function amounts.known(text)
     local name = priced_behind(text, add(set, text, number))
     if coins[name] then set[number.value / 100] = true end
   end
-  for _, price in ipairs(amounts.prices(text)) do
+  for _, price in ipairs(prices(text, true)) do
     for _, value in ipairs(price.others or {}) do set[value] = true end
   end
   return set
