@@ -99,7 +99,7 @@ struct media_stream *bind_check_stream(lua_State *L, int arg) {
 }
 
 static void on_leg_media(void *arg, const struct media_event *ev) {
-    static const char *const names[] = {"heard", "silent", "played", "stopped", "speech", "quiet"};
+    static const char *const names[] = {"heard", "silent", "played", "stopped", "speech", "quiet", "begun"};
     struct bound_leg *b = arg;
     lua_State *L = vm_lua(b->vm);
 
@@ -386,7 +386,7 @@ static const struct bind_fn functions[] = {
     {"pcm", bind_media_pcm, BIND_PLAIN, "media.pcm(bytes) -> audio", "16 bit little-endian mono 8 kHz."},
     {"leg", bind_media_leg, BIND_YIELDS, "media.leg(slot, { id=, channel=, codec=, on_media= }) -> leg | nil, err",
      "Gives a SIP channel its bridge and media; on_media(kind, id, position, underruns, starved_ms) are heard silent "
-     "played stopped speech quiet; the last two of a play that came in pieces (bind_media_live.c)."},
+     "played stopped speech quiet begun; begun and the last two of a play that came in pieces (bind_media_live.c)."},
     {"recorder", bind_media_recorder, BIND_PLAIN,
      "media.recorder{ left=, right=, left_source=, right_source=, on_audio= } -> recorder | nil, err",
      "Two channels; a source is \"says\" or \"hears\"; on_audio(pcm, lost) about twice a second."},

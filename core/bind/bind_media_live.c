@@ -5,7 +5,8 @@
  *     on_audio(pcm, position, dropped): 16 bit little-endian; position of its first sample since listening began, in samples at
  *     `rate`; dropped: frames of 20 ms missing before it. It ends with the leg.
  *   leg:play_begin(id [, { rate=, prebuffer_ms= }])   leg:play_append(id, pcm) -> waiting_ms   leg:play_end(id)
- *     ends with "played" or "stopped" as other plays do: on_media(kind, id, sent_ms, underruns, starved_ms)
+ *     ends with "played" or "stopped" as other plays do: on_media(kind, id, sent_ms, underruns, starved_ms); before that comes
+ *     on_media("begun", id, ms): its first sample went out to the party so many ms ago
  *   leg:play_state(id) -> { sent_ms=, waiting_ms=, starved_ms=, underruns= }
  *   leg:duck([db [, ramp_ms]])   -12 dB in 60 ms unless said otherwise; 0 is loud again
  */

@@ -39,7 +39,7 @@ struct command {
 };
 
 enum report_type {
-    REPORT_EVENT = 0,      /* session, event; audio or feed: of the play that ended, or NULL */
+    REPORT_EVENT = 0,      /* session, event, sent_us of MEDIA_BEGUN; audio or feed: of the play that ended, or NULL */
     REPORT_GONE,           /* session */
     REPORT_RECORDING_GONE, /* recording */
     REPORT_TAP_GONE,       /* tap */
@@ -52,5 +52,6 @@ struct report {
     struct tap *tap;
     struct media_audio *audio;
     struct feed *feed;
+    uint64_t sent_us;
     struct media_event event;
 };

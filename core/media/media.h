@@ -42,6 +42,7 @@ enum media_event_type {
     MEDIA_STOPPED,   /* a play was stopped; position in ms: how much went out */
     MEDIA_SPEECH,    /* energy VAD: the party began to speak */
     MEDIA_QUIET,     /* the party has been quiet; position: since how many ms (200, then each further 200) */
+    MEDIA_BEGUN,     /* of a play that comes in pieces the first sample went out; position: how many ms ago */
 };
 struct media_event {
     enum media_event_type type;
@@ -78,7 +79,8 @@ void media_stop(struct media_stream *s, uint64_t id);
 
 /* A play whose PCM comes in pieces while it is heard; it has its place in the queue from its beginning on. Where the next piece
  * is late, what was heard last fades and there is silence, and no click; what was sent is what position counts. It ends as
- * others do (MEDIA_PLAYED, MEDIA_STOPPED); after that its id is unknown: ERR_NOT_FOUND. */
+ * others do (MEDIA_PLAYED, MEDIA_STOPPED); after that its id is unknown: ERR_NOT_FOUND. MEDIA_BEGUN comes before that, once, and
+ * not at all when nothing of it went out, or when the loop stood still for so long that events of the moment were lost. */
 struct media_play_opts {
     int rate;         /* of its PCM: 8000, 16000 or 24000; 0: 8000 */
     int prebuffer_ms; /* so much must be there before it begins, and goes on after it has waited; 0 to 2000 */

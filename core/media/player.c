@@ -21,7 +21,7 @@ void player_stop(struct player *p, uint64_t id, player_report *report, void *arg
         if ((id != 0 && play->id != id) || play->over) continue;
         if (play->sent > 0)
             play->stopping = true;
-        else if (report(arg, play, true))
+        else if (report(arg, play, PLAY_STOPPED))
             drop(p, i);
         else
             play->stopping = play->over = true;
@@ -89,8 +89,9 @@ bool player_frame(struct player *p, int32_t sum[FRAME_SAMPLES], player_report *r
         if (!play->over) {
             if (n == FRAME_SAMPLES) break;
             n += (play->feed != NULL ? add_fed : add_samples)(play, sum + n, FRAME_SAMPLES - n);
+            if (play->feed != NULL && play->sent > 0 && !play->begun) play->begun = report(arg, play, PLAY_BEGUN);
         }
-        if (!play->over || !report(arg, play, play->stopping)) break;
+        if (!play->over || !report(arg, play, play->stopping ? PLAY_STOPPED : PLAY_PLAYED)) break;
         drop(p, 0);
     }
     if (p->cut != 0 || p->cut_to != 0) cut(p, sum);

@@ -23,6 +23,7 @@ struct play {
     uint64_t sent; /* samples that went out, rounds of a loop included, waiting for a feed not */
     bool loop;
     bool stopping; /* fades out in the next frame */
+    bool begun;    /* that its first sample went out has been told; of a feed only */
     bool over;     /* has ended, and the report of it did not fit yet */
 };
 struct player {
@@ -31,8 +32,9 @@ struct player {
     struct play queue[PLAYER_MAX]; /* the first is heard */
 };
 
-/* Tells the loop that a play has ended; false: no room, it is told again next time. */
-typedef bool player_report(void *arg, const struct play *play, bool stopped);
+enum play_moment { PLAY_BEGUN = 0 /* by feed: its first sample goes out with this frame */, PLAY_PLAYED, PLAY_STOPPED };
+/* Tells the loop what has become of a play; false: no room, it is told again next time. */
+typedef bool player_report(void *arg, const struct play *play, enum play_moment moment);
 
 void player_add(struct player *p, const struct play *play); /* there is room: the loop has counted */
 /* Ends play id, or all when 0. What is heard fades out; what waits is reported from inside. */

@@ -92,26 +92,30 @@ void session_listen(struct session *s, uint64_t now_us, session_report *report, 
     }
     jitter_get(&s->jitter, s->says);
     SET(s->concealed, s->jitter.concealed);
-    enum vad_change change = vad_frame(&s->vad, s->says, &quiet_ms);
+    enum vad_change change = vad_frame(&s->vad, s->says, s->hears, &quiet_ms);
     if (change == VAD_SPEECH) tell(s, MEDIA_SPEECH, 0, report, arg);
     if (change == VAD_QUIET) tell(s, MEDIA_QUIET, quiet_ms, report, arg);
     /* The VAD hears a muted party: that somebody talks into a muted microphone is worth knowing. */
     if (s->muted) memset(s->says, 0, sizeof s->says);
 }
 
-struct play_ended {
+struct of_play {
     struct session *session;
     session_report *report;
     void *arg;
 };
-static bool on_play_ended(void *arg, const struct play *play, bool stopped) {
-    const struct play_ended *to = arg;
+static bool on_play(void *arg, const struct play *play, enum play_moment moment) {
+    const struct of_play *to = arg;
     const struct feed *feed = play->feed;
+    if (moment == PLAY_BEGUN)
+        return to->report(to->arg, &(struct report){.session = to->session,
+                                                    .sent_us = clock_mono_us(),
+                                                    .event = {.type = MEDIA_BEGUN, .id = play->id}});
     struct report report = {
         .session = to->session,
         .audio = play->audio,
         .feed = play->feed,
-        .event = {.type = stopped ? MEDIA_STOPPED : MEDIA_PLAYED,
+        .event = {.type = moment == PLAY_STOPPED ? MEDIA_STOPPED : MEDIA_PLAYED,
                   .id = play->id,
                   .position = (uint32_t)(play->sent / SAMPLES_PER_MS)},
     };
@@ -124,12 +128,12 @@ static bool on_play_ended(void *arg, const struct play *play, bool stopped) {
 }
 
 void session_stop(struct session *s, uint64_t id, session_report *report, void *arg) {
-    player_stop(&s->player, id, on_play_ended, &(struct play_ended){s, report, arg});
+    player_stop(&s->player, id, on_play, &(struct of_play){s, report, arg});
 }
 
 void session_speak(struct session *s, uint8_t packet[SESSION_PACKET_BYTES], session_report *report, void *arg) {
     int32_t sum[FRAME_SAMPLES] = {0};
-    bool played = player_frame(&s->player, sum, on_play_ended, &(struct play_ended){s, report, arg});
+    bool played = player_frame(&s->player, sum, on_play, &(struct of_play){s, report, arg});
     for (int i = 0; i < s->joined_count; i++) mixer_add(sum, s->joined[i]->says);
     if (played || s->joined_count > 0) {
         mixer_out(s->hears, sum);

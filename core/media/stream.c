@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams as the loop sees them: it checks and counts, so that the thread never has to refuse a command. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "media/audio.h"
 #include "media/feed.h"
@@ -93,7 +94,10 @@ void stream_on_event(struct media_stream *s, const struct report *r) {
     if (r->audio != NULL || r->feed != NULL) s->plays--;
     media_audio_unref(r->audio);
     if (r->feed != NULL) drop_feed(s, r->feed);
-    if (!s->closed && !s->media->closing && s->on_event != NULL) s->on_event(s->arg, &r->event);
+    if (s->closed || s->media->closing || s->on_event == NULL) return;
+    struct media_event event = r->event;
+    if (event.type == MEDIA_BEGUN) event.position = (uint32_t)((clock_mono_us() - r->sent_us) / 1000);
+    s->on_event(s->arg, &event);
 }
 
 int media_play(struct media_stream *s, uint64_t id, struct media_audio *a, bool loop, struct err *e) {

@@ -6,6 +6,7 @@ enum {
     NOISE_LEAST = 10 * 10,
     LOUD_LEAST = 120 * 120,        /* about -49 dB of full scale: below it nobody on a telephone is speaking */
     SPEECH_FRAMES = 3,             /* 60 ms: shorter is a click */
+    ECHO_SHARE = 32,               /* 15 dB below what was sent: hybrids echo at 20 dB below and less */
     QUIET_FRAMES = 200 / FRAME_MS, /* and again each time as many have passed */
 };
 
@@ -31,12 +32,22 @@ static void follow_noise(struct vad *v, uint32_t now) {
     if (v->noise < NOISE_LEAST) v->noise = NOISE_LEAST;
 }
 
-enum vad_change vad_frame(struct vad *v, const int16_t pcm[FRAME_SAMPLES], uint32_t *quiet_ms) {
+/* The loudest of what was sent, half as much 220 ms later: so late may an echo come. */
+static void follow_sent(struct vad *v, const int16_t sent[FRAME_SAMPLES]) {
+    uint32_t now = power(sent);
+    v->sent -= v->sent / 16;
+    if (now > v->sent) v->sent = now;
+}
+
+enum vad_change vad_frame(struct vad *v, const int16_t pcm[FRAME_SAMPLES], const int16_t sent[FRAME_SAMPLES],
+                          uint32_t *quiet_ms) {
     uint32_t now = power(pcm);
+    follow_sent(v, sent);
+    bool is_echo = now <= v->sent / ECHO_SHARE;
     /* 9 dB above the noise to begin, 6 dB to go on: the ends of words are soft. */
     uint64_t limit = (uint64_t)v->noise * (v->speaking ? 4 : 8);
-    bool loud = now > limit && now > LOUD_LEAST / (v->speaking ? 2 : 1);
-    follow_noise(v, now);
+    bool loud = !is_echo && now > limit && now > LOUD_LEAST / (v->speaking ? 2 : 1);
+    if (!is_echo || now < v->noise) follow_noise(v, now);
     v->loud_run = loud ? v->loud_run + 1 : 0;
     if (v->speaking ? loud : v->loud_run >= SPEECH_FRAMES) {
         v->quiet_run = 0;

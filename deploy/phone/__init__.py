@@ -6,6 +6,8 @@
     await call.reached("up", 30)
     await call.ears.prompt_ended(after=call.answered_at, pause_s=1, limit_s=30)
     await call.press("1")
+    if await call.far_side_spoke(time.monotonic()):           # its next prompt has ended
+        await call.say("I have a large flat roof")            # in the voice of espeak-ng
     await call.reached("ended", 60)
 
 message   SIP messages as text               audio   mu-law, WAV, resampling, the caller's voice (espeak-ng)

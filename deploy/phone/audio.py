@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Audio as the phone needs it: mu-law both ways, WAV files, and a voice for the caller. 8000 samples a second."""
+import functools
 import math
 import struct
 import subprocess
@@ -60,6 +61,7 @@ def resample(samples, rate):
     return out
 
 
+@functools.lru_cache(64)
 def say(text):
     """mu-law frames of a voice that says the text. Raises RuntimeError with what to do when there is no voice."""
     try:

@@ -33,6 +33,15 @@ class Ears:
         # A click is no prompt.
         return [(start, end) for start, end in found if end - start >= 0.1]
 
+    async def prompt_goes_on(self, after, for_s, limit_s):
+        """Waits until a prompt that began after that moment, or was heard then, has been heard for so long. False: not within the limit."""
+        until = time.monotonic() + limit_s
+        while time.monotonic() < until:
+            if any(end - max(start, after) >= for_s for start, end in self.prompts()):
+                return True
+            await asyncio.sleep(0.02)
+        return False
+
     async def prompt_ended(self, after, pause_s, limit_s):
         """Waits until something was heard after that moment and it has been quiet for pause_s since. False: not within the limit."""
         until = time.monotonic() + limit_s

@@ -9,7 +9,7 @@ import random
 import socket
 import time
 
-from . import message
+from . import audio, message
 from .rtp import Audio
 
 REPEAT_S = (0.5, 1, 2, 4, 4, 4)
@@ -187,6 +187,27 @@ class Call:
     async def speak(self, frames):
         if self.state == "up":
             await self.audio.speak(frames)
+
+    async def far_side_spoke(self, after, pause_s=1.0, limit_s=30):
+        """Waits until something was heard after that moment and it is quiet, for pause_s, or the call is over; returns whether we may speak now."""
+        return await self._heard(self.ears.prompt_ended(after, pause_s, limit_s), limit_s)
+
+    async def far_side_speaks(self, after, for_s=1.0, limit_s=30):
+        """Waits until the far side has spoken for so long since that moment, or the call is over; returns whether we may interrupt it now."""
+        return await self._heard(self.ears.prompt_goes_on(after, for_s, limit_s), limit_s)
+
+    async def _heard(self, waits, limit_s):
+        heard = asyncio.ensure_future(waits)
+        over = asyncio.ensure_future(self.reached("ended", limit_s))
+        await asyncio.wait({heard, over}, return_when=asyncio.FIRST_COMPLETED)
+        found = heard.done() and heard.result()
+        heard.cancel()
+        over.cancel()
+        return found and self.state == "up"
+
+    async def say(self, text):
+        """Says it now, in the caller's voice; returns when the last of it has gone."""
+        await self.speak(await asyncio.to_thread(audio.say, text))
 
     def recording(self):
         """What was heard since the answer (or since the first sound before it), as mu-law."""

@@ -74,7 +74,7 @@ function floor.commit(self, by, pressed)
     self.utterance = nil
   end
   if u.eager and (pressed or u.eager.folded ~= u:folded()) then floor.cancel_eager(self, u) end
-  u.long, u.ended, u.keyed = by == "long" or nil, u.quiet_since or self.now, pressed ~= nil
+  u.long, u.ended, u.keyed = by == "long" or nil, u.quiet_since or (by == "noise" and u.text_at) or self.now, pressed ~= nil
   local reply = floor.open_reply(self, "turn", u)
   act(self, "commit", { turn = u.id, reply = reply.id, text = u:text(), keys = pressed, by = by, began = u.began, ended = u.ended,
     waited = self.now - u.ended, ending = u:ending(self.expect, self.language), eager = u.eager and u.eager.try })
@@ -123,6 +123,12 @@ local function drop(self, reply)
   stay(self)
 end
 
+--- What goes on without a word is no speech: it counts again when there was quiet, or words come.
+function floor.take_for_noise(self)
+  floor.forget(self)
+  if self.utterance then self.utterance.noise = true end
+end
+
 --- Nothing more of the reply is played.
 function floor.stop(self, sure, why)
   local reply, u = self.reply, self.utterance
@@ -130,6 +136,15 @@ function floor.stop(self, sure, why)
   act(self, "stop", { reply = reply.id, sure = sure, why = why, fade_ms = self.o.fade_ms, began = why ~= "key" and u and u.run_began or nil })
   reply.pieces:clear()
   reply.ducked = nil
+end
+
+--- What is being played is stopped, and kept until it is known what the caller wants.
+--- @param heard boolean|nil  some of it was
+function floor.hold(self, reply, heard)
+  floor.stop(self, false, "voice")
+  to_caller(self)
+  if not heard then reply.began = nil end
+  self.held = { reply = reply, at = self.now, unheard = not heard }
 end
 
 --- The caller takes the floor. When that is not sure, what was being played is held until it is.
@@ -140,13 +155,10 @@ function floor.interrupt(self, sure, why)
     floor.stop(self, true, why)
     return take_back(self, reply)
   end
-  floor.stop(self, sure, why)
-  if sure then
-    self.false_alarms = math.max(0, self.false_alarms - 1)
-    return drop(self, reply)
-  end
-  to_caller(self)
-  self.held = { reply = reply, at = self.now }
+  if not sure then return floor.hold(self, reply, true) end
+  floor.stop(self, true, why)
+  self.false_alarms = math.max(0, self.false_alarms - 1)
+  drop(self, reply)
 end
 
 --- What is held is not gone on with: he has said something.

@@ -16,6 +16,7 @@ local lexicon = {}
 --   tens         number words of two digits
 --   joins        stand between the tens and the unit: "treinta y uno"
 --   teens        of those, what may stand in a unit's place: "soixante-dix"; twenties, what "quatre-" may stand before
+--   scales       behind a number: more of it may follow; they are no digits
 --   times        double=2: the next digit counts so often
 local sounds = "mm mmm hm hmm mhm mmhm uhuh uhhuh huh aha ah oh ok okay"
 local lists = {
@@ -29,6 +30,7 @@ local lists = {
     polite = "please thanks thank you it is thats that i do dont am course",
     closing = "thats_it thats_all thats_the_number done finished",
     digits = "zero one two three four five six seven eight nine oh=0 o=0 nought=0",
+    scales = "hundred thousand",
     tens = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety",
     times = "double=2 triple=3",
   },
@@ -57,6 +59,7 @@ local lists = {
     closing = "eso_es_todo ya_esta nada_mas listo",
     digits = "cero uno dos tres cuatro cinco seis siete ocho nueve un=1 una=1",
     joins = "y",
+    scales = "cien ciento cientos mil",
     tens = "diez once doce trece catorce quince dieciseis diecisiete dieciocho diecinueve veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa",
     times = "doble=2 triple=3",
   },
@@ -70,7 +73,7 @@ local lists = {
     polite = "s il vous te plait sil merci cest ca madame monsieur",
     closing = "cest_tout voila_cest_tout cest_bon fini termine",
     digits = "zero un deux trois quatre cinq six sept huit neuf une=1",
-    joins = "et",
+    joins = "et", scales = "cent cents mille",
     tens = "dix onze douze treize quatorze quinze seize vingt vingts trente quarante cinquante soixante septante huitante octante nonante",
     teens = "dix onze douze treize quatorze quinze seize", twenties = "vingt vingts",
     times = "double=2 triple=3",
@@ -119,13 +122,13 @@ end
 
 -- Names of numbers: digits as { "0", ... }, each under its name.
 local function numbers_of(lists_of)
-  local of = { digit = {}, two = {}, joins = {}, teens = {}, twenties = {}, times = {} }
+  local of = { digit = {}, two = {}, joins = {}, scales = {}, teens = {}, twenties = {}, times = {} }
   local n = 0
   for entry in (lists_of.digits or ""):gmatch("%S+") do
     local name, digit = entry:match("^(.-)=(%d)$")
     if name then of.digit[name] = digit else of.digit[entry], n = tostring(n), n + 1 end
   end
-  for field, name in pairs{ two = "tens", joins = "joins", teens = "teens", twenties = "twenties" } do
+  for field, name in pairs{ two = "tens", joins = "joins", scales = "scales", teens = "teens", twenties = "twenties" } do
     for word in (lists_of[name] or ""):gmatch("%S+") do of[field][word] = true end
   end
   for name, count in (lists_of.times or ""):gmatch("(%S+)=(%d)") do of.times[name] = tonumber(count) end
@@ -163,6 +166,17 @@ function lexicon.only(of, text, among)
     if not of.words[word] and not (among and among.words[word]) then return false end
   end
   return true
+end
+
+--- A folded text with a space at both ends, without the beginning of one of a group's phrases that it ends with: "yeah i" -> "yeah" for "i see".
+function lexicon.without_begun(of, text)
+  for _, phrase in ipairs(of.phrases) do
+    for stop in phrase:sub(1, -2):gmatch("%S() ") do
+      local begun = phrase:sub(1, stop)
+      if #text >= #begun and text:sub(-#begun) == begun then return text:sub(1, #text - #begun + 1) end
+    end
+  end
+  return text
 end
 
 --- Is one of a group's words or phrases in a folded text with a space at both ends?

@@ -67,13 +67,23 @@ clock(function(self)
   return math.max(u.quiet_since + wait, u.text_at + (u.final and 0 or self.o.settle_ms))
 end, function(self) floor.commit(self, "quiet") end)
 
+-- He has said something, and what is heard since then has no words: music, somebody else. The recogniser is not waited for for ever.
+clock(function(self)
+  local u = self.utterance
+  if not listens(self) or not u or not u.on_since or not u.final or not u:has_words() or #self.keys > 0 then return nil end
+  return math.max(u.on_since, u.text_at) + self.o.noise_ms
+end, function(self)
+  floor.commit(self, "noise")
+  if self.utterance then self.utterance.noise = true end
+end)
+
 -- A sound without words.
 clock(function(self)
   local u, o = self.utterance, self.o
   if not listens(self) or not u or not u.quiet_since or u:has_words() then return nil end
   return u.quiet_since + o.wordless_ms + o.text_ms
 end, function(self)
-  if self.utterance.voiced >= self.o.unclear_ms then return floor.prompt(self, "unclear") end
+  if self.utterance.voiced >= self.o.unclear_ms and not self.utterance.noise then return floor.prompt(self, "unclear") end
   self.utterance = nil  -- a noise; it does not postpone the question whether he is still there
 end)
 

@@ -39,8 +39,9 @@ local function digits_of(folded, numbers)
   for word in folded:gmatch("%S+") do
     local digit, two = numbers.digit[word], numbers.two[word] == true
     local joins = tens and numbers.joins[word] == true
+    local scale = numbers.scales[word] and #list > 0 and list[#list] ~= 0
     local eighty = numbers.twenties[word] and before == "quatre"
-    if (tens and ((digit and digit ~= "0") or joins)) or (sixty and numbers.teens[word]) then
+    if (tens and ((digit and digit ~= "0") or joins)) or (sixty and numbers.teens[word]) or scale then
       list[#list + 1] = "unit"
     elseif eighty then  -- one digit has been counted for "quatre"
       list[#list + 1] = 1
@@ -141,11 +142,13 @@ end
 ---   "answer"       to answer the question that is being asked
 ---   "words"        something else
 --- The second value says how many words; the third, of an answer, that it may as well be a back-channel ("yes", "okay").
-function reading.wants(text, expect, language)
+--- @param settled boolean|nil  no word of it is still to come: "I" is not the beginning of "I see"
+function reading.wants(text, expect, language, settled)
   local folded = reading.fold(text)
   if folded == "" then return "none", 0 end
   local of, count = lexicon.of(language), reading.count(text)
   local soft = lexicon.only(of.backchannel, folded, of.filler)
+    or (not settled and lexicon.only(of.backchannel, lexicon.without_begun(of.backchannel, folded), of.filler))
   if expect.kind == "yes_no" and is_closed_answer(folded, of) then return "answer", count, soft end
   if soft then return "backchannel", count end
   if expect.kind == "digits" and reading.digits(text, language) > 0 then return "answer", count, false end

@@ -3,7 +3,7 @@
 ---
 ---   voice ── duck_ms ──> duck ──┬─ words that want the floor, a key ──────────────> stop, and the reply is dropped (or its turn taken back)
 ---                               ├─ stop_ms of voice, and no text ──> stop, held ──┬─ words ──> the same
----                               │                                                 └─ none in resume_ms ──> resume
+---                               │                                                 └─ none in resume_ms, "mm-hm", or noise without end ──> resume
 ---                               └─ quiet, or "mm-hm" ──> unduck
 ---
 --- A part of voice.turns: each function takes its machine.
@@ -40,6 +40,11 @@ function speaking.play(self, e)
   if not e.filler and not reply.began then
     reply.began = self.now
     if reply.why == "turn" then self.unanswered = 0 end
+    -- He is speaking again, and the answer to what he had said so far is not to be heard in the midst of it.
+    local u = self.utterance
+    if u and u.on_since and not u.noise and not e.guard and not self.leave and floor.may_take_back(self, reply) then
+      floor.hold(self, reply)
+    end
   end
 end
 
@@ -83,7 +88,7 @@ local function takes_at(self)
     local settled = count > 1 or u.final or not u.on_since
     return settled and self.now or u.on_since + o.word_ms, true
   end
-  if not u.on_since then return nil end
+  if not u.on_since or u.noise then return nil end
   -- Before anything is played there is nothing to hold: only a turn that may still be gone on with is given back to who merely makes a sound.
   if reply.pieces:empty() and not floor.may_take_back(self, reply) then return nil end
   if want == "backchannel" then return u.on_since + o.backchannel_most_ms + o.hang_ms, false end
@@ -105,7 +110,7 @@ end, function(self) floor.interrupt(self, true, "key") end)
 
 clock(function(self)
   local reply, u = self.reply, self.utterance
-  if not reply or self.over or reply.ducked or not u or not u.on_since or reply.pieces:empty() or reply.pieces:guard() then return nil end
+  if not reply or self.over or reply.ducked or not u or not u.on_since or u.noise or reply.pieces:empty() or reply.pieces:guard() then return nil end
   return u.on_since + self.o.duck_ms
 end, function(self)
   self.reply.ducked = true
@@ -148,9 +153,13 @@ clock(function(self)
   local u, o = self.utterance, self.o
   if not self.held then return nil end
   if not u then return self.held.at + o.resume_ms end
-  return u.quiet_since and math.max(self.held.at + o.resume_ms, u.quiet_since + o.resume_quiet_ms) or nil
+  if not u.quiet_since then return not u:has_words() and math.max(self.held.at, u.on_since) + o.noise_ms or nil end
+  -- When all he has said is known, nothing more is waited for; nor where nothing of ours was heard, and silence is what he hears.
+  local known = self.held.unheard or (u.final and u:wants(self.expect, self.language) == "backchannel")
+  return math.max(known and 0 or self.held.at + o.resume_ms, u.quiet_since + o.resume_quiet_ms)
 end, function(self)
-  if self.utterance then set_aside(self) end
+  local noise = self.utterance and self.utterance.on_since
+  if noise then floor.take_for_noise(self) elseif self.utterance then set_aside(self) end
   floor.resume(self)
 end)
 

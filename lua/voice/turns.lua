@@ -19,7 +19,8 @@
 ---   expect { expect }       what the question expects: { kind = "open" | "yes_no" | "digits" | "spelling", count, finish, between_ms, silence_ms };
 ---                           also begins again after give_up or go
 ---   say                     the engine wants to speak by itself (a greeting, a result): the action speak says as which reply; then replied
----   play { reply, id, ms, guard, filler }   a piece was handed to the media thread; guard as in playing.lua
+---   play { reply, id, ms, guard, filler }   a piece was handed to the media thread; guard as in playing.lua. Answered by stop at
+---     once when the reply is gone, and for an answer's first piece when he is speaking again: it is held, and resume or drop comes
 ---   position { id, ms }, played { id }
 ---   replied { reply }       all pieces of that reply have been handed over; after a resume and a say, to be told again
 ---   bound { reply }         it has done something that cannot be undone: it is not taken back any more
@@ -27,7 +28,8 @@
 ---   tick                    nothing but that the time has come
 --- Said: action.act, and what goes with it.
 ---   begin_model { turn, try, text }, cancel_model { turn, try }   eagerly: nothing with side effects, nothing spoken
----   commit { turn, reply, text, keys, by, began, ended, eager = try, waited }   the turn has ended; reply is who answers
+---   commit { turn, reply, text, keys, by, began, ended, eager = try, waited }   the turn has ended, by = "quiet", "noise" (what is heard since its
+---     text is no speech), "keys" or "long"; reply is who answers
 ---   amend { turn, text }    the recogniser changed its mind about a committed turn: for the history
 ---   take_back { turn, reply }   he goes on: as if the commit had not been; it comes again with all he says
 ---   duck { reply, db }, unduck { reply }
@@ -58,6 +60,7 @@ turns.defaults = {
   settle_ms = 150,       -- after a text that comes behind the silence, there may be more of it
   text_ms = 1500,        -- the recogniser's text may come so late
   unclear_ms = 800,      -- of voice without a word; less is a noise
+  noise_ms = 3000,       -- of voice and no text: music, a motor, somebody else
   turn_most_ms = 60000,
   between_ms = 3000,     -- keys
   silence_ms = 7000, silence_more_ms = 8000, prompts = 2,

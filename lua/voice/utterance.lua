@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a caller says in one go, as far as it has come: when there was voice, and the recogniser's text. Of any bytes; its length is bounded.
 ---
----   voice   ____/~~~~~\___/~~~~~~~~~\______      on_since: voice now, or quiet_since
+---   voice   ____/~~~~~\___/~~~~~~~~~\______      on_since: voice now, or quiet_since; noise: this voice went on for long without a word
 ---   text         finals: settled | partial: of the segment that is not settled
 local reading = require "voice.reading"
 local sentences = require "kb.sentences"
@@ -20,7 +20,7 @@ end
 --- There is voice since then.
 function utterance:voice(since)
   if self.on_since then return end
-  self.on_since, self.run_began, self.quiet_since, self.opinion = since, since, nil, nil
+  self.on_since, self.run_began, self.quiet_since, self.opinion, self.noise = since, since, nil, nil, nil
 end
 
 --- There has been none since then.
@@ -78,7 +78,7 @@ local function once(self, name, expect, language, ask)
   local key = name .. expect.kind .. (expect.count or "")
   local seen = self.seen[key]
   if not seen then
-    seen = { ask(self:text(), expect, language) }
+    seen = { ask(self:text(), expect, language, self.final) }
     self.seen[key] = seen
   end
   return seen[1], seen[2], seen[3]

@@ -157,6 +157,8 @@ TEST(a_play_comes_in_pieces_of_any_length_and_tells_what_became_of_it) {
     lua("local played = assert(told('played', 3))\n"
         "assert(played[3] >= 398 and played[3] <= 402, played[3])\n"
         "assert(played[4] == 1 and played[5] >= 100, played[5])\n"
+        "local begun = assert(told('begun', 3))\n"
+        "assert(begun[3] >= 0 and begun[3] < 400, begun[3])\n"
         "assert(leg:duck())\n"
         "assert(leg:play_begin(4))\n"
         "assert(leg:play_append(4, sound .. sound))\n"

@@ -161,6 +161,8 @@ static void noise(int16_t pcm[FRAME_SAMPLES], int level, unsigned *seed) {
     }
 }
 
+static const int16_t nothing[FRAME_SAMPLES];
+
 /* Frames of noise until the VAD says `want`; -1 when it does not within max. */
 static int frames_until(struct vad *v, int level, enum vad_change want, int max) {
     int16_t pcm[FRAME_SAMPLES];
@@ -168,7 +170,7 @@ static int frames_until(struct vad *v, int level, enum vad_change want, int max)
     uint32_t quiet_ms = 0;
     for (int n = 1; n <= max; n++) {
         noise(pcm, level, &seed);
-        if (vad_frame(v, pcm, &quiet_ms) == want) return n;
+        if (vad_frame(v, pcm, nothing, &quiet_ms) == want) return n;
     }
     return -1;
 }
@@ -187,7 +189,7 @@ TEST(quiet_is_told_every_200_ms_with_its_length) {
     uint32_t quiet_ms = 0, told = 0;
     vad_init(&v);
     for (int n = 1; n <= 50; n++) {
-        if (vad_frame(&v, silence, &quiet_ms) != VAD_QUIET) continue;
+        if (vad_frame(&v, silence, nothing, &quiet_ms) != VAD_QUIET) continue;
         told++;
         CHECK_INT(200 * told, quiet_ms);
         CHECK_INT(10 * told, n);
@@ -214,6 +216,30 @@ TEST(a_steady_noise_becomes_the_floor_and_speech_above_it_is_heard) {
     CHECK_INT(3, frames_until(&v, 9000, VAD_SPEECH, 20));
 }
 
+/* How many of 100 frames are the beginning of speech while we play a sentence with gaps, of which so much comes back 60 ms later. */
+static int begun_by_echo(int sent_level, int echo_level, int voice_level) {
+    struct vad v;
+    int16_t sent[FRAME_SAMPLES], pcm[FRAME_SAMPLES], voice[FRAME_SAMPLES];
+    unsigned a = 1, b = 2, c = 3;
+    int begun = 0;
+    uint32_t quiet_ms = 0;
+    vad_init(&v);
+    for (int n = 0; n < 100; n++) {
+        noise(sent, n % 12 < 9 ? sent_level : 0, &a);
+        noise(pcm, n >= 3 && (n - 3) % 12 < 9 ? echo_level : 10, &b);
+        noise(voice, n >= 50 ? voice_level : 0, &c);
+        for (int i = 0; i < FRAME_SAMPLES; i++) pcm[i] = (int16_t)(pcm[i] + voice[i]);
+        begun += vad_frame(&v, pcm, sent, &quiet_ms) == VAD_SPEECH;
+    }
+    return begun;
+}
+
+TEST(our_own_echo_20_db_below_what_is_played_is_no_speech_and_who_speaks_over_it_is_heard) {
+    CHECK_INT(0, begun_by_echo(9000, 900, 0));
+    CHECK_INT(1, begun_by_echo(9000, 900, 6000));
+    CHECK(begun_by_echo(0, 900, 0) > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(packets_come_out_40_ms_later_in_order_whatever_order_they_came_in),
@@ -228,6 +254,7 @@ int main(void) {
         RUN(quiet_is_told_every_200_ms_with_its_length),
         RUN(a_click_is_no_speech),
         RUN(a_steady_noise_becomes_the_floor_and_speech_above_it_is_heard),
+        RUN(our_own_echo_20_db_below_what_is_played_is_no_speech_and_who_speaks_over_it_is_heard),
     };
     g711_init();
     return RUN_ALL(tests);

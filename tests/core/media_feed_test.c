@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plays whose sound comes in pieces, as peers hear them, and what is made softer for a while. */
+#include "media/feed.h"
+#include "media/player.h"
 #include "world_media.h"
 
 static void begin(struct media_stream *s, uint64_t id, int rate) {
@@ -72,6 +74,99 @@ TEST(a_wait_for_more_is_silence_and_is_told_with_the_position_of_what_was_sent) 
     CHECK(silence > 8 * 100);
     media_stream_close(s);
     world_close();
+}
+
+/* The kernel's clock of arrivals. */
+static uint64_t now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+TEST(its_first_sample_is_told_when_it_goes_out_once_and_with_how_long_ago_that_was) {
+    struct media_stream *s;
+    int16_t pcm[2400];
+    world_open(NULL);
+    struct peer *p = peer_open(MEDIA_ULAW);
+    stream_open(&s, p);
+    tone(pcm, 2400, 300, 6000);
+    begin(s, 7, 24000);
+    begin(s, 8, 8000);
+    run_ms(100);
+    CHECK(find(MEDIA_BEGUN, 7) == NULL); /* silence that waits for it is none of it */
+    media_play_append(s, 7, pcm, sizeof pcm, NULL);
+    media_play_append(s, 8, pcm, sizeof pcm, NULL);
+    usleep(100 * 1000); /* the loop is busy */
+    for (int i = 0; i < 200 && find(MEDIA_BEGUN, 7) == NULL; i++) uv_run(&w.loop, UV_RUN_NOWAIT);
+    CHECK(find(MEDIA_BEGUN, 7) != NULL);
+    uint64_t told_us = now_us() - find(MEDIA_BEGUN, 7)->event.position * 1000ull;
+    run_ms(300);
+    CHECK(find(MEDIA_BEGUN, 8) == NULL); /* the one before it waits for more, not it */
+    uint64_t heard_us = p->packets[first_sound(p) / FRAME].at_us;
+    CHECK(find(MEDIA_BEGUN, 7)->event.position >= 40);
+    CHECK(told_us + 15000 > heard_us && told_us < heard_us + 15000);
+    media_play_append(s, 7, pcm, sizeof pcm, NULL); /* after a wait it does not begin again */
+    media_play_end(s, 7, NULL);
+    media_play_end(s, 8, NULL);
+    wait_for(MEDIA_PLAYED, 8);
+    CHECK(find(MEDIA_BEGUN, 7) < find(MEDIA_PLAYED, 7) && find(MEDIA_PLAYED, 7) < find(MEDIA_BEGUN, 8));
+    int begun = 0;
+    for (int i = 0; i < w.seen_count; i++) begun += w.seen[i].event.type == MEDIA_BEGUN;
+    CHECK_INT(2, begun);
+    media_stream_close(s);
+    world_close();
+}
+
+TEST(what_was_stopped_before_its_first_sample_has_not_begun) {
+    struct media_stream *s;
+    int16_t pcm[800];
+    world_open(NULL);
+    stream_open(&s, peer_open(MEDIA_ULAW));
+    tone(pcm, 800, 300, 6000);
+    play(s, 1, 800, true);
+    begin(s, 2, 8000);
+    media_play_append(s, 2, pcm, sizeof pcm, NULL);
+    begin(s, 3, 8000);
+    run_ms(60);
+    media_stop(s, 2);
+    media_stop(s, 1);
+    CHECK_INT(0, wait_for(MEDIA_STOPPED, 2)->event.position);
+    media_play_end(s, 3, NULL); /* nothing came */
+    wait_for(MEDIA_PLAYED, 3);
+    for (int i = 0; i < w.seen_count; i++) CHECK(w.seen[i].event.type != MEDIA_BEGUN);
+    media_stream_close(s);
+    world_close();
+}
+
+static bool note_moment(void *arg, const struct play *play, enum play_moment moment) {
+    int *told = arg; /* [0]: so many are refused; then how many came of each moment */
+    CHECK(!play->over || moment != PLAY_BEGUN || play->sent > 0);
+    if (told[0] > 0) {
+        told[0]--;
+        return false;
+    }
+    told[1 + moment]++;
+    return true;
+}
+
+TEST(that_it_has_begun_is_told_again_when_there_was_no_room_for_it) {
+    struct player player = {0};
+    struct feed *f;
+    int16_t pcm[FRAME * 5];
+    int told[4] = {2, 0, 0, 0};
+    tone(pcm, FRAME * 5, 300, 6000);
+    CHECK_INT(0, feed_new(&f, 1, 8000, 0, NULL));
+    CHECK_INT(0, feed_append(f, pcm, sizeof pcm, NULL));
+    feed_end(f);
+    player_add(&player, &(struct play){.id = 1, .feed = f});
+    for (int frame = 1; frame <= 5; frame++) {
+        int32_t sum[FRAME] = {0};
+        player_frame(&player, sum, note_moment, told);
+        CHECK_INT(frame >= 3, told[1 + PLAY_BEGUN]);
+    }
+    CHECK_INT(1, told[1 + PLAY_PLAYED]);
+    CHECK_INT(0, player.count);
+    feed_free(f);
 }
 
 TEST(stopped_in_the_middle_it_fades_and_tells_how_much_was_sent) {
@@ -208,6 +303,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(what_comes_in_pieces_is_heard_whole_in_its_place_of_the_queue),
         RUN(a_wait_for_more_is_silence_and_is_told_with_the_position_of_what_was_sent),
+        RUN(its_first_sample_is_told_when_it_goes_out_once_and_with_how_long_ago_that_was),
+        RUN(what_was_stopped_before_its_first_sample_has_not_begun),
+        RUN(that_it_has_begun_is_told_again_when_there_was_no_room_for_it),
         RUN(stopped_in_the_middle_it_fades_and_tells_how_much_was_sent),
         RUN(what_is_played_can_be_made_softer_and_loud_again_without_a_step),
         RUN(those_joined_are_not_made_softer),

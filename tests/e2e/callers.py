@@ -55,6 +55,7 @@ class Caller:
     def __init__(self, number=None, address=ACME, token=None):
         self.number, self.address, self.token, self.caller = number or os.environ["PARLEY_NUMBER"], address, token, new_caller()
         self.began = time.time()
+        self.spoke = 0
 
     async def __aenter__(self):
         self.phone = await Phone.open(self.address)
@@ -81,6 +82,14 @@ class Caller:
 
     async def prompt_over(self, pause_s=1.0, limit_s=20, after=None):
         return await self.call.ears.prompt_ended(after or time.monotonic() - 0.5, pause_s, limit_s)
+
+    async def say(self, text, pause_s=1.0, limit_s=30):
+        """Says it in the voice of espeak-ng, once the platform has spoken (since he last said or pressed something) and is silent for pause_s."""
+        await asyncio.to_thread(audio.say, text)  # it is there when its time has come
+        after = max([self.spoke, *(when for when, _ in self.call.digits)])
+        assert await self.call.far_side_spoke(after, pause_s, limit_s), f"no silence to say \"{text}\" in: the call is {self.call.state}"
+        await self.call.say(text)
+        self.spoke = time.monotonic()
 
     async def ended(self, limit_s=60):
         assert await self.call.reached("ended", limit_s), "the platform did not hang up"

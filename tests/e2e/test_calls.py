@@ -43,6 +43,43 @@ def test_a_caller_presses_1_leaves_a_message_and_is_a_lead():
     assert api.call("GET", "/recordings/" + whole["recordings"][0]["id"]).status == 401
 
 
+def test_a_caller_of_the_tests_speaks_when_the_platform_has_spoken():
+    async def call():
+        async with Caller() as c:
+            await c.prompt_over(after=c.up)
+            await c.call.press("1")
+            await c.prompt_over(after=time.monotonic())
+            await c.call.press("94107")
+            await c.say("I have a large flat roof, and it is sunny all day long.")
+            await c.ended(60)
+            return c
+
+    c = asyncio.run(call())
+    row = c.row()
+    assert len(leads_of(c.caller)) == 1 and row["outcome"] in ("done", "hangup"), row
+    assert len(row["recordings"]) == 1 and row["recordings"][0]["seconds"] >= 3, row["recordings"]
+
+
+def test_deploy_call_interrupts_presses_and_hangs_up_in_the_order_given():
+    code, report, errors = deploy_call(os.environ["PARLEY_NUMBER"], "--interrupt", "Wait a moment please", "--keys", "3", "--say", "Thank you", "--hang-up")
+    assert code == 0 and report["hung_up_by"] == "caller", (report, errors)
+    done = [entry["what"] for entry in report["timeline"] if entry["what"] in ("dialled", "answered", "first sound", "interrupted", "pressed", "said", "ended")]
+    at = {entry["what"]: entry["at"] for entry in report["timeline"]}
+    assert len(done) == len(set(done)) and set(done) == {"dialled", "answered", "first sound", "interrupted", "pressed", "said", "ended"}
+    assert at["first sound"] < at["interrupted"] < at["pressed"] < at["said"] < at["ended"], report["timeline"]
+    # He spoke over the prompt, and this flow listens to keys only: it went on.
+    over = next(entry for entry in report["timeline"] if entry["what"] == "interrupted")
+    heard = [entry for entry in report["heard"] if entry["at"] < over["at"] < entry["at"] + entry["seconds"]]
+    assert len(heard) == 1 and over["silent_after_s"] > 0.3, report["timeline"]
+
+
+def test_deploy_call_says_what_is_missing_when_there_is_no_voice():
+    done = subprocess.run([ROOT / "deploy/call", os.environ["PARLEY_NUMBER"], "--say", "Hello"], env={**os.environ, "PATH": "/nowhere"}, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == "call: espeak-ng is missing: apt-get install espeak-ng\n", done
+    done = subprocess.run([ROOT / "deploy/call", os.environ["PARLEY_NUMBER"], "--say", " "], capture_output=True, text=True)
+    assert done.returncode == 2 and "--say: there are no words to say" in done.stderr, done
+
+
 def test_ten_calls_at_once_with_different_keys_come_out_right():
     async def one(i):
         async with Caller() as c:

@@ -219,6 +219,36 @@ describe("a sound without words over us", function()
     assert.equal("duck stop aside resume", world:acts())
   end)
 
+  it("begins as a back-channel of two words does: its first word alone stopped us", function()
+    world:speaks{ 8000 }
+    world:pass(1000):voice(300):tell("partial", { text = "I" }):pass(200):final("I see."):pass(2000)
+    assert.equal("duck unduck aside", world:acts())
+    world:voice_on():pass(300):tell("partial", { text = "all" }):pass(50)
+    assert.equal("duck", world:acts())
+    world:tell("partial", { text = "all of them" })
+    assert.equal("stop drop", world:acts())
+  end)
+
+  it("keeps an answer from beginning in the midst of it, and takes the turn back when it has words", function()
+    local commit = world:takes_turn("I have two questions.")
+    world:voice_on():pass(100)
+    world:plays(commit.reply, { 3000 })
+    assert.equal("stop", world:acts())
+    world:pass(300):tell("partial", { text = "The first" })
+    assert.equal("take_back", world:acts())
+  end)
+
+  it("that kept an answer from beginning and was none lets it begin when it has ended", function()
+    local commit = world:takes_turn("I have two questions.")
+    world:voice_on():pass(100)
+    world:plays(commit.reply, { 3000 })
+    world:voice(50):pass(590)
+    assert.equal("stop", world:acts())
+    world:pass(20)
+    assert.equal("resume", world:acts())
+    assert.equal(commit.reply, world:last("resume").reply)
+  end)
+
   it("takes longer to stop us on a line that has given false alarms", function()
     local reply = world:speaks{ 60000 }
     world:pass(1000):voice(1000):pass(3000)
@@ -230,10 +260,44 @@ describe("a sound without words over us", function()
     assert.equal("stop", world:acts())
   end)
 
-  it("that does not stop holds us no longer than a turn may be", function()
+  it("that does not stop, as music does not, held us for a minute: it is noise, and we go on over it", function()
+    local reply = world:speaks{ 8000 }
+    world:pass(1000):voice_on():pass(3900)
+    assert.equal("duck stop resume", world:acts())
+    assert.equal(world:last("stop").at + 3000, world:last("resume").at)
+    world:plays(reply, { 7000 })
+    world:pass(6000)
+    assert.equal("", world:acts())
+    -- Words in it are his, and after a quiet it is a voice again.
+    world:tell("partial", { text = "Excuse me" })
+    assert.equal("stop drop", world:acts())
+  end)
+
+  it("that went on as noise is a voice again after a quiet", function()
+    local reply = world:speaks{ 8000 }
+    world:pass(1000):voice_on():pass(3900)
+    world:plays(reply, { 60000 })
+    world:acts()
+    world:voice(10):pass(1000):voice_on():pass(1500)
+    assert.equal("duck stop", world:acts())
+  end)
+
+  it("that went on as noise to its end is no reason to ask what was said", function()
+    local reply = world:speaks{ 8000 }
+    world:pass(1000):voice_on():pass(3900)
+    world:plays(reply, { 1000 })
+    world:tell("replied", { reply = reply }):pass(1000):tell("played", { id = reply * 100 + 1 })
+    world:pass(3000):voice(10):pass(2500)
+    assert.is_nil(world:last("prompt"))
+  end)
+
+  it("that was mm-hm and no more kept us silent for two seconds: we go on when that is settled", function()
     world:speaks{ 8000 }
-    world:pass(1000):voice_on():pass(61000)
-    assert.equal("duck stop drop prompt", world:acts())
+    world:pass(1000):voice(900):pass(150):final("Mm-hm.")
+    local quiet = world.now - 150
+    world:pass(3000)
+    assert.equal("duck stop aside resume", world:acts())
+    assert.equal(quiet + 600, world:last("resume").at)
   end)
 
   it("keeps fillers silent", function()

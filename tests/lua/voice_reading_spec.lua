@@ -54,7 +54,8 @@ describe("the end of a text", function()
   end)
 
   it("counts the digits that were spoken, as each language says them", function()
-    for text, count in pairs{ ["one two three"] = 3, ["twenty one"] = 2, ["twenty oh one"] = 4, ["twenty thirty"] = 4, ["double five"] = 2, ["4711 and 5"] = 5, ["none"] = 0 } do
+    for text, count in pairs{ ["one two three"] = 3, ["twenty one"] = 2, ["twenty oh one"] = 4, ["twenty thirty"] = 4, ["double five"] = 2, ["4711 and 5"] = 5, ["none"] = 0,
+      ["two hundred five"] = 2 } do
       assert.equal(count, reading.digits(text, "en"), text)
     end
     for text, count in pairs{ ["einundzwanzig"] = 2, ["null eins sieben eins"] = 4, ["vierunddreißig fünf"] = 3, ["Hund"] = 0 } do assert.equal(count, reading.digits(text, "de"), text) end
@@ -78,6 +79,11 @@ describe("the end of a text", function()
 
   it("is a number where a number may go on, though the recogniser sets a full stop", function()
     ends("number", open, "en", { "my number is 555", "five five", "my number is five five five.", "0171 23", "call me at 555 double", "twenty one" })
+    -- It was a whole answer, and the rest of the amount was spoken over.
+    ends("number", open, "en", { "about two hundred", "in two thousand", "twenty one thousand" })
+    ends("number", open, "es", { "unos tres mil" })
+    ends("number", open, "fr", { "deux cents" })
+    ends("plain", open, "en", { "a hundred", "thanks a thousand" })
     ends("plain", open, "en", { "for the two", "on the 3", "it happened in july 22" })
   end)
 
