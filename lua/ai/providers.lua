@@ -177,9 +177,16 @@ local function load(tenant)
   return ok, found
 end
 
-local function current(tenant)
+-- A caller who hears nothing does not wait for the database: what has only grown old is read anew beside him. What was changed is not old but wrong.
+local function current(tenant, hurried)
   local have = kept[tenant.id]
-  if have and have.until_ms > clock.mono_ms() then return have end
+  local now = clock.mono_ms()
+  if have and have.until_ms > now then return have end
+  if hurried and have and have.until_ms > 0 then
+    have.until_ms = now + 1000
+    task.spawn(load, tenant)
+    return have
+  end
   local ok, found = load(tenant)
   if ok then return found end
   if not have then error(found, 0) end
@@ -214,8 +221,9 @@ end
 
 --- Who may be asked for this tenant; see above. May wait the first time, then once a minute; raises when the database is away and
 --- nothing was read before.
-function providers.of(tenant)
-  local have = current(tenant)
+--- @param hurried boolean|nil  what was read a while ago will do: it waits only the first time, and after a change
+function providers.of(tenant, hurried)
+  local have = current(tenant, hurried)
   local now, list, turned = clock.mono_ms(), {}, {}
   for _, choice in ipairs(have.choices) do
     local id = choice.provider

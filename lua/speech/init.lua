@@ -8,7 +8,7 @@
 ---   speech.account(tenant, scope) -> account           for who asks a realtime model (speech.account)
 ---     scope  { purpose, call_row, call_id, campaign_id, external_ref, trace }: for whom and for what it is
 ---
---- Where nothing is set up, or nothing can be read, the programs of this machine speak and listen. Each may wait the first time, as ai.providers does.
+--- Where nothing is set up, or nothing can be read, the programs of this machine speak and listen. Each may wait the first time.
 local account = require "speech.account"
 local config = require "core.config"
 local log = require "core.log"
@@ -28,7 +28,7 @@ local DEFAULT_VOICE = "en-us"
 local nothing = { targets = {}, speech = {}, known = {}, budget = {}, price = function() end }
 
 local function found_of(tenant)
-  local ok, found = pcall(providers.of, tenant)
+  local ok, found = pcall(providers.of, tenant, true)
   if ok then return found end
   log.warn("speech.providers_away", { tenant = tenant.slug, text = tostring(found) })
   return nothing

@@ -132,6 +132,30 @@ describe("speech of a tenant", function()
     assert.equal(422, (as(operator, "POST", "/admin/ai/prices", { model = "x", input = "1", minute = "1" })))
   end)
 
+  -- A caller heard nothing while the database did not answer, though who speaks had been known a minute before.
+  it("does not wait for a database that is slow, once it is known", function()
+    said(acme)
+    local store, clock = require "ai.store", require "core.clock"
+    local models, mono_ms = store.models, clock.mono_ms
+    local began = mono_ms()
+    store.models = function()
+      task.sleep(1500)
+      error("away", 0)
+    end
+    clock.mono_ms = function() return mono_ms() + 90000 end
+    local targets = speech.targets(acme, "synthesise")
+    store.models, clock.mono_ms = models, mono_ms
+    assert.equal("mine", targets[1].provider)
+    assert.is_true(mono_ms() - began < 1500)
+    task.sleep(1600)
+  end)
+
+  it("is no model that a chat could name", function()
+    local choice = require "ai.choice"
+    assert.is_nil(choice.of(acme, "flash"))
+    for _, name in ipairs(choice.list(acme)) do assert.are_not.equal("flash", name.id) end
+  end)
+
   it("rests a key that was refused, and the program speaks", function()
     answers["secret-acme"] = { status = 401 }
     said(acme)
