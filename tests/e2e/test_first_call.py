@@ -144,7 +144,7 @@ def greeting_of(tmp_path, name):
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
-def test_a_caller_hears_the_tenants_own_synthesiser_and_the_local_one_when_that_fails(first_call, tmp_path):
+def test_a_caller_hears_the_tenants_own_synthesiser_and_the_local_one_when_that_fails(stack, tmp_path):
     """A call stayed silent, or went to its fallback, when the one synthesiser it knew did not speak."""
     process = subprocess.Popen([fakes.FAKES / "speech"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     operator, path = api.operator(), "?tenantId=acme"

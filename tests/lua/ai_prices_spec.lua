@@ -53,8 +53,8 @@ describe("a price", function()
     list.models["*"] = { input = 10, output = 50 }
     assert.is_nil(of("tokens", "recognise"))
     assert.equal(0, prices.cost(of("tokens", "recognise", "whisper"), { seconds = 60 }))
-    local row = { provider = "", model = "sound", from_us = 0, currency = "USD", input = 0, output = 0, characters = 7 }
-    assert.equal(60000, prices.of(prices.book{ row }, { list = list, hash = "b" }, { provider = "p", kind = "deepgram", model = "sound", purpose = "recognise" }, 1).minute)
+    local dated = { provider = "", model = "sound", from_us = 0, currency = "USD", input = 0, output = 0, characters = 7 }
+    assert.equal(60000, prices.of(prices.book{ dated }, { list = list, hash = "b" }, { provider = "p", kind = "deepgram", model = "sound", purpose = "recognise" }, 1).minute)
   end)
 end)
 

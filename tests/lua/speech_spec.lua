@@ -3,6 +3,7 @@
 require "stand_in"
 local health = require "ai.health"
 local programs = require "speech.programs"
+local recogniser = require "speech.recogniser"
 local speech_in_host, speech = pcall(require, "speech")
 local task = require "core.task"
 local timer = require "core.timer"
@@ -127,6 +128,37 @@ describe("a text that is said whole", function()
     whole.once(world, { text = "Hello.", voice = "amy", language = "en" }, { piper "a" })
     plugin.request = request
     assert.same({ { nil, "de" }, { "amy", "en" } }, { { said[1][1], said[1][2] }, said[2] })
+  end)
+end)
+
+describe("the stages of speech", function()
+  local metrics = require "core.metrics"
+  local observe, seen
+  before_each(function()
+    observe, seen = metrics.observe, {}
+    metrics.observe = function(name, labels, value)
+      if name == "speech_stage_seconds" then seen[#seen + 1] = { labels.provider, labels.stage, value } end
+    end
+  end)
+  after_each(function() metrics.observe = observe end)
+
+  it("are told by provider: the first sound of a text, once", function()
+    local world = world_of{ a = { pieces = { wav.file(PCM, 8000):sub(1, 4000), wav.file(PCM, 8000):sub(4001) } } }
+    whole.once(world, { text = "Hello." }, { piper "a", PROGRAM })
+    whole.once(world_of{ a = { status = 500 } }, { text = "Hello." }, { piper "a", PROGRAM })
+    assert.same({ "a", "first_audio" }, { seen[1][1], seen[1][2] })
+    assert.same({ "local", "first_audio" }, { seen[2][1], seen[2][2] })
+    assert.equal(2, #seen)
+  end)
+
+  it("are told by provider: the final text of an utterance, from its end", function()
+    local world = world_of{ a = { pieces = { '{"text":" yes","segments":[]}' } } }
+    local session = recogniser.open(world, { rate = 8000 }, { { provider = "a", kind = "whisper", model = "m", url = "http://a", owner = 0 } })
+    session:feed(PCM)
+    session:finish()
+    for event in function() return session:next() end do assert.are_not.equal("error", event.type) end
+    assert.same({ "a", "final", 1 }, { seen[1][1], seen[1][2], #seen })
+    assert.is_true(seen[1][3] < 1)
   end)
 end)
 
