@@ -89,8 +89,7 @@ const struct config_row config_rows[] = {
     { "blobs.directory", CONFIG_STRING, "/var/lib/parley/blobs", 1, 4096, "where recordings and files are kept", NULL },
     { "spool.directory", CONFIG_STRING, "/var/lib/parley/spool", 1, 4096, "where work waits while the database is away", NULL },
 
-    { "speech.say", CONFIG_LIST, "espeak-ng", 0, 64, "speech engines in the order they are tried", "[a-z0-9_-]+" },
-    { "speech.voice", CONFIG_STRING, "en-us", 1, 64, "voice where a tenant has chosen none", NULL },
+    { "speech.voice", CONFIG_STRING, "en-us", 1, 64, "voice of the local synthesiser where a tenant has chosen none", NULL },
 
     { "fallback.say", CONFIG_STRING, "We cannot take your call right now. Please try again later.", 0, 1000, "what a caller hears when the tenant's script fails and the tenant has no fallback", NULL },
     { "fallback.transfer", CONFIG_STRING, "", 0, 255, "where such a call goes then; empty: nowhere", NULL },

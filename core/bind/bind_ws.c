@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { HEADERS_MAX = 30, QUEUE_LIMIT = 1024 * 1024, HOLD_LIMIT = 1024 * 1024 };
-#define WS_TYPE "parley.ws"
+#define WS_TYPE "parley.ws_client" /* not "parley.ws": that is the server's end (bind_http.c), with other methods */
 
 struct message {
     struct message *next;

@@ -2,6 +2,7 @@
 --- What a tenant may spend in a day and a month (UTC), and what each request takes of it.
 ---
 ---   budget.reserve(tenant, target, request, scope [, found]) -> reservation | nil, err
+---     request canonical, { texts }, or { most = the usage that it can come to }: of speech, which has units of its own
 ---     scope   { purpose = "call" | "campaign" | "api" }, for the figures
 ---     found   providers.of(tenant), where the caller has it at hand
 ---     err     { class = "budget", text, code = "spent" | "held" | "no_price" | "currency" | "away" | "behind" }
@@ -195,7 +196,9 @@ function budget.reserve(tenant, target, request, scope, found)
   local purpose = scope and scope.purpose
   if ledger.waiting(tenant) >= ROWS_MOST then return refuse("behind", purpose) end
   local reservation = setmetatable({ micros = 0, price = price }, Reservation)
-  if price then reservation.micros = prices.most(price, (estimate.input(request)), estimate.output(request, target)) end
+  if price then
+    reservation.micros = request.most and prices.cost(price, request.most) or prices.most(price, (estimate.input(request)), estimate.output(request, target))
+  end
   if not limits.day_micros and not limits.month_micros then return reservation end
   if not price then return refuse("no_price", purpose) end
   if price.currency ~= limits.currency then return refuse("currency", purpose) end

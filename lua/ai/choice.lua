@@ -12,13 +12,18 @@ for _, name in ipairs(router.orders) do
   if name ~= "pinned" then orders[#orders + 1], orders[name] = name, true end
 end
 
+-- Who listens or speaks answers no request.
+local IS_TEXT = { chat = true, embeddings = true }
+
 local known = setmetatable({}, { __mode = "k" })  -- list of models -> their names: it is the same list until something is changed
 
 local function names_of(models)
   local names = known[models]
   if names then return names end
   names = {}
-  for _, model in ipairs(models) do names[model.model], names[router.name(model)] = true, true end
+  for _, model in ipairs(models) do
+    if IS_TEXT[model.purpose or "chat"] then names[model.model], names[router.name(model)] = true, true end
+  end
   known[models] = names
   return names
 end
@@ -41,8 +46,10 @@ function choice.list(tenant)
   add(choice.AUTO, "parley")
   for _, name in ipairs(orders) do add(name, "parley") end
   for _, model in ipairs(providers.models(tenant)) do
-    add(model.model, model.provider)
-    add(router.name(model), model.provider)
+    if IS_TEXT[model.purpose or "chat"] then
+      add(model.model, model.provider)
+      add(router.name(model), model.provider)
+    end
   end
   return list
 end

@@ -125,7 +125,7 @@ end
 
 -- Nobody can be asked: because nothing is set up, or because all keys rest just now.
 local function nobody(job, why)
-  if #job.found.targets == 0 and #of_purpose(providers.models(job.tenant), "chat") > 0 then
+  if #of_purpose(job.found.targets, "chat") == 0 and #of_purpose(providers.models(job.tenant), "chat") > 0 then
     return { class = "rate", text = "all keys of all models rest just now, because their providers refused them", retry_after_s = 5 }
   end
   return { class = "no_provider", text = why }

@@ -28,6 +28,10 @@ local function provider_label(target)
   return (target.owner or 0) == 0 and provider_name(target.provider) or "own"
 end
 
+--- The labels of a target's provider and of a tenant, for who counts more of them.
+function measure.provider(target) return provider_label(target) end
+function measure.tenant(tenant) return tenant_label(tenant.slug) end
+
 local handles = {}  -- provider, tenant -> handles of their series
 
 local function handles_of(provider, tenant)

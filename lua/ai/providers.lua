@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Who may be asked: providers, their models and keys, as the operator and the tenant have set them up.
 ---
----   providers.of(tenant) -> { targets, policy, budget, price(target) }
+---   providers.of(tenant) -> { targets, policy, budget, price(target), speech = as it is set (speech.rules), known = table of who orders by that }
 ---     targets  list of one target for each model at each provider that can be asked now; each time the provider's next key
 ---     policy   table: the tenant's, else the operator's, else {}
 ---     budget   rules.budget: limits of money, requests, tokens and requests at a time; {} when there are none
@@ -30,6 +30,7 @@ local promise = require "lib.promise"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
 local rules = require "ai.rules"
+local speech_rules = require "speech.rules"
 local store = require "ai.store"
 local task = require "core.task"
 local time = require "lib.time"
@@ -107,6 +108,12 @@ local function policy_of(tenant_id)
   return rules.sound(rules.policy, row and json.decode(row.policy))
 end
 
+local function speech_of(tenant_id)
+  local found = store.speech(tenant_id)
+  local row = found[tenant_id] or found[0]
+  return rules.sound(speech_rules.declared, row and json.decode(row.speech))
+end
+
 local function book_of()
   local rows = store.prices()
   for _, row in ipairs(rows) do row.from_us, row.version = time.us(row.valid_from), "price " .. row.id end
@@ -142,8 +149,8 @@ local function read(tenant)
   local book, price_rules = book_of(), list and { list = list, hash = hash } or nil
   local choices = choices_of(tenant)
   return {
-    choices = choices, models = models_of(choices), policy = policy_of(tenant.id), budget = rules.budget(operator, own), until_ms = clock.mono_ms() + KEEP_MS,
-    price = pricing(book, price_rules),
+    choices = choices, models = models_of(choices), policy = policy_of(tenant.id), speech = speech_of(tenant.id), known = {}, budget = rules.budget(operator, own),
+    until_ms = clock.mono_ms() + KEEP_MS, price = pricing(book, price_rules),
   }
 end
 
@@ -170,9 +177,16 @@ local function load(tenant)
   return ok, found
 end
 
-local function current(tenant)
+-- A caller who hears nothing does not wait for the database: what has only grown old is read anew beside him. What was changed is not old but wrong.
+local function current(tenant, hurried)
   local have = kept[tenant.id]
-  if have and have.until_ms > clock.mono_ms() then return have end
+  local now = clock.mono_ms()
+  if have and have.until_ms > now then return have end
+  if hurried and have and have.until_ms > 0 then
+    have.until_ms = now + 1000
+    task.spawn(load, tenant)
+    return have
+  end
   local ok, found = load(tenant)
   if ok then return found end
   if not have then error(found, 0) end
@@ -207,8 +221,9 @@ end
 
 --- Who may be asked for this tenant; see above. May wait the first time, then once a minute; raises when the database is away and
 --- nothing was read before.
-function providers.of(tenant)
-  local have = current(tenant)
+--- @param hurried boolean|nil  what was read a while ago will do: it waits only the first time, and after a change
+function providers.of(tenant, hurried)
+  local have = current(tenant, hurried)
   local now, list, turned = clock.mono_ms(), {}, {}
   for _, choice in ipairs(have.choices) do
     local id = choice.provider
@@ -219,7 +234,7 @@ function providers.of(tenant)
     local found = in_turn(choice, turns[id], now)
     if found then list[#list + 1] = found end
   end
-  return { targets = list, policy = have.policy, budget = have.budget, price = have.price }
+  return { targets = list, policy = have.policy, budget = have.budget, price = have.price, speech = have.speech, known = have.known }
 end
 
 --- The limits that hold for a tenant: providers.of(tenant).budget, without anybody's turn.

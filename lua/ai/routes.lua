@@ -11,6 +11,7 @@ local router = require "lib.router"
 local rules = require "ai.rules"
 local schema = require "lib.schema"
 local setup = require "ai.setup"
+local speech_rules = require "speech.rules"
 local store = require "ai.store"
 local tenants = require "tenants"
 local time = require "lib.time"
@@ -48,7 +49,7 @@ local provider_body = schema.object(with_limits{
 local provider_change = schema.object(with_limits{ url = { type = "string", maxLength = 500 }, region = { type = "string", maxLength = 50 },
   ca_file = { type = "string", maxLength = 255, nullable = true }, status = status })
 local model_body = schema.object{
-  purpose = { type = "string", enum = { "chat", "embeddings" }, default = "chat" },
+  purpose = { type = "string", enum = rules.purposes, description = "left out: the usual of the provider's kind" },
   quality = { type = "integer", minimum = 0, maximum = 100, default = 50, description = "as its owner sees it; policies compare it" },
   weight = { type = "integer", minimum = 0, maximum = 1e6, default = 1 }, status = { type = "string", enum = { "active", "paused" }, default = "active" },
   flags = rules.flags,
@@ -77,6 +78,13 @@ local function show_policy(ctx)
   return 200, { policy = own and json.decode(own.policy) or given and json.decode(given.policy) or json.null, own = own ~= nil }
 end
 
+local function show_speech(ctx)
+  local owner = owner_of(ctx)
+  local found = store.speech(owner.id)
+  local own, given = found[owner.id], found[0]
+  return 200, { speech = own and json.decode(own.speech) or given and json.decode(given.speech) or json.null, own = own ~= nil }
+end
+
 -- The same routes for the operator and for a tenant.
 local function register_setup(base, roles, has_tenant)
   local function add(method, path, summary, handler, more)
@@ -97,6 +105,13 @@ local function register_setup(base, roles, has_tenant)
   add("DELETE", "/providers/{provider}/keys/{key}", "Remove a key", remove_key, { status = 204 })
   add("GET", "/policy", "How one of several is chosen", show_policy, { response = schema.object{ policy = any_object, own = { type = "boolean" } } })
   add("PUT", "/policy", "Set how one of several is chosen", function(ctx) return setup.put_policy(ctx, owner_of(ctx), ctx.body) end, { body = rules.policy, status = 204 })
+  add("GET", "/speech", "Who recognises, synthesises and converses, in which order, language and voice", show_speech,
+    { response = schema.object{ speech = any_object, own = { type = "boolean" } } })
+  add("PUT", "/speech", "Set it, whole: a list that is left out is all models of that purpose; local programs come last", function(ctx)
+    return setup.put_speech(ctx, owner_of(ctx), ctx.body)
+  end, { body = speech_rules.declared, status = 204 })
+  add("DELETE", "/speech", "Speak and listen as the operator has set it, or as without a setting", function(ctx) return setup.put_speech(ctx, owner_of(ctx), nil) end,
+    { status = 204 })
   add("DELETE", "/policy", "Choose as the operator's policy says, or as without one", function(ctx) return setup.put_policy(ctx, owner_of(ctx), nil) end, { status = 204 })
 end
 
@@ -146,7 +161,8 @@ local function price_list(ctx)
   for i = 1, math.min(#rows, ctx.query.limit) do
     local row = rows[i]
     out[i] = { provider = row.provider, model = row.model, valid_from = time.rfc3339(row.valid_from), currency = row.currency, input = shown(row.input),
-      output = shown(row.output), cached = shown(row.cached), written = shown(row.written), written_1h = shown(row.written_1h) }
+      output = shown(row.output), cached = shown(row.cached), written = shown(row.written), written_1h = shown(row.written_1h), characters = shown(row.characters),
+      minute = shown(row.minute), audio_input = shown(row.audio_input), audio_output = shown(row.audio_output), audio_cached = shown(row.audio_cached) }
   end
   return 200, { prices = out, next = #rows > ctx.query.limit and cursor.encode("ai_prices", rows[ctx.query.limit].id) or json.null }
 end
@@ -165,12 +181,13 @@ local function register_operator()
   router.add{ method = "GET", path = "/admin/ai/prices", summary = "Prices with the times from which they hold, the newest first", roles = roles, tenant = false,
     query = { cursor = { type = "string", maxLength = 500 }, limit = { type = "integer", minimum = 1, maximum = 200, default = 50 } },
     response = schema.object{ prices = { type = "array", items = any_object }, next = { type = "string", nullable = true } }, handler = price_list }
-  router.add{ method = "POST", path = "/admin/ai/prices", summary = "Set a price for a million tokens, from now or from a time to come", roles = roles,
+  router.add{ method = "POST", path = "/admin/ai/prices", summary = "Set a price for a million tokens or characters, or a minute of sound, from now or from a time to come", roles = roles,
     tenant = false, status = 201, response = any_object, handler = function(ctx) return setup.add_price(ctx, operator) end,
     body = schema.object({
       provider = { type = "string", maxLength = 50, description = "left out: at every provider" }, model = { type = "string", minLength = 1, maxLength = 100 },
       valid_from = { type = "string", format = "date-time" }, currency = currency, input = amount, output = amount, cached = amount, written = amount, written_1h = amount,
-    }, { "model", "input", "output" }) }
+      characters = amount, minute = amount, audio_input = amount, audio_output = amount, audio_cached = amount,
+    }, { "model" }) }
 end
 
 local function register_tenant()

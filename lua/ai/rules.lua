@@ -3,14 +3,35 @@
 local json = require "core.json"
 local policy = require "ai.policy"
 local schema = require "lib.schema"
+local speech = require "speech.rules"
 
 local rules = {}
 
 --- Whose wire a provider may speak.
-rules.kinds = { "claude", "openai_responses", "openai_chat", "gemini", "ollama", "local" }
+rules.kinds = { "claude", "openai_responses", "openai_chat", "gemini", "ollama", "local", "deepgram", "elevenlabs", "piper", "whisper" }
+
+--- What a model may be for.
+rules.purposes = { "chat", "embeddings", "recognise", "synthesise", "realtime" }
+
+-- What models of a kind can be for, the usual first.
+local texts, sounds = { "chat", "embeddings" }, { "chat", "embeddings", "recognise", "synthesise", "realtime" }
+local purposes_of = {
+  openai_responses = sounds, openai_chat = sounds, gemini = { "chat", "embeddings", "realtime" },
+  deepgram = { "recognise" }, whisper = { "recognise" }, elevenlabs = { "synthesise" }, piper = { "synthesise" },
+}
+
+--- What a model of a provider of this kind is for where nobody says it; with a purpose: nil, or why it cannot be for that.
+function rules.purpose(kind, purpose)
+  local list = purposes_of[kind] or texts
+  if not purpose then return list[1] end
+  for _, one in ipairs(list) do
+    if one == purpose then return purpose end
+  end
+  return nil, ("must be %s: a provider of kind %s has no models for %s"):format(table.concat(list, " or "), kind, purpose)
+end
 
 -- Asked without a key where none is set: one's own servers.
-local keyless = { openai_chat = true, ollama = true, ["local"] = true }
+local keyless = { openai_chat = true, ollama = true, ["local"] = true, piper = true, whisper = true }
 
 --- May a provider of this kind be asked without a key?
 function rules.is_keyless(kind) return keyless[kind] == true end
@@ -99,6 +120,13 @@ rules.flags = schema.object{
   efforts = { type = "array", maxItems = 20, items = { type = "string", minLength = 1, maxLength = 50 } },
   reasoning = { type = "any", check = function(value)
     if type(value) ~= "boolean" and value ~= "levels" then return "must be true, false or \"levels\"" end
+  end },
+  voice = speech.voice, instructions = { type = "string", minLength = 1, maxLength = 1000, description = "how a voice is to speak" },
+  language_code = boolean "is told the language", word_times = boolean "tells the times of words", keyterm = boolean "is told likely words",
+  speaker = { type = "string", minLength = 1, maxLength = 100 },
+  -- It follows the provider's address, and must not make another of it.
+  path = { type = "string", minLength = 1, maxLength = 200, check = function(value)
+    if not value:find("^/[%w/._-]*$") then return "must be a path such as /synthesize" end
   end },
   num_ctx = tokens(), keep_alive = { type = "any", check = function(value)
     if type(value) ~= "number" and not is_name(value) then return "must be a time such as \"5m\", or seconds" end

@@ -13,7 +13,9 @@ local money = require "lib.money"
 local pii = require "lib.pii"
 local problem = require "lib.problem"
 local providers = require "ai.providers"
+local prices = require "ai.prices"
 local rules = require "ai.rules"
+local speech_rules = require "speech.rules"
 local store = require "ai.store"
 local time = require "lib.time"
 
@@ -142,10 +144,12 @@ function setup.put_model(ctx, owner, name, model)
   if flags and #flags > 4000 then refuse("flags", "must have at most 4000 bytes") end
   return change(ctx, owner, "ai_model.set", name .. "/" .. model, { purpose = body.purpose, status = body.status }, function(tx)
     local row = held(tx, owner, name)
+    local purpose, fault = rules.purpose(row.kind, body.purpose)
+    if not purpose then refuse("purpose", fault) end
     if not store.has_model(tx, row.id, model) and store.count_of(tx, row.id).models >= MODELS_MOST then
       problem.raise(409, "too_many_models", ("There are %d already."):format(MODELS_MOST))
     end
-    store.put_model(tx, row.id, { model = model, purpose = body.purpose, quality = body.quality, weight = body.weight, flags = flags, status = body.status })
+    store.put_model(tx, row.id, { model = model, purpose = purpose, quality = body.quality, weight = body.weight, flags = flags, status = body.status })
     return 204
   end)
 end
@@ -216,6 +220,27 @@ function setup.put_policy(ctx, owner, policy)
   end)
 end
 
+-- Models that an owner may name, paused ones too: who pauses one for an hour need not set the order anew.
+local function models_of(owner)
+  local names, list = {}, {}
+  for _, row in ipairs(store.providers(owner.id)) do names[row.id] = row.name end
+  for i, row in ipairs(store.models(owner.id)) do list[i] = { provider = names[row.provider_id] or "", model = row.model, purpose = row.purpose } end
+  return list
+end
+
+--- Sets who recognises, synthesises and converses, in which order (speech.rules). nil removes it.
+function setup.put_speech(ctx, owner, speech)
+  if speech then
+    local pointer, fault = speech_rules.problem(speech, models_of(owner))
+    if pointer then refuse(pointer, fault) end
+  end
+  local text = speech and json.encode(speech)
+  return change(ctx, owner, speech and "ai_speech.set" or "ai_speech.delete", owner.slug, nil, function(tx)
+    if text then store.put_speech(tx, owner.id, text) else store.remove_speech(tx, owner.id) end
+    return 204
+  end)
+end
+
 local function micros_of(body, name)
   if body[name] == nil or body[name] == json.null then return nil end
   local micros, fault = money.parse(body[name])
@@ -256,10 +281,17 @@ function setup.add_price(ctx, owner)
   local from = body.valid_from and time.from_rfc3339(body.valid_from) or time.now()
   if body.valid_from and from < time.ahead(-60) then refuse("valid_from", "must not lie in the past: what was asked then has been counted by the price before") end
   local row = { provider = body.provider or "", model = body.model, valid_from = from, currency = body.currency, created_by = ctx:actor() }
-  for _, name in ipairs{ "input", "output", "cached", "written", "written_1h" } do
+  for _, name in ipairs(prices.rates) do
     row[name] = micros_of(body, name)
-    if row[name] and row[name] > 1e10 then refuse(name, "must be at most 10000 for a million tokens") end
+    if row[name] and row[name] > 1e10 then refuse(name, "must be at most 10000") end
   end
+  -- A price of sound alone says nothing of tokens; one of tokens must say what both ways cost.
+  if not (row.characters or row.minute) or row.input or row.output then
+    for _, name in ipairs{ "input", "output" } do
+      if not row[name] then refuse(name, "is missing") end
+    end
+  end
+  row.input, row.output = row.input or 0, row.output or 0
   return change(ctx, owner, "ai_price.create", body.model, { provider = body.provider, valid_from = from, input = row.input, output = row.output }, function(tx)
     local id = store.add_price(tx, row)
     if not id then problem.raise(409, "price_exists", "There is a price of this model for this time already.") end

@@ -119,6 +119,21 @@ function store.remove_policy(tx, tenant_id)
   db.run(tx, "DELETE FROM ai_policy WHERE tenant_id = ?", tenant_id)
 end
 
+--- How a tenant speaks and listens, and how the operator says that all do, by tenant_id.
+function store.speech(tenant_id)
+  local found = {}
+  for _, row in ipairs(db.query(db.platform(), "SELECT tenant_id, speech, version FROM ai_speech WHERE tenant_id IN (0, ?)", tenant_id)) do found[row.tenant_id] = row end
+  return found
+end
+
+function store.put_speech(tx, tenant_id, speech)
+  db.run(tx, "INSERT INTO ai_speech (tenant_id, speech) VALUES (?, ?) ON DUPLICATE KEY UPDATE speech = VALUES(speech), version = version + 1", tenant_id, speech)
+end
+
+function store.remove_speech(tx, tenant_id)
+  db.run(tx, "DELETE FROM ai_speech WHERE tenant_id = ?", tenant_id)
+end
+
 local budget_columns = "tenant_id, set_by, currency, day_micros, month_micros, warn_percent, requests_per_minute, tokens_per_minute, concurrent, version"
 
 --- What holds for a tenant: the row of the operator (his for this tenant, else that for all), and the tenant's own; each may be nil.
@@ -144,7 +159,7 @@ function store.remove_budget(tx, tenant_id, set_by)
   db.run(tx, "DELETE FROM ai_budget WHERE tenant_id = ? AND set_by = ?", tenant_id, set_by)
 end
 
-local price_columns = "id, provider, model, valid_from, currency, input, output, cached, written, written_1h, created_by"
+local price_columns = "id, provider, model, valid_from, currency, input, output, cached, written, written_1h, characters, minute, audio_input, audio_output, audio_cached, created_by"
 
 --- The prices that are in force and those to come; what they followed is in the history.
 function store.prices()
@@ -161,9 +176,11 @@ end
 --- The new id, or nil when there is one for that time.
 function store.add_price(tx, r)
   local done, err = db.attempt(tx, [[
-    INSERT INTO ai_price (provider, model, valid_from, currency, input, output, cached, written, written_1h, created_by)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
-    r.provider, r.model, r.valid_from, r.currency, r.input, r.output, r.cached, r.written, r.written_1h, r.created_by)
+    INSERT INTO ai_price (provider, model, valid_from, currency, input, output, cached, written, written_1h, characters, minute, audio_input, audio_output,
+      audio_cached, created_by)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+    r.provider, r.model, r.valid_from, r.currency, r.input, r.output, r.cached, r.written, r.written_1h, r.characters, r.minute, r.audio_input, r.audio_output,
+    r.audio_cached, r.created_by)
   if done then return done.insert_id end
   if err.code == "exists" then return nil end
   error("ai_price: " .. err.text, 0)

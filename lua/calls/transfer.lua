@@ -5,9 +5,9 @@ local clock = require "core.clock"
 local log = require "core.log"
 local media = require "core.media"
 local recordings = require "calls.recordings"
-local speech = require "calls.speech"
 local task = require "core.task"
 local telephony = require "core.telephony"
+local tones = require "calls.tones"
 local trunks = require "calls.trunks"
 
 local transfer = {}
@@ -180,7 +180,7 @@ function transfer.run(call, to, options, key, entry)
     if not dial.answered then
       call.next_play = call.next_play + 1
       ring = call.next_play
-      if call.leg then call.leg:play(ring, speech.ringing(), true) end
+      if call.leg then call.leg:play(ring, tones.ringing(), true) end
     end
     result, err = wait_for_answer(call, dial, options.timeout)
     if ring and call.leg then call.leg:stop(ring) end

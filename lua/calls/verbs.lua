@@ -13,8 +13,9 @@ local problem = require "lib.problem"
 local recordings = require "calls.recordings"
 local scripts = require "scripts"
 local sounds = require "calls.sounds"
-local speech = require "calls.speech"
+local speech = require "speech"
 local store = require "calls.store"
+local tones = require "calls.tones"
 local transfer = require "calls.transfer"
 
 local verbs = { table = {} }
@@ -52,7 +53,8 @@ end
 
 -- What a synthesiser says of itself is no answer to the verb: its "timeout" is not that of a caller who presses no key.
 local function rendered(call, text, voice)
-  local audio, err = speech.audio(call.tenant, text, voice)
+  local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
+  local audio, err = speech.audio(call.tenant, { text = text, voice = voice }, scope)
   if not audio then return nil, { code = "failed", text = err.text } end
   return audio
 end
@@ -183,7 +185,7 @@ function act.record(call, args, entry, n)
     how, err = prompt(call, options.prompt, false)
     if not how then return nil, err end
     if options.beep then
-      how, err = play(call, speech.tone(1000, 300))
+      how, err = play(call, tones.beep(1000, 300))
       if not how then return nil, err end
     end
     forget_keys(call)

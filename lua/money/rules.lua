@@ -15,7 +15,8 @@ for code in ([[AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF B
   TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWL]]):gmatch("%u+") do currencies[code] = true end
 
 local price = { type = "number", minimum = 0, maximum = 1e6 }
-local rates = { input = price, output = price, cached = price, written = price, characters = price, minute = price }
+local rates = { input = price, output = price, cached = price, written = price, characters = price, minute = price,
+  audio_input = price, audio_output = price, audio_cached = price }
 
 local tier_fields = { above_tokens = { type = "integer", minimum = 1, maximum = 2 ^ 40 } }
 local model_fields = { tier = schema.object(tier_fields, { "above_tokens" }) }
@@ -83,7 +84,9 @@ end
 local function rate_of(model, tier, name)
   local rate = tier and tier[name] or model[name]
   if rate then return rate end
-  if name == "cached" or name == "written" then return rate_of(model, tier, "input") end
+  if name == "cached" or name == "written" or name == "audio_input" then return rate_of(model, tier, "input") end
+  if name == "audio_output" then return rate_of(model, tier, "output") end
+  if name == "audio_cached" then return rate_of(model, tier, "audio_input") end
   return 0
 end
 
@@ -94,15 +97,16 @@ local function amount(usage, name)
 end
 
 --- What a use costs: micros (rounded to the nearest), exact = false when the price is that of "*"; nil when no price is known.
---- @param usage table  tokens: input (those that came neither from a cache nor went to one), cached, written, output; characters; seconds
+--- @param usage table  tokens: input (those that came neither from a cache nor went to one), cached, written, output; audio_input,
+---   audio_cached, audio_output likewise of sound; characters; seconds
 function rules.cost(prices, id, usage)
   local model = prices.models[id] or prices.models["*"]
   if not model then return nil end
   local exact = prices.models[id] ~= nil
-  local prompt = amount(usage, "input") + amount(usage, "cached") + amount(usage, "written")
+  local prompt = amount(usage, "input") + amount(usage, "cached") + amount(usage, "written") + amount(usage, "audio_input") + amount(usage, "audio_cached")
   local tier = model.tier and prompt > model.tier.above_tokens and model.tier
   local micros = 0
-  for _, name in ipairs{ "input", "output", "cached", "written", "characters" } do
+  for _, name in ipairs{ "input", "output", "cached", "written", "characters", "audio_input", "audio_output", "audio_cached" } do
     micros = micros + amount(usage, name) * rate_of(model, tier, name)
   end
   micros = micros + amount(usage, "seconds") * rate_of(model, tier, "minute") * 1e6 / 60

@@ -19,7 +19,7 @@
 ---              refused(err) -> { class, text, ... }    of a handshake
 ---     http     request(pcm, options, target) -> as above;  whole(status, headers, body, options) -> events
 ---     process  command(pcm, options, target) -> { argv, input } | nil, err;  heard(done, options) -> events
----     events   { type = "partial", text, stable = its beginning that will not change }, { type = "final", text, words = { { text, from_ms, to_ms, confidence } }, confidence,
+---     events   { type = "partial", text, stable = its beginning that will not change, until_ms }, { type = "final", text, words = { { text, from_ms, to_ms, confidence } }, confidence,
 ---              until_ms = of what was fed to this reader it has heard so far, flushed = true: it is the answer to flush() },
 ---              { type = "speech_began", at_ms }, { type = "utterance_end" }, { type = "end" }, { type = "error", class, text, ... }
 ---

@@ -56,17 +56,34 @@ local ask = { http = ask_http, process = ask_process }
 
 local NOTHING = { type = "final", text = "", words = {} }
 
+local function failure_in(events)
+  for _, event in ipairs(events) do
+    if event.type == "error" then return event end
+  end
+end
+
+-- Asks, and has the use written down: events | nil, failure. What was refused is not billed; what was left alone may be.
+local function paid(self, try, pcm)
+  local seconds = #pcm / self.held.bytes_per_ms / 1000
+  local entered, refused = fallback.enter(try, { seconds = seconds })
+  if not entered then return nil, refused end
+  local events, failure = ask[try.adapter.transport](self, try, pcm)
+  failure = failure or failure_in(events)
+  fallback.leave(try, (not failure or failure.cut or failure.class == "timeout") and { seconds = seconds } or nil, failure)
+  return not failure and events or nil, failure
+end
+
 -- Answers one utterance: nil, or the failure.
 local function answer(self, try, utterance)
   local pcm, from_ms = self.held:pcm_of(utterance)
   local events, failure = { NOTHING }, nil
-  if #pcm / self.held.bytes_per_ms >= LEAST_MS then events, failure = ask[try.adapter.transport](self, try, pcm) end
+  if #pcm / self.held.bytes_per_ms >= LEAST_MS then events, failure = paid(self, try, pcm) end
   if not events then return failure end
-  for _, event in ipairs(events) do
-    if event.type == "error" then return event end
-  end
   if self.cancelled then return end
-  if events[1] ~= NOTHING then fallback.first(try) end
+  if events[1] ~= NOTHING then
+    fallback.first(try)
+    self:took_final(try)
+  end
   for _, event in ipairs(events) do
     if event.type == "final" then
       for _, word in ipairs(event.words) do word.from_ms, word.to_ms = word.from_ms + from_ms, word.to_ms + from_ms end

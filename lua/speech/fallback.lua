@@ -3,8 +3,14 @@
 --- (ai.health): a provider is a target there, and what befell it is told in the same classes.
 ---
 ---   local try = fallback.next(self)      claims the next that may be asked, in the order given; nil: none is left
+---   fallback.enter(try, most)            before it is asked: may it be paid for? -> true | nil, failure; may wait
 ---   fallback.first(try)                  its first sound or word came
+---   fallback.took(try, stage, ms)        how long a stage took: "first_audio", "first_partial" or "final"
+---   fallback.leave(try, units, failure)  what was used since enter; ended does so for who has not
 ---   fallback.ended(try, failure | nil)   once for each
+---
+--- The programs of this machine (target.program) are asked whatever befell them before: there is nobody after them.
+local measure = require "ai.measure"
 local metrics = require "core.metrics"
 
 local fallback = {}
@@ -12,15 +18,19 @@ local fallback = {}
 --- @param world table    { mono_ms, health, ... } of ai.world
 --- @param find function  kind -> adapter | nil
 --- @param serves function|nil  adapter, target -> boolean: can it do what is asked?
-function fallback.new(world, targets, find, serves)
-  return { world = world, targets = targets, find = find, serves = serves, tried = {}, failures = {} }
+--- @param account table|nil  whose money and limits it is (speech.account); nil: nobody's
+function fallback.new(world, targets, find, serves, account)
+  return { world = world, targets = targets, find = find, serves = serves, account = account, tried = {}, failures = {} }
 end
+
+--- May this target be asked now?
+function fallback.allows(world, target) return target.program == true or world.health:allows(target) end
 
 function fallback.next(self)
   for _, target in ipairs(self.targets) do
     if not self.tried[target] then
       local adapter = self.find(target.kind)
-      if adapter and (not self.serves or self.serves(adapter, target)) and self.world.health:allows(target) then
+      if adapter and (not self.serves or self.serves(adapter, target)) and fallback.allows(self.world, target) then
         self.tried[target] = true
         local probe = self.world.health:claim(target)
         return { owner = self, target = target, adapter = adapter, probe = self.world.health:began(target, probe), began_ms = self.world.mono_ms() }
@@ -32,6 +42,31 @@ end
 --- All may be asked again, as for the next utterance of a session that goes on.
 function fallback.again(self) self.tried = {} end
 
+function fallback.enter(try, most)
+  local account = try.owner.account
+  if not account then return true end
+  local use, failure = account:begin(try.target, most)
+  if not use then return nil, failure end
+  if try.over then  -- cancelled while we waited
+    use:drop()
+    return nil, { class = "cancelled", text = "cancelled", cut = true }
+  end
+  try.use = use
+  return true
+end
+
+function fallback.leave(try, units, failure)
+  local use = try.use
+  try.use = nil
+  if use then use:done(units, failure) end
+end
+
+function fallback.took(try, stage, ms)
+  metrics.observe("speech_stage_seconds", { provider = try.target.program and "local" or measure.provider(try.target), stage = stage }, ms / 1000,
+    "from asking a speech provider to its first sound (first_audio), from a sound to the first partial text that has it (first_partial), and from the end of an "
+      .. "utterance to its final text (final)")
+end
+
 function fallback.first(try)
   if try.first_ms then return end
   try.first_ms = try.owner.world.mono_ms() - try.began_ms
@@ -42,12 +77,12 @@ function fallback.ended(try, failure)
   if try.over then return end
   try.over = true
   local self = try.owner
-  self.world.health:ended(try.target, failure or {}, try.probe or false)
+  fallback.leave(try, nil, failure)
+  -- What we did not let it have is no fault of the provider's.
+  self.world.health:ended(try.target, failure and (failure.ours and { cut = true } or failure) or {}, try.probe or false)
   if failure and not failure.cut then
     self.failures[#self.failures + 1] = { provider = try.target.provider, class = failure.class, text = failure.text }
     metrics.count("speech_failures_total", { kind = try.target.kind, class = failure.class }, 1, "attempts of speech providers that failed")
-  elseif not failure and try.first_ms then
-    metrics.observe("speech_first_seconds", { kind = try.target.kind }, try.first_ms / 1000, "from asking a speech provider to its first sound or word")
   end
 end
 

@@ -1,11 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Recognisers that listen while one speaks, over a WebSocket.
 local fallback = require "speech.fallback"
+local minutes = require "speech.minutes"
 
 local live = {}
 
 local CONNECT_MS = 3000
 local CLOSE_MS = 1000           -- for the last words after the session is finished and its utterances answered
+
+local CANCELLED = { class = "cancelled", text = "cancelled", cut = true }
 
 local Link = {}
 Link.__index = Link
@@ -41,7 +44,10 @@ end
 -- Sends sound, or that an utterance is over.
 function Link:pcm(pcm, utterance)
   self.fed = true
-  if pcm then return send(self, self.adapter.audio(pcm, self.session.options)) end
+  if pcm then
+    self.minutes:heard(#pcm / self.session.held.bytes_per_ms / 1000)
+    return send(self, self.adapter.audio(pcm, self.session.options))
+  end
   utterance.asked = utterance.bytes > 0 or self.reader:pending()
   if utterance.asked then send(self, self.adapter.flush()) end
 end
@@ -56,12 +62,14 @@ end
 -- A final text: its times from the connection's to the session's, and what it covers needs no other recogniser.
 function Link:settle(event)
   local session = self.session
+  self.has_partial = nil
   for _, word in ipairs(event.words) do word.from_ms, word.to_ms = word.from_ms + self.base_ms, word.to_ms + self.base_ms end
   if event.until_ms then session.held:heard(event.until_ms + self.base_ms) end
   if event.text ~= "" or event.flushed then session:tell(event) end
   if event.flushed then
     stop_limit(self)
     self.heard_since = false
+    if event.text ~= "" then session:took_final(self.try) end
     session.held:answered()
     session:tell{ type = "utterance_end" }
     self:go_on()
@@ -83,7 +91,14 @@ local function take(self, event)
     fallback.first(self.try)
     return self:settle(event)
   end
-  if event.type == "partial" then fallback.first(self.try) end
+  if event.type == "partial" then
+    fallback.first(self.try)
+    -- Sound comes as fast as it is spoken, so what was fed since is the time that has passed.
+    if event.until_ms and not self.has_partial then
+      fallback.took(self.try, "first_partial", math.max(0, self.session.held.end_ms - event.until_ms - self.base_ms))
+    end
+    self.has_partial = true
+  end
   if event.at_ms then event.at_ms = event.at_ms + self.base_ms end
   self.session:tell(event)
 end
@@ -117,15 +132,27 @@ end
 --- Listens until the session is finished: nil, or the failure that it ended with.
 function live.run(session, try)
   local adapter = try.adapter
+  local link
+  local paid, refused = minutes.begin(try, function(failure) fail(link, failure) end)
+  if not paid then return refused end
+  if session.cancelled then
+    paid:over(CANCELLED)
+    return CANCELLED
+  end
   local asked = adapter.request(session.options, try.target)
   local opening
   session.on_cancel = function() opening:drop() end
   local socket, err = session.world.open_ws{ url = asked.url, headers = asked.headers, protocol = asked.protocol, ca_file = try.target.ca_file, connect_ms = CONNECT_MS,
     on_begin = function(begun) opening = begun end }
   session.on_cancel = nil
-  if not socket then return err.status and adapter.refused(err) or fallback.of_error(err) end
+  if not socket then
+    local failure = err.status and adapter.refused(err) or fallback.of_error(err)
+    paid:over(failure)
+    return failure
+  end
   local self = setmetatable({ session = session, try = try, adapter = adapter, socket = socket, reader = adapter.reader(session.options, try.target),
-    base_ms = session.held:start_ms() }, Link)
+    base_ms = session.held:start_ms(), minutes = paid }, Link)
+  link = self
   session.on_cancel = function() socket:drop() end
   session.held:replay(function(pcm, utterance) self:pcm(pcm, utterance) end)
   session.on_pcm = function(pcm, utterance)
@@ -142,9 +169,10 @@ function live.run(session, try)
   if self.closing then self.closing:cancel() end
   if alive then alive:cancel() end
   socket:drop()
+  local failure = not self.finished and (self.failure or session.cancelled and CANCELLED or { class = "network", text = "the connection closed" }) or nil
+  paid:over(failure)
   if not ok then error(wrong, 0) end
-  if self.finished then return nil end
-  return self.failure or { class = "network", text = "the connection closed" }
+  return failure
 end
 
 return live

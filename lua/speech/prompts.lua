@@ -7,7 +7,9 @@
 --- back. Who asks for what is being rendered already waits for it, for a while.
 local blob = require "core.blob"
 local crypto = require "core.crypto"
+local fallback = require "speech.fallback"
 local json = require "core.json"
+local metrics = require "core.metrics"
 local promise = require "lib.promise"
 local synthesiser = require "speech.synthesiser"
 local task = require "core.task"
@@ -49,7 +51,8 @@ end
 -- The tenant's key is in the name: what one tenant's caller was told is nothing another can look for.
 local function key_of(tenant, asked, target)
   local flags = target.flags or {}
-  local parts = { target.kind, target.url or "", target.model or "", asked.voice or flags.voice or "", asked.language or "", tostring(asked.rate or ""), tostring(asked.speed or ""), asked.text }
+  local parts = { target.kind, target.url or "", target.model or "", asked.voice or flags.voice or "", asked.language or "", tostring(asked.rate or ""),
+    tostring(asked.speed or target.speed or ""), asked.text }
   return crypto.hex(crypto.hmac(tenant.key, table.concat(parts, "\0"))):sub(1, 40)
 end
 
@@ -130,7 +133,7 @@ local function take(self, event)
   elseif event.type == "end" then
     local rendering = { rate = new.rate, marks = new.marks, pcm = table.concat(new.pieces) }
     local key = key_of(self.tenant, self.asked, self.stream.target)
-    self.new = nil
+    self.new, self.rendering = nil, rendering
     keep(key, rendering)
     task.spawn(blob.put, path_of(key), json.encode{ rate = rendering.rate, marks = json.array(rendering.marks) } .. "\n" .. rendering.pcm)
   end
@@ -152,7 +155,7 @@ end
 -- The first that would be asked now.
 local function preferred(world, targets)
   for _, target in ipairs(targets) do
-    if world.health:allows(target) then return target end
+    if fallback.allows(world, target) then return target end
   end
 end
 
@@ -176,6 +179,7 @@ function prompts.say(world, tenant, asked, targets, options)
     wait_for(world, flights[key])
     rendering = find(key)
   end
+  metrics.count("speech_prompts_total", { kept = rendering and "yes" or "no" }, 1, "prompts that were said, by whether they had been rendered before")
   if rendering then return setmetatable({ rendering = rendering, mark = 1, at = 1, at_ms = 0, target = target }, Kept) end
   local self = setmetatable({ stream = synthesiser.say(world, asked, targets, options), tenant = tenant, asked = asked, new = { pieces = {}, marks = {}, size = 0 } }, Fresh)
   if key and not flights[key] then

@@ -53,6 +53,12 @@ local function change(self)
   if changed then changed:give() end
 end
 
+--- An utterance has its final text: how long that took since it was over, by who gave it.
+function Session:took_final(try)
+  local utterance = self.held:first_closed()
+  if utterance then fallback.took(try, "final", self.world.mono_ms() - math.max(utterance.flushed_ms, try.began_ms)) end
+end
+
 local function guarded(transport, self, try)
   local ok, failure = pcall(transport.run, self, try)
   if ok then return failure end
@@ -82,6 +88,7 @@ end
 function Session:flush()
   if self.over or self.finishing then return end
   local utterance = self.held:close()
+  utterance.flushed_ms = self.world.mono_ms()
   if self.on_pcm then self.on_pcm(nil, utterance) end
   change(self)
 end
@@ -116,12 +123,12 @@ end
 --- Opens a session. Returns at once; a provider is connected meanwhile.
 --- @param world table    of ai.world, with open_ws = core.ws.open, every = core.timer.every and run = core.process.run
 --- @param options table  { rate, language, phrases = words that are likely, expect, answer_ms, whole_ms, endpointing_ms = silence after which a provider ends
----   an utterance by itself }
+---   an utterance by itself, account = of speech.account }
 function recogniser.open(world, options, targets)
   local asked = { rate = options.rate or 8000, language = options.language or "en", phrases = options.phrases or {}, expect = options.expect or { kind = "open" },
     endpointing_ms = options.endpointing_ms or 300, answer_ms = options.answer_ms or ANSWER_MS, whole_ms = options.whole_ms or WHOLE_MS }
   local self = setmetatable({ world = world, options = asked, events = {}, held = held.new(asked.rate), way = fallback.new(world, targets, adapters.recogniser,
-    function(adapter, target) return not adapter.serves or adapter.serves(asked, target) end) }, Session)
+    function(adapter, target) return not adapter.serves or adapter.serves(asked, target) end, options.account) }, Session)
   task.spawn(function()
     run(self)
     self.over = true

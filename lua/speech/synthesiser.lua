@@ -40,7 +40,7 @@ end
 
 -- Asks: true, or nil, failure.
 function http.open(self, try)
-  local asked = try.adapter.request(self.asked, try.target)
+  local asked = try.adapter.request(try.asked, try.target)
   local stream, err = self.world.stream{
     url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = asked.framing, ca_file = try.target.ca_file,
     connect_ms = CONNECT_MS, first_byte_ms = self.options.first_ms, idle_ms = self.options.idle_ms, timeout_ms = LONGEST_MS,
@@ -51,7 +51,7 @@ function http.open(self, try)
   }
   if not stream then return nil, fallback.of_error(err) end
   if stream.status < 200 or stream.status > 299 then return nil, try.adapter.failure(stream.status, stream.headers, short_body(stream)) end
-  try.reader = try.adapter.reader(self.asked, try.target, stream.headers)
+  try.reader = try.adapter.reader(try.asked, try.target, stream.headers)
   return true
 end
 
@@ -68,8 +68,8 @@ function http.cancel(try)
   if try.stream then try.stream:cancel() end
 end
 
-function process.open(self, try)
-  try.parts, try.part, try.at_ms = try.adapter.parts(self.asked), 0, 0
+function process.open(_, try)
+  try.parts, try.part, try.at_ms = try.adapter.parts(try.asked), 0, 0
   return true
 end
 
@@ -77,7 +77,7 @@ function process.events(self, try)
   try.part = try.part + 1
   local part = try.parts[try.part]
   if not part then return { { type = "end" } } end
-  local command = try.adapter.command(part, self.asked, try.target)
+  local command = try.adapter.command(part, try.asked, try.target)
   local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.first_ms / 1000, output_limit = 32 * 1024 * 1024 }
   if not done then return nil, fallback.of_error(err) end
   local events, ms = try.adapter.heard(done, part, try.at_ms)
@@ -91,9 +91,24 @@ local transports = { http = http, process = process }
 
 -- -- the stream ---------------------------------------------------------------------------------------------------------------
 
+local MS_A_CHARACTER = 120  -- of slow speech: what a text may come to before it was spoken
+
+local function characters_of(text)
+  local _, inner = text:gsub("[\128-\191]", "")
+  return #text - inner
+end
+
+-- What is billed: a text that was refused, or that nobody took, is not. One that was left alone before its first sound may have been spoken all the same.
+local function units_of(self, try, failure)
+  if not try.stream and self.given_ms == 0 then return nil end
+  if failure and self.given_ms == 0 and not failure.cut and failure.class ~= "timeout" then return nil end
+  return { characters = characters_of(try.asked.text), seconds = self.given_ms / 1000 }
+end
+
 local function end_try(self, failure)
   local try = self.try
   self.try = nil
+  fallback.leave(try, units_of(self, try, failure), failure)
   if self.limit then self.limit:cancel() end
   self.limit = nil
   if failure and try.transport.cancel then try.transport.cancel(try) end
@@ -118,13 +133,31 @@ local function failed(self, failure)
   return { type = "error", class = failure.class, text = failure.text, given_ms = self.given_ms, failures = self.way.failures }
 end
 
+-- A voice that is a language, as scripts may name it everywhere: only espeak-ng has such voices.
+local function is_language(voice) return voice:find("^%l%l$") ~= nil or voice:find("^%l%l%-[%w%-]+$") ~= nil end
+
+-- The text as this target is to speak it.
+local function asked_of(self, target)
+  local say = self.asked
+  local asked = { text = say.text, voice = say.voice, language = say.language, rate = say.rate, speed = say.speed or target.speed or 1 }
+  if target.last then
+    asked.voice = nil
+  elseif asked.voice and target.kind ~= "espeak" and is_language(asked.voice) then
+    asked.voice, asked.language = nil, asked.voice
+  end
+  return asked
+end
+
 local function begin(self)
   local try = fallback.next(self.way)
   if not try then
     self.over = true
     return fallback.last(self.way, "synthesiser")
   end
-  self.try, self.target, try.transport = try, try.target, transports[try.adapter.transport]
+  self.try, self.target, try.transport, try.asked = try, try.target, transports[try.adapter.transport], asked_of(self, try.target)
+  local characters = characters_of(try.asked.text)
+  local entered, refused = fallback.enter(try, { characters = characters, seconds = characters * MS_A_CHARACTER / 1000 })
+  if not entered then return failed(self, refused) end
   -- Signs of life without a sound are as silent as nothing.
   self.limit = self.world.after(self.options.first_ms, function()
     self.late = true
@@ -140,6 +173,7 @@ local function take(self, event)
     if self.limit then self.limit:cancel() end
     self.limit = nil
     fallback.first(self.try)
+    if self.given_ms == 0 then fallback.took(self.try, "first_audio", self.try.first_ms) end
     self.given_ms = self.given_ms + seconds_of(event) * 1000
   elseif event.type == "end" then
     if self.given_ms == 0 then return false, { class = "server", text = "the answer holds no sound" } end
@@ -202,13 +236,13 @@ end
 --- @param world table    { mono_ms, after, stream, health } of ai.world, and run = core.process.run
 --- @param asked table    { text, voice = of the target's unless given, language = "en", rate = Hz that is wished, speed = 1 }
 --- @param targets table  in the order in which they are tried
---- @param options table|nil  { first_ms = the longest wait for the first sound of one, idle_ms }
+--- @param options table|nil  { first_ms = the longest wait for the first sound of one, idle_ms, account = of speech.account }
 function synthesiser.say(world, asked, targets, options)
   options = options or {}
-  local say = { text = clean(asked.text), voice = asked.voice, language = asked.language or "en", rate = asked.rate or 8000, speed = asked.speed or 1 }
+  local say = { text = clean(asked.text), voice = asked.voice, language = asked.language or "en", rate = asked.rate or 8000, speed = asked.speed }
   return setmetatable({
     world = world, asked = say, options = { first_ms = options.first_ms or FIRST_MS, idle_ms = options.idle_ms or IDLE_MS }, ready = {}, given_ms = 0,
-    way = fallback.new(world, targets, adapters.synthesiser), over = not say.text:find("%S"),
+    way = fallback.new(world, targets, adapters.synthesiser, nil, options.account), over = not say.text:find("%S"),
   }, Stream)
 end
 

@@ -106,7 +106,7 @@ function read.Results(self, message, events)
   local whole = joined(self, self.interim)
   if whole ~= "" and (whole ~= self.told or message.is_final == true) then
     self.told = whole
-    events[#events + 1] = { type = "partial", text = whole, stable = joined(self, "") }
+    events[#events + 1] = { type = "partial", text = whole, stable = joined(self, ""), until_ms = ms(message.start) + ms(message.duration) }
   end
 end
 

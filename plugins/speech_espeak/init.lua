@@ -1,14 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The local synthesiser: espeak-ng, run as a program (GPL: never linked). It needs no network and no key.
---- A synthesiser plugin: name, config, render(text, voice) -> WAV bytes | nil, err. render may wait.
---- Streamed (speech.synthesiser) it renders sentence by sentence: each is there in a few hundredths of a second, and where it ends is known.
-local process = require "core.process"
+--- It renders sentence by sentence: each is there in a few hundredths of a second, and where it ends is known.
 local sentences = require "kb.sentences"
 local wav = require "speech.wav"
 
 local speech_espeak = {
   name = "espeak-ng",
-  config = {},  -- the voice is the platform's setting speech.voice
+  config = {},
 }
 
 local WORDS_A_MINUTE = 165
@@ -19,15 +17,10 @@ local function argv_of(voice, speed)
 end
 
 local function fault_of(done)
-  if done.status ~= 0 then return "espeak-ng: " .. (done.errors:match("^[^\n]+") or "failed") end
-end
-
-function speech_espeak.render(text, voice)
-  local done, err = process.run{ argv = argv_of(voice), input = text, timeout_s = 15, output_limit = 32 * 1024 * 1024 }
-  if not done then return nil, err end
-  local fault = fault_of(done)
-  if fault then return nil, { code = "io", text = fault } end
-  return done.output
+  if done.status == 0 then return nil end
+  local text = done.errors:match("^[^\n]+") or "failed"
+  -- A voice that a script has made up is no fault of the program's, or a few of them would open its breaker.
+  return { type = "error", class = text:find("voice does not exist", 1, true) and "not_found" or "server", text = "espeak-ng: " .. text }
 end
 
 local synthesiser = { transport = "process", marks = "sentence" }
@@ -68,7 +61,7 @@ end
 
 function synthesiser.heard(done, part, at_ms)
   local fault = fault_of(done)
-  if fault then return { { type = "error", class = "server", text = fault } } end
+  if fault then return { fault } end
   local pcm, rate = wav.reader():feed(done.output)
   if not pcm then return { { type = "error", class = "protocol", text = rate } } end
   if not rate or pcm == "" then return {}, 0 end

@@ -70,8 +70,8 @@ TEST(what_is_not_given_has_its_default) {
     CHECK_STR(KEY, config_str(c, "crypto.master_key"));
     json_t *tree = config_tree(c);
     CHECK_INT(0, json_array_size(json_object_get(json_object_get(tree, "telephony"), "nodes")));
-    CHECK_STR("espeak-ng",
-              json_string_value(json_array_get(json_object_get(json_object_get(tree, "speech"), "say"), 0)));
+    CHECK_INT(0, json_array_size(json_object_get(json_object_get(tree, "http"), "origins")));
+    CHECK_STR("en-us", json_string_value(json_object_get(json_object_get(tree, "speech"), "voice")));
     config_free(c);
     config_free(NULL);
 }

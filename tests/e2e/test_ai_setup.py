@@ -80,6 +80,25 @@ def test_a_tenant_names_no_address_and_sees_no_other_tenants_providers():
         call("DELETE", f"/admin/ai/providers/{base}", token=api.operator())
 
 
+def test_how_a_tenant_speaks_is_known_to_all_workers_and_is_no_other_tenants():
+    base = provider(kind="elevenlabs", url="https://api.example.com")
+    mine = provider(api.admin(), "/ai", like=base)
+    wanted = {"language": "de", "synthesise": [{"provider": mine, "model": "flash", "voice": "Anna1"}, {"provider": "local", "model": "espeak-ng"}]}
+    try:
+        check_problem(call("PUT", "/ai/speech", wanted, api.admin()), 422)
+        assert call("PUT", f"/ai/providers/{mine}/models/flash", token=api.admin()).status == 204
+        assert call("PUT", "/ai/speech", wanted, api.admin()).status == 204
+        (seen,) = everywhere("/ai/speech", api.admin())
+        assert json.loads(seen) == {"speech": wanted, "own": True}
+        assert call("GET", "/ai/speech", token=api.rival()).json["own"] is False
+        check_problem(call("PUT", "/ai/speech", wanted, api.rival()), 422)
+        check_problem(call("PUT", f"/ai/providers/{mine}/models/ears", {"purpose": "recognise"}, api.admin()), 422)
+    finally:
+        assert call("DELETE", "/ai/speech", token=api.admin()).status == 204
+        call("DELETE", f"/ai/providers/{mine}", token=api.admin())
+        call("DELETE", f"/admin/ai/providers/{base}", token=api.operator())
+
+
 def test_who_is_no_admin_is_refused():
     token, _ = api.agent("agent")
     for method, path in (("GET", "/ai/providers"), ("PUT", "/ai/budget"), ("GET", "/ai/usage"), ("GET", "/ai/policy")):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import wave
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy
 import pytest
 
 import api
+import fakes
 from test_calls import leads_of, new_caller
 from phone import audio
 
@@ -131,3 +133,41 @@ def test_a_recording_on_disk_opens_for_its_tenant_only(first_call, stack):
     assert api.call("GET", f"/recordings/{recording}", token=api.rival()).status == 404
     files = [path for path in (stack / "blobs/recordings").rglob("*") if path.is_file()]
     assert files and all(b"RIFF" not in path.read_bytes()[:64] for path in files)
+
+
+def greeting_of(tmp_path, name):
+    """What a caller hears who presses nothing but the key for the opening hours."""
+    wav = tmp_path / f"{name}.wav"
+    subprocess.run([ROOT / "deploy/call", "--json", os.environ["PARLEY_NUMBER"], "--from", new_caller(), "--keys", "3", "--record", wav], check=True, capture_output=True, timeout=120)
+    with wave.open(str(wav)) as file:
+        return numpy.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+def test_a_caller_hears_the_tenants_own_synthesiser_and_the_local_one_when_that_fails(stack, tmp_path):
+    """A call stayed silent, or went to its fallback, when the one synthesiser it knew did not speak."""
+    process = subprocess.Popen([fakes.FAKES / "speech"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    operator, path = api.operator(), "?tenantId=acme"
+    try:
+        port = json.loads(process.stdout.readline())["port"]
+
+        def ask(method, where, body=None):
+            answer = api.call(method, f"/ai/{where}{path}", body, operator)
+            assert answer.status < 300, answer
+
+        ask("POST", "providers", {"name": "voices", "kind": "elevenlabs", "url": f"http://127.0.0.1:{port}"})
+        ask("POST", "providers/voices/keys", {"name": "one", "key": "a-key"})
+        ask("PUT", "providers/voices/models/eleven-flash", {})
+        ask("PUT", "speech", {"synthesise": [{"provider": "voices", "model": "eleven-flash", "voice": "Anna1"}]})
+        assert heard(SAID[0], greeting_of(tmp_path, "theirs"))[0] < 0.2, "the fake speaks in tones"
+        usage = api.call("GET", "/ai/usage?by=provider", token=api.admin()).json["usage"]
+        assert [float(row["cost"]) > 0 for row in usage if row["of"] == "voices"] == [True], usage
+        ask("PATCH", "providers/voices", {"url": f"http://127.0.0.1:{port}/_with/status=503"})
+        assert heard(SAID[0], greeting_of(tmp_path, "ours"))[0] >= 0.5
+    finally:
+        api.call("DELETE", f"/ai/speech{path}", token=operator)
+        api.call("DELETE", f"/ai/providers/voices{path}", token=operator)
+        process.terminate()
+        process.wait(timeout=20)
+        process.stdin.close()
+        process.stdout.close()

@@ -38,6 +38,24 @@ describe("a price", function()
     assert.equal(5, prices.of(prices.book{ row("mine", 0, 5) }, nil, own, 1).input)
     assert.is_nil(prices.of({}, nil, target, 1))
   end)
+
+  -- A model of speech that only "*" had a price for, of tokens, cost nothing.
+  it("of other units than a use has is none", function()
+    local list = { currency = "USD", models = { tokens = { input = 3, output = 15 }, sound = { minute = 0.06 }, text = { characters = 50 },
+      live = { input = 4, output = 16, audio_input = 32, audio_output = 64 }, ["*"] = { input = 10, output = 50, minute = 0.6 } } }
+    local function of(model, purpose, kind) return prices.of({}, { list = list, hash = "b" }, { provider = "p", kind = kind or "deepgram", model = model, purpose = purpose }, 1) end
+    assert.equal(60000, of("sound", "recognise").minute)
+    assert.equal(600000, of("tokens", "recognise").minute)
+    assert.equal(50e6, of("text", "synthesise").characters)
+    assert.equal(64e6, of("live", "realtime").audio_output)
+    assert.equal(600000, of("tokens", "realtime").minute)
+    assert.equal(10e6, of("sound", "chat").input)
+    list.models["*"] = { input = 10, output = 50 }
+    assert.is_nil(of("tokens", "recognise"))
+    assert.equal(0, prices.cost(of("tokens", "recognise", "whisper"), { seconds = 60 }))
+    local dated = { provider = "", model = "sound", from_us = 0, currency = "USD", input = 0, output = 0, characters = 7 }
+    assert.equal(60000, prices.of(prices.book{ dated }, { list = list, hash = "b" }, { provider = "p", kind = "deepgram", model = "sound", purpose = "recognise" }, 1).minute)
+  end)
 end)
 
 describe("a use", function()
@@ -52,6 +70,15 @@ describe("a use", function()
   it("is rounded up to a whole micro, and only once", function()
     assert.equal(1, prices.cost({ input = 1, output = 1 }, { input = 1, output = 1 }))
     assert.equal(0, prices.cost({ input = 0, output = 0 }, { input = 1000, output = 1000 }))
+  end)
+
+  it("of speech costs its characters, its sound and its tokens of sound", function()
+    local of_speech = { input = 4e6, output = 16e6, characters = 50e6, minute = 6000, audio_input = 32e6, audio_output = 64e6, audio_cached = 4e5 }
+    assert.equal(12 * 50, prices.cost(of_speech, { characters = 12 }))
+    assert.equal(150, prices.cost(of_speech, { seconds = 1.5 }))
+    assert.equal(1, prices.cost(of_speech, { seconds = 0.001 }))
+    assert.equal(10 * 4 + 600 * 32 + 400 * 0.4 + 50 * 64, prices.cost(of_speech, { input = 10, audio_input = 1000, audio_cached = 400, audio_output = 50 }))
+    assert.equal(0, prices.cost({ input = 3e6, output = 3e6 }, { characters = 100, seconds = 100 }))
   end)
 
   it("whose parts are more than the whole costs no less than the whole read from the cache", function()

@@ -173,7 +173,7 @@ end)
 describe("a verb that reads keys", function()
   -- It was told as one: the script asked on as if the caller had been silent.
   it("does not take a synthesiser's time-out for a caller who presses no key", function()
-    local speech = require "calls.speech"
+    local speech = require "speech"
     local audio = speech.audio
     speech.audio = function() return nil, { code = "timeout", text = "the program took longer than 15 s" } end
     local call = Call.new{ id = "c-n1-1-z", tenant = {}, slot = "n1.1", channel = "1.3", up = true }

@@ -1,48 +1,45 @@
 -- SPDX-License-Identifier: Apache-2.0
---- What is said, with a synthesiser that is played here.
-local speech = require "calls.speech"
-local plugin = require "plugins.speech_espeak"
+--- What is said to a caller, by synthesisers that are played here.
+require "stand_in"
+local health = require "ai.health"
+local programs = require "speech.programs"
+local recogniser = require "speech.recogniser"
+local speech_in_host, speech = pcall(require, "speech")
 local task = require "core.task"
+local timer = require "core.timer"
+local wav = require "speech.wav"
+local whole = require "speech.whole"
 
-describe("speech", function()
-  local render = plugin.render
-  local running, most, waiting
+local function wait_for(what)
+  for _ = 1, 1000 do
+    if what() then return end
+    task.sleep(2)
+  end
+end
 
-  before_each(function()
-    running, most, waiting = 0, 0, {}
-    plugin.render = function()
+describe("the programs of this machine", function()
+  -- One tenant's texts took all programs, and everybody else's callers waited.
+  it("of one tenant do not keep another's waiting", function()
+    local running, most, waiting, done = 0, 0, {}, 0
+    local world = { run = function()
       running = running + 1
       most = math.max(most, running)
       task.wait(function(resume) waiting[#waiting + 1] = resume end)
       running = running - 1
       return nil, { code = "failed", text = "no voice" }
-    end
-  end)
-  after_each(function() plugin.render = render end)
-
-  local function wait_for(what)
-    for _ = 1, 1000 do
-      if what() then return end
-      task.sleep(2)
-    end
-  end
-
-  -- One tenant's texts took all programs, and everybody else's callers waited.
-  it("of one tenant does not keep another's waiting", function()
-    local done = 0
-    for n = 1, 6 do
+    end }
+    local function run(tenant)
       task.spawn(function()
-        speech.audio({ id = 1, key = ("a"):rep(32) }, "text " .. n .. os.time())
+        local _, err = programs.world(world, tenant, "synthesise").run{}
+        assert.equal("failed", err.code)
         done = done + 1
       end)
     end
+    for _ = 1, 6 do run{ id = 1 } end
     wait_for(function() return running == 2 end)
     task.sleep(20)
     assert.equal(2, running)
-    task.spawn(function()
-      speech.audio({ id = 2, key = ("b"):rep(32) }, "another " .. os.time())
-      done = done + 1
-    end)
+    run{ id = 2 }
     wait_for(function() return running == 3 end)
     wait_for(function()
       if waiting[1] then table.remove(waiting, 1)() end
@@ -50,5 +47,137 @@ describe("speech", function()
     end)
     assert.equal(7, done)
     assert.equal(3, most)
+  end)
+
+  it("go on after one that broke", function()
+    local world = programs.world({ run = function() error("broken") end }, { id = 9 }, "recognise")
+    for _ = 1, 5 do assert.is_false((pcall(world.run, {}))) end
+  end)
+end)
+
+local PCM = ("\1\0\2\0"):rep(4000)  -- 1 s at 8 kHz
+
+-- A world whose servers answer as { pieces, broken, status }, by their names; "program" is that of espeak-ng.
+local function world_of(answers)
+  local world = { asked = {}, voices = {}, after = timer.after, random = function() return 0.5 end, mono_ms = require("core.clock").mono_ms }
+  world.health = health.new(world)
+  function world.stream(asked)
+    local name = asked.url:match("^http://(%w+)")
+    world.asked[#world.asked + 1] = name
+    local answer, n = answers[name], 0
+    local stream = { status = answer.status or 200, headers = {}, cancel = function() end }
+    function stream.next()
+      n = n + 1
+      if answer.pieces and answer.pieces[n] then return false, answer.pieces[n] end
+      return nil, answer.broken
+    end
+    if asked.on_begin then asked.on_begin(stream) end
+    return stream
+  end
+  function world.run(asked)
+    world.asked[#world.asked + 1], world.voices[#world.voices + 1] = "program", asked.argv[4]
+    if answers.program == "away" then return nil, { code = "io", text = "no such program" } end
+    if asked.argv[4]:find("^nobody") then return { status = 1, output = "", errors = "Error: The specified espeak-ng voice does not exist.\n" } end
+    return { status = 0, errors = "", output = wav.file(PCM, 8000) }
+  end
+  return world
+end
+
+local function piper(name) return { provider = name, kind = "piper", model = "m", url = "http://" .. name, owner = 0, flags = {} } end
+local PROGRAM = { provider = "local", kind = "espeak", model = "espeak-ng", url = "", owner = 0, program = true, flags = { voice = "en-us" } }
+local LAST = { provider = "local", kind = "espeak", model = "espeak-ng", url = "", owner = 0, program = true, last = true, flags = { voice = "en-us" } }
+
+describe("a text that is said whole", function()
+  it("is spoken by the next from its beginning where one broke off in its midst", function()
+    local sound = wav.file(PCM, 8000)
+    local world = world_of{ a = { pieces = { sound:sub(1, 3000) }, broken = { code = "io", text = "reset" } }, b = { pieces = { sound } } }
+    local rendering = whole.once(world, { text = "Hello." }, { piper "a", piper "b" })
+    assert.equal(PCM, rendering.pcm)
+    assert.same({ "a", "b" }, world.asked)
+  end)
+
+  -- Five voices that a script had made up opened the breaker of the one that speaks when all others are away.
+  it("is spoken by the program whatever befell it before, and in its own voice where it has not the one that was asked for", function()
+    local world = world_of{ a = { status = 503 } }
+    for n = 1, 12 do
+      assert.truthy(whole.once(world, { text = "Hello " .. n, voice = "nobody" }, { piper "a", PROGRAM, LAST }), n)
+    end
+    assert.equal("en-us", world.voices[#world.voices])
+    local none, err = whole.once(world, { text = "Hello", voice = "nobody" }, { piper "a", PROGRAM })
+    assert.is_nil(none)
+    assert.equal("not_found", err.class)
+  end)
+
+  it("is none only where the program itself is away", function()
+    local world = world_of{ a = { status = 500 }, program = "away" }
+    local none, err = whole.once(world, { text = "Hello." }, { piper "a", PROGRAM, LAST })
+    assert.is_nil(none)
+    assert.equal("network", err.class)
+  end)
+
+  -- A language is no voice of theirs: each such prompt was refused by ElevenLabs first, and the caller waited.
+  it("in a voice that is a language is that language elsewhere", function()
+    local plugin = require("plugins.speech_piper").synthesiser
+    local request, said = plugin.request, {}
+    plugin.request = function(say, target)
+      said[#said + 1] = { say.voice, say.language }
+      return request(say, target)
+    end
+    local world = world_of{ a = { pieces = { wav.file(PCM, 8000) } } }
+    whole.once(world, { text = "Guten Tag.", voice = "de" }, { piper "a" })
+    whole.once(world, { text = "Hello.", voice = "amy", language = "en" }, { piper "a" })
+    plugin.request = request
+    assert.same({ { nil, "de" }, { "amy", "en" } }, { { said[1][1], said[1][2] }, said[2] })
+  end)
+end)
+
+describe("the stages of speech", function()
+  local metrics = require "core.metrics"
+  local observe, seen
+  before_each(function()
+    observe, seen = metrics.observe, {}
+    metrics.observe = function(name, labels, value)
+      if name == "speech_stage_seconds" then seen[#seen + 1] = { labels.provider, labels.stage, value } end
+    end
+  end)
+  after_each(function() metrics.observe = observe end)
+
+  it("are told by provider: the first sound of a text, once", function()
+    local world = world_of{ a = { pieces = { wav.file(PCM, 8000):sub(1, 4000), wav.file(PCM, 8000):sub(4001) } } }
+    whole.once(world, { text = "Hello." }, { piper "a", PROGRAM })
+    whole.once(world_of{ a = { status = 500 } }, { text = "Hello." }, { piper "a", PROGRAM })
+    assert.same({ "a", "first_audio" }, { seen[1][1], seen[1][2] })
+    assert.same({ "local", "first_audio" }, { seen[2][1], seen[2][2] })
+    assert.equal(2, #seen)
+  end)
+
+  it("are told by provider: the final text of an utterance, from its end", function()
+    local world = world_of{ a = { pieces = { '{"text":" yes","segments":[]}' } } }
+    local session = recogniser.open(world, { rate = 8000 }, { { provider = "a", kind = "whisper", model = "m", url = "http://a", owner = 0 } })
+    session:feed(PCM)
+    session:finish()
+    for event in function() return session:next() end do assert.are_not.equal("error", event.type) end
+    assert.same({ "a", "final", 1 }, { seen[1][1], seen[1][2], #seen })
+    assert.is_true(seen[1][3] < 1)
+  end)
+end)
+
+if not speech_in_host then return end
+
+describe("speech", function()
+  it("of a tenant of whom nothing can be read is that of the program", function()
+    local providers = require "ai.providers"
+    local of = providers.of
+    providers.of = function() error("the database is away", 0) end
+    local audio = speech.audio({ id = 77, slug = "away", key = ("q"):rep(32) }, { text = "Nobody is away " .. os.time() })
+    local targets = speech.targets({ id = 77, slug = "away" }, "recognise")
+    providers.of = of
+    assert.truthy(audio)
+    assert.is_true(audio:seconds() > 0.3)
+    assert.same({ "sphinx", 1 }, { targets[1].kind, #targets })
+  end)
+
+  it("of nothing but stops is a moment of silence", function()
+    for _, text in ipairs{ "", "  ", "...", "?!" } do assert.is_true(speech.audio({ id = 78, key = ("q"):rep(32) }, { text = text }):seconds() < 0.1) end
   end)
 end)

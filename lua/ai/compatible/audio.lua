@@ -4,7 +4,7 @@ local body = require "ai.compatible.body"
 local chat = require "ai.compatible.chat"
 local errors = require "ai.compatible.errors"
 local problem = require "lib.problem"
-local speech = require "calls.speech"
+local speech = require "speech"
 
 local audio = {}
 
@@ -41,9 +41,9 @@ function audio.speak(ctx)
   local speed = body.number(given, "speed", 0.25, 4)
   if speed and speed ~= 1 then errors.refuse("speed", "'speed' must be 1, or be left out.", "unsupported_value") end
   local voice = voice_of(given)
-  local wav, err = speech.wav(ctx.tenant, text, voice)
+  local wav, err = speech.wav(ctx.tenant, { text = text, voice = voice }, { purpose = "api", trace = ctx.trace })
   if not wav then
-    if voice and err.code == "io" then errors.refuse("voice", ("There is no voice '%s'."):format(voice)) end
+    if voice and err.class == "not_found" then errors.refuse("voice", ("There is no voice '%s'."):format(voice)) end
     problem.raise(503, "no_speech", "No synthesiser could speak this. Try again later.", { headers = { ["Retry-After"] = "5" } })
   end
   local headers = chat.headers(ctx)
