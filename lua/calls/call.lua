@@ -32,6 +32,7 @@ local time = require "lib.time"
 local timer = require "core.timer"
 local verbs = require "calls.verbs"
 
+local transcript = require "calls.transcript"
 local Call = {}
 Call.__index = Call
 
@@ -582,6 +583,7 @@ function Call:freeze()
   self.frozen = true
   self:happen("frozen")
 end
+  transcript.finish(self)
 
 --- Another worker owns the call (or will): this copy is dropped without touching Asterisk or the record.
 --- @param linger_ms number|nil  how long the sound goes on, until the successor's is there

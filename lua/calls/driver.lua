@@ -7,6 +7,7 @@ local fault = require "core.fault"
 local flow = require "flow"
 local journals = require "calls.journals"
 local json = require "core.json"
+local keeping = require "calls.keeping"
 local log = require "core.log"
 local lost = require "calls.lost"
 local metrics = require "core.metrics"
@@ -403,6 +404,7 @@ function driver.start()
   roster.watch()
   lost.start(roster.find)
   journals.start()
+  keeping.start()
   telephony.serve{ on_ready = on_ready, on_lost = on_lost, on_giving = on_giving, on_event = on_event }
   trunks.listen(function()
     local found = {}

@@ -52,6 +52,7 @@ describe("a card's number", function()
     assert.is_false(redact.keys("411111111111"))
     assert.is_false(redact.keys("4111111111111112345"))
     assert.is_false(redact.keys("0150123456789"))
+    assert.is_true(redact.keys("1*4111111111111111#"))
     assert.is_false(redact.keys(""))
   end)
 

@@ -303,12 +303,16 @@ function redact.cards_in(value)
   return copy or value
 end
 
---- Are keys that were pressed, or the first of them, a card's number? While it is not whole, "perhaps".
+--- Is a card's number among keys that were pressed? While it may become one, "perhaps".
 --- @return boolean|string
-function redact.keys(digits)
-  if #digits < 13 or not digits:find("^%d+$") then return false end
-  if card_in(digits) then return true end
-  return #digits < 19 and digits:find("^[2-6]") ~= nil and "perhaps"
+function redact.keys(text)
+  if #text < 13 then return false end
+  local perhaps = false
+  for digits in text:gmatch("%d+") do
+    if #digits >= 13 and card_in(digits) then return true end
+    if #digits >= 13 and #digits < 19 and digits:find("^[2-6]") then perhaps = "perhaps" end
+  end
+  return perhaps
 end
 
 return redact
