@@ -5,6 +5,7 @@
 --- One task at a time waits for something to happen to a call (the running verb, or the fallback): call:await.
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
 local audit = require "audit"
+local call_recording = require "calls.call_recording"
 local clock = require "core.clock"
 local db = require "lib.db"
 local fault = require "core.fault"
@@ -24,15 +25,16 @@ local pii = require "lib.pii"
 local promise = require "lib.promise"
 local record = require "calls.record"
 local recordings = require "calls.recordings"
+local redact = require "ai.guard.redact"
 local store = require "calls.store"
 local task = require "core.task"
 local telephony = require "core.telephony"
 local text_of = require "lib.text"
 local time = require "lib.time"
 local timer = require "core.timer"
+local transcript = require "calls.transcript"
 local verbs = require "calls.verbs"
 
-local transcript = require "calls.transcript"
 local Call = {}
 Call.__index = Call
 
@@ -53,7 +55,8 @@ function Call.new(fields)
   call.verbs = verbs.table
   call.seed = call.seed or math.random(1, 2 ^ 31)
   call.next_play = 0
-  call.legs = {}
+  call.legs, call.recorders = {}, {}
+  if call.pausing then recordings.pause(call, "script") end
   call.states = call.states or {}
   return call
 end
@@ -62,7 +65,7 @@ end
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
   "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed" }
+  "hook_failed", "announced", "pausing" }
 
 function Call:head()
   local head = {}
@@ -139,8 +142,11 @@ function Call:keep_all()
   end
 end
 
---- The keys as they may be written: those of a secret are not.
-function Call:digits_kept() return self.secret and "" or table.concat(self.digits) end
+--- The keys as they may be written: those of a secret are not, nor what is a card's number or may become one.
+function Call:digits_kept()
+  local text = table.concat(self.digits)
+  return not self.secret and not redact.keys(text) and text or ""
+end
 
 function Call:keep_head() return self:keep{ head = self:head() } end
 
@@ -301,7 +307,10 @@ function Call:sound(early)
     self.progressed = true
     self:request("POST", "/channels/" .. self.channel .. "/progress")
   end
-  if self.leg then return self.leg end
+  if self.leg then
+    if not early then call_recording.begin(self) end
+    return self.leg
+  end
   local leg, err = self:patiently(function()
     return media.leg(self.slot, { id = self.id .. ".a", channel = self.channel, codec = "ulaw", on_media = function(...) self:on_media(...) end })
   end)
@@ -317,6 +326,8 @@ function Call:sound(early)
     return nil, { code = self.frozen and "frozen" or "gone", text = "the call is not ours any more" }
   end
   self.leg = leg
+  if not early then call_recording.begin(self) end
+  if not self.leg then return nil, { code = "gone", text = "the caller has hung up" } end
   return leg
 end
 
@@ -485,6 +496,7 @@ function Call:on_gone(why, cause)
     self.leg = nil
   end
   -- A verb that was waiting ends in its own task first (a recording closes its file).
+  task.spawn(call_recording.close, self)
   task.spawn(function()
     task.sleep(0)
     local ok, err = pcall(flow.ended, self, self.hangup_by)
@@ -571,6 +583,7 @@ end
 function Call:forget()
   self.removed, self.over = true, true
   self:stands(false)
+  transcript.finish(self)
   recordings.finish(self)
   fault.point("call.recordings_finished")
   if not self.stale then record.remove_surely(self.slot, self.id, self.fence) end
@@ -583,7 +596,6 @@ function Call:freeze()
   self.frozen = true
   self:happen("frozen")
 end
-  transcript.finish(self)
 
 --- Another worker owns the call (or will): this copy is dropped without touching Asterisk or the record.
 --- @param linger_ms number|nil  how long the sound goes on, until the successor's is there
@@ -593,7 +605,8 @@ function Call:lost(linger_ms)
   self.frozen = true
   flow.leave(self)
   self:happen("frozen")
-  if self.recorder then self.recorder:abandon() end
+  transcript.finish(self)
+  for recorder in pairs(self.recorders) do recorder:abandon() end
   for _, other in pairs(self.legs) do other:leave() end
   local function let_go()
     if linger_ms then self.let_go = nil end

@@ -338,7 +338,7 @@ local function flush(slot)
     end
     task.sleep(0)
     for _, call in pairs(slot.calls) do
-      if call.recorder then task.spawn(call.recorder.close, call.recorder, nil) end  -- its row may wait, the successor does not
+      for recorder in pairs(call.recorders) do task.spawn(recorder.close, recorder, nil) end  -- their rows may wait, the successor does not
       if not call.stale then
         local ok, err = pcall(call.keep_all, call)
         if not ok then log.error("call.record_not_written", { call = call.id, text = tostring(err) }) end  -- the other calls' are still
