@@ -13,6 +13,8 @@ local json = require "core.json"
 local log = require "core.log"
 local promise = require "lib.promise"
 local redact = require "ai.guard.redact"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
 local store = require "calls.store"
 local task = require "core.task"
 local tenants = require "tenants"
@@ -29,6 +31,7 @@ keeping.MAX_DAYS = 36500
 keeping.ANNOUNCEMENT = "This call is recorded."
 
 local known = {}     -- tenant id -> { settings, until_ms }
+local listening
 local expected = {}  -- tenant id -> true: the job is put
 
 local function read(tenant, tx)
@@ -80,9 +83,10 @@ function keeping.set(tx, settings)
     transcript_days = settings.transcriptDays, mask_patterns = #settings.masks > 0 and json.encode(settings.masks) or nil })
 end
 
---- Other workers follow within a minute. What is older than is wanted now goes at once.
+--- Other workers follow at once, or within a minute where Redis is away. What is older than is wanted now goes.
 function keeping.moved(tenant)
   known[tenant.id] = nil
+  redis.call("PUBLISH", rediskey("keeping:changed"), tostring(tenant.id))
   jobs.put{ tenant_id = tenant.id, kind = KIND }
 end
 
@@ -142,8 +146,9 @@ function keeping.expire(tenant)
   return utterances, recordings
 end
 
---- Declares the job.
+--- Declares the job, and listens for changes made by others.
 function keeping.start()
+  listening = listening or redis.subscribe(rediskey("keeping:changed"), function(id) known[tonumber(id)] = nil end)
   jobs.define(KIND, {
     every_s = EVERY_S, lease_s = 600,
     run = function(job)

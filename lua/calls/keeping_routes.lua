@@ -89,7 +89,7 @@ function routes.register()
     response = schema.object{ id = { type = "string" }, ended = { type = "boolean" }, utterances = { type = "array", items = utterance } } }
   router.add{ method = "GET", path = "/calls/policy", summary = "Which calls are recorded, for how long recordings and transcripts are kept, what is masked",
     roles = { "admin", "supervisor" }, response = schema.object(policy_fields), handler = policy }
-  router.add{ method = "PATCH", path = "/calls/policy", summary = "Change it; what is left out stays. Other workers follow within a minute",
+  router.add{ method = "PATCH", path = "/calls/policy", summary = "Change it; what is left out stays. It holds for calls that begin",
     roles = { "admin" }, body = schema.object(policy_fields), response = schema.object(policy_fields), handler = set_policy }
 end
 
