@@ -23,6 +23,7 @@ local metrics = require "core.metrics"
 local operator = require "scripts.operator"
 local pii = require "lib.pii"
 local promise = require "lib.promise"
+local quality = require "calls.quality"
 local record = require "calls.record"
 local recordings = require "calls.recordings"
 local redact = require "ai.guard.redact"
@@ -492,6 +493,8 @@ function Call:on_gone(why, cause)
   for _, other in pairs(self.legs) do other:end_dial() end
   self:happen("gone", why)
   if self.leg then
+    self.quality = quality.of((self.leg:stats()))
+    if self.quality then quality.observe(self.quality) end
     self.leg:close(false)
     self.leg = nil
   end
@@ -544,7 +547,7 @@ function Call:close()
     status = status, end_time = time.sql(now), duration_seconds = self:seconds_up(now), state = self.state,
     answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
     outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self:sealed_failure(),
-    timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states) }),
+    timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states), quality = self.quality }),
     journal = packed and packed_journal or nil, journal_at = packed and packed_journal and time.sql(now) or nil,
   }
   local function attempt()

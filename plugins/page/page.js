@@ -90,7 +90,8 @@ async function openCall(id, again) {
   $("call-problem").textContent = problem ? problem.message : "";
   if (problem) return;
   $("call-about").textContent = [about.direction, about.from || (about.direction === "inbound" ? "number withheld" : null), "to " + about.to, about.status, about.outcome,
-    about.durationSeconds ? `${about.durationSeconds} s` : null].filter(Boolean).join(" · ");
+    about.durationSeconds ? `${about.durationSeconds} s` : null,
+    about.quality ? `${about.quality.lossPercent} % lost · jitter ${about.quality.jitterMs} ms · MOS ${about.quality.mos}` : null].filter(Boolean).join(" · ");
   Talk.show(talk.utterances);
 }
 

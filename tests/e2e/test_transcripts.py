@@ -85,6 +85,8 @@ def test_the_whole_call_is_recorded_behind_its_announcement_and_silent_in_its_pa
     assert "1" * 8 in quiet.split("0")[0] and "1" * 15 in quiet[quiet.rindex("0"):], quiet
     assert max(map(abs, right[:8000 * 3])) > 1000, "the question is on the right"
     assert c.call.ears.prompts(0.3), "the announcement was heard"
+    quality = row["quality"]
+    assert quality["received"] > 500 and 0 <= quality["lossPercent"] < 20 and quality["jitterMs"] >= 0 and 1 <= quality["mos"] <= 4.5, quality
 
 
 def test_a_card_number_that_was_pressed_is_nowhere(tenant, paid, stack):

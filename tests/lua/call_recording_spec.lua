@@ -57,7 +57,7 @@ describe("recordings of calls", function()
     local given = { id = name, row_id = id, tenant = tenant, slot = "n1.1", channel = "1.1", fence = 5, up = true, digits = {} }
     for key, value in pairs(fields or {}) do given[key] = value end
     local made = Call.new(given)
-    made.leg = { play = function() return true end, stop = function() end, close = function() end }
+    made.leg = { play = function() return true end, stop = function() end, close = function() end, stats = function() return { received = 0 } end }
     made.keep = function() return true end
     return made
   end
@@ -179,6 +179,17 @@ describe("recordings of calls", function()
     recordings.pause, recordings.resume = pause, resume
     assert.same({ "pause secret", "resume secret" }, { order[1], order[2] })
     assert.is_nil((order[3] or ""):match("^pause"))
+  end)
+end)
+
+describe("the quality of a call", function()
+  local quality = require "calls.quality"
+
+  it("is what its leg has counted, and nothing where nothing came", function()
+    assert.is_nil(quality.of(nil))
+    assert.is_nil(quality.of{ received = 0, lost = 0 })
+    assert.same({ received = 995, lost = 5, late = 2, lossPercent = 0.5, jitterMs = 3.3, concealedMs = 100, mos = 4.31 },
+      quality.of{ received = 995, lost = 5, late = 2, jitter_ms = 3.26, concealed_ms = 100, mos = 4.3127, sent = 9 })
   end)
 end)
 
