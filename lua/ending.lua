@@ -5,10 +5,12 @@ local budget = require "ai.budget"
 local clock = require "core.clock"
 local ledger = require "ai.ledger"
 local scripts = require "scripts"
+local transcript = require "calls.transcript"
 
 local LIMIT_MS = 2500
 
 local ends = clock.mono_ms() + LIMIT_MS
 ledger.settle(LIMIT_MS)
 if clock.mono_ms() < ends then budget.settle() end
+transcript.settle(math.max(0, ends - clock.mono_ms()))
 scripts.settle(math.max(0, ends - clock.mono_ms()))

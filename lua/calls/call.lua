@@ -5,6 +5,7 @@
 --- One task at a time waits for something to happen to a call (the running verb, or the fallback): call:await.
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
 local audit = require "audit"
+local call_recording = require "calls.call_recording"
 local clock = require "core.clock"
 local db = require "lib.db"
 local fault = require "core.fault"
@@ -22,14 +23,17 @@ local metrics = require "core.metrics"
 local operator = require "scripts.operator"
 local pii = require "lib.pii"
 local promise = require "lib.promise"
+local quality = require "calls.quality"
 local record = require "calls.record"
 local recordings = require "calls.recordings"
+local redact = require "ai.guard.redact"
 local store = require "calls.store"
 local task = require "core.task"
 local telephony = require "core.telephony"
 local text_of = require "lib.text"
 local time = require "lib.time"
 local timer = require "core.timer"
+local transcript = require "calls.transcript"
 local verbs = require "calls.verbs"
 
 local Call = {}
@@ -52,7 +56,8 @@ function Call.new(fields)
   call.verbs = verbs.table
   call.seed = call.seed or math.random(1, 2 ^ 31)
   call.next_play = 0
-  call.legs = {}
+  call.legs, call.recorders = {}, {}
+  if call.pausing then recordings.pause(call, "script") end
   call.states = call.states or {}
   return call
 end
@@ -61,7 +66,7 @@ end
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
   "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed" }
+  "hook_failed", "announced", "pausing" }
 
 function Call:head()
   local head = {}
@@ -138,8 +143,11 @@ function Call:keep_all()
   end
 end
 
---- The keys as they may be written: those of a secret are not.
-function Call:digits_kept() return self.secret and "" or table.concat(self.digits) end
+--- The keys as they may be written: those of a secret are not, nor what is a card's number or may become one.
+function Call:digits_kept()
+  local text = table.concat(self.digits)
+  return not self.secret and not redact.keys(text) and text or ""
+end
 
 function Call:keep_head() return self:keep{ head = self:head() } end
 
@@ -300,7 +308,10 @@ function Call:sound(early)
     self.progressed = true
     self:request("POST", "/channels/" .. self.channel .. "/progress")
   end
-  if self.leg then return self.leg end
+  if self.leg then
+    if not early then call_recording.begin(self) end
+    return self.leg
+  end
   local leg, err = self:patiently(function()
     return media.leg(self.slot, { id = self.id .. ".a", channel = self.channel, codec = "ulaw", on_media = function(...) self:on_media(...) end })
   end)
@@ -316,6 +327,8 @@ function Call:sound(early)
     return nil, { code = self.frozen and "frozen" or "gone", text = "the call is not ours any more" }
   end
   self.leg = leg
+  if not early then call_recording.begin(self) end
+  if not self.leg then return nil, { code = "gone", text = "the caller has hung up" } end
   return leg
 end
 
@@ -480,10 +493,13 @@ function Call:on_gone(why, cause)
   for _, other in pairs(self.legs) do other:end_dial() end
   self:happen("gone", why)
   if self.leg then
+    self.quality = quality.of((self.leg:stats()))
+    if self.quality then quality.observe(self.quality) end
     self.leg:close(false)
     self.leg = nil
   end
   -- A verb that was waiting ends in its own task first (a recording closes its file).
+  task.spawn(call_recording.close, self)
   task.spawn(function()
     task.sleep(0)
     local ok, err = pcall(flow.ended, self, self.hangup_by)
@@ -531,7 +547,7 @@ function Call:close()
     status = status, end_time = time.sql(now), duration_seconds = self:seconds_up(now), state = self.state,
     answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
     outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self:sealed_failure(),
-    timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states) }),
+    timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states), quality = self.quality }),
     journal = packed and packed_journal or nil, journal_at = packed and packed_journal and time.sql(now) or nil,
   }
   local function attempt()
@@ -570,6 +586,7 @@ end
 function Call:forget()
   self.removed, self.over = true, true
   self:stands(false)
+  transcript.finish(self)
   recordings.finish(self)
   fault.point("call.recordings_finished")
   if not self.stale then record.remove_surely(self.slot, self.id, self.fence) end
@@ -591,7 +608,8 @@ function Call:lost(linger_ms)
   self.frozen = true
   flow.leave(self)
   self:happen("frozen")
-  if self.recorder then self.recorder:abandon() end
+  transcript.finish(self)
+  for recorder in pairs(self.recorders) do recorder:abandon() end
   for _, other in pairs(self.legs) do other:leave() end
   local function let_go()
     if linger_ms then self.let_go = nil end

@@ -7,6 +7,7 @@ local fault = require "core.fault"
 local flow = require "flow"
 local journals = require "calls.journals"
 local json = require "core.json"
+local keeping = require "calls.keeping"
 local log = require "core.log"
 local lost = require "calls.lost"
 local metrics = require "core.metrics"
@@ -337,7 +338,7 @@ local function flush(slot)
     end
     task.sleep(0)
     for _, call in pairs(slot.calls) do
-      if call.recorder then task.spawn(call.recorder.close, call.recorder, nil) end  -- its row may wait, the successor does not
+      for recorder in pairs(call.recorders) do task.spawn(recorder.close, recorder, nil) end  -- their rows may wait, the successor does not
       if not call.stale then
         local ok, err = pcall(call.keep_all, call)
         if not ok then log.error("call.record_not_written", { call = call.id, text = tostring(err) }) end  -- the other calls' are still
@@ -403,6 +404,7 @@ function driver.start()
   roster.watch()
   lost.start(roster.find)
   journals.start()
+  keeping.start()
   telephony.serve{ on_ready = on_ready, on_lost = on_lost, on_giving = on_giving, on_event = on_event }
   trunks.listen(function()
     local found = {}

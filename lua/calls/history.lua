@@ -6,11 +6,13 @@
 --- field h<visit>, written together with what is written next anyway. A call holds at most MAX_BYTES of them: its first
 --- visits stay, then the oldest make room, and { gap = how many, visit = the first } stands in their place. Of a visit that
 --- is too large itself its last verbs are left out (cut = how many).
+--- Cards' numbers in its texts are masked: a replay that needs one goes another way there.
 --- At the call's end all of it is packed, sealed and written into its row: { form, file, hash, seed, info, visits }.
 local deflate = require "core.deflate"
 local journal = require "flow.journal"
 local json = require "core.json"
 local pii = require "lib.pii"
+local redact = require "ai.guard.redact"
 local task = require "core.task"
 
 local history = {}
@@ -100,8 +102,8 @@ end
 
 local function verb_text(entry)
   entry = journal.kept(entry)
-  return json.encode{ name = entry.name, args = entry.args, given = entry.given, done = entry.done, ok = entry.ok, value = entry.value,
-    secret = entry.secret }
+  return json.encode{ name = entry.name, args = entry.args, given = redact.cards_in(entry.given), done = entry.done, ok = entry.ok,
+    value = redact.cards_in(entry.value), secret = entry.secret }
 end
 
 --- The text of the visit that a call is in.
@@ -115,7 +117,13 @@ function history.visit(call, how)
     verbs[n] = text
   end
   local cut = #call.journal.entries - #verbs
-  local head = json.encode{ visit = call.visit, state = call.state, data = call.data, how = how, cut = cut > 0 and cut or nil,
+  if how.data then
+    local shown = {}
+    for name, value in pairs(how) do shown[name] = value end
+    shown.data = redact.cards_in(how.data)
+    how = shown
+  end
+  local head = json.encode{ visit = call.visit, state = call.state, data = redact.cards_in(call.data), how = how, cut = cut > 0 and cut or nil,
     why = call.state == "ended" and call.why or nil, error = call.state == "failed" and call.error_text or nil }
   return ('%s,"verbs":[%s]}'):format(head:sub(1, -2), table.concat(verbs, ","))
 end

@@ -41,6 +41,7 @@ function calls.view(tenant, row, whole)
   local timeline = row.timeline and json.decode(pii.open(tenant, "call.timeline", row.timeline))
   local live = roster.find(row.public_id)
   view.states = timeline and timeline.states or (live and json.array(live.states)) or json.array{}
+  view.quality = timeline and timeline.quality
   view.recordings = json.array{}
   for i, recording in ipairs(store.recordings(tenant.db, row.id)) do
     view.recordings[i] = { id = recording.public_id, kind = recording.kind, state = recording.state, seconds = (recording.duration_ms or 0) / 1000,

@@ -7,9 +7,11 @@
 local audit = require "audit"
 local bit = require "bit"
 local blob = require "core.blob"
+local clock = require "core.clock"
 local crypto = require "core.crypto"
 local db = require "lib.db"
 local fault = require "core.fault"
+local keeping = require "calls.keeping"
 local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
@@ -18,6 +20,8 @@ local task = require "core.task"
 local time = require "lib.time"
 
 local recordings = {}
+
+local MARGIN = 2000  -- samples, a quarter of a second: sound is on its way for some time, and clocks differ a little
 
 local Recording = {}
 Recording.__index = Recording
@@ -117,9 +121,47 @@ function recordings.open(call, given)
     on_audio = function(pcm, lost) self:write(pcm, lost) end,
   }
   if not recorder then return nil, err end
-  self.recorder = recorder
-  call.recorder = self
+  self.recorder, self.opened_ms, self.silences = recorder, clock.mono_ms(), {}
+  call.recorders[self] = true
+  if call.silences and next(call.silences) then self:begin_silence() end
+  keeping.expect(tenant)
   return self
+end
+
+-- How many samples of each channel have been heard by now: the media thread writes a frame every 20 ms.
+local function position(self) return math.floor((clock.mono_ms() - self.opened_ms) * 8) end
+
+function Recording:begin_silence() table.insert(self.silences, { from = position(self) - MARGIN }) end
+function Recording:end_silence() self.silences[#self.silences].to = position(self) + MARGIN end
+
+--- What is said from now on is silence in the call's recordings, so that what comes behind it stays in its place. Several may want it, each by
+--- its own name; it lasts until none does.
+function recordings.pause(call, why)
+  call.silences = call.silences or {}
+  local silent = next(call.silences)
+  call.silences[why] = true
+  if silent then return end
+  for recorder in pairs(call.recorders) do recorder:begin_silence() end
+end
+
+--- One of them does not want it any longer.
+function recordings.resume(call, why)
+  if not (call.silences and call.silences[why]) then return end
+  call.silences[why] = nil
+  if next(call.silences) then return end
+  for recorder in pairs(call.recorders) do recorder:end_silence() end
+end
+
+-- A chunk with what is not to be heard taken out.
+local function silenced(self, pcm)
+  local first, count = self.samples, #pcm / 4
+  for i = #self.silences, 1, -1 do
+    local one = self.silences[i]
+    local from, to = math.max(first, one.from), math.min(first + count, one.to or math.huge)
+    if to > from then pcm = pcm:sub(1, (from - first) * 4) .. ("\0"):rep((to - from) * 4) .. pcm:sub((to - first) * 4 + 1) end
+    if one.to and one.to <= first then table.remove(self.silences, i) end
+  end
+  return pcm
 end
 
 function Recording:append(pcm, last)
@@ -139,6 +181,7 @@ end
 function Recording:write(pcm, lost)
   if lost > 0 then log.warn("recording.lost", { recording = self.public_id, frames = lost }) end
   if self.paused then return end
+  if #self.silences > 0 then pcm = silenced(self, pcm) end
   self.samples = self.samples + #pcm / 4
   self:append(pcm, false)
 end
@@ -154,7 +197,7 @@ function Recording:close(reason)
   self.call.recordings_closing = (self.call.recordings_closing or 0) + 1
   self.recorder:close(true)
   if not self.paused then self:append("", true) end
-  if self.call.recorder == self then self.call.recorder = nil end
+  self.call.recorders[self] = nil
   local tenant, now = self.call.tenant, time.now()
   local ok, err = pcall(audit.transaction, tenant, function(tx)
     store.segment_close(tx, self.blob_key, self.chunk, self.bytes, math.floor(self.samples / 8), now)
@@ -200,6 +243,7 @@ end
 function Recording:abandon()
   if self.closed then return end
   self.closed = true
+  self.call.recorders[self] = nil
   self.recorder:close(false)
 end
 

@@ -8,6 +8,7 @@ local db = require "lib.db"
 local hooks = require "scripts.hooks"
 local journals = require "calls.journals"
 local json = require "core.json"
+local keeping_routes = require "calls.keeping_routes"
 local live = require "calls.live"
 local nodes = require "nodes"
 local pii = require "lib.pii"
@@ -244,6 +245,7 @@ end
 --- Declares the routes.
 function routes.register()
   register_calls()
+  keeping_routes.register()
   router.socket{ path = "/ws/calls", summary = "The list of active calls, whenever it changes", roles = everyone, scope = "calls:read",
     open = function(ctx) return live.handler(ctx.slug, router.tenant) end }
   stream.snapshot_part("calls", "calls:read", function(tenant)

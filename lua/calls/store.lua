@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
---- SQL of calls and recordings. Every write for a call carries its fence: an older owner changes nothing.
+--- SQL of calls, recordings and transcripts. Every write for a call carries its fence: an older owner changes nothing.
 local db = require "lib.db"
+local json = require "core.json"
 
 local store = {}
 
@@ -179,6 +180,51 @@ end
 function store.recording_close(tx, id, state, duration_ms, bytes, failure, at)
   return db.run(tx, [[UPDATE recording SET state = ?, duration_ms = ?, bytes = ?, failure = ?, ended_at = ? WHERE id = ?]],
     state, duration_ms, bytes, failure, at, id)
+end
+
+--- Recordings that began before a time, oldest first; none that is being written.
+function store.recordings_before(db_name, before, limit)
+  return db.query(db_name, [[SELECT r.id, r.public_id, c.public_id AS call_public_id FROM recording r JOIN `call` c ON c.id = r.call_id
+    WHERE r.state IN ('closed', 'stored', 'failed', 'deleted') AND r.started_at < ? ORDER BY r.started_at LIMIT ]] .. tonumber(limit), before)
+end
+
+function store.recording_remove(tx, id)
+  db.run(tx, "DELETE FROM recording_segment WHERE recording_id = ?", id)
+  return db.run(tx, "DELETE FROM recording WHERE id = ?", id).affected == 1
+end
+
+-- transcripts ------------------------------------------------------------------------------------------------------------
+
+local insert_utterances = "INSERT INTO transcript (call_id, sequence_number, speaker, text, confidence, `timestamp`, sentiment, began_ms, ended_ms, "
+  .. "interrupted, timeline) SELECT ?, n.number, n.speaker, UNHEX(n.text), n.confidence, n.`at`, n.sentiment, n.began_ms, n.ended_ms, n.interrupted, n.timeline FROM "
+  .. db.rows("n", { "number INT", "speaker VARCHAR(8)", "text MEDIUMTEXT", "confidence DECIMAL(3,2)", "`at` VARCHAR(32)", "sentiment VARCHAR(8)",
+    "began_ms INT", "ended_ms INT", "interrupted TINYINT", "timeline TEXT" })
+  .. " ON DUPLICATE KEY UPDATE transcript.call_id = transcript.call_id"
+
+--- Utterances of a call; one whose number is there already changes nothing. Rows as above, text sealed, as hex.
+function store.utterances_insert(tx, call_id, rows)
+  db.run(tx, insert_utterances, call_id, json.encode(rows))
+end
+
+function store.utterances(db_name, call_id, limit)
+  return db.query(db_name, [[SELECT sequence_number, speaker, text, confidence, `timestamp` AS `at`, sentiment, began_ms, ended_ms, interrupted, timeline
+    FROM transcript WHERE call_id = ? ORDER BY sequence_number LIMIT ]] .. tonumber(limit), call_id)
+end
+
+function store.remove_utterances(db_name, before, limit)
+  return db.query(db_name, "DELETE FROM transcript WHERE `timestamp` < ? ORDER BY `timestamp` LIMIT " .. tonumber(limit), before).affected
+end
+
+-- what is kept of calls ----------------------------------------------------------------------------------------------------
+
+--- @param target table|string  tx or schema
+function store.keeping(target)
+  return db.on(target, "SELECT recording_policy, recording_announcement, recording_days, transcript_days, mask_patterns FROM tenant WHERE id = 1")[1]
+end
+
+function store.set_keeping(tx, k)
+  db.run(tx, [[UPDATE tenant SET recording_policy = ?, recording_announcement = ?, recording_days = ?, transcript_days = ?, mask_patterns = ?
+    WHERE id = 1]], k.recording_policy, k.recording_announcement, k.recording_days, k.transcript_days, k.mask_patterns)
 end
 
 -- numbers and trunks (platform schema) -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Joins the caller with a second party: dialled over the tenant's trunk, joined in our own mixer, recorded on two channels.
 --- The second channel's id is made from the verb's key, so a successor finds it, and never dials twice.
+local call_recording = require "calls.call_recording"
 local clock = require "core.clock"
 local log = require "core.log"
 local media = require "core.media"
@@ -127,7 +128,7 @@ local function talk(call, dial, options, key)
   ok, err = call.leg:join(leg)
   if not ok then return nil, err end
   local recording
-  if options.record then
+  if options.record and call_recording.wanted(call) then
     local problem
     recording, problem = recordings.open(call, { kind = "call", key = key .. ":recording", left = call.leg, right = leg })
     if not recording then log.warn("transfer.not_recorded", { call = call.id, text = problem.text }) end

@@ -11,6 +11,7 @@ local leads = require "leads"
 local log = require "core.log"
 local problem = require "lib.problem"
 local recordings = require "calls.recordings"
+local redact = require "ai.guard.redact"
 local scripts = require "scripts"
 local sounds = require "calls.sounds"
 local speech = require "speech"
@@ -119,13 +120,16 @@ function act.gather(call, args, entry)
   local leg, err = call:sound()
   if not leg then return nil, err end
   call.secret, entry.secret = options.secret or nil, options.secret or nil
+  if options.secret then recordings.pause(call, "secret") end  -- some say aloud what they press
   local how
   how, err = prompt(call, options.prompt, true)
   local used, text
   if how then used, text = collect(call, options, options.digits) end
   call.secret = nil
+  recordings.resume(call, "secret")
   if not how then return nil, err end
   if not used then return nil, text end
+  if redact.keys(text) == true then entry.secret = true end  -- a card's number is a secret, whoever asked for it and how
   consume(call, used)
   return keys.gathered(text)
 end
@@ -230,6 +234,19 @@ function act.record(call, args, entry, n)
   return { id = recording.public_id, seconds = recording:seconds(), reason = reason }
 end
 
+-- Kept in the call's record: whoever takes the call up pauses too.
+local function set_pausing(call, pausing)
+  if (call.pausing or false) ~= pausing then
+    call.pausing = pausing or nil
+    call:keep_head()
+  end
+  recordings[pausing and "pause" or "resume"](call, "script")
+  return next(call.recorders) ~= nil
+end
+
+function act.pause_recording(call) return set_pausing(call, true) end
+function act.resume_recording(call) return set_pausing(call, false) end
+
 function act.transfer(call, args, entry, n)
   local to, options = args[1], args[2]
   local leg, err = call:sound()
@@ -254,8 +271,8 @@ end
 
 function act.create_lead(call, args, entry, n)
   local given = args[1] or {}
-  local fields = { name = given.name, phone = given.phone or call.from, email = given.email, score = given.score, notes = given.notes,
-    status = given.status, source = "call" }
+  local fields = { name = given.name, phone = given.phone or call.from, email = given.email, score = given.score,
+    notes = given.notes and redact.cards(given.notes), status = given.status, source = "call" }
   local decided = leads.decide(call.tenant, fields, call:about())
   local ok, lead = db.patiently(function()
     return audit.transaction(call.tenant, function(tx)

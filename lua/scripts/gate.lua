@@ -300,12 +300,56 @@ return flow.define {
 ]],
   },
   {
+    name = "pause_recording", group = "sound", params = {}, resume = "repeat", cost = 1, timeout = 60, always = true,
+    result = { type = "boolean", doc = "whether anything is being recorded" }, errors = {},
+    doc = "From now on the call's recordings have silence in the place of what is said, until resume_recording. "
+      .. "A gather with secret does it by itself while it reads.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "payment",
+
+  payment = function(call)
+    call:pause_recording()
+    local card = call:gather { prompt = "Please enter your card number.", digits = 16, secret = true }
+    call:resume_recording()
+    if not card then return "without_card" end
+    call:say "Thank you."
+  end,
+
+  without_card = function(call)
+    call:say "We have not heard a number."
+  end,
+}
+]],
+  },
+  {
+    name = "resume_recording", group = "sound", params = {}, resume = "repeat", cost = 1, timeout = 60, always = true,
+    result = { type = "boolean", doc = "whether anything is being recorded" }, errors = {},
+    doc = "What is said is in the call's recordings again.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "password",
+
+  password = function(call)
+    call:pause_recording()
+    call:say "Please tell nobody: the word is swordfish."
+    call:resume_recording()
+    call:say "That was all."
+  end,
+}
+]],
+  },
+  {
     name = "gather", group = "keys",
     params = { { name = "options", type = "table", doc = "what is asked and read", fields = {
       prompt = option.prompt, timeout = option.timeout, finish = option.finish,
       digits = { type = "integer", min = 1, max = 64, default = 1, doc = "how many keys at most" },
       between = { type = "number", min = 1, max = 30, default = 3, unit = "seconds", doc = "how long to wait for each further key" },
-      secret = { type = "boolean", default = false, doc = "never written anywhere: the journal has only that it was done" },
+      secret = { type = "boolean", default = false, doc = "never written anywhere: the journal has only that it was done; a card's number is kept so without being asked for" },
     } } },
     resume = "continue", sound = true, cost = 1, timeout = 2700,
     result = { type = "string", doc = "the keys, without the one that ended the input" },

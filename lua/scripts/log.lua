@@ -14,6 +14,7 @@ local log = require "core.log"
 local metrics = require "core.metrics"
 local operator = require "scripts.operator"
 local pii = require "lib.pii"
+local redact = require "ai.guard.redact"
 local store = require "scripts.store"
 local task = require "core.task"
 local tenants = require "tenants"
@@ -123,7 +124,7 @@ end
 --- Adds a line. Never fails, never waits.
 --- @param entry table  level, text, call = public id, call_id = its row, state, bundle_hash, file, line, trace = list of text
 function script_log.add(tenant, entry)
-  entry.at, entry.text = time.sql(clock.wall_us()), text_of.clean(entry.text, TEXT_MAX)
+  entry.at, entry.text = time.sql(clock.wall_us()), redact.cards(text_of.clean(entry.text, TEXT_MAX))
   local queue = queues[tenant.id]
   if queue then
     if #queue.lines >= MOST then

@@ -189,6 +189,10 @@ function act.record(call, args)
   return { id = ("rc_sim%d"):format(call.recordings), seconds = math.floor((call.now_ms - started) / 100) / 10, reason = reason }
 end
 
+-- A simulated call has no recording of its whole.
+function act.pause_recording() return false end
+function act.resume_recording() return false end
+
 -- What a number is, asked once a world: parsing costs more than all else a verb does.
 local function parsed(world, text)
   local known = world.numbers[text]

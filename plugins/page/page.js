@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plain page: the session is a cookie, the list of calls comes over /ws/calls, events and leads over /ws and /leads.
+// The plain page: the session is a cookie, the list of calls comes over /ws/calls, events and leads over /ws and /leads,
+// what was said in a call from /calls/{id}/transcript (talk.js draws it).
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -41,6 +42,7 @@ function showCalls(list, count) {
     const duration = cell(row, clock(call.since), "Duration", "number");
     duration.dataset.since = call.since;
     const act = row.insertCell();
+    act.append(talkButton(call.id));
     if (call.status !== "escalated") {
       const button = document.createElement("button");
       button.type = "button";
@@ -56,6 +58,81 @@ function showCalls(list, count) {
   $("calls-count").textContent = count;
   $("calls").hidden = list.length === 0;
   $("calls-none").hidden = list.length > 0;
+}
+
+function talkButton(id) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Transcript";
+  button.title = "What was said in this call";
+  button.addEventListener("click", () => openCall(id));
+  return button;
+}
+
+let openId = null, opened = 0;
+async function openCall(id, again) {
+  const mine = ++opened, path = "/calls/" + encodeURIComponent(id);
+  openId = id;
+  if (!again) {
+    $("call-title").textContent = "Call " + id;
+    $("call-about").textContent = "";
+    Talk.show(null);
+    $("call").hidden = false;
+    $("call-title").focus();
+    $("call").scrollIntoView({ block: "start" });
+  }
+  let about, talk, problem;
+  try {
+    [about, talk] = await Promise.all([api("GET", path), api("GET", path + "/transcript")]);
+  } catch (e) { problem = e; }
+  if (mine !== opened) return;  // another one was opened meanwhile, or it was closed
+  $("call-problem").hidden = !problem;
+  $("call-problem").textContent = problem ? problem.message : "";
+  if (problem) return;
+  $("call-about").textContent = [about.direction, about.from || (about.direction === "inbound" ? "number withheld" : null), "to " + about.to, about.status, about.outcome,
+    about.durationSeconds ? `${about.durationSeconds} s` : null,
+    about.quality ? `${about.quality.lossPercent} % lost · jitter ${about.quality.jitterMs} ms · MOS ${about.quality.mos}` : null].filter(Boolean).join(" · ");
+  Talk.show(talk.utterances);
+}
+
+function closeCall() {
+  opened++;
+  openId = null;
+  Talk.show(null);
+  $("call").hidden = true;
+  $("call-about").textContent = "";
+}
+
+let talkTimer = null;
+function onTalk(id) {
+  if (id !== openId || talkTimer) return;
+  talkTimer = setTimeout(() => { talkTimer = null; if (openId === id) openCall(id, true); }, 300);
+}
+
+let recentTimer = null;
+function loadRecent() {
+  clearTimeout(recentTimer);
+  recentTimer = setTimeout(async () => {
+    let list;
+    try { list = (await api("GET", "/calls?limit=20")).calls.filter((call) => call.endTime); } catch { return; }
+    showRecent(list);
+  }, 250);
+}
+
+function showRecent(list) {
+  const body = $("recent").tBodies[0];
+  body.replaceChildren();
+  for (const call of list) {
+    const row = body.insertRow();
+    cell(row, call.from, "From", "number");
+    cell(row, call.to, "To", "number");
+    cell(row, new Date(call.startTime).toLocaleString(), "Began", "number");
+    cell(row, (call.durationSeconds || 0) + " s", "Length", "number");
+    cell(row, call.outcome, "Outcome");
+    row.insertCell().append(talkButton(call.id));
+  }
+  $("recent").hidden = list.length === 0;
+  $("recent-none").hidden = list.length > 0;
 }
 
 function showLeads() {
@@ -101,9 +178,16 @@ function onEvent(message) {
     return;
   }
   if (typeof message.seq === "number") lastSeq = message.seq;
-  if (message.type === "live") return;
+  if (message.type === "live") {
+    if (message.name === "call.transcript") onTalk(message.call);
+    return;
+  }
   note(`${message.subject || ""} ${new Date(message.at).toLocaleTimeString()}`, message.type);
   if (String(message.type).startsWith("lead.")) loadLeads();
+  if (message.type === "call.ended") {
+    loadRecent();
+    onTalk(message.subject);
+  }
 }
 
 function wire(path, onMessage, mine) {
@@ -147,6 +231,8 @@ function leave() {
   leads = [];
   showLeads();
   showCalls([], 0);
+  showRecent([]);
+  closeCall();
   $("events").replaceChildren();
   $("login").reset();
   $("desk").hidden = $("logout").hidden = $("wire").hidden = true;
@@ -177,6 +263,7 @@ function enter(me) {
   $("top").focus(); // what had it is hidden now: the next key begins at the top
   $("who").textContent = [me.email || me.name || me.id, me.tenant, me.role].filter(Boolean).join(" · ");
   loadLeads();
+  loadRecent();
   connect();
   ticking = setInterval(() => {
     for (const td of document.querySelectorAll("td[data-since]")) td.textContent = clock(td.dataset.since);
@@ -201,6 +288,8 @@ $("login").addEventListener("submit", async (e) => {
     button.disabled = false;
   }
 });
+
+$("call-close").addEventListener("click", closeCall);
 
 $("logout").addEventListener("click", async () => {
   await api("POST", "/auth/logout").catch(() => null);

@@ -290,7 +290,7 @@ describe("who wants more", function()
       end
       local call_id = sql.query(acme.db, "INSERT INTO `call` (public_id, direction, start_time, status, channel_id) VALUES ('c-1', 'inbound', ?, 'connected', 'x')", time.now()).insert_id
       local leg = {}
-      local recording = assert(recordings.open({ id = "c-1", tenant = acme, row_id = call_id, leg = leg }, { kind = "message", key = "k1", left = leg }))
+      local recording = assert(recordings.open({ id = "c-1", tenant = acme, row_id = call_id, leg = leg, recorders = {} }, { kind = "message", key = "k1", left = leg }))
       for _ = 1, 3 do on_audio(("ab"):rep(160), 0) end
       recording:close("key")
       row = store.recording(acme.db, recording.public_id)

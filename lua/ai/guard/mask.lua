@@ -28,6 +28,7 @@ local function placeholder(vault, kind, value)
   return "[" .. name .. "]"
 end
 
+--- Do digits end with their check digit, as cards' do (ISO/IEC 7812)?
 local function luhn(digits)
   local sum, double = 0, false
   for i = #digits, 1, -1 do
@@ -53,7 +54,7 @@ end
 -- How cards are written in groups.
 local GROUPS = { { 4, 4, 4, 4 }, { 4, 6, 5 }, { 4, 6, 4 } }
 
--- Are digits of this length a card of one of the large networks?
+--- Are digits of this length a card of one of the large networks?
 local function is_card(digits)
   local n, two = #digits, tonumber(digits:sub(1, 2))
   local known
@@ -219,6 +220,8 @@ local function mask_known(text, vault, kind, value)
   out[#out + 1] = text:sub(from)
   return table.concat(out)
 end
+
+mask.luhn, mask.is_card = luhn, is_card
 
 --- The text with placeholders for personal values.
 --- @param known table|nil  list of { kind = "NAME" and the like: capital letters, value = text of 3 bytes and more }

@@ -1,0 +1,254 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What of a call is recorded: whole by the tenant's policy, silent where it must be, and never a card's number.
+local world = require "data_world"
+if not world then
+  describe("recordings of calls", function() pending("need the host and a database of their own") end)
+  return
+end
+local audit = require "audit"
+local Call = require "calls.call"
+local clock = require "core.clock"
+local db = require "lib.db"
+local history = require "calls.history"
+local journal = require "flow.journal"
+local keeping = require "calls.keeping"
+local media = require "core.media"
+local recordings = require "calls.recordings"
+local store = require "calls.store"
+local task = require "core.task"
+local tenants = require "tenants"
+local time = require "lib.time"
+local verbs = require "calls.verbs"
+
+local CARD = "4111111111111111"
+
+describe("recordings of calls", function()
+  local tenant, call, real, recorders, now, said
+
+  setup(function()
+    world.begin{ "tenants" }
+    tenant = tenants.create{ slug = "taped", name = "Taped", admin_email = "a@taped.example", admin_password = "a-Long-password" }
+    real = { recorder = media.recorder, mono_ms = clock.mono_ms, say = verbs.table.say }
+    media.recorder = function(given)
+      given.close = function() end
+      recorders[#recorders + 1] = given
+      return given
+    end
+    verbs.table.say = function(_, args)
+      said[#said + 1] = args[1]
+      return true
+    end
+  end)
+  teardown(function() media.recorder, verbs.table.say = real.recorder, real.say end)
+  after_each(function() clock.mono_ms = real.mono_ms end)
+
+  local function policy(recording, announcement)
+    audit.transaction(tenant, function(tx)
+      local settings = keeping.read(tenant, tx)
+      settings.recording, settings.announcement = recording, announcement
+      keeping.set(tx, settings)
+    end)
+    keeping.moved(tenant)
+  end
+
+  local function make(fields)
+    local name = "c-n1-1-" .. tostring(clock.wall_us())
+    local id = db.query(tenant.db, "INSERT INTO `call` (public_id, direction, start_time, status) VALUES (?, 'inbound', ?, 'connected')", name, time.now()).insert_id
+    local given = { id = name, row_id = id, tenant = tenant, slot = "n1.1", channel = "1.1", fence = 5, up = true, digits = {} }
+    for key, value in pairs(fields or {}) do given[key] = value end
+    local made = Call.new(given)
+    made.leg = { play = function() return true end, stop = function() end, close = function() end, stats = function() return { received = 0 } end }
+    made.keep = function() return true end
+    return made
+  end
+
+  before_each(function()
+    recorders, said = {}, {}
+    call = make()
+  end)
+
+  local function recorded()
+    task.sleep(150)
+    return #store.recordings(tenant.db, call.row_id)
+  end
+
+  it("are none where only scripts say so, or none shall be", function()
+    for _, name in ipairs{ "flow", "off" } do
+      policy(name)
+      call = make()
+      call:sound()
+      assert.same({ 0, {} }, { recorded(), said })
+    end
+  end)
+
+  it("are of the whole call where the policy says so, begun once", function()
+    policy "on"
+    call:sound()
+    call:sound()
+    assert.same({ 1, {} }, { recorded(), said })
+    assert.equal(call.leg, recorders[1].left)
+    assert.equal("hears", recorders[1].right_source)
+    call.whole:close("hangup")
+    assert.equal("stored", store.recordings(tenant.db, call.row_id)[1].state)
+  end)
+
+  it("begin behind the announcement, which is said once", function()
+    policy("announce", "We record.")
+    call:sound()
+    assert.same({ "We record." }, said)
+    assert.equal(1, recorded())
+    assert.is_true(call:head().announced)
+    local successor = make{ id = call.id, row_id = call.row_id, announced = true }
+    successor:sound()
+    assert.same({ "We record." }, said)
+    policy "announce"
+    make():sound()
+    assert.equal(keeping.ANNOUNCEMENT, said[2])
+  end)
+
+  it("do not begin when the announcement was not heard to its end", function()
+    policy "announce"
+    local say = verbs.table.say
+    verbs.table.say = function() return nil, { code = "failed", text = "no synthesiser" } end
+    call:sound()
+    verbs.table.say = say
+    assert.equal(0, recorded())
+  end)
+
+  it("do not wait for a database that is away, nor keep a caller in silence", function()
+    policy "on"
+    local of = keeping.of
+    keeping.of = function() task.sleep(3000) error("away", 0) end
+    local began = clock.mono_ms()
+    call:sound()
+    keeping.of = of
+    assert.is_true(clock.mono_ms() - began < 1500)
+    assert.equal(0, recorded())
+  end)
+
+  local function ones(samples) return ("\1\1\1\1"):rep(samples) end
+
+  -- Which of eight-hundredths of a second hold sound: "1110011".
+  local function heard(recording, chunks)
+    local out = {}
+    recording.append = function(_, pcm)
+      for at = 1, #pcm, 3200 do out[#out + 1] = pcm:sub(at, at + 3199):find("\1", 1, true) and (pcm:sub(at, at + 3199):find("\0", 1, true) and "+" or "1") or "0" end
+    end
+    for _, samples in ipairs(chunks) do recording:write(ones(samples), 0) end
+    return table.concat(out)
+  end
+
+  it("are silent from a pause to its end, to the sample, and stay in time", function()
+    now = 1000
+    clock.mono_ms = function() return now end
+    local recording = assert(recordings.open(call, { kind = "call", key = call.id .. ":k", left = call.leg }))
+    now = 2000
+    recordings.pause(call, "script")
+    recordings.pause(call, "secret")
+    now = 3000
+    recordings.resume(call, "script")
+    recordings.resume(call, "script")
+    now = 3500
+    recordings.resume(call, "secret")
+    -- The pause is from 1,000 ms to 2,500 ms of the recording, and a quarter of a second around it.
+    assert.equal("1111111+" .. ("0"):rep(19) .. "+1111", heard(recording, { 8000, 8000, 8000, 1600 }))
+    assert.equal(0, #recording.silences)
+  end)
+
+  it("are silent from their beginning in a pause, also of whoever takes the call up", function()
+    now = 1000
+    clock.mono_ms = function() return now end
+    assert.is_false(verbs.table.pause_recording(call))
+    local successor = make{ id = call.id, row_id = call.row_id, pausing = call:head().pausing }
+    local recording = assert(recordings.open(successor, { kind = "call", key = call.id .. ":k", left = successor.leg }))
+    now = 2000
+    assert.is_true(verbs.table.resume_recording(successor))
+    assert.equal("0000000000" .. "00+1111111", heard(recording, { 8000, 8000 }))
+    assert.is_nil(successor:head().pausing)
+  end)
+
+  it("are silent while a secret is asked for", function()
+    local pause, resume = recordings.pause, recordings.resume
+    local order = {}
+    recordings.pause = function(_, why) order[#order + 1] = "pause " .. why end
+    recordings.resume = function(_, why) order[#order + 1] = "resume " .. why end
+    call.digits = { "1", "2" }
+    verbs.table.gather(call, { { digits = 2, secret = true, timeout = 1, between = 1, finish = "#" } }, {})
+    call.digits = { "1", "2" }
+    verbs.table.gather(call, { { digits = 2, timeout = 1, between = 1, finish = "#" } }, {})
+    recordings.pause, recordings.resume = pause, resume
+    assert.same({ "pause secret", "resume secret" }, { order[1], order[2] })
+    assert.is_nil((order[3] or ""):match("^pause"))
+  end)
+end)
+
+describe("the quality of a call", function()
+  local quality = require "calls.quality"
+
+  it("is what its leg has counted, and nothing where nothing came", function()
+    assert.is_nil(quality.of(nil))
+    assert.is_nil(quality.of{ received = 0, lost = 0 })
+    assert.same({ received = 995, lost = 5, late = 2, lossPercent = 0.5, jitterMs = 3.3, concealedMs = 100, mos = 4.31 },
+      quality.of{ received = 995, lost = 5, late = 2, jitter_ms = 3.26, concealed_ms = 100, mos = 4.3127, sent = 9 })
+  end)
+end)
+
+describe("a card's number that is pressed", function()
+  local function call(digits)
+    local made = Call.new{ id = "c-n1-1-card", tenant = {}, slot = "n1.1", channel = "1.3", up = true, digits = {} }
+    made.leg = {}
+    for digit in digits:gmatch(".") do table.insert(made.digits, digit) end
+    return made
+  end
+
+  local function gather(of, digits)
+    local entry = { name = "gather", args = "h", done = false }
+    local text = verbs.table.gather(of, { { digits = digits, timeout = 1, between = 1, finish = "#" } }, entry)
+    entry.done, entry.ok, entry.value = true, true, text
+    return text, entry
+  end
+
+  -- It stood in the journal, which is kept with the call's row and shown by the API.
+  it("reaches the script, and the journal has only that it was read", function()
+    local text, entry = gather(call(CARD), 16)
+    assert.equal(CARD, text)
+    assert.equal(journal.SECRET, journal.kept(entry).value)
+    text, entry = gather(call("4111111111111112"), 16)
+    assert.equal("4111111111111112", text)
+    assert.equal(text, journal.kept(entry).value)
+  end)
+
+  it("is not in the record while it is pressed, nor is what it can be told from", function()
+    for n = 1, 16 do
+      local kept = call(CARD:sub(1, n)):digits_kept()
+      assert.equal(n < 13 and CARD:sub(1, n) or "", kept)
+    end
+    assert.equal("00491761234567", call("00491761234567"):digits_kept())
+  end)
+
+  it("is masked in what is kept of a visit, wherever the script put it", function()
+    local of = call ""
+    of.visit, of.state, of.data = 1, "pay", { card = CARD, list = { "x", CARD .. " 12/27" }, n = tonumber(CARD), zip = "94107" }
+    of.journal.entries[1] = { name = "say", args = "h", given = { "You have entered " .. CARD }, done = true, ok = true, value = true }
+    local text = history.visit(of, { done = true, data = of.data })
+    assert.is_nil(text:find("41111111", 1, true))
+    assert.truthy(text:find("94107", 1, true))
+    assert.equal(CARD, of.data.card)
+  end)
+
+  it("is masked in the script log", function()
+    local script_log = require "scripts.log"
+    local scripts_store = require "scripts.store"
+    local insert, row = scripts_store.log_insert, nil
+    local pii = require "lib.pii"
+    local tenant = { id = 99999, slug = "logs", db = "none", key = ("k"):rep(32) }
+    scripts_store.log_insert = function(_, rows) row = rows[1] end
+    script_log.add(tenant, { level = "info", text = "he pressed 4111 1111 1111 1111" })
+    for _ = 1, 50 do
+      if row then break end
+      task.sleep(10)
+    end
+    scripts_store.log_insert = insert
+    assert.equal("he pressed [CARD]", pii.open(tenant, "script_log.text", row.text))
+  end)
+end)
