@@ -244,8 +244,7 @@ describe("a recogniser", function()
     for text, start in pairs{ ["yes please"] = "yes", ["no thank you"] = "no" } do
       local pcm = media.wav(assert(espeak.render(text))):pcm()
       local finals, events = hear(pcm, { target("sphinx", nil, { url = "" }) }, expected)
-      if events[#events].class == "not_found" then return pending "pocketsphinx is not installed" end
-      assert.equal(start, finals[1] and finals[1].text:match("^%a+"), text)
+      assert.equal(start, finals[1] and finals[1].text:match("^%a+"), events[#events].text or text)
       assert.is_true(finals[1].words[1].to_ms <= #pcm / 16 + 300)
     end
   end)
