@@ -52,9 +52,11 @@ static int push_failure(lua_State *L, const struct socket *s) {
     return n;
 }
 
+/* Raises before anything is kept: a socket that a wait which never began holds would never be collected. */
 static struct bind_wait *wait_begin(lua_State *L, struct socket *s, int idx) {
+    struct bind_wait *w = bind_wait_begin(L);
     if (s->waits++ == 0) s->self = bind_ref(L, idx);
-    return bind_wait_begin(L);
+    return w;
 }
 
 /* Ends a wait with the n values on its stack. s may be gone afterwards. */
@@ -137,7 +139,9 @@ static void on_close(void *arg, const struct err *e) {
 /* -- what Lua calls -------------------------------------------------------------------------------------------- */
 
 static struct socket *check(lua_State *L) {
-    return *(struct socket **)luaL_checkudata(L, 1, WS_TYPE);
+    struct socket *s = *(struct socket **)luaL_checkudata(L, 1, WS_TYPE);
+    if (s == NULL) luaL_error(L, "the socket is gone"); /* a finalizer has it that runs after its own */
+    return s;
 }
 
 /* The fields of the table on top as "Name: value"; the texts stay in the table that is left in its place. */
@@ -145,7 +149,8 @@ static void read_headers(lua_State *L, const char **headers) {
     int given = lua_gettop(L), kept = given + 1, n = 0;
 
     lua_newtable(L);
-    if (lua_istable(L, given)) {
+    if (!lua_isnoneornil(L, given)) {
+        luaL_argcheck(L, lua_istable(L, given), 1, "headers: a table of texts by name");
         lua_pushnil(L);
         while (lua_next(L, given)) {
             if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1))
@@ -164,6 +169,19 @@ static size_t bytes_field(lua_State *L, const char *name, size_t otherwise) {
     lua_Number n = luaL_optnumber(L, -1, (lua_Number)otherwise);
     if (!(n >= 1 && n <= 64 * 1024 * 1024)) luaL_error(L, "%s is a number of bytes, 64 MiB at most", name);
     return (size_t)n;
+}
+
+/* What on_begin raises is raised again when the socket is gone and nobody waits for it. */
+static void tell_begin(lua_State *L, struct socket *s, int on_begin, int self) {
+    struct bind_wait *w = s->opening;
+
+    lua_pushvalue(L, on_begin);
+    lua_pushvalue(L, self);
+    if (lua_pcall(L, 1, 0, 0) == 0) return;
+    ws_client_drop(s->client);
+    wait_done(s, &s->opening, 0);
+    bind_wait_yield(w); /* is done, so it does not */
+    lua_error(L);
 }
 
 static int bind_ws_open(lua_State *L) {
@@ -201,14 +219,10 @@ static int bind_ws_open(lua_State *L) {
     s = *slot = mem_alloc(sizeof *s);
     *s = (struct socket){.vm = vm_of(L), .self = LUA_NOREF, .hold_limit = hold_limit, .queue_limit = queue_limit};
     s->in_end = &s->in;
+    s->opening = wait_begin(L, s, 2);
     o.arg = s;
     s->client = ws_client_open(services->net, &o); /* tells nothing before the loop's next turn */
-    if (lua_isfunction(L, on_begin)) {
-        lua_pushvalue(L, on_begin);
-        lua_pushvalue(L, 2);
-        lua_call(L, 1, 0);
-    }
-    s->opening = wait_begin(L, s, 2);
+    if (lua_isfunction(L, on_begin)) tell_begin(L, s, on_begin, 2);
     return bind_wait_yield(s->opening);
 }
 
@@ -222,7 +236,8 @@ static int ws_send(lua_State *L) {
 
     if (s->client == NULL) return push_failure(L, s);
     if (ws_client_queued(s->client) + len > s->queue_limit) {
-        err_set(&e, ERR_LIMIT, "%zu bytes wait to be sent already", ws_client_queued(s->client));
+        err_set(&e, ERR_LIMIT, "%zu bytes are too many: %zu wait to be sent already, and %zu may", len,
+                ws_client_queued(s->client), s->queue_limit);
         return bind_fail(L, &e);
     }
     rc = binary ? ws_client_send_binary(s->client, data, len, &e) : ws_client_send(s->client, data, len, &e);
@@ -255,7 +270,7 @@ static int ws_drain(lua_State *L) {
     struct socket *s = check(L);
 
     if (s->client == NULL) return push_failure(L, s);
-    if (ws_client_queued(s->client) == 0) {
+    if (ws_client_is_drained(s->client)) {
         lua_pushboolean(L, true);
         return 1;
     }
@@ -290,7 +305,11 @@ static int ws_gc(lua_State *L) {
     *slot = NULL;
     if (s == NULL) return 0;
     s->forgotten = true;
-    s->opening = s->reading = s->draining = NULL; /* a VM that ends leaves its tasks where they wait */
+    struct bind_wait **waits[] = {&s->opening, &s->reading, &s->draining};
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) { /* a VM that ends leaves its tasks where they wait */
+        if (*waits[i]) bind_wait_drop(*waits[i]);
+        *waits[i] = NULL;
+    }
     if (s->client)
         ws_client_drop(s->client);
     else

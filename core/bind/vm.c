@@ -217,6 +217,10 @@ int bind_wait_yield(struct bind_wait *w) {
     return results;
 }
 
+void bind_wait_drop(struct bind_wait *w) {
+    free(w);
+}
+
 int bind_fail(lua_State *L, const struct err *e) {
     return bind_fail_text(L, e->code, e->text);
 }

@@ -84,6 +84,7 @@ struct bind_wait *bind_wait_begin(lua_State *L);
 lua_State *bind_wait_state(struct bind_wait *w);
 void bind_wait_done(struct bind_wait *w, int results);
 int bind_wait_yield(struct bind_wait *w);
+void bind_wait_drop(struct bind_wait *w); /* its VM ends, and the task stays where it waits */
 
 /* Pushes nil, { code =, text = }; returns 2. */
 int bind_fail(lua_State *L, const struct err *e);

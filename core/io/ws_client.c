@@ -18,7 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEND_LIMIT = 16 * 1024 * 1024, ADDRESS_LIMIT = 8 };
+enum { SEND_LIMIT = 16 * 1024 * 1024, MESSAGES_MAX = 65536, ADDRESS_LIMIT = 8 };
+
+/* libwebsockets writes the request's line into 2048 bytes and "Host: " into 128, and cuts what is longer without a word:
+ * the next header then stands in the middle of it. */
+enum { TARGET_MAX = 2047 - 15, AUTHORITY_MAX = 127 - 8, PROTOCOL_MAX = 1000 };
 
 struct ws_client_times ws_client_times = {.ping = 10000, .pong = 5000, .close = 5000};
 
@@ -60,6 +64,7 @@ struct ws_client {
     struct buf in;
     struct message *out, **out_end;
     size_t queued;
+    int messages; /* in out: empty ones are not free either */
     int close_code;
     bool close_sent;
     struct err why;
@@ -222,6 +227,7 @@ static int on_writable(struct ws_client *c) {
         c->out = m->next;
         if (c->out == NULL) c->out_end = &c->out;
         c->queued -= m->len;
+        c->messages--;
         free(m);
         wrote = true;
     } else if (c->state == CLOSING) {
@@ -473,6 +479,18 @@ static void keep_headers(struct ws_client *c) {
     }
 }
 
+static void check_request(struct ws_client *c) {
+    if (c->why.code) return;
+    if (strlen(c->url.target) > TARGET_MAX)
+        because(c, ERR_INVALID, "the WebSocket URL is longer than %d bytes behind its host", TARGET_MAX);
+    else if (strlen(c->url.authority) > AUTHORITY_MAX)
+        because(c, ERR_INVALID, "the WebSocket URL's host and port are longer than %d bytes", AUTHORITY_MAX);
+    for (const char *p = c->protocol ? c->protocol : ""; *p; p++)
+        if (*p < 0x20 || *p > 0x7E || p - c->protocol == PROTOCOL_MAX)
+            because(c, ERR_INVALID, "the protocol holds a byte that is not allowed, or is longer than %d bytes",
+                    PROTOCOL_MAX);
+}
+
 struct ws_client *ws_client_open(struct net *net, const struct ws_client_opts *o) {
     struct ws_client *c = mem_alloc(sizeof *c);
 
@@ -484,6 +502,7 @@ struct ws_client *ws_client_open(struct net *net, const struct ws_client_opts *o
     c->ca_file = mem_strdup(o->ca_file);
     c->out_end = &c->out;
     ws_url_parse(&c->url, o->url, &c->why);
+    check_request(c);
     keep_headers(c);
     c->o.url = c->o.user = c->o.password = c->o.protocol = c->o.ca_file = NULL;
     c->o.headers = NULL;
@@ -501,7 +520,8 @@ struct ws_client *ws_client_open(struct net *net, const struct ws_client_opts *o
 
 static int queue(struct ws_client *c, const void *data, size_t len, bool binary, struct err *e) {
     if (c->state != OPEN) return err_set(e, ERR_CLOSED, "the WebSocket is not open");
-    if (c->queued + len > SEND_LIMIT) return err_set(e, ERR_LIMIT, "%zu bytes wait to be sent already", c->queued);
+    if (c->queued + len > SEND_LIMIT || c->messages == MESSAGES_MAX)
+        return err_set(e, ERR_LIMIT, "%d messages of %zu bytes wait to be sent already", c->messages, c->queued);
     struct message *m = mem_alloc(sizeof *m + LWS_PRE + len);
     m->len = len;
     m->binary = binary;
@@ -509,6 +529,7 @@ static int queue(struct ws_client *c, const void *data, size_t len, bool binary,
     *c->out_end = m;
     c->out_end = &m->next;
     c->queued += len;
+    c->messages++;
     lws_callback_on_writable(c->wsi);
     return 0;
 }
@@ -525,6 +546,10 @@ size_t ws_client_queued(const struct ws_client *c) {
     return c->queued;
 }
 
+bool ws_client_is_drained(const struct ws_client *c) {
+    return c->out == NULL;
+}
+
 bool ws_client_is_binary(const struct ws_client *c) {
     return c->wsi && lws_frame_is_binary(c->wsi);
 }
@@ -536,6 +561,7 @@ int ws_client_status(const struct ws_client *c) {
 void ws_client_pause(struct ws_client *c, bool paused) {
     if (c->state != OPEN || c->paused == paused) return;
     c->paused = paused;
+    if (!paused) c->heard = true; /* the answer to a ping may stand behind what was not read */
     lws_rx_flow_control(c->wsi, !paused);
 }
 

@@ -8,7 +8,7 @@
 
 struct ws_client;
 struct ws_client_opts {
-    const char *url;             /* ws://host:port/path?query or wss:// */
+    const char *url;             /* ws://host:port/path?query or wss://; host:port up to 119 bytes, the rest to 2032 */
     const char *user, *password; /* Basic; NULL: none */
     const char *protocol;        /* subprotocol or NULL */
     const char *ca_file;         /* wss: NULL: the system's */
@@ -26,11 +26,12 @@ struct ws_client_opts {
 struct ws_client *ws_client_open(struct net *net,
                                  const struct ws_client_opts *o); /* never NULL; copies what it needs */
 int ws_client_send(struct ws_client *c, const char *text, size_t len,
-                   struct err *e); /* ERR_CLOSED, ERR_LIMIT (16 MiB queued) */
+                   struct err *e); /* ERR_CLOSED, ERR_LIMIT (16 MiB or 65,536 messages queued) */
 int ws_client_send_binary(struct ws_client *c, const void *data, size_t len, struct err *e);
-size_t ws_client_queued(const struct ws_client *c);  /* bytes that wait to be written */
-bool ws_client_is_binary(const struct ws_client *c); /* in on_message: whether this one is */
-int ws_client_status(const struct ws_client *c);     /* in on_close: of the HTTP answer that refused it; 0: none did */
+size_t ws_client_queued(const struct ws_client *c);   /* bytes that wait to be written */
+bool ws_client_is_drained(const struct ws_client *c); /* nothing waits, no empty message either */
+bool ws_client_is_binary(const struct ws_client *c);  /* in on_message: whether this one is */
+int ws_client_status(const struct ws_client *c);      /* in on_close: of the HTTP answer that refused it; 0: none did */
 /* No more is read until it goes on: what the server sends waits in the kernel, and then with the server. A message or
  * two may still come. Pings are not sent meanwhile, for their answers would stand behind what is not read. */
 void ws_client_pause(struct ws_client *c, bool paused);

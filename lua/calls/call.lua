@@ -110,6 +110,7 @@ function Call:keep(fields, drop)
     if not self.unwritten then self:stands(true) end
     return true
   end
+  if err.code == "ended" then return true end  -- its removal was quicker
   if err.code == "stale" then
     self:lost()
     return nil, err

@@ -120,7 +120,7 @@ local function take_up(slot, at, id, channels)
     return nil
   end
   if not read.fields.head then
-    record.remove(slot.name, id, at.fence)
+    record.clear(slot.name, id, at.fence)  -- not for ever: where its channel lives, the call begins again under the same id
     return nil
   end
   local call = Call.restore(at, at.fence, read)

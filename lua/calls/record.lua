@@ -3,9 +3,11 @@
 ---
 ---   {prefix}call:{n1.7}:<id>   hash: fence, tenant, head (sealed JSON), j<visit>.<n> (sealed JSON), digits (sealed)
 ---   {prefix}calls:{n1.7}       set of the ids of the slot's calls
----   {prefix}ended:{n1.7}:<id>  for some minutes: the fence with which the record was removed, so that who wakes late does not write it anew
+---   {prefix}ended:{n1.7}:<id>  for some minutes: the fence up to which nobody writes the record anew
 ---
---- A write with an older fence than the record's is refused ("stale"): somebody else owns the call now.
+--- A write with an older fence than the record's is refused ("stale"): somebody else owns the call now. A removal is final for its
+--- fence and all below it: a write of the owner's own that was slower than its removal is refused too ("ended"). Only a later
+--- owner, with a higher fence, may write the record again.
 --- While Redis is away writes fail with "closed"; the call goes on and the owner writes it again when Redis is back.
 local crypto = require "core.crypto"
 local fences = require "calls.fence"
@@ -23,7 +25,9 @@ local ENDED_S = 300
 local write = redis.script [=[
   local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
   local ended = tonumber(redis.call('GET', KEYS[3]) or '0')
-  if fence > tonumber(ARGV[1]) or ended > tonumber(ARGV[1]) then return 'stale' end
+  local mine = tonumber(ARGV[1])
+  if fence > mine or ended > mine then return 'stale' end
+  if ended == mine then return 'ended' end
   local visit, drop = tonumber(ARGV[3]), tonumber(ARGV[4])
   local set, given = { 'fence', ARGV[1] }, {}
   for i = 5 + drop, #ARGV, 2 do
@@ -42,14 +46,14 @@ local write = redis.script [=[
   return string.format('%d%06d', t[1], t[2])
 ]=]
 
--- KEYS: call, set, ended. ARGV: fence, id, how many seconds it is to be known.
+-- KEYS: call, set, ended. ARGV: fence, id, up to which fence nobody writes it anew, for how many seconds.
 local remove = redis.script [[
   local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
   local ended = tonumber(redis.call('GET', KEYS[3]) or '0')
   if fence > tonumber(ARGV[1]) or ended > tonumber(ARGV[1]) then return 'stale' end
   redis.call('DEL', KEYS[1])
   redis.call('SREM', KEYS[2], ARGV[2])
-  redis.call('SET', KEYS[3], ARGV[1], 'EX', ARGV[3])
+  if ended <= tonumber(ARGV[3]) then redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4]) end
   local t = redis.call('TIME')
   return string.format('%d%06d', t[1], t[2])
 ]]
@@ -74,6 +78,7 @@ local function answer(slot, id, fence, reply, err)
     fences.refused("record", slot, id, fence)
     return nil, { code = "stale", text = "another worker owns the call now" }
   end
+  if reply == "ended" then return nil, { code = "ended", text = "the call has ended, and its record is removed" } end
   fences.passed("record", slot, id, fence, reply)
   return true
 end
@@ -100,9 +105,15 @@ function record.write(tenant, slot, id, fence, fields, drop) return put(tenant, 
 --- that was to drop it may have failed. (Of later ones nothing goes: a write that came after may have been quicker.)
 function record.write_all(tenant, slot, id, fence, fields, visit) return put(tenant, slot, id, fence, fields, nil, visit) end
 
-function record.remove(slot, id, fence)
-  return answer(slot, id, fence, remove:call({ call_key(slot, id), set_key(slot), ended_key(slot, id) }, fence, id, ENDED_S))
+local function take_away(slot, id, fence, final)
+  return answer(slot, id, fence, remove:call({ call_key(slot, id), set_key(slot), ended_key(slot, id) }, fence, id, final, ENDED_S))
 end
+
+--- The call has ended.
+function record.remove(slot, id, fence) return take_away(slot, id, fence, fence) end
+
+--- What is there is of no use, but the call may live: who has this fence may write its record anew, and nobody before.
+function record.clear(slot, id, fence) return take_away(slot, id, fence, fence - 1) end
 
 -- Records of calls that have ended while Redis was away: id -> { slot, fence }. Of the call itself nothing is kept: an outage may
 -- be long, and calls are many.

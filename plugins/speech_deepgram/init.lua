@@ -11,6 +11,7 @@ local BASE = "wss://api.deepgram.com"
 local KEEPALIVE_MS = 4000      -- after 10 s without sound or sign of life it closes with NET-0001
 local UTTERANCE_END_MS = 1000  -- the least it takes
 local KEYTERMS_MOST = 50
+local QUERY_MOST = 1800        -- bytes; a WebSocket's URL cannot be much longer (core/io/ws_client.h)
 
 local recogniser = { transport = "ws" }
 local reader = {}
@@ -23,18 +24,20 @@ local function query_of(options, target)
   local list = { { "model", target.model or "nova-3" }, { "encoding", "linear16" }, { "sample_rate", options.rate }, { "channels", 1 }, { "language", options.language },
     { "interim_results", "true" }, { "punctuate", "true" }, { "endpointing", options.endpointing_ms }, { "utterance_end_ms", UTTERANCE_END_MS }, { "vad_events", "true" } }
   if options.expect.kind == "digits" then list[#list + 1] = { "numerals", "true" } end
+  local parts = {}
+  for i, pair in ipairs(list) do parts[i] = pair[1] .. "=" .. encode(tostring(pair[2])) end
   -- Nova 3 takes keyterms; who has another model says so.
   if flags.keyterm ~= false then
-    local count = 0
+    local count, bytes = 0, #table.concat(parts, "&")
     for _, phrases in ipairs{ options.expect.phrases or {}, options.phrases } do
       for _, phrase in ipairs(phrases) do
-        if count < KEYTERMS_MOST then list[#list + 1] = { "keyterm", phrase } end
-        count = count + 1
+        local part = "keyterm=" .. encode(tostring(phrase))
+        bytes = bytes + 1 + #part
+        if count == KEYTERMS_MOST or bytes > QUERY_MOST then return table.concat(parts, "&") end
+        count, parts[#parts + 1] = count + 1, part
       end
     end
   end
-  local parts = {}
-  for i, pair in ipairs(list) do parts[i] = pair[1] .. "=" .. encode(tostring(pair[2])) end
   return table.concat(parts, "&")
 end
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The built-ins that were replaced give what Lua gives; runs are cut into slices, stopped at any moment and for their memory.
- * What hostile source does is in escapes_test.c. */
+ * What hostile source does is in escapes_test.c and escapes_cell_test.c. */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cell/program.h"

@@ -2,6 +2,7 @@
 #include "http_world.h"
 #include "io/net_inside.h"
 #include "io/ws_client.h"
+#include "ws_played.h"
 
 enum { MANY = 80 };
 
@@ -14,7 +15,7 @@ static struct {
 
 struct seen {
     int opened, messages, closed, drained;
-    bool done;
+    bool done, pauses; /* at each message */
     struct buf text;
     struct err why;
     struct ws_client *c;
@@ -81,6 +82,7 @@ static void on_message(void *arg, const char *text, size_t len) {
     assert_int_equal(text[len], 0);
     s->messages++;
     s->done = true;
+    if (s->pauses) ws_client_pause(s->c, true);
     buf_clear(&s->text);
     buf_add(&s->text, text, len);
 }
@@ -93,7 +95,7 @@ static void on_close(void *arg, const struct err *e) {
 }
 
 static struct ws_client *call(struct world *w, struct seen *s, struct ws_client_opts o, const char *url, ...) {
-    char text[256];
+    char text[4096];
     va_list args;
     va_start(args, url);
     vsnprintf(text, sizeof text, url, args);
@@ -309,31 +311,16 @@ static void tls_is_checked_against_the_given_authority(void **state) {
 
 /* A server that only we play: it accepts one client and says nothing by itself. */
 static int play_server(struct world *w, struct seen *s, int *listener) {
-    bool never = false;
-    struct buf got = {0};
-    unsigned char hash[20], b64[40];
+    struct buf heard = {0};
     int port;
 
     *listener = listen_loopback(&port);
     world_open(w, NULL);
     call(w, s, (struct ws_client_opts){0}, "ws://127.0.0.1:%d/", port);
-    world_turn(w, &never, 20);
-    int fd = accept(*listener, NULL, NULL);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    assert_true(hear(w, fd, &got, "\r\n\r\n"));
-    char *key = strstr(got.data, "Sec-WebSocket-Key: ");
-    assert_non_null(key);
-    char *proof = mem_printf("%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key + 19);
-    EVP_Digest(proof, strlen(proof), hash, NULL, EVP_sha1(), NULL);
-    EVP_EncodeBlock(b64, hash, 20);
-    char *answer = mem_printf("HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                              "Sec-WebSocket-Accept: %s\r\n\r\n",
-                              (char *)b64);
-    say(fd, answer);
+    int fd = played_accept(w, *listener, &heard);
+    played_answer(fd, &heard, NULL, 0);
     assert_true(until_open(w, s));
-    free(proof);
-    free(answer);
-    buf_free(&got);
+    buf_free(&heard);
     return fd;
 }
 
@@ -376,6 +363,81 @@ static void a_server_that_answers_no_ping_is_dead(void **state) {
     world_close(&w);
     buf_free(&got);
     ws_client_times = kept;
+}
+
+/* One that had paused for a moment when the answer was due was given up, and what it had not read with it. */
+static void a_pause_counts_as_the_answer_to_a_ping(void **state) {
+    struct ws_client_times kept = ws_client_times;
+    struct world w;
+    struct seen s;
+    struct buf got = {0};
+    int listener, fd;
+    (void)state;
+    ws_client_times = (struct ws_client_times){.ping = 60, .pong = 30, .close = 30};
+    fd = play_server(&w, &s, &listener);
+    assert_true(hear(&w, fd, &got, "\x89\x80"));
+    ws_client_pause(s.c, true);
+    ws_client_pause(s.c, false);
+    buf_clear(&got);
+    assert_true(hear(&w, fd, &got, "\x89\x80")); /* it goes on, and asks again */
+    assert_int_equal(s.closed, 0);
+    assert_true(world_turn(&w, &s.done, 3000));
+    assert_int_equal(s.why.code, ERR_TIMEOUT);
+    close(fd);
+    close(listener);
+    world_close(&w);
+    buf_free(&got);
+    ws_client_times = kept;
+}
+
+/* libwebsockets cut them without a word: the server got one header in the middle of another. */
+static void what_would_be_cut_on_the_wire_is_refused(void **state) {
+    char url[2400], protocol[1200] = "";
+    struct world w;
+    struct seen s;
+    (void)state;
+    open_tls_server(&w, NULL, NULL);
+    int head = snprintf(url, sizeof url, "ws://127.0.0.1:%d", w.port);
+    memset(url + head, 'a', sizeof url - (size_t)head);
+    url[head] = '/';
+    url[head + 1] = '?';
+    url[head + 2032] = '\0';
+    call(&w, &s, (struct ws_client_opts){0}, "%s", url);
+    assert_true(until_open(&w, &s));
+    ws_client_drop(s.c);
+    s.done = false;
+    assert_true(world_turn(&w, &s.done, 3000));
+    url[head + 2032] = 'a';
+    url[head + 2033] = '\0';
+    ends(&w, (struct ws_client_opts){0}, ERR_INVALID, "2032 bytes", url);
+    memset(protocol, 'h', 120);
+    char *named = mem_printf("ws://%s/", protocol);
+    ends(&w, (struct ws_client_opts){0}, ERR_INVALID, "119 bytes", named);
+    free(named);
+    ends(&w, (struct ws_client_opts){.protocol = "a\r\nX-Forged: b"}, ERR_INVALID, "protocol", "ws://127.0.0.1:%d/");
+    memset(protocol, 'p', sizeof protocol - 1);
+    ends(&w, (struct ws_client_opts){.protocol = protocol}, ERR_INVALID, "protocol", "ws://127.0.0.1:%d/");
+    world_close(&w);
+}
+
+/* They count nothing as bytes, and took memory without end. */
+static void empty_messages_are_queued_with_an_end_too(void **state) {
+    struct world w;
+    struct seen s;
+    struct err e;
+    int rc = 0, sent = 0;
+    (void)state;
+    open_tls_server(&w, NULL, NULL);
+    call(&w, &s, (struct ws_client_opts){0}, "ws://127.0.0.1:%d/", w.port);
+    assert_true(until_open(&w, &s));
+    assert_true(ws_client_is_drained(s.c));
+    while (sent < 100000 && (rc = ws_client_send(s.c, "", 0, &e)) == 0) sent++;
+    assert_int_equal(rc, ERR_LIMIT);
+    assert_int_equal(sent, 65536);
+    assert_int_equal(ws_client_queued(s.c), 0);
+    assert_false(ws_client_is_drained(s.c));
+    world_close(&w);
+    assert_int_equal(s.closed, 1);
 }
 
 static void on_drain(void *arg) {
@@ -430,6 +492,35 @@ static void who_has_paused_is_told_nothing_until_he_goes_on(void **state) {
     world_close(&w);
 }
 
+/* What TLS has decrypted already is no event of the socket's any more. */
+static void what_a_pause_held_back_comes_though_the_server_says_nothing_more(void **state) {
+    char cert[64], key[64], text[1000];
+    bool never = false;
+    struct err e;
+    (void)state;
+    make_certificate(cert, key);
+    memset(text, 'x', sizeof text);
+    for (int tls = 0; tls < 2; tls++) {
+        struct world w;
+        struct seen s;
+        open_tls_server(&w, tls ? cert : NULL, tls ? key : NULL);
+        call(&w, &s, (struct ws_client_opts){.ca_file = tls ? cert : NULL}, "ws%s://localhost:%d/", tls ? "s" : "",
+             w.port);
+        assert_true(until_open(&w, &s));
+        s.pauses = true;
+        for (int i = 0; i < 300; i++) assert_int_equal(ws_send(server.ws, text, sizeof text, &e), 0);
+        for (int i = 0; i < 1000 && s.messages < 300; i++) {
+            world_turn(&w, &never, 2);
+            ws_client_pause(s.c, false);
+        }
+        assert_int_equal(s.messages, 300);
+        assert_int_equal(s.closed, 0);
+        world_close(&w);
+        buf_free(&s.text);
+    }
+    remove_certificate(cert, key);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_says_who_it_is_and_gets_its_messages_back),
@@ -442,7 +533,11 @@ int main(void) {
         cmocka_unit_test(tls_is_checked_against_the_given_authority),
         cmocka_unit_test(text_that_is_not_utf8_ends_it),
         cmocka_unit_test(a_server_that_answers_no_ping_is_dead),
+        cmocka_unit_test(a_pause_counts_as_the_answer_to_a_ping),
+        cmocka_unit_test(what_would_be_cut_on_the_wire_is_refused),
+        cmocka_unit_test(empty_messages_are_queued_with_an_end_too),
         cmocka_unit_test(binary_is_sent_as_such_and_the_end_of_the_queue_is_told),
+        cmocka_unit_test(what_a_pause_held_back_comes_though_the_server_says_nothing_more),
         cmocka_unit_test(who_has_paused_is_told_nothing_until_he_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,8 +245,7 @@ describe("a recogniser", function()
       local said = speak(text, { target("espeak", nil, { url = "" }) })
       local pcm = media.wav(wav.file(said.pcm, said.rate)):pcm()
       local finals, events = hear(pcm, { target("sphinx", nil, { url = "" }) }, expected)
-      if events[#events].class == "not_found" then return pending "pocketsphinx is not installed" end
-      assert.equal(start, finals[1] and finals[1].text:match("^%a+"), text)
+      assert.equal(start, finals[1] and finals[1].text:match("^%a+"), events[#events].text or text)
       assert.is_true(finals[1].words[1].to_ms <= #pcm / 16 + 300)
     end
   end)

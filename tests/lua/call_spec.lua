@@ -98,6 +98,15 @@ describe("a call", function()
     assert.is_true(call.removed)
   end)
 
+  -- It counted as one that another worker had taken, or was told of as a record that cannot be written.
+  it("does not mind that its record was removed while a write of its own was on the way", function()
+    local call = make()
+    record.write = function() return nil, { code = "ended", text = "the call has ended, and its record is removed" } end
+    assert.is_true(call:keep{ digits = "1" })
+    assert.is_nil(call.stale)
+    assert.is_nil(call.unwritten)
+  end)
+
   -- Two tasks waited for the same call: the fallback's words were spoken over a transfer that nobody ended.
   it("ends the verb that is under way before its fallback begins", function()
     local order = {}

@@ -188,6 +188,19 @@ describe("Deepgram", function()
     assert.equal("Token k", asked.headers.Authorization)
   end)
 
+  -- The request's line was cut there, and the server got one that it did not understand.
+  it("is told no more phrases than a WebSocket's URL can hold", function()
+    local phrases = {}
+    for i = 1, 60 do phrases[i] = ("phrase %02d %s"):format(i, ("x"):rep(80)) end
+    local url = deepgram.request({ rate = 8000, language = "en", phrases = phrases, expect = { kind = "open" }, endpointing_ms = 300 }, { url = "https://d" }).url
+    assert.is_true(#url > 1700 and #url < 1900)
+    assert.is_truthy(url:find("&keyterm=phrase%2010%20x", 1, true))
+    assert.is_truthy(url:match("&keyterm=phrase%%20%d%d%%20(x+)$"))
+    for i = 1, 60 do phrases[i] = "p" .. i end
+    url = deepgram.request({ rate = 8000, language = "en", phrases = phrases, expect = { kind = "open" }, endpointing_ms = 300 }, { url = "https://d" }).url
+    assert.equal(50, select(2, url:gsub("&keyterm=", "")))
+  end)
+
   it("has its parts joined until the utterance ends, and interim ones replaced", function()
     local reader = deepgram.reader(options, {})
     assert.same({ type = "partial", text = "where", stable = "", until_ms = 1000 }, reader:feed(result "where")[1])
