@@ -15,7 +15,7 @@ money.TARGET = { provider = "main", kind = "claude", model = "big", flags = {} }
 -- 1000 tokens of output at 1 unit a million: a milli-unit, and what little the input is.
 money.REQUEST = { messages = { { role = "user", text = "hello" } }, max_tokens = 1000 }
 
-local MODULES = { "core.worker", "ai.ledger", "ai.budget" }
+local MODULES = { "core.worker", "ai.ledger", "ai.ledger.shares", "ai.budget" }
 local named, kick = 0, nil
 local reserved = {}
 

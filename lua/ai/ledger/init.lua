@@ -29,12 +29,12 @@ local fault = require "core.fault"
 local log = require "core.log"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
+local shares = require "ai.ledger.shares"
 local store = require "ai.ledger.store"
 local task = require "core.task"
 local text = require "lib.text"
 local time = require "lib.time"
 local timer = require "core.timer"
-local worker = require "core.worker"
 
 local ledger = {}
 
@@ -221,43 +221,45 @@ end
 -- The calls' rows first: the rows of ai_call name them, and who holds a row with others cannot then have it alone without a deadlock.
 -- What all workers wait for, the shares and the sums, comes last and is held for the shortest time.
 local function book(tenant, batch)
-  local rows, with_rows, shared, from_shares = {}, {}, false, 0
+  local rows, with_rows, from_shares = {}, {}, 0
   for _, entry in ipairs(batch) do
     if entry.row then
       rows[#rows + 1], with_rows[#with_rows + 1] = entry.row, entry
-      if entry.share then shared, from_shares = true, from_shares + entry.row.cost end
+      if entry.share then from_shares = from_shares + entry.row.cost end
     end
   end
   local known, limits = pcall(providers.budget, tenant)  -- asks the database itself, so before the transaction
   if not known then limits = {} end
-  audit.transaction(tenant, function(tx)
-    if batch.tried and is_there(tx, batch, rows) then return end
-    if #rows == 0 then return add_events(tx, batch) end
-    find_calls(tx, with_rows)
-    add_call_costs(tx, rows)
-    fault.point("ledger.costs_added")
-    store.add_calls(tx, rows)
-    fault.point("ledger.rows_added")
-    add_events(tx, batch)
-    fault.point("ledger.events_added")
-    if shared then store.hold_shares(tx) end
-    store.add_spend(tx, sums_of(rows))
-    fault.point("ledger.sums_moved")
-    if shared then store.add_share_in(tx, worker.owner ~= "" and worker.owner or "alone", -from_shares, time.ahead(60)) end
-    fault.point("ledger.share_moved")
-    tell(tx, limits, rows[#rows].created_at)
-  end)
-  fault.point("ledger.written")
-end
-
-local function acknowledge(batch)
-  for _, entry in ipairs(batch) do
-    local share = entry.share
-    if share then
-      share.held, share.booked = math.max(0, share.held - entry.row.cost), share.booked - entry.row.cost
+  local share = from_shares > 0 and shares.known(tenant.id)
+  local turn = share and share:turn()
+  local function write(tx)
+    local is_new = not (batch.tried and is_there(tx, batch, rows))
+    if is_new and #rows == 0 then return add_events(tx, batch) end
+    if is_new then
+      find_calls(tx, with_rows)
+      add_call_costs(tx, rows)
+      fault.point("ledger.costs_added")
+      store.add_calls(tx, rows)
+      fault.point("ledger.rows_added")
+      add_events(tx, batch)
+      fault.point("ledger.events_added")
     end
+    if turn then turn:enter(tx) end
+    if is_new then
+      store.add_spend(tx, sums_of(rows))
+      fault.point("ledger.sums_moved")
+    end
+    if turn then turn:put(tx, share:claim() - from_shares) end
+    fault.point("ledger.share_moved")
+    if is_new then tell(tx, limits, rows[#rows].created_at) end
   end
-  batch.written:give(true)
+  local ok, err = pcall(audit.transaction, tenant, turn and turn:guarded(write) or write)
+  if ok then fault.point("ledger.written") end
+  if turn then
+    if ok then share.booked = share.booked - from_shares end
+    turn:over(ok)
+  end
+  if not ok then error(err, 0) end
 end
 
 -- Writes what waits of one tenant, batch after batch, and what comes meanwhile if it fills one: few at a time would cost as much each
@@ -278,7 +280,7 @@ local function write(of)
     end
     table.remove(of.batches, 1)
     of.count = of.count - #batch
-    acknowledge(batch)
+    batch.written:give(true)
     if batch == last then
       local next_one = of.batches[1]
       last = next_one and #next_one >= BATCH and next_one or nil
