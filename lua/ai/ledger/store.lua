@@ -84,7 +84,7 @@ end
 
 -- For the row of an id: what is added to its cost, and who answered; of one JSON object of { micros, provider } by id.
 local its_micros, its_provider = [[CAST(JSON_EXTRACT(?, CONCAT('$."', id, '"[0]')) AS SIGNED)]], [[JSON_UNQUOTE(JSON_EXTRACT(?, CONCAT('$."', id, '"[1]')))]]
-local add_call_costs = "UPDATE `call` SET cost = IF(cost = 0 OR currency = ?, cost + " .. its_micros .. ", cost), currency = IF(cost = " .. its_micros
+local add_call_costs = "UPDATE `call` SET cost = IF(cost = 0 OR currency = ?, LEAST(cost + " .. its_micros .. ", 9000000000000000), cost), currency = IF(cost = " .. its_micros
   .. ", ?, currency), ai_provider = " .. its_provider .. " WHERE id IN (%s)"
 
 --- What AI has cost calls in a currency, added to the calls' cost: costs is a list of { id, micros, provider }, in the order of ids. No
@@ -107,7 +107,7 @@ local add_spend = [[
   SELECT n.period, n.scope, n.currency, n.micros, n.requests, n.failed, n.input_tokens, n.output_tokens FROM ]]
   .. db.rows("n", { "period VARCHAR(16)", "scope VARCHAR(100)", "currency VARCHAR(16)", "micros BIGINT", "requests BIGINT", "failed BIGINT",
     "input_tokens BIGINT", "output_tokens BIGINT" }) .. [[
-  ON DUPLICATE KEY UPDATE micros = ai_spend.micros + VALUES(micros), requests = ai_spend.requests + VALUES(requests),
+  ON DUPLICATE KEY UPDATE micros = LEAST(ai_spend.micros + VALUES(micros), 9000000000000000), requests = ai_spend.requests + VALUES(requests),
     failed = ai_spend.failed + VALUES(failed), input_tokens = ai_spend.input_tokens + VALUES(input_tokens),
     output_tokens = ai_spend.output_tokens + VALUES(output_tokens)]]
 
