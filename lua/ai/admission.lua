@@ -6,7 +6,10 @@ local clock = require "core.clock"
 local estimate = require "ai.estimate"
 local ledger = require "ai.ledger"
 local limits = require "ai.limits"
+local log = require "core.log"
 local measure = require "ai.measure"
+local metrics = require "core.metrics"
+local plausible = require "ai.ledger.plausible"
 local providers = require "ai.providers"
 
 local admission = {}
@@ -24,10 +27,19 @@ local function is_billed(outcome)
   return outcome.sent and not outcome.status and (outcome.cut or outcome.class == "timeout" or outcome.class == "cancelled")
 end
 
+-- What it said, if that can be.
+local function told_of(request, target, outcome)
+  local told = outcome.usage
+  if not told or plausible(told, request, target) then return told end
+  log.warn("ai.usage_not_plausible", { provider = target.provider, model = target.model, input = told.input, output = told.output })
+  metrics.count("ai_usage_not_plausible_total", { provider = target.provider }, 1, "answers said to have used more tokens than they can have: an estimate was booked")
+  return nil
+end
+
 -- What a provider will bill: usage, guessed. Where it did not say, as much as we think it was. What it said before the end is what it had counted
 -- by then, often one token, though all that was heard is billed.
-local function usage_of(request, outcome)
-  local told = outcome.usage
+local function usage_of(request, target, outcome)
+  local told = told_of(request, target, outcome)
   if not told then
     if outcome.unsent or not is_billed(outcome) then return nil, false end
     local _, likely = estimate.input(request)
@@ -73,7 +85,7 @@ function admission.enter(turn)
     end
     local span = measure.began(turn.options.trace)
     return function(outcome)
-      local usage, guessed = usage_of(request, outcome)
+      local usage, guessed = usage_of(request, target, outcome)
       release(usage and usage.input + usage.output or outcome.unsent and 0 or nil)
       local cost = reservation:settle(usage)
       if outcome.unsent then return nil end

@@ -13,11 +13,11 @@
 ---
 --- The truth is in the tenant's schema: what was spent (ai_spend, moved in the transaction that writes ai_call) and what each worker
 --- holds (ai_share). A worker takes a share that is good for some requests, in one transaction in which no other can, and reserves
---- from it without asking anybody. A request is let through while spent and held together are below the budget: so all workers
---- together overspend by less than one request, and the last one is not refused because it might be long. What that one did not use of
---- what it held beyond the end is nobody else's: it goes back at once. Shares that are not used
---- are given back within two seconds; that of a worker that died counts as spent for a minute. This is not in Redis because Redis may
---- come back empty, and a budget may not.
+--- from it without asking anybody, for a minute at most (ai.ledger.shares). A request is let through while spent and held together are
+--- below the budget: so all workers together overspend by less than one request, and the last one is not refused because it might be
+--- long. What that one did not use of what it held beyond the end is nobody else's: it goes back at once. What is not used goes back
+--- within two seconds, and what is more than a worker needs after a burst within four; the share of a worker that died counts as spent
+--- for a minute. This is not in Redis because Redis may come back empty, and a budget may not.
 ---
 --- Where nothing is spent yet of what is left and requests under way hold all of it, the next waits some seconds for what they give back.
 ---
@@ -32,11 +32,11 @@ local metrics = require "core.metrics"
 local prices = require "ai.prices"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
+local shares = require "ai.ledger.shares"
 local store = require "ai.ledger.store"
 local task = require "core.task"
 local time = require "lib.time"
 local timer = require "core.timer"
-local worker = require "core.worker"
 
 local budget = {}
 
@@ -46,65 +46,71 @@ Reservation.__index = Reservation
 -- Requests like this one that a share is taken for: twice as many each time it lasted for less than SOON_MS, so that a busy worker
 -- does not ask for each few.
 local AHEAD, AHEAD_MOST, SOON_MS = 20, 1280, 500
-local LEASE_S = 60
 local RENEW_MS = 20000
-local SWEEP_MS = 1000
+local SWEEP_MS, AGAIN_MS = 1000, 2000
 local HELD_MS, HELD_PAUSE_MS = 3000, 100
 local ROWS_MOST = 20000 -- that wait to be written: who would be next is refused, for what it costs could not be kept
+local COST_MOST = 2 ^ 43 -- micros of one attempt: a batch of them is still a whole number
 
--- tenant id -> { tenant, held = micros that the database says are ours, reserved = of them for requests under way, booked = spent, on
--- its way to the database, surplus = what a request beyond the budget's end did not use: nobody else's, used_ms, renewed_ms, ahead = requests
--- that were taken for last, taken_ms }
-local shares = {}
+-- What is kept with a share: taking = promise of who asks for more, giving, used_ms, ahead = requests that were taken for last, at
+-- taken_ms, plenty = there was more than enough, again_ms = when to try again what failed; recent, most = micros that were reserved
+-- since the last sweep, in all and for one request, and the same before it
+local function empty()
+  local now = clock.mono_ms()
+  return { taking = nil, giving = nil, used_ms = now, ahead = AHEAD, taken_ms = now - SOON_MS, plenty = false, again_ms = now,
+    recent = 0, most = 0, recent_before = 0, most_before = 0 }
+end
+
 local sweeper
 
-local function owner() return worker.owner ~= "" and worker.owner or "alone" end
-
-local function free(share) return share.held - share.reserved - share.booked - share.surplus end
-
-local function give_back(share)
-  local surplus = share.surplus
-  local micros = math.max(0, free(share)) + surplus
-  share.held, share.surplus = share.held - micros, 0
-  local now = clock.mono_ms()
+-- Gives back all that is free, or all but so much. Renews the rest.
+local function give_back(share, keep)
+  local turn = share:turn()
   share.giving = true
-  local ok, err = pcall(store.add_share, share.tenant.db, owner(), -micros, time.ahead(LEASE_S))
+  local ok, err = pcall(db.transaction, share.tenant.db, turn:guarded(function(tx)
+    turn:enter(tx)
+    turn:put(tx, share:claim(keep or 0))
+    store.forget_shares(tx, shares.owner())
+  end))
+  if ok then fault.point("budget.share_given_back") end
+  turn:over(ok)
   share.giving = nil
-  if ok then
-    fault.point("budget.share_given_back")
-    share.renewed_ms = now
-  else
-    share.held, share.surplus = share.held + micros, share.surplus + surplus
-    log.warn("ai.share_not_given_back", { tenant = share.tenant.slug, text = tostring(err) })
+  if ok then return end
+  share.again_ms = clock.mono_ms() + AGAIN_MS
+  log.warn("ai.share_not_given_back", { tenant = share.tenant.slug, text = tostring(err) })
+end
+
+-- What is worth keeping for requests to come: two seconds like the busier one of the last two and, where nobody is short of it, as much as
+-- one begins with. Nothing where there were none.
+local function worth_keeping(share, now)
+  local keep = 0
+  if now - share.used_ms < SWEEP_MS then
+    keep = 2 * math.max(share.recent, share.recent_before)
+    if share.plenty then keep = math.max(keep, AHEAD * math.max(share.most, share.most_before)) end
   end
+  share.recent_before, share.recent, share.most_before, share.most = share.recent, 0, share.most, 0
+  return keep
 end
 
 local function sweep()
   local now = clock.mono_ms()
-  for id, share in pairs(shares) do
-    if share.waiting == 0 and share.held == 0 and share.reserved == 0 and share.booked == 0 and not share.taking and not share.giving then
-      shares[id] = nil
-    elseif not share.giving and not share.taking
-      and (share.surplus > 0 or (free(share) > 0 and now - share.used_ms >= SWEEP_MS) or (share.held ~= 0 and now - share.renewed_ms >= RENEW_MS)) then
-      task.spawn(give_back, share)
+  for id, share in pairs(shares.all()) do
+    if share.taking or share.giving or not shares.drop(id) then
+      local keep = worth_keeping(share, now)
+      -- Twice as much, so that what a worker takes while it is busy does not go to and fro.
+      local give = share.surplus > 0 or share.unsure or share:free() > 2 * keep or (share.held ~= 0 and now - share.written_ms >= RENEW_MS)
+      if give and not share.giving and not share.taking and now >= share.again_ms then task.spawn(give_back, share, keep) end
     end
   end
-  if next(shares) == nil then
+  if next(shares.all()) == nil then
     sweeper:cancel()
     sweeper = nil
   end
 end
 
 local function share_of(tenant)
-  local share = shares[tenant.id]
-  if not share then
-    local now = clock.mono_ms()
-    share = { tenant = tenant, held = 0, reserved = 0, booked = 0, surplus = 0, waiting = 0, used_ms = now, renewed_ms = now, ahead = AHEAD, taken_ms = now - SOON_MS }
-    shares[tenant.id] = share
-    sweeper = sweeper or timer.every(SWEEP_MS, sweep)
-  end
-  share.tenant = tenant
-  return share
+  sweeper = sweeper or timer.every(SWEEP_MS, sweep)
+  return shares.of(tenant, empty)
 end
 
 -- Room that the budgets leave, from what was spent and what all hold.
@@ -115,48 +121,54 @@ local function room_of(limits, spent, held)
   return room
 end
 
--- Takes what is missing from the database, and something ahead: micros taken, how many of them are beyond the budget's end | false, "spent" or "held"
--- when nothing is left.
-local function take(share, limits, missing, claimed)
+-- Takes so much from the database, and something ahead: true, how many of them are beyond the budget's end | false, "spent" or "held" when
+-- nothing is left.
+local function take(share, limits, micros)
   local now, now_ms = clock.wall_us(), clock.mono_ms()
   local times = now_ms - share.taken_ms < SOON_MS and math.min(2 * share.ahead, AHEAD_MOST) or AHEAD
-  local taken, more = db.transaction(share.tenant.db, function(tx)
-    local spent, held = store.hold_spend(tx, ledger.day(now), ledger.month(now), limits.currency, time.sql(now))
-    local room = room_of(limits, spent, held)
-    if room + claimed <= 0 then return false, room_of(limits, spent, 0) > 0 and "held" or "spent" end
-    local ahead = math.floor(math.max(0, math.min(times * missing, (room - missing) / 4)))
-    store.add_share_in(tx, owner(), missing + ahead, time.ahead(LEASE_S))
-    return missing + ahead, math.max(0, missing - math.max(0, room))
-  end)
+  local turn, plenty = share:turn(), false
+  local ok, taken, more = pcall(db.transaction, share.tenant.db, turn:guarded(function(tx)
+    turn:enter(tx)
+    local spent, others = store.read_spend(tx, shares.owner(), ledger.day(now), ledger.month(now), limits.currency, time.sql(now))
+    local used = share.reserved + share.booked  -- what is free of ours is in the room, too
+    local room = room_of(limits, spent, others + used)
+    if room <= 0 then return false, room_of(limits, spent, 0) > 0 and "held" or "spent" end
+    local ahead = math.floor(math.max(0, math.min(times * micros, (room - micros) / 4)))
+    plenty = ahead == times * micros
+    share:claim()
+    turn:put(tx, used + micros + ahead)
+    return true, math.max(0, micros - room)
+  end))
   fault.point("budget.share_taken")
-  if taken then share.ahead, share.taken_ms = times, now_ms end
+  if ok and taken then
+    share.reserved, share.ahead, share.taken_ms, share.plenty = share.reserved + micros, times, now_ms, plenty
+  end
+  turn:over(ok)
+  if not ok then error(taken, 0) end
   return taken, more
+end
+
+local function note(share, micros)
+  share.used_ms, share.recent = clock.mono_ms(), share.recent + micros
+  if micros > share.most then share.most = micros end
 end
 
 -- One try to reserve micros of the share: how many of them are beyond the budget's end | nil, code.
 local function try(share, limits, micros)
-  while true do
-    if free(share) >= micros then
-      share.reserved, share.used_ms = share.reserved + micros, clock.mono_ms()
-      return 0
-    end
-    if not share.taking then break end
+  while share.taking do
     -- What is held is so for all who waited: each asking again would only stand in the way of those who give back.
     if share.taking:wait() == "held" then return nil, "held" end
   end
-  local left = free(share)
-  local claimed = math.max(0, left)
-  share.reserved = share.reserved + claimed  -- nobody else's while we ask
-  local done = promise.new()
-  share.taking = done
-  local ok, taken, more = pcall(take, share, limits, micros - left, claimed)
-  share.taking = nil
-  if ok and taken then
-    local now = clock.mono_ms()
-    share.held, share.reserved, share.renewed_ms, share.used_ms = share.held + taken, share.reserved - claimed + micros, now, now
-  else
-    share.reserved = share.reserved - claimed
+  if share:usable() >= micros then
+    share.reserved = share.reserved + micros
+    note(share, micros)
+    return 0
   end
+  local done = promise.new()
+  share.taking = done  -- what is free is nobody else's while we ask
+  local ok, taken, more = pcall(take, share, limits, micros)
+  share.taking = nil
+  if ok and taken then note(share, micros) end
   done:give(ok and not taken and more or nil)
   if ok and taken then return more end
   if ok then return nil, more end
@@ -169,9 +181,7 @@ local function reserve(share, limits, micros)
   while true do
     local beyond, code = try(share, limits, micros)
     if code ~= "held" or clock.mono_ms() > ends then return beyond, code end
-    share.waiting = share.waiting + 1  -- who sweeps must not take it for done
     task.sleep(HELD_PAUSE_MS)
-    share.waiting = share.waiting - 1
   end
 end
 
@@ -203,8 +213,12 @@ function budget.reserve(tenant, target, request, scope, found)
   if not price then return refuse("no_price", purpose) end
   if price.currency ~= limits.currency then return refuse("currency", purpose) end
   local share = share_of(tenant)
+  share.open = share.open + 1
   local beyond, code = reserve(share, limits, reservation.micros)
-  if not beyond then return refuse(code, purpose) end
+  if not beyond then
+    share.open = share.open - 1
+    return refuse(code, purpose)
+  end
   reservation.share, reservation.beyond = share, beyond
   return reservation
 end
@@ -214,10 +228,10 @@ function Reservation:settle(usage)
   assert(not self.settled, "a reservation is settled once")
   self.settled = true
   local price = self.price
-  local micros = price and usage and math.min(prices.cost(price, usage), 2 ^ 50) or 0
+  local micros = price and usage and math.min(prices.cost(price, usage), COST_MOST) or 0
   local share = self.share
   if share then
-    share.reserved, share.booked = share.reserved - self.micros, share.booked + micros
+    share.open, share.reserved, share.booked = share.open - 1, share.reserved - self.micros, share.booked + micros
     local surplus = math.min(self.beyond, self.micros - micros)
     if surplus > 0 then
       share.surplus = share.surplus + surplus
@@ -229,8 +243,8 @@ end
 
 --- Gives back what this worker holds and does not use: for one that ends.
 function budget.settle()
-  for _, share in pairs(shares) do
-    if (free(share) > 0 or share.surplus > 0) and not share.giving then give_back(share) end
+  for _, share in pairs(shares.all()) do
+    if (share:free() > 0 or share.surplus > 0 or share.unsure) and not share.giving then give_back(share) end
   end
 end
 

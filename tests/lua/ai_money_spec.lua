@@ -1,81 +1,27 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Budgets and the ledger of what was asked, with a real database and several workers: each is a copy of the modules with an owner of
---- its own.
-require "stand_in"
-local world = require "data_world"
-if not world then
+--- Budgets and the ledger of what was asked, with a real database and several workers.
+local money = require "ai_money_world"
+if not money then
   describe("ai money", function() pending("needs the host with a database") end)
   return
 end
-local auth = require "auth"
 local crypto = require "core.crypto"
 local json = require "core.json"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
-local sequencer = require "audit.sequencer"
 local sql = require "core.sql"
 local task = require "core.task"
-local tenants = require "tenants"
 
-local TARGET = { provider = "main", kind = "claude", model = "big", flags = {} }
--- 1000 tokens of output at 1 unit a million: a milli-unit, and what little the input is.
-local REQUEST = { messages = { { role = "user", text = "hello" } }, max_tokens = 1000 }
-
-local operator, admin, acme, kick
-
--- A worker of the name: { budget, ledger }. Those of the examples before still give back what they held, so none has its name twice.
-local named = 0
-local function worker_named(name)
-  named = named + 1
-  name = name .. "-" .. named
-  local names = { "core.worker", "ai.ledger", "ai.budget" }
-  local before = {}
-  for _, module in ipairs(names) do before[module], package.loaded[module] = package.loaded[module], nil end
-  package.loaded["core.worker"] = setmetatable({ owner = name }, { __index = before["core.worker"] })
-  local made = { ledger = require "ai.ledger", budget = require "ai.budget" }
-  for _, module in ipairs(names) do package.loaded[module] = before[module] end
-  return made
-end
-
-local function price(input, output)
-  return { input = input, output = output, currency = "USD", version = "price 1" }
-end
-
-local function found(budget, of) return { budget = budget, price = function() return of or price(0, 1000000) end } end
-
-local function day_limit(micros)
-  return { currency = "USD", day_micros = micros, warn_percent = 80 }
-end
-
-local function clean()
-  for _, statement in ipairs{ "DELETE FROM ai_call", "DELETE FROM ai_spend", "DELETE FROM ai_share WHERE owner <> ''", "DELETE FROM outbox" } do
-    assert(sql.query(acme.db, statement))
-  end
-end
-
-local function rows(text, ...) return assert(sql.query(acme.db, text, ...)) end
-
--- One whole request: reserve, settle with so much output, write. Returns the promise of the ledger | nil, err.
-local function spend(worker, limits, output, more)
-  local reservation, err = worker.budget.reserve(acme, TARGET, REQUEST, { purpose = "api" }, found(limits))
-  if not reservation then return nil, err end
-  local entry = { provider = "main", model = "big", answer_key = worker.ledger.key(), attempt = 1, purpose = "api", ms = 10, usage = { input = 0, output = output } }
-  entry.cost = reservation:settle(entry.usage)
-  for key, value in pairs(more or {}) do entry[key] = value end
-  return worker.ledger.attempt(acme, entry)
-end
+local TARGET, REQUEST = money.TARGET, money.REQUEST
+local clean, day_limit, found, rows, spend, worker_named, world = money.clean, money.day_limit, money.found, money.rows, money.spend, money.worker, money.world
+local operator, admin, acme
 
 setup(function()
-  world.begin{ "auth", "ai" }
-  auth.put_operator("op@x.example", "a-Long-password")
-  tenants.create{ slug = "acme", name = "acme", admin_email = "a@x.example", admin_password = "a-Long-password" }
-  operator, admin = world.login("op@x.example", "a-Long-password"), world.login("a@x.example", "a-Long-password")
-  acme = tenants.get("acme")
-  kick = sequencer.kick
-  sequencer.kick = function() end  -- what was written is looked at where it was written
+  money.begin()
+  operator, admin, acme = money.operator, money.admin, money.acme
 end)
 
-teardown(function() sequencer.kick = kick end)
+teardown(money.finish)
 
 describe("an attempt", function()
   local one

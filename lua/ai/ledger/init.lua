@@ -10,8 +10,11 @@
 ---     external_ref | nil, campaign_id = row id | nil, trace = id text | nil }
 ---   ledger.answer(tenant, answer) -> promise    answer = { answer_key, purpose, provider | nil, model | nil, reason, attempts = number,
 ---     cache = "hit" | "miss" | "off", degraded | nil, cost = { micros, currency } | nil, ms, call, external_ref, trace }
---- Neither waits. promise:wait() -> true is for who must know that it is written; until then it is in memory only. A callId that is no
---- call of the tenant is kept as external_ref.
+--- Neither waits. promise:wait() -> true is for who must know that it is written; until then it is in memory only. false: it, or one that
+--- came with it, was set aside. A callId that is no call of the tenant is kept as external_ref.
+---
+--- A batch that the database does not take for what is in it is written in halves, down to the one entry at fault. That one waits until
+--- others have been written, which shows that all else is in order, and if it still fails then it is set aside (ai.ledger.aside).
 ---
 --- What may be lost: a worker that ends by itself writes first what it has (ledger.settle); one that is killed loses what was not
 --- acknowledged yet, which is what came in the last fifth of a second, or since the database was last there. That was answered and is
@@ -21,6 +24,7 @@
 ---
 --- A batch is a handful of statements, however many entries it has: rows travel as one parameter (lib.db's rows). What comes while one is
 --- written is the next one's, so that the more there is to do, the less each costs.
+local aside = require "ai.ledger.aside"
 local audit = require "audit"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
@@ -29,12 +33,12 @@ local fault = require "core.fault"
 local log = require "core.log"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
+local shares = require "ai.ledger.shares"
 local store = require "ai.ledger.store"
 local task = require "core.task"
 local text = require "lib.text"
 local time = require "lib.time"
 local timer = require "core.timer"
-local worker = require "core.worker"
 
 local ledger = {}
 
@@ -43,7 +47,9 @@ local BATCH = 512       -- entries of one transaction, at most
 local RETRY_MS = 2000   -- while the database is away
 local TOKENS_MOST = 2 ^ 31 - 1
 
--- tenant id -> { tenant, batches = list of lists of entries, the oldest first, each with a promise `written`, count, writing, next_ms }
+-- tenant id -> { tenant, count = entries in all, writing, next_ms, batches = list of lists of entries, the oldest first, doubtful = batches of one
+-- entry that failed alone, again_ms = when these are tried again, written = { attempt = batches with attempts that were written, answer = batches } }
+-- A batch has told = { promise, parts = batches that it has become, aside = true: one of its entries was set aside }, tried, closed.
 local books = {}
 local armed = false
 
@@ -221,69 +227,147 @@ end
 -- The calls' rows first: the rows of ai_call name them, and who holds a row with others cannot then have it alone without a deadlock.
 -- What all workers wait for, the shares and the sums, comes last and is held for the shortest time.
 local function book(tenant, batch)
-  local rows, with_rows, shared, from_shares = {}, {}, false, 0
+  local rows, with_rows, from_shares = {}, {}, 0
   for _, entry in ipairs(batch) do
     if entry.row then
       rows[#rows + 1], with_rows[#with_rows + 1] = entry.row, entry
-      if entry.share then shared, from_shares = true, from_shares + entry.row.cost end
+      if entry.share then from_shares = from_shares + entry.row.cost end
     end
   end
   local known, limits = pcall(providers.budget, tenant)  -- asks the database itself, so before the transaction
   if not known then limits = {} end
-  audit.transaction(tenant, function(tx)
-    if batch.tried and is_there(tx, batch, rows) then return end
-    if #rows == 0 then return add_events(tx, batch) end
-    find_calls(tx, with_rows)
-    add_call_costs(tx, rows)
-    fault.point("ledger.costs_added")
-    store.add_calls(tx, rows)
-    fault.point("ledger.rows_added")
-    add_events(tx, batch)
-    fault.point("ledger.events_added")
-    if shared then store.hold_shares(tx) end
-    store.add_spend(tx, sums_of(rows))
-    fault.point("ledger.sums_moved")
-    if shared then store.add_share_in(tx, worker.owner ~= "" and worker.owner or "alone", -from_shares, time.ahead(60)) end
+  local share = from_shares > 0 and shares.known(tenant.id)
+  local turn = share and share:turn()
+  local function write(tx)
+    local is_new = not (batch.tried and is_there(tx, batch, rows))
+    if is_new and #rows == 0 then return add_events(tx, batch) end
+    if is_new then
+      find_calls(tx, with_rows)
+      add_call_costs(tx, rows)
+      fault.point("ledger.costs_added")
+      store.add_calls(tx, rows)
+      fault.point("ledger.rows_added")
+      add_events(tx, batch)
+      fault.point("ledger.events_added")
+    end
+    if turn then turn:enter(tx) end
+    if is_new then
+      store.add_spend(tx, sums_of(rows))
+      fault.point("ledger.sums_moved")
+    end
+    if turn then turn:put(tx, share:claim() - from_shares) end
     fault.point("ledger.share_moved")
-    tell(tx, limits, rows[#rows].created_at)
-  end)
-  fault.point("ledger.written")
+    if is_new then tell(tx, limits, rows[#rows].created_at) end
+  end
+  local ok, err = pcall(audit.transaction, tenant, turn and turn:guarded(write) or write)
+  if ok then fault.point("ledger.written") end
+  if turn then
+    if ok then share.booked = share.booked - from_shares end
+    turn:over(ok)
+  end
+  if not ok then error(err, 0) end
 end
 
-local function acknowledge(batch)
+-- A batch, or what is left of one, needs nobody any more.
+local function end_batch(of, batch)
+  of.count = of.count - #batch
+  local told = batch.told
+  told.parts = told.parts - 1
+  if told.parts == 0 then told.promise:give(not told.aside) end
+end
+
+local function kind_of(entry) return entry.row and "attempt" or "answer" end
+
+local function note_written(of, batch)
+  of.written.answer = of.written.answer + 1
   for _, entry in ipairs(batch) do
-    local share = entry.share
-    if share then
-      share.held, share.booked = math.max(0, share.held - entry.row.cost), share.booked - entry.row.cost
+    if entry.row then
+      of.written.attempt = of.written.attempt + 1
+      break
     end
   end
-  batch.written:give(true)
+  end_batch(of, batch)
 end
 
--- Writes what waits of one tenant, batch after batch, and what comes meanwhile if it fills one: few at a time would cost as much each
--- as many. True when nothing is left.
-local function write(of)
-  if of.writing then return false end
-  of.writing = true
-  local last = of.batches[#of.batches]
+local function set_aside(of, batch, err)
+  local entry = batch[1]
+  aside.put(of.tenant, entry, err)
+  local share = entry.share
+  if share and entry.row.cost > 0 then share.booked, share.unsure = share.booked - entry.row.cost, true end
+  batch.told.aside = true
+  end_batch(of, batch)
+end
+
+-- The first batch becomes two; the last of these.
+local function halve(of, batch)
+  batch.told.parts = batch.told.parts + 1
+  local halves = {}
+  for half = 1, 2 do halves[half] = { told = batch.told, tried = true, closed = true } end
+  for i, entry in ipairs(batch) do table.insert(halves[i <= #batch / 2 and 1 or 2], entry) end
+  of.batches[1] = halves[1]
+  table.insert(of.batches, 2, halves[2])
+  return halves[2]
+end
+
+local function not_written(of, err)
+  log[db.is_failure(err) and "warn" or "error"]("ai.calls_not_written", { tenant = of.tenant.slug, waiting = of.count, text = tostring(err) })
+end
+
+-- Writes what waits, batch after batch, and what comes meanwhile if it fills one: few at a time would cost as much each as many.
+local function write_batches(of)
+  local last, doubted_at = of.batches[#of.batches], nil
   while last do
     local batch = of.batches[1]
     batch.closed = true
     local ok, err = pcall(book, of.tenant, batch)
-    if not ok then
+    local at_last = batch == last
+    if ok then
+      table.remove(of.batches, 1)
+      note_written(of, batch)
+    elseif aside.is_own(err) and #batch > 1 then
+      local second = halve(of, batch)
+      if at_last then last, at_last = second, false end
+    elseif aside.is_own(err) and doubted_at ~= of.written.answer then
+      table.remove(of.batches, 1)
+      batch.tried, batch.doubted_at = true, of.written[kind_of(batch[1])]
+      of.doubtful[#of.doubtful + 1], of.again_ms = batch, clock.mono_ms() + RETRY_MS
+      doubted_at = of.written.answer
+    else
+      -- The database is away, or one entry after another fails: then it is for none of them.
       batch.tried = true
       of.next_ms = clock.mono_ms() + RETRY_MS
-      log[db.is_failure(err) and "warn" or "error"]("ai.calls_not_written", { tenant = of.tenant.slug, waiting = of.count, text = tostring(err) })
-      break
+      return not_written(of, err)
     end
-    table.remove(of.batches, 1)
-    of.count = of.count - #batch
-    acknowledge(batch)
-    if batch == last then
+    if at_last then
       local next_one = of.batches[1]
       last = next_one and #next_one >= BATCH and next_one or nil
     end
   end
+end
+
+-- Tries again what failed alone.
+local function write_doubtful(of)
+  local list = of.doubtful
+  of.doubtful, of.again_ms = {}, clock.mono_ms() + RETRY_MS
+  for _, batch in ipairs(list) do
+    local ok, err = pcall(book, of.tenant, batch)
+    if ok then
+      note_written(of, batch)
+    elseif aside.is_own(err) and of.written[kind_of(batch[1])] > batch.doubted_at then
+      set_aside(of, batch, err)
+    else
+      of.doubtful[#of.doubtful + 1] = batch
+      not_written(of, err)
+    end
+  end
+end
+
+-- True when nothing is left.
+local function write(of)
+  if of.writing then return false end
+  of.writing = true
+  write_batches(of)
+  if #of.doubtful > 0 and clock.mono_ms() >= of.again_ms then write_doubtful(of) end
   of.writing = false
   return of.count == 0
 end
@@ -309,19 +393,19 @@ end
 local function put(tenant, entry)
   local of = books[tenant.id]
   if not of then
-    of = { tenant = tenant, batches = {}, count = 0, next_ms = 0 }
+    of = { tenant = tenant, batches = {}, doubtful = {}, count = 0, next_ms = 0, again_ms = 0, written = { attempt = 0, answer = 0 } }
     books[tenant.id] = of
   end
   of.tenant = tenant
   local last = of.batches[#of.batches]
   if not last or last.closed or #last >= BATCH then
-    last = { written = promise.new() }
+    last = { told = { promise = promise.new(), parts = 1 } }
     of.batches[#of.batches + 1] = last
   end
   last[#last + 1] = entry
   of.count = of.count + 1
   write_soon()
-  return last.written
+  return last.told.promise
 end
 
 --- See above.
@@ -338,6 +422,18 @@ function ledger.answer(tenant, answer)
     external_ref = line(answer.external_ref, 128) } } })
 end
 
+--- Writes an entry that was set aside, unless it is there. May wait; raises when it fails.
+function ledger.write_again(tenant, entry) book(tenant, { entry, tried = true }) end
+
+-- What would be lost with this worker, and may be the reason that it is not written.
+local function end_doubtful()
+  for _, of in pairs(books) do
+    local list = of.doubtful
+    of.doubtful = {}
+    for _, batch in ipairs(list) do set_aside(of, batch, "it failed alone, and its worker has ended") end
+  end
+end
+
 --- Writes until nothing is left, at most so long: for a worker that ends. Returns whether nothing is left.
 function ledger.settle(ms)
   local ends = clock.mono_ms() + ms
@@ -346,7 +442,11 @@ function ledger.settle(ms)
     for _, of in pairs(books) do
       if of.count > 0 and not write(of) then left = true end
     end
-    if not left or clock.mono_ms() >= ends then return not left end
+    if not left then return true end
+    if clock.mono_ms() >= ends then
+      end_doubtful()
+      return false
+    end
     task.sleep(20)
   end
 end

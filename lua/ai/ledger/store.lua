@@ -84,7 +84,7 @@ end
 
 -- For the row of an id: what is added to its cost, and who answered; of one JSON object of { micros, provider } by id.
 local its_micros, its_provider = [[CAST(JSON_EXTRACT(?, CONCAT('$."', id, '"[0]')) AS SIGNED)]], [[JSON_UNQUOTE(JSON_EXTRACT(?, CONCAT('$."', id, '"[1]')))]]
-local add_call_costs = "UPDATE `call` SET cost = IF(cost = 0 OR currency = ?, cost + " .. its_micros .. ", cost), currency = IF(cost = " .. its_micros
+local add_call_costs = "UPDATE `call` SET cost = IF(cost = 0 OR currency = ?, LEAST(cost + " .. its_micros .. ", 9000000000000000), cost), currency = IF(cost = " .. its_micros
   .. ", ?, currency), ai_provider = " .. its_provider .. " WHERE id IN (%s)"
 
 --- What AI has cost calls in a currency, added to the calls' cost: costs is a list of { id, micros, provider }, in the order of ids. No
@@ -107,7 +107,7 @@ local add_spend = [[
   SELECT n.period, n.scope, n.currency, n.micros, n.requests, n.failed, n.input_tokens, n.output_tokens FROM ]]
   .. db.rows("n", { "period VARCHAR(16)", "scope VARCHAR(100)", "currency VARCHAR(16)", "micros BIGINT", "requests BIGINT", "failed BIGINT",
     "input_tokens BIGINT", "output_tokens BIGINT" }) .. [[
-  ON DUPLICATE KEY UPDATE micros = ai_spend.micros + VALUES(micros), requests = ai_spend.requests + VALUES(requests),
+  ON DUPLICATE KEY UPDATE micros = LEAST(ai_spend.micros + VALUES(micros), 9000000000000000), requests = ai_spend.requests + VALUES(requests),
     failed = ai_spend.failed + VALUES(failed), input_tokens = ai_spend.input_tokens + VALUES(input_tokens),
     output_tokens = ai_spend.output_tokens + VALUES(output_tokens)]]
 
@@ -136,7 +136,7 @@ function store.hold_shares(tx)
 end
 
 local spent_text = "SELECT period, micros FROM ai_spend WHERE period IN (?, ?) AND scope = 'all' AND currency = ?"
-local held_text = "SELECT COALESCE(SUM(micros), 0) AS n FROM ai_share WHERE ends_at > ?"
+local held_text = "SELECT COALESCE(SUM(micros), 0) AS n FROM ai_share WHERE owner <> ? AND ends_at > ?"
 
 local function figures(rows, held, day, month)
   local spent = { day = 0, month = 0 }
@@ -147,33 +147,29 @@ local function figures(rows, held, day, month)
   return spent, tonumber(held[1].n)
 end
 
---- What was spent ({ day, month } in micros) and what all workers hold; nobody moves either until the transaction ends.
-function store.hold_spend(tx, day, month, currency, now)
-  store.hold_shares(tx)
+--- What was spent ({ day, month } in micros) and what all workers but this one hold. Who has called hold_shares: nobody moves either until
+--- the transaction ends.
+function store.read_spend(tx, owner, day, month, currency, now)
   -- Locking reads: they see what was committed while we waited.
   local rows = db.run(tx, spent_text .. " FOR UPDATE", day, month, currency)
-  return figures(rows, db.run(tx, held_text .. " FOR UPDATE", now), day, month)
+  return figures(rows, db.run(tx, held_text .. " FOR UPDATE", owner, now), day, month)
 end
 
---- The same to look at.
+--- The same to look at, with what all hold.
 function store.spend_now(name, day, month, currency, now)
-  return figures(db.query(name, spent_text, day, month, currency), db.query(name, held_text, now), day, month)
+  return figures(db.query(name, spent_text, day, month, currency), db.query(name, held_text, "", now), day, month)
 end
 
-local share_text = [[
-  INSERT INTO ai_share (owner, micros, ends_at) VALUES (?, GREATEST(0, ?), ?)
-  ON DUPLICATE KEY UPDATE micros = GREATEST(0, micros + ?), ends_at = VALUES(ends_at)]]
+--- Writes what a worker holds, all of it, and until when.
+function store.put_share(tx, owner, micros, ends_at)
+  db.run(tx, [[
+    INSERT INTO ai_share (owner, micros, ends_at) VALUES (?, ?, ?)
+    ON DUPLICATE KEY UPDATE micros = VALUES(micros), ends_at = VALUES(ends_at)]], owner, micros, ends_at)
+end
 
---- Adds to what a worker holds (less than nothing takes away), and renews it.
-function store.add_share_in(tx, owner, micros, ends_at) db.run(tx, share_text, owner, micros, ends_at, micros) end
-
---- The same in a transaction of its own, in which what has long ended goes too.
-function store.add_share(name, owner, micros, ends_at)
-  db.transaction(name, function(tx)
-    store.hold_shares(tx)
-    store.add_share_in(tx, owner, micros, ends_at)
-    db.run(tx, "DELETE FROM ai_share WHERE owner <> '' AND owner <> ? AND ends_at < UTC_TIMESTAMP(6) - INTERVAL 1 HOUR", owner)
-  end)
+--- Removes what other workers held whose leases have long ended.
+function store.forget_shares(tx, owner)
+  db.run(tx, "DELETE FROM ai_share WHERE owner <> '' AND owner <> ? AND ends_at < UTC_TIMESTAMP(6) - INTERVAL 1 HOUR", owner)
 end
 
 --- Sums of periods from first to last, of one scope or of all whose name begins so.
