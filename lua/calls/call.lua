@@ -226,6 +226,7 @@ function Call:on_digit(digit)
   -- Written before it acts: an acknowledged digit is never lost.
   self:keep{ digits = self:digits_kept() }
   fault.point("call.digit_written")
+  if self.talk then return self.talk:on_digit(digit) end
   self:happen("digit", digit)
 end
 
@@ -240,6 +241,7 @@ function Call:on_media(kind, id, position)
     return
   end
   if kind == "silent" then log.info("call.hears_nothing", { call = self.id }) end
+  if self.talk then self.talk:on_media(kind, id, position) end
   self:happen(kind, id, position)
 end
 

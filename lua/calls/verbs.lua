@@ -3,6 +3,7 @@
 --- Arguments are checked and have their defaults. An err with code "gone" or "frozen" means that nobody waits any more.
 local audit = require "audit"
 local clock = require "core.clock"
+local converse = require "calls.converse"
 local db = require "lib.db"
 local fault = require "core.fault"
 local fences = require "calls.fence"
@@ -269,6 +270,7 @@ function act.hangup(call, args)
   return left("gone")
 end
 
+--- Also a tool of conversations.
 function act.create_lead(call, args, entry, n)
   local given = args[1] or {}
   local fields = { name = given.name, phone = given.phone or call.from, email = given.email, score = given.score,
@@ -297,6 +299,10 @@ function act.create_lead(call, args, entry, n)
   fences.passed("lead", call.slot, call.id, call.fence)
   call.lead = lead.id
   return { id = lead.id, score = lead.score, status = lead.status }
+end
+
+function act.converse(call, args, entry, n)
+  return converse.run(call, args[1] or {}, entry, n)
 end
 
 function act.log(call, args)

@@ -24,6 +24,7 @@ kb.MOST_BYTES = 4 * 1024 * 1024
 local MOST_CHUNKS = 20000
 local KEPT_BYTES = 32 * 1024 * 1024  -- of text whose indexes a worker keeps; the one asked for always
 local KEPT_NAMES = 1024
+local MOST_HEADINGS = 200
 local SLICE_BYTES = 32 * 1024        -- read between two turns of the loop: about a millisecond
 
 local built = {}   -- tenant id:version of the knowledge base -> { ready = promise of index or nil, bytes, used }
@@ -148,6 +149,25 @@ function kb.search(tenant, question, options)
   end
   metrics.count("kb_searches_total", { result = #passages > 0 and "found" or "nothing" }, 1, "questions to knowledge bases")
   return passages, version
+end
+
+--- What a knowledge base is about: the headings of its passages ("Prices > Roof"), each once, in their order. Waits.
+--- @param hash string|nil  of a bundle, else the live one
+--- @return table|nil  list of texts (empty: there is no knowledge base); nil, err as kb.search has it
+function kb.headings(tenant, hash, most)
+  hash = hash or scripts.live(tenant)
+  if not hash then return nil, { code = "no_kb", text = "no version is live, so there is no knowledge base" } end
+  local found, err = opened(tenant, hash)
+  if not found then return nil, err end
+  local list, seen = {}, {}
+  for _, chunk in ipairs(found.chunks) do
+    if #list >= (most or MOST_HEADINGS) then break end
+    if chunk.heading ~= "" and not seen[chunk.heading] then
+      seen[chunk.heading] = true
+      list[#list + 1] = chunk.heading
+    end
+  end
+  return list
 end
 
 --- The version of the knowledge base that a search would ask: text; nil, err as kb.search has it. Waits when it is not known yet.

@@ -17,8 +17,8 @@ local function class_of(verb, noun)
   return name:sub(-#noun) == camel(noun) and name or name .. camel(noun)
 end
 
-local function type_of(verb, declared, noun)
-  if declared.fields then return class_of(verb, noun) end
+local function type_of(verb, declared, noun, inner)
+  if declared.fields and not inner then return class_of(verb, noun) end
   if declared.enum then
     local texts = {}
     for i, text in ipairs(declared.enum) do texts[i] = ("%q"):format(text) end
@@ -27,9 +27,19 @@ local function type_of(verb, declared, noun)
   return declared.type == "never" and "nil" or declared.type
 end
 
+local doc_of
+
+-- { turns = turns of the caller; 1 to 200; 40 unless given, ... }
+local function inner_doc(fields)
+  local list = {}
+  for i, name in ipairs(names(fields)) do list[i] = name .. " = " .. doc_of(fields[name]) end
+  return "{ " .. table.concat(list, ", ") .. " }"
+end
+
 -- What a field's type does not say: its range and its default.
-local function doc_of(declared)
+function doc_of(declared, outer)
   local text = declared.doc
+  if declared.items then text = ("%s; a list of %s"):format(text, table.concat(declared.items, ", ")) end
   if declared.unit then text = ("%s, in %s"):format(text, declared.unit) end
   if declared.type == "string" and declared.max then
     text = ("%s; at most %d byte%s"):format(text, declared.max, declared.max == 1 and "" or "s")
@@ -40,6 +50,7 @@ local function doc_of(declared)
     text = ("%s; %s unless given"):format(text, type(declared.default) == "string" and ("%q"):format(declared.default) or tostring(declared.default))
   end
   if declared.permission then text = ("%s; needs the permission %s"):format(text, declared.permission) end
+  if declared.fields and not outer then text = text .. ": " .. inner_doc(declared.fields) end
   return text
 end
 
@@ -49,7 +60,7 @@ local function class(line, name, declared, verb, may_lack)
   line(("---@class %s"):format(name))
   for _, field in ipairs(names(declared.fields)) do
     local of = declared.fields[field]
-    line(("---@field %s%s %s %s"):format(field, may_lack and "?" or "", type_of(verb, of, field), doc_of(of)))
+    line(("---@field %s%s %s %s"):format(field, may_lack and "?" or "", type_of(verb, of, field, true), doc_of(of)))
   end
   if declared.open then line(("---@field [string] any %s"):format(declared.keys)) end
 end
@@ -82,14 +93,14 @@ local function method(line, verb)
   comment(line, "```lua\n" .. verb.example .. "```")
   for i, param in ipairs(verb.params) do
     given[i] = param.name
-    line(("---@param %s%s %s %s"):format(param.name, param.optional and "?" or "", type_of(verb, param, param.name), doc_of(param)))
+    line(("---@param %s%s %s %s"):format(param.name, param.optional and "?" or "", type_of(verb, param, param.name), doc_of(param, true)))
   end
   if verb.result.type ~= "never" then
     local kind = type_of(verb, verb.result, "result")
     if verb.always then
-      line(("---@return %s result %s"):format(kind, doc_of(verb.result)))
+      line(("---@return %s result %s"):format(kind, doc_of(verb.result, true)))
     else
-      line(("---@return %s|nil result %s; nil when it failed"):format(kind, doc_of(verb.result)))
+      line(("---@return %s|nil result %s; nil when it failed"):format(kind, doc_of(verb.result, true)))
       line(("---@return %s|nil err"):format(error_name(verb)))
     end
   end

@@ -10,13 +10,33 @@ local function kind_of(value)
   return kind
 end
 
-local check_value
+local check_value, check_fields
 
-local function check_fields(where, declaration, value)
+-- A list of texts, each of them known and there once.
+local function check_items(where, declaration, value)
+  local known, list, seen = {}, {}, {}
+  for _, item in ipairs(declaration.items) do known[item] = true end
+  for key, item in pairs(value) do
+    if type(key) ~= "number" or key % 1 ~= 0 or key < 1 or key > #value then return nil, ("%s must be a list such as { %q }"):format(where, declaration.items[1]) end
+    if not known[item] then
+      local shown = type(item) == "string" and "'" .. item:sub(1, 64) .. "'" or tostring(item)
+      return nil, ("%s holds %s; it takes %s"):format(where, shown, table.concat(declaration.items, ", "))
+    end
+  end
+  for _, item in ipairs(value) do
+    if not seen[item] then list[#list + 1] = item end
+    seen[item] = true
+  end
+  return list
+end
+
+function check_fields(where, declaration, value)
   local result = {}
   for name, field in pairs(declaration.fields) do
     local given = value[name]
-    if given == nil then
+    if given == nil and field.fields then
+      result[name] = check_fields(where, field, {})
+    elseif given == nil then
       result[name] = field.default
     else
       local checked, problem = check_value(where .. "." .. name, field, given)
@@ -56,7 +76,7 @@ function check_value(where, declaration, value)
     for _, allowed in ipairs(declaration.enum) do found = found or allowed == value end
     if not found then return nil, ("%s must be one of %s"):format(where, table.concat(declaration.enum, ", ")) end
   end
-  if wanted == "table" then return check_fields(where, declaration, value) end
+  if wanted == "table" then return (declaration.items and check_items or check_fields)(where, declaration, value) end
   return value
 end
 

@@ -35,13 +35,15 @@ gate.columns = {
     key_form = "of an open table: the Lua pattern of its other fields' names", keys = "of an open table: what its other fields are",
   },
   field = {
-    type = "string, number, integer or boolean", doc = "what it is", default = "what stands for it when it is left out",
+    type = "string, number, integer, boolean or table", doc = "what it is", default = "what stands for it when it is left out",
     min = "least number", max = "greatest number; of a text the most bytes", unit = "of a number: seconds, unless it only counts",
     enum = "list of the texts it may be", permission = "of a boolean: the permission that true needs",
+    fields = "of a table: name -> field; those with defaults are there when it is left out", items = "of a table that is a list: list of the texts it may hold, each once",
   },
 }
 
 gate.groups = {
+  { id = "talk", title = "Conversation", doc = "The caller speaks, is understood and answered, and may interrupt." },
   { id = "sound", title = "Speaking and recording", doc = "What the caller hears, and what is kept of what the caller says." },
   { id = "keys", title = "Keys", doc = "What the caller presses." },
   { id = "line", title = "The call", doc = "Answering, waiting, putting through and hanging up." },
@@ -50,7 +52,7 @@ gate.groups = {
 
 gate.resumes = {
   ["repeat"] = "It is done again from its beginning: nobody is harmed by hearing a prompt twice.",
-  continue = "It goes on with what was kept: keys that were pressed, what was recorded so far.",
+  continue = "It goes on with what was kept: keys that were pressed, what was recorded so far, a conversation's finished turns.",
   once = "It carries its key to where it acts, so it acts once and gives the first result.",
 }
 
@@ -92,6 +94,62 @@ local heard = { type = "boolean", doc = "true when it was heard to its end, fals
 local done = { type = "boolean", doc = "always true" }
 
 gate.verbs = {
+  {
+    name = "converse", group = "talk",
+    params = { { name = "options", type = "table", optional = true, doc = "who talks, and what it may do", fields = {
+      agent = { type = "string", max = 64, doc = "the name of the agent, as it is told who it is" },
+      prompt = { type = "string", max = 8000, doc = "instructions to the model: what it is to find out, what it must not say" },
+      greeting = { type = "string", max = 1000, doc = "said first; \"Hello. How can I help you?\" unless given" },
+      tools = { type = "table", items = { "book_callback", "create_lead", "hangup", "lookup_kb", "transfer", "update_lead" },
+        doc = "what it may do besides talking; those that write down who somebody is need the permission personal_data, and are left out without it" },
+      expect = { type = "string", enum = { "open", "yes_no", "digits", "spelling" }, default = "open", doc = "what the greeting asks for: how long a pause may be, and what is understood" },
+      language = { type = "string", max = 16, default = "en", doc = "that is spoken, such as en or de-AT" },
+      limit = { type = "table", doc = "where it ends at the latest", fields = {
+        turns = { type = "integer", min = 1, max = 200, default = 40, doc = "turns of the caller" },
+        seconds = { type = "number", min = 10, max = 3600, default = 600, unit = "seconds", doc = "how long it may take" },
+      } },
+    } } },
+    resume = "continue", sound = true, cost = 10, timeout = 4000,
+    result = { type = "table", doc = "what came of it", fields = {
+      lead = { type = "table", doc = "{ id, score, status } of the lead that was made, or nil" },
+      wants_human = { type = "boolean", doc = "true: put the caller through" },
+      why = { type = "string", enum = { "hangup", "asked_for", "transfer", "not_understood", "tool_failed", "no_answer", "silence", "limit" },
+        doc = "what ended it: hangup is a goodbye, no_answer that no model and no knowledge base had one" },
+      turns = { type = "integer", doc = "turns of the caller that were answered" },
+    } },
+    errors = {},
+    doc = "Lets an AI agent talk with the caller until one of them ends it, the caller wants or needs a human, or a limit is reached. Without a model it answers from the "
+      .. "bundle's knowledge base (kb/), understands what is in it, yes, no and keys, and offers to call back where create_lead or book_callback are among its tools.",
+    example = [[
+local flow = require "flow"
+
+return flow.define {
+  start = "talk",
+
+  talk = function(call)
+    local talk, err = call:converse {
+      agent = "sales", greeting = "Acme Solar, good morning. What can I do for you?",
+      prompt = "Find out how large the roof is, and offer to call back.",
+      tools = { "lookup_kb", "create_lead", "hangup" }, limit = { turns = 12, seconds = 240 },
+    }
+    if not talk then
+      call:log("no conversation: " .. err.text)
+      return "human"
+    end
+    call.data.lead = talk.lead
+    return talk.wants_human and "human" or "goodbye"
+  end,
+
+  human = function(call)
+    call:transfer("+12025550142", { prompt = "I am connecting you." })
+  end,
+
+  goodbye = function(call)
+    call:hangup()
+  end,
+}
+]],
+  },
   {
     name = "answer", group = "line", params = {}, resume = "once", cost = 1, timeout = 60,
     result = { type = "boolean", doc = "true: the caller hears you now" },

@@ -10,6 +10,7 @@ local reference = {}
 
 --- What a value may be, in words.
 local function form(declared)
+  if declared.items then return 'list of "' .. table.concat(declared.items, '", "') .. '"' end
   if declared.enum then return '"' .. table.concat(declared.enum, '", "') .. '"' end
   if declared.type == "string" and declared.max then return ("string of at most %d byte%s"):format(declared.max, declared.max == 1 and "" or "s") end
   local unit = declared.unit and " " .. declared.unit or ""
@@ -17,12 +18,14 @@ local function form(declared)
   return declared.type .. (unit ~= "" and "," .. unit or "")
 end
 
-local function fields(declared)
-  local list = json.array()
+-- Those of a table within a table stand behind it, as limit.turns.
+local function fields(declared, prefix, list)
+  list = list or json.array()
   for _, name in ipairs(names(declared)) do
     local field = declared[name]
-    list[#list + 1] = { name = name, type = field.type, form = form(field), default = field.default, doc = field.doc, min = field.min, max = field.max,
+    list[#list + 1] = { name = (prefix or "") .. name, type = field.type, form = form(field), default = field.default, doc = field.doc, min = field.min, max = field.max,
                         enum = field.enum, permission = field.permission }
+    if field.fields then fields(field.fields, (prefix or "") .. name .. ".", list) end
   end
   return list
 end

@@ -66,6 +66,16 @@ function of.transfer()
   return list
 end
 
+function of.converse()
+  return {
+    { label = "asks and is answered", steps = { { say = "What are your opening hours?" }, { silence = 30 } }, acts = true },
+    { label = "asks for a human", steps = { { say = "I want to speak to a human." } }, acts = true },
+    { label = "is silent", steps = { { silence = 30 } }, idle = true },
+    { label = "no conversation is possible", fail = FAILED },
+    HANGS_UP,
+  }
+end
+
 function of.wait()
   return { { label = "waits", idle = true }, HANGS_UP }
 end

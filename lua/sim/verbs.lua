@@ -2,6 +2,7 @@
 --- What the verbs do to a simulated call: verbs.table[name](call, args, entry, n) -> value | nil, err. They never wait: time is
 --- the call's own and goes on by as much as the verb would have taken. Which keys count is decided by calls/keys, as for a real call.
 local caller = require "sim.caller"
+local escalation = require "calls.talk.escalation"
 local hooks = require "sim.hooks"
 local keys = require "calls.keys"
 local lead_rules = require "leads.rules"
@@ -248,6 +249,44 @@ function act.create_lead(call, args)
   if lead.agent then lead.status = lead_rules.status_when_assigned(lead.status) end
   call.leads[#call.leads + 1] = lead
   return { id = lead.id, score = lead.score, status = lead.status }
+end
+
+local SILENCE_MS, SILENCES, THINKS_OF_IT_MS = 7000, 3, 1000
+
+-- Played without a model and without a knowledge base: each thing the caller says is a turn that is answered; who asks for a human, or is
+-- silent for long, ends it.
+function act.converse(call, args)
+  local options = args[1] or {}
+  local up, err = sound(call)
+  if not up then return nil, err end
+  local how
+  how, err = prompt(call, options.greeting or "Hello. How can I help you?", false)
+  if not how then return nil, err end
+  local turns, silences, why = 0, 0, nil
+  local over_at = call.now_ms + options.limit.seconds * 1000
+  while not why do
+    local heard_before = #call.heard
+    local kind, ms = call.caller:await(call, math.min(SILENCE_MS, math.max(0, over_at - call.now_ms)), "keys", true)
+    if kind == "gone" then return left() end
+    if kind == "timeout" then
+      silences = silences + 1
+      why = call.now_ms >= over_at and "limit" or silences >= SILENCES and "silence" or nil
+    else
+      turns, silences = turns + 1, 0
+      if kind == "speech" then
+        call:move_to(call.now_ms + ms)
+        if escalation.asks_for_human(call.heard[heard_before + 1] or "", options.language) then why = "asked_for" end
+      else
+        if call.digits[1] == "0" then why = "asked_for" end
+        call.digits = {}
+      end
+      if call.gone_why then return left() end
+      how, err = rest(call, THINKS_OF_IT_MS)
+      if not how then return nil, err end
+      why = why or turns >= options.limit.turns and "limit" or nil
+    end
+  end
+  return { wants_human = why == "asked_for", why = why, turns = turns }
 end
 
 function act.log(call, args)

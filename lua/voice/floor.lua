@@ -115,6 +115,7 @@ local function take_back(self, reply)
   u.taken_back, u.ended = u.taken_back + 1, nil
   to_caller(self)
   self.utterance = u
+  stay(self)
 end
 
 local function drop(self, reply)

@@ -13,13 +13,33 @@ local NO = { "no", "no thanks", "no thank you", "nope", "not now", "wrong", "tha
 
 grammar.digits = DIGITS
 
+-- Part of a dictionary that has the words of one first character: looked for once, for to read three megabytes for each word of each
+-- utterance holds up everybody else.
+local parts, parts_of = {}, nil
+
+local function part_of(dictionary, character)
+  if parts_of ~= dictionary then parts, parts_of = {}, dictionary end
+  local part = parts[character]
+  if not part then
+    -- Its lines stand in the order of their first letters; what begins with another character stands before or behind these.
+    local is_letter = character:find("^[a-y]$") ~= nil
+    local from = dictionary:find("\n" .. character, 1, true)
+    local stop = from and is_letter and dictionary:find("\n" .. string.char(character:byte() + 1), from, true)
+    part = from and dictionary:sub(from, stop or -1) or ""
+    parts[character] = part
+  end
+  return part
+end
+
 -- The lines of a word: several where it is said in several ways; nil: the dictionary does not have it.
 local function lines_of(dictionary, word)
-  local lines = {}
+  local part = part_of(dictionary, word:sub(1, 1))
+  local lines, at = {}, 1
   for _, name in ipairs{ word, word .. "(2)", word .. "(3)" } do
-    local from, to = dictionary:find("\n" .. name .. " ", 1, true)
+    local from, to = part:find("\n" .. name .. " ", at, true)
     if not from then break end
-    lines[#lines + 1] = name .. " " .. dictionary:match("^([^\n]*)", to + 1)
+    lines[#lines + 1] = name .. " " .. part:match("^([^\n]*)", to + 1)
+    at = from
   end
   return #lines > 0 and lines or nil
 end

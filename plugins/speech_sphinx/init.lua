@@ -36,7 +36,7 @@ function recogniser.command(pcm, options)
   if not dictionary then
     local text = file.read(DICTIONARY)
     if not text then return nil, { class = "not_found", text = "pocketsphinx and its English model are not installed" } end
-    dictionary = "\n" .. text
+    dictionary = text  -- its first word ("'bout") is behind no line feed, and is not missed
   end
   local made = grammar.make(options.expect, options.phrases, dictionary)
   if not made then return nil, { class = "not_found", text = "nothing that it could recognise is expected" } end

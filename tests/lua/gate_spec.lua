@@ -49,6 +49,24 @@ describe("the gate's table", function()
     assert.equal("b", args[1]["#"])
   end)
 
+  it("takes a list of what it knows, each once, and nothing else", function()
+    local args = assert(gate.check("converse", { { tools = { "hangup", "lookup_kb", "hangup" } } }))
+    assert.same({ "hangup", "lookup_kb" }, args[1].tools)
+    local _, text = gate.check("converse", { { tools = { "lookup" } } })
+    assert.equal("converse: options.tools holds 'lookup'; it takes book_callback, create_lead, hangup, lookup_kb, transfer, update_lead", text)
+    _, text = gate.check("converse", { { tools = { first = "hangup" } } })
+    assert.equal('converse: options.tools must be a list such as { "book_callback" }', text)
+  end)
+
+  it("fills in the defaults of a table within a table", function()
+    local args = assert(gate.check("converse", {}))
+    assert.same({ turns = 40, seconds = 600 }, args[1].limit)
+    args = assert(gate.check("converse", { { limit = { turns = 3 } } }))
+    assert.same({ turns = 3, seconds = 600 }, args[1].limit)
+    local _, text = gate.check("converse", { { limit = { turns = 0 } } })
+    assert.equal("converse: options.limit.turns must be between 1 and 200, it is 0", text)
+  end)
+
   it("has one that does each verb, and declares each that is done", function()
     local verbs = require "calls.verbs"
     for _, verb in ipairs(gate.verbs) do assert.is_function(verbs.table[verb.name], verb.name) end

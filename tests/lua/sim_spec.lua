@@ -53,6 +53,17 @@ describe("a simulated call", function()
     assert.is_true(clock.mono_ms() - began < 30000)
   end)
 
+  it("plays a conversation by what the caller says in it", function()
+    local talk = [[start = "a", a = function(call)
+      local talk = call:converse{ greeting = "Hello?", tools = { "create_lead" }, limit = { turns = 3, seconds = 60 } }
+      call.data.turns, call.data.why, call.data.human = talk.turns, talk.why, talk.wants_human
+    end]]
+    assert.same({ turns = 2, why = "asked_for", human = true }, play(talk, { steps = { { say = "What do you cost?" }, { say = "I want to speak to a human." } } }).data)
+    assert.same({ turns = 0, why = "silence", human = false }, play(talk).data)
+    assert.same({ turns = 3, why = "limit", human = false }, play(talk, { steps = { { say = "One." }, { say = "Two." }, { key = "1" } } }).data)
+    assert.same({ "Hello?" }, play(talk).said)
+  end)
+
   it("waits for each further key as long as gather says", function()
     local states = [[start = "a", a = function(call) call.data.keys = call:gather{ digits = 4, timeout = 5, between = 3 } end]]
     assert.equal("1234", play(states, { steps = { { keys = "1234" } } }).data.keys)

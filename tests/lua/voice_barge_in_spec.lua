@@ -432,6 +432,17 @@ describe("a transfer or hang-up", function()
     assert.equal("hangup", world:last("stay").how)
   end)
 
+  -- He was put through in the midst of his sentence: the reply that had asked for it was none any more.
+  it("is called off with the reply that asked for it, when the caller goes on", function()
+    local commit = world:takes_turn("Put me through to sales.")
+    world:plays(commit.reply, { 3000 })
+    world:tell("leave", { how = "transfer" }):pass(200)
+    world:says("or wait", 400):final("or wait"):pass(400)
+    assert.equal(1, world:count("take_back"))
+    assert.equal(0, world:count("go"))
+    assert.equal("transfer", world:last("stay").how)
+  end)
+
   it("is not held up for ever by a sentence that never ends", function()
     world:speaks({ 60000 }, { open = true })
     world:tell("leave", { how = "hangup" }):pass(20000)

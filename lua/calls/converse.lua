@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- call:converse: a conversation (calls.talk) with this worker's clock, recognisers, synthesisers and models, kept in the verb's journal entry
+--- so that whoever takes the call up goes on after its last finished turn.
+---
+--- No key is needed: the local recogniser and synthesiser are always the last in the order, and the knowledge base answers without a model.
+local ai = require "ai"
+local answerer = require "ai.local"
+local clock = require "core.clock"
+local config = require "core.config"
+local kb = require "kb"
+local log = require "core.log"
+local metrics = require "core.metrics"
+local prompts = require "speech.prompts"
+local providers = require "ai.providers"
+local adapters = require "speech.adapters"
+local recogniser = require "speech.recogniser"
+local synthesiser = require "speech.synthesiser"
+local talk = require "calls.talk"
+local task = require "core.task"
+local timer = require "core.timer"
+local transcript = require "calls.transcript"
+local world = require "speech.world"
+
+local converse = {}
+
+local RATE = 8000
+local MODELS_MS = 5000  -- how long is known whether there is a model
+
+-- One table each, for what is known of how a provider does hangs on it.
+local HEARS = { { provider = "pocketsphinx", kind = "sphinx", owner = 0 } }
+local SPEAKS = {}
+for _, name in ipairs(config.speech and config.speech.say or { "espeak-ng" }) do
+  local kind = name == "espeak-ng" and "espeak" or name
+  if kind == "espeak" or adapters.synthesiser(kind) then SPEAKS[#SPEAKS + 1] = { provider = name, kind = kind, owner = 0 } end
+end
+
+local function is_live(session)
+  local adapter = session.target and adapters.recogniser(session.target.kind)
+  return adapter ~= nil and adapter.transport == "ws"
+end
+
+-- Whether the tenant has a model that can be asked; asked again now and then, for keys come and go.
+local function model_of(tenant)
+  local known, until_ms = false, 0
+  return function()
+    if clock.mono_ms() < until_ms then return known end
+    until_ms = clock.mono_ms() + MODELS_MS
+    known = false
+    local ok, models = pcall(providers.models, tenant)
+    for _, model in ipairs(ok and models or {}) do known = known or (model.purpose or "chat") == "chat" and model.kind ~= "local" end
+    return known
+  end
+end
+
+-- The knowledge base's own sentence, or nil.
+local function answer_of(call)
+  return function(text)
+    local answer = answerer.answer(call.tenant, { messages = { { role = "user", text = text } } }, { version = call.hash })
+    return answer and answer.known and answer.text or nil
+  end
+end
+
+-- Writes what a successor needs, the newest only, one write after the other.
+local function keeper(call, entry, n)
+  local writing, due = false, false
+  return function(kept, keys_used)
+    for _ = 1, keys_used do call:take_digit() end
+    entry.more = kept
+    if not n then return end
+    due = true
+    if writing then return end
+    writing = true
+    task.spawn(function()
+      while due and not entry.done and not call.frozen do
+        due = false
+        call:keep{ [("j%d.%d"):format(call.visit, n)] = entry, digits = call:digits_kept() }
+      end
+      writing = false
+    end)
+  end
+end
+
+local function world_of(call, args, entry, n, over)
+  local from_start_ms = (clock.wall_us() - (call.started_us or clock.wall_us())) / 1000
+  local headings = kb.headings(call.tenant, call.hash) or {}
+  return {
+    now = clock.mono_ms, after = timer.after, chat = ai.chat, has_model = model_of(call.tenant), answer = answer_of(call), headings = headings, is_live = is_live,
+    keep = keeper(call, entry, n), over = over,
+    say = function(text, kept)
+      local asked = { text = text, language = args.language, rate = RATE }
+      if kept then return prompts.say(world, call.tenant, asked, SPEAKS) end
+      return synthesiser.say(world, asked, SPEAKS)
+    end,
+    open_ears = function(options) return recogniser.open(world, options, HEARS) end,
+    transcript = function(line)
+      line.began_ms, line.ended_ms = line.began_ms + math.floor(from_start_ms), line.ended_ms + math.floor(from_start_ms)
+      transcript.add(call, line)
+    end,
+  }
+end
+
+local REASONS = { gone = "the caller has hung up", frozen = "the call moves to another worker", cut = "a human was asked for" }
+
+--- The verb: its result; or nil, err.
+--- @param args table   of the gate, with their defaults
+--- @param entry table  of the journal; entry.more is what a predecessor kept
+function converse.run(call, args, entry, n)
+  local leg, err = call:sound()
+  if not leg then return nil, err end
+  pcall(providers.models, call.tenant)  -- read once, so that nobody has to wait for it in the midst of a turn
+  local result
+  local conversation = talk.new{
+    call = call, args = args, kept = entry.more, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0),
+    world = world_of(call, args, entry, n, function(found)
+      result = found
+      call:happen("talked")
+    end),
+  }
+  call.talk = conversation
+  local ok, kind
+  local whole, broke = pcall(function()
+    ok, err = conversation:begin(call.digits)
+    while ok and not result do
+      kind = call:await({ talked = true })
+      if REASONS[kind] then return end
+    end
+  end)
+  conversation:close(kind == "frozen")
+  call.talk = nil
+  if not whole then error(broke, 0) end
+  if not ok then return nil, { code = "failed", text = err.text } end
+  if not result then return nil, { code = kind, text = REASONS[kind] } end
+  entry.more = nil
+  local why = result.failed and "failed" or result.why
+  metrics.count("conversations_total", { why = why }, 1, "conversations with callers, by what ended them")
+  log.info("call.conversed", { call = call.id, why = why, turns = result.turns, wants_human = result.wants_human })
+  if result.failed then return nil, { code = "failed", text = result.failed } end
+  if result.lead then call.lead = result.lead.id end
+  return { lead = result.lead, wants_human = result.wants_human, why = result.why, turns = result.turns }
+end
+
+return converse

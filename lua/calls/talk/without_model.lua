@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Who answers when no model is set up: greeting, question, response from the tenant's knowledge base, word for word, and a call back, with
+--- the slots it needs by speech or keys; else a human.
+---
+---   open ── question ──> answer ──> offer ── yes ──> (number, when none is known) ──> noted ──┐
+---    ▲         │ not known: what there is to ask; twice: a human     └─ no ──┐                ▼
+---    └─────────┴───────────────── a question ◄───────────────────────────── more ── no ──> goodbye
+---
+--- Decisions and words only: what is to be said, expected and done; the tools and the knowledge base are asked through `world`.
+local escalation = require "calls.talk.escalation"
+local lexicon = require "voice.lexicon"
+local reading = require "voice.reading"
+local words = require "calls.talk.words"
+
+local without_model = {}
+
+local TITLES_SAID = 3
+local NUMBER_LEAST, NUMBER_MOST = 7, 15
+
+local YES_NO, OPEN = { kind = "yes_no" }, { kind = "open" }
+local NUMBER = { kind = "digits", finish = "#", silence_ms = 12000 }
+
+local BACK = { ["call me back"] = true, ["please call me back"] = true }
+local BYE = {}
+for phrase in ("goodbye,good bye,no thats all,thats all,nothing else,bye,stop,nothing"):gmatch("[^,]+") do BYE[phrase] = true end
+
+local CLOSED = { ["not now"] = "no", ["wrong"] = "no", ["thats wrong"] = "no" }
+
+local function folded_of(text) return reading.fold(text):match("^%s*(.-)%s*$") end
+
+-- "yes", "no" or nil; a key where it was asked for: 1 and 2.
+local function closed(said, language)
+  if said.keys then return said.keys == "1" and "yes" or said.keys == "2" and "no" or nil end
+  local of, folded = lexicon.of(language), reading.fold(said.text)
+  local known = CLOSED[folded_of(said.text)]
+  if known then return known end
+  if not lexicon.only(of.closed, folded) then return nil end
+  if lexicon.has(of.no, folded) then return "no" end
+  return lexicon.has(of.yes, folded) and "yes" or nil
+end
+
+local function topics(world)
+  if #world.titles == 0 then return words.en.no_topics end
+  return words.en.topics:format(words.listed(world.titles, TITLES_SAID))
+end
+
+local function human(why, text) return { say = text or words.en.human, human = why } end
+
+local function missed(state, world, text)
+  local enough
+  state.misses, enough = escalation.missed(state.misses or 0, false)
+  if enough then return human("not_understood") end
+  return { say = text .. " " .. topics(world), expect = state.stage == "offer" and YES_NO or OPEN, missed = true }
+end
+
+local function goodbye() return { say = words.en.goodbye, leave = "hangup" } end
+
+-- The lead: everything that is known by now.
+local function note_down(state, world, number)
+  local interest = state.topic and "asked about: " .. state.topic or "asked to be called back"
+  local ok = world.note_down{ phone = number, interest = interest }
+  if not ok then return human("tool_failed", words.en.not_noted) end
+  state.noted, state.stage = true, "more"
+  return { say = words.en.noted .. " " .. words.en.more, expect = YES_NO }
+end
+
+local function call_back(state, world)
+  if world.caller_number then return note_down(state, world, nil) end
+  state.stage = "number"
+  return { say = words.en.number, expect = NUMBER }
+end
+
+local stages = {}
+
+function stages.number(state, world, said)
+  local digits = (said.keys or said.text):gsub("%D", "")
+  if #digits >= NUMBER_LEAST and #digits <= NUMBER_MOST then return note_down(state, world, digits) end
+  local enough
+  state.misses, enough = escalation.missed(state.misses or 0, false)
+  if enough then return human("not_understood") end
+  return { say = words.en.number, expect = NUMBER, missed = true }
+end
+
+function stages.offer(state, world, said)
+  local answer = closed(said, world.language)
+  if answer == "yes" then return call_back(state, world) end
+  if answer == "no" then
+    state.stage = "more"
+    return { say = words.en.more, expect = YES_NO }
+  end
+end
+
+function stages.more(state, world, said)
+  local answer = closed(said, world.language)
+  if answer == "no" then return goodbye() end
+  if answer == "yes" then
+    state.stage = "open"
+    return { say = words.en.which .. " " .. topics(world), expect = OPEN }
+  end
+end
+
+function stages.open(_, world, said)
+  local answer = closed(said, world.language)
+  if answer == "yes" then return { say = topics(world), expect = OPEN } end
+  if answer == "no" then return goodbye() end
+end
+
+local function question(state, world, text)
+  local known = world.ask(text)
+  if not known then return missed(state, world, words.en.unknown) end
+  state.misses, state.topic = 0, text
+  if world.can_note and not state.noted then
+    state.stage = "offer"
+    return { say = known .. " " .. words.en.offer, expect = YES_NO }
+  end
+  state.stage = "more"
+  return { say = known .. " " .. words.en.more, expect = YES_NO }
+end
+
+--- Answers a turn: { say, expect, leave = "hangup" | nil, human = why | nil, missed }.
+--- @param state table  { stage, misses, topic, noted }; changed, kept with the call
+--- @param world table  { titles = of words.titles, language, caller_number, can_note = may a lead be made,
+---   ask = function(text) -> answer | nil (may wait), note_down = function({ phone, interest }) -> boolean (may wait) }
+--- @param said table   { text, keys }
+function without_model.answer(state, world, said)
+  state.stage = state.stage or "open"
+  local text = said.text or ""
+  if said.keys == "0" and state.stage ~= "number" then return human("asked_for") end
+  if not said.keys and escalation.asks_for_human(text, world.language) then return human("asked_for") end
+  local result = stages[state.stage](state, world, { text = text, keys = said.keys })
+  if result then
+    if not result.missed then state.misses = 0 end
+    return result
+  end
+  if said.keys then return missed(state, world, words.en.unclear) end
+  local folded = folded_of(text)
+  if BYE[folded] then return goodbye() end
+  if BACK[folded] and world.can_note then return call_back(state, world) end
+  return question(state, world, text)
+end
+
+return without_model

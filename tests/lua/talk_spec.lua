@@ -1,0 +1,334 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Conversations from greeting to end, with a leg, a recogniser, a synthesiser and a model that are played, in a time of their own.
+local json = require "core.json"
+local world = require "tests.lua.talk_world"
+
+local HOURS = "We are open from eight to six."
+local ANSWERS = { ["opening hours"] = HOURS, prices = "A roof costs ten thousand dollars." }
+local LEAD = { tools = { "create_lead", "lookup_kb" } }
+
+local function has(text, part) assert.truthy(text:find(part, 1, true), ("'%s' is not in '%s'"):format(part, text)) end
+
+-- A conversation whose caller has heard the greeting.
+local function greeted(options)
+  local w = world.new(options):greeted()
+  w:spoken()
+  return w
+end
+
+describe("a conversation without a model", function()
+  it("greets, and answers from the knowledge base", function()
+    local w = world.new{ answers = ANSWERS }:greeted()
+    assert.equal("Hello. How can I help you?", w:spoken())
+    w:says("opening hours"):pass(1500)
+    has(w:spoken(), HOURS)
+    w:pass(8000)
+    assert.equal("opening hours", w:last("caller").text)
+    has(w:last("agent").text, HOURS)
+    assert.is_nil(w:last("agent").heard)
+    assert.is_nil(w.result)
+  end)
+
+  it("tells the recogniser what the knowledge base has, and then that yes or no is expected", function()
+    local w = greeted{ answers = ANSWERS }
+    local first = w.sessions[1].asked
+    assert.equal("phrases", first.expect.kind)
+    has(table.concat(first.expect.phrases, "|"), "what are your opening hours")
+    w:says("opening hours"):pass(8000)
+    w:says("yes"):pass(8000)
+    has(table.concat(w.sessions[2].asked.phrases, "|"), "tell me about prices")
+    w:says("prices"):pass(8000)
+    local kinds = {}
+    for i, session in ipairs(w.sessions) do kinds[i] = session.asked.expect.kind end
+    assert.same({ "phrases", "yesno", "phrases" }, kinds)
+  end)
+
+  it("makes a lead with what was asked about when the caller wants to be called back", function()
+    local w = greeted{ answers = ANSWERS, args = LEAD }
+    w:says("opening hours"):pass(9000)
+    has(w:spoken(), "Shall we call you back about this?")
+    w:says("yes please"):pass(8000)
+    assert.same({ { fields = { notes = "asked about: opening hours" }, key = "k:lead" } }, w.leads)
+    has(w:spoken(), "Thank you. We will call you back. Is there anything else?")
+    w:says("no thanks"):pass(6000)
+    has(w:spoken(), "Goodbye")
+    assert.same({ wants_human = false, why = "hangup", turns = 3, lead = { id = "ld_1", score = 10, status = "new" } }, w.result)
+  end)
+
+  it("takes the number by keys where the caller's is withheld", function()
+    local w = greeted{ answers = ANSWERS, args = LEAD }
+    w.call.from = nil
+    w:says("call me back"):pass(6000)
+    has(w:spoken(), "enter or say your phone number")
+    w:keys("2025550199#"):pass(6000)
+    assert.equal("2025550199", w.leads[1].fields.phone)
+    assert.equal(11, w.keys_used)
+  end)
+
+  it("gives the caller to a human who asks for one, when he has heard so", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("speak to a human"):pass(500)
+    has(w:spoken(), "put you through")
+    assert.is_nil(w.result)
+    w:pass(6000)
+    assert.same({ wants_human = true, why = "asked_for", turns = 1 }, w.result)
+  end)
+
+  it("gives him to a human when two turns were not understood", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("warranty"):pass(12000)
+    has(w:spoken(), "I do not know that. I can tell you about opening hours and prices.")
+    w:says("warranty"):pass(8000)
+    assert.same({ wants_human = true, why = "not_understood", turns = 2 }, w.result)
+  end)
+
+  it("counts two sounds without words as not understood", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("", 1200):pass(9000)
+    has(w:spoken(), "I did not understand that")
+    w:says("", 1200):pass(12000)
+    assert.is_true(w.result.wants_human)
+    assert.equal("not_understood", w.result.why)
+  end)
+
+  it("gives him to a human when the lead cannot be stored", function()
+    local w = greeted{ answers = ANSWERS, args = LEAD, no_lead = true }
+    w:says("call me back"):pass(9000)
+    assert.is_true(w.result.wants_human)
+    assert.equal("tool_failed", w.result.why)
+  end)
+
+  it("asks a silent caller twice and then lets go", function()
+    local w = greeted{ answers = ANSWERS }
+    w:pass(60000)
+    local _, times = w:spoken():gsub("Are you still there", "")
+    assert.equal(2, times)
+    assert.equal("silence", w.result.why)
+  end)
+
+  it("ends at its limits", function()
+    local w = greeted{ answers = ANSWERS, args = { limit = { turns = 1, seconds = 600 } } }
+    w:says("prices"):pass(9000)
+    assert.equal("limit", w.result.why)
+    assert.equal(1, w.result.turns)
+    w = greeted{ answers = ANSWERS, args = { limit = { turns = 40, seconds = 10 } } }
+    w:pass(8000)
+    assert.equal("limit", w.result.why)
+  end)
+end)
+
+describe("a caller who speaks over us", function()
+  it("stops us with words, and the transcript keeps what he had heard", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("opening hours"):pass(1400)
+    local stopped
+    local stop = w.call.leg.stop
+    w.call.leg.stop = function(...) stopped = w.at return stop(...) end
+    w:says("prices", 700):pass(300)
+    assert.is_number(stopped)
+    w:pass(9000)
+    local cut
+    for _, line in ipairs(w.lines) do
+      if line.party == "agent" and line.heard then cut = line end
+    end
+    has(cut.heard, "We are open")
+    assert.is_nil(cut.heard:find("Is there anything else", 1, true))
+    has(cut.text, "Is there anything else?")
+    assert.is_number(cut.timeline.barge_in_ms)
+    assert.is_true(cut.began_ms < cut.ended_ms)
+    has(w:last("agent").text, "A roof costs ten thousand dollars.")
+  end)
+
+  it("ducks us with a sound, and we are heard to the end when it was no word", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("opening hours"):pass(2500)
+    w:says("", 400)
+    assert.equal(0, w.ducked)
+    w:pass(9000)
+    assert.is_nil(w:last("agent").heard)
+  end)
+
+  it("holds us with a long sound, and the rest is said when no word came", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("opening hours"):pass(1700)
+    w:says("", 1300):pass(4500)
+    local line = w:last("agent")
+    has(line.text, "Is there anything else?")
+    assert.is_nil(line.heard)
+    assert.equal(1, line.timeline.counts.false_alarm)
+  end)
+end)
+
+-- -- with a model -------------------------------------------------------------------------------------------------------------
+
+local function says(text)
+  return function(_, given)
+    for word in text:gmatch("%S+%s*") do given.on_event{ type = "text", text = word } end
+    return { text = text, tool_calls = {}, reason = "end" }
+  end
+end
+
+local function calls(name, arguments, text)
+  return function(_, given)
+    if text then given.on_event{ type = "text", text = text } end
+    return { text = text or "", reason = "tools", tool_calls = { { id = "t1", name = name, arguments = json.encode(arguments) } } }
+  end
+end
+
+-- Waits until it is cancelled.
+local function never(_, given)
+  given.cancel:wait()
+  return nil, { class = "cancelled", text = "cancelled" }
+end
+
+describe("a conversation with a model", function()
+  it("speaks what it says, and tells it what was said before", function()
+    local w = greeted{ models = { says "We have roofs of all kinds.", says "They are made of glass." }, args = { prompt = "Sell roofs." } }
+    w:says("what do you have"):pass(6000)
+    has(w:spoken(), "We have roofs of all kinds.")
+    w:says("what are they made of"):pass(6000)
+    has(w.asked[1].system, "Sell roofs.")
+    local messages = w.asked[#w.asked].messages
+    assert.same({ "user", "assistant", "user", "assistant", "user" }, { messages[1].role, messages[2].role, messages[3].role, messages[4].role, messages[5].role })
+    assert.equal("We have roofs of all kinds.", messages[4].text)
+    assert.equal("what are they made of", messages[5].text)
+  end)
+
+  it("runs its tools and says the answer after them", function()
+    local w = greeted{ args = LEAD, models = { calls("create_lead", { name = "Ann", interest = "a roof" }), says "I have written that down." } }
+    w:says("i want a roof"):pass(6000)
+    assert.same({ name = "Ann", notes = "a roof" }, w.leads[1].fields)
+    has(w:spoken(), "I have written that down.")
+    local messages = w.asked[2].messages
+    assert.equal("tool", messages[#messages].role)
+    assert.equal("ld_1", json.decode(messages[#messages].text).lead)
+  end)
+
+  it("gives the caller to a human when a tool does not work", function()
+    local w = greeted{ args = LEAD, no_lead = true, models = { calls("create_lead", { name = "Ann" }) } }
+    w:says("i want a roof"):pass(12000)
+    has(w:spoken(), "something does not work on our side")
+    assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, w.result)
+  end)
+
+  it("lets the model mend a call it made wrong", function()
+    local w = greeted{ models = { calls("create_lead", { name = "Ann" }), says "I cannot do that." } }
+    w:says("i want a roof"):pass(6000)
+    has(w:spoken(), "I cannot do that.")
+    assert.is_nil(w.result)
+  end)
+
+  it("transfers when the sentence before has been heard", function()
+    local w = greeted{ args = { tools = { "transfer" } }, models = { calls("transfer", {}, "I am putting you through to sales now.") } }
+    w:says("that is too hard for you"):pass(800)
+    assert.is_nil(w.result)
+    w:pass(6000)
+    assert.same({ wants_human = true, why = "transfer", turns = 1 }, w.result)
+  end)
+
+  it("stays when the caller says something before he is put through", function()
+    local w = greeted{ args = { tools = { "hangup" } }, models = { calls("hangup", {}, "Thank you very much for your call and goodbye."), says "Of course, what else?" } }
+    w:says("that was all of it"):pass(500)
+    w:says("wait", 400):pass(6000)
+    has(w:spoken(), "Of course, what else?")
+    assert.is_nil(w.result)
+  end)
+
+  it("is ended for a human when no model answers", function()
+    local w = greeted{ models = { function() return nil, { class = "server", text = "down" } end } }
+    w:says("what do you have"):pass(9000)
+    assert.same({ wants_human = true, why = "no_answer", turns = 1 }, w.result)
+  end)
+
+  it("fills the silence of a slow model, and gives it up", function()
+    local w = greeted{ models = { never } }
+    w:says("what do you have"):pass(5000)
+    has(w:spoken(), "One moment, please.")
+    w:pass(40000)
+    has(w:spoken(), "that took too long")
+  end)
+
+  it("answers once what a caller says after a pause that was too long", function()
+    local w = greeted{ models = { says "Yes indeed we do, and we have had them for a very long time.", says "A glass roof costs more than that." } }
+    w:says("i want a roof"):pass(700)
+    w:says("made of glass"):pass(9000)
+    local turns = 0
+    for _, line in ipairs(w.lines) do
+      if line.party == "caller" then turns = turns + 1 end
+    end
+    assert.equal(1, turns)
+    assert.equal("i want a roof made of glass", w:last("caller").text)
+  end)
+end)
+
+describe("a conversation that ends in the midst", function()
+  it("lets go of listener, recogniser, model, synthesiser, plays and clocks at any moment", function()
+    for _, ms in ipairs{ 0, 200, 700, 1000, 1300, 1600, 2500, 5000 } do
+      local cancelled
+      local w = greeted{ models = { function(_, given)
+        given.on_event{ type = "text", text = "We have roofs of all kinds, and they are good. " }
+        given.cancel:watch(function() cancelled = true end)
+        given.cancel:wait()
+        return nil, { class = "cancelled", text = "cancelled" }
+      end } }
+      w:says("what do you have"):pass(ms)
+      w.talk:close()
+      w:pass(100)
+      assert.is_true(w.closed.listener)
+      for _, session in ipairs(w.sessions) do assert.is_true(session.cancelled) end
+      assert.is_true(#w.asked == 0 or cancelled == true)
+      assert.same({}, w.plays)
+      for _, timer in ipairs(w.timers) do assert.is_true(timer.own or timer.fn == nil) end
+      assert.is_nil(w.result)
+    end
+  end)
+
+  it("goes on after its last finished turn, and greets nobody twice", function()
+    local first = greeted{ answers = ANSWERS, args = LEAD }
+    first:says("opening hours"):pass(9000)
+    local kept = json.decode(json.encode(first.kept))
+    first:says("yes")  -- and then its worker dies
+    local w = world.new{ answers = ANSWERS, args = LEAD, kept = kept }:greeted()
+    assert.is_nil(w:spoken():find("How can I help you", 1, true))
+    w:says("yes"):pass(8000)
+    assert.same({ notes = "asked about: opening hours" }, w.leads[1].fields)
+    assert.equal("k:lead", w.leads[1].key)
+    assert.equal(2, w.kept.turns)
+  end)
+
+  it("keeps no card number for whoever takes it up", function()
+    local w = greeted{ models = { says "Thank you." } }
+    w:says("my card is 4111 1111 1111 1111"):pass(9000)
+    assert.is_nil(json.encode(w.kept):find("4111", 1, true))
+    has(json.encode(w.kept), "my card is")
+  end)
+end)
+
+describe("a voice that fails", function()
+  it("ends the conversation when nothing can be spoken", function()
+    local w = world.new{ answers = ANSWERS, say = function()
+      local events = { { type = "error", class = "server", text = "no voice" } }
+      return { next = function() return table.remove(events, 1) end, cancel = function() end }
+    end }
+    assert(w.talk:begin{})
+    w:pass(1000)
+    assert.equal("no synthesiser could speak", w.result.failed)
+  end)
+
+  it("has its missing words said by another", function()
+    local n = 0
+    local w
+    w = world.new{ answers = ANSWERS, args = { greeting = "One two three four five six seven." }, say = function(text)
+      n = n + 1
+      if n > 1 then return w:stream(text) end
+      local events = { { type = "audio", pcm = ("\1\0"):rep(8000 * 1), rate = 8000 }, { type = "error", class = "network", text = "cut", given_ms = 1000 } }
+      return { next = function() return table.remove(events, 1) end, cancel = function() end }
+    end }
+    w:greeted()
+    local rest = w:spoken()
+    assert.truthy(#rest > 0 and #rest < #"One two three four five six seven.", rest)
+    has("One two three four five six seven.", rest:match("^%s*(.-)%s*$"))
+    w:pass(6000)
+    assert.equal("One two three four five six seven.", w:last("agent").text)
+  end)
+end)
