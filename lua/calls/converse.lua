@@ -6,38 +6,22 @@
 local ai = require "ai"
 local answerer = require "ai.local"
 local clock = require "core.clock"
-local config = require "core.config"
 local kb = require "kb"
 local log = require "core.log"
 local metrics = require "core.metrics"
-local prompts = require "speech.prompts"
 local providers = require "ai.providers"
-local adapters = require "speech.adapters"
-local recogniser = require "speech.recogniser"
-local synthesiser = require "speech.synthesiser"
+local redact = require "ai.guard.redact"
+local speech = require "speech"
 local talk = require "calls.talk"
 local task = require "core.task"
 local timer = require "core.timer"
 local transcript = require "calls.transcript"
-local world = require "speech.world"
 
 local converse = {}
 
 local RATE = 8000
+local LINE_MS = 10      -- no conversation has a line in less
 local MODELS_MS = 5000  -- how long is known whether there is a model
-
--- One table each, for what is known of how a provider does hangs on it.
-local HEARS = { { provider = "pocketsphinx", kind = "sphinx", owner = 0 } }
-local SPEAKS = {}
-for _, name in ipairs(config.speech and config.speech.say or { "espeak-ng" }) do
-  local kind = name == "espeak-ng" and "espeak" or name
-  if kind == "espeak" or adapters.synthesiser(kind) then SPEAKS[#SPEAKS + 1] = { provider = name, kind = kind, owner = 0 } end
-end
-
-local function is_live(session)
-  local adapter = session.target and adapters.recogniser(session.target.kind)
-  return adapter ~= nil and adapter.transport == "ws"
-end
 
 -- Whether the tenant has a model that can be asked; asked again now and then, for keys come and go.
 local function model_of(tenant)
@@ -65,7 +49,7 @@ local function keeper(call, entry, n)
   local writing, due = false, false
   return function(kept, keys_used)
     for _ = 1, keys_used do call:take_digit() end
-    entry.more = kept
+    entry.more = redact.cards_in(kept)
     if not n then return end
     due = true
     if writing then return end
@@ -80,18 +64,16 @@ local function keeper(call, entry, n)
   end
 end
 
-local function world_of(call, args, entry, n, over)
+local function world_of(call, voice, entry, n, over)
   local from_start_ms = (clock.wall_us() - (call.started_us or clock.wall_us())) / 1000
   local headings = kb.headings(call.tenant, call.hash) or {}
   return {
-    now = clock.mono_ms, after = timer.after, chat = ai.chat, has_model = model_of(call.tenant), answer = answer_of(call), headings = headings, is_live = is_live,
-    keep = keeper(call, entry, n), over = over,
-    say = function(text, kept)
-      local asked = { text = text, language = args.language, rate = RATE }
-      if kept then return prompts.say(world, call.tenant, asked, SPEAKS) end
-      return synthesiser.say(world, asked, SPEAKS)
-    end,
-    open_ears = function(options) return recogniser.open(world, options, HEARS) end,
+    now = clock.mono_ms, after = timer.after, chat = ai.chat, has_model = model_of(call.tenant), answer = answer_of(call), headings = headings,
+    is_live = voice.is_live, keep = keeper(call, entry, n), over = over,
+    -- Where its lines are numbered from: behind those of the conversations that the call had before, in whichever worker.
+    first_line = math.floor(from_start_ms / LINE_MS),
+    say = function(text, kept) return voice.say({ text = text, rate = RATE }, kept) end,
+    open_ears = voice.open,
     transcript = function(line)
       line.began_ms, line.ended_ms = line.began_ms + math.floor(from_start_ms), line.ended_ms + math.floor(from_start_ms)
       transcript.add(call, line)
@@ -108,10 +90,13 @@ function converse.run(call, args, entry, n)
   local leg, err = call:sound()
   if not leg then return nil, err end
   pcall(providers.models, call.tenant)  -- read once, so that nobody has to wait for it in the midst of a turn
+  local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
+  local voice = speech.conversation(call.tenant, scope, args.language)
+  args = setmetatable({ language = voice.language }, { __index = args })
   local result
   local conversation = talk.new{
     call = call, args = args, kept = entry.more, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0),
-    world = world_of(call, args, entry, n, function(found)
+    world = world_of(call, voice, entry, n, function(found)
       result = found
       call:happen("talked")
     end),

@@ -103,7 +103,7 @@ gate.verbs = {
       tools = { type = "table", items = { "book_callback", "create_lead", "hangup", "lookup_kb", "transfer", "update_lead" },
         doc = "what it may do besides talking; those that write down who somebody is need the permission personal_data, and are left out without it" },
       expect = { type = "string", enum = { "open", "yes_no", "digits", "spelling" }, default = "open", doc = "what the greeting asks for: how long a pause may be, and what is understood" },
-      language = { type = "string", max = 16, default = "en", doc = "that is spoken, such as en or de-AT" },
+      language = { type = "string", max = 16, doc = "that is spoken, such as en or de-AT; else the tenant's" },
       limit = { type = "table", doc = "where it ends at the latest", fields = {
         turns = { type = "integer", min = 1, max = 200, default = 40, doc = "turns of the caller" },
         seconds = { type = "number", min = 10, max = 3600, default = 600, unit = "seconds", doc = "how long it may take" },

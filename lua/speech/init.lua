@@ -4,12 +4,15 @@
 ---   speech.open(tenant, options, scope) -> session     what is heard (speech.recogniser); options.language is the tenant's unless given
 ---   speech.say(tenant, asked, scope) -> stream         what is said, kept by text and voice (speech.prompts); asked as of speech.synthesiser
 ---   speech.audio(tenant, asked, scope) -> audio | nil, err     the same whole, as core.media plays it
+---   speech.conversation(tenant, scope, language) -> { open = f(options) -> session, say = f(asked, kept) -> stream, is_live = f(session), language }
+---                                                      the same, by the order as it is now and without ever waiting; kept: as a prompt is
 ---   speech.targets(tenant, purpose) -> targets, found  in their order; purpose "recognise", "synthesise" or "realtime"
 ---   speech.account(tenant, scope) -> account           for who asks a realtime model (speech.account)
 ---     scope  { purpose, call_row, call_id, campaign_id, external_ref, trace }: for whom and for what it is
 ---
 --- Where nothing is set up, or nothing can be read, the programs of this machine speak and listen. Each may wait the first time.
 local account = require "speech.account"
+local adapters = require "speech.adapters"
 local config = require "core.config"
 local log = require "core.log"
 local media = require "core.media"
@@ -18,6 +21,7 @@ local prompts = require "speech.prompts"
 local providers = require "ai.providers"
 local recogniser = require "speech.recogniser"
 local rules = require "speech.rules"
+local synthesiser = require "speech.synthesiser"
 local wav = require "speech.wav"
 local whole = require "speech.whole"
 local world = require "speech.world"
@@ -73,6 +77,28 @@ end
 function speech.say(tenant, asked, scope)
   local its_world, said, targets, options = speaking(tenant, asked, scope)
   return prompts.say(its_world, tenant, said, targets, options)
+end
+
+--- See above.
+function speech.conversation(tenant, scope, language)
+  local found = found_of(tenant)
+  local spoken = language or found.speech.language or "en"
+  local hears, speaks = order_of(found, "recognise"), order_of(found, "synthesise")
+  local its_account = account.new(tenant, scope, found)
+  local hearing, speaking_world = programs.world(world, tenant, "recognise"), programs.world(world, tenant, "synthesise")
+  return {
+    language = spoken,
+    open = function(options) return recogniser.open(hearing, with(options, { language = spoken, account = its_account }), hears) end,
+    say = function(asked, kept)
+      local said, options = with(asked, { language = spoken }), { account = its_account }
+      if kept then return prompts.say(speaking_world, tenant, said, speaks, options) end
+      return synthesiser.say(speaking_world, said, speaks, options)
+    end,
+    is_live = function(session)
+      local adapter = session.target and adapters.recogniser(session.target.kind)
+      return adapter ~= nil and adapter.transport == "ws"
+    end,
+  }
 end
 
 local decoded = setmetatable({}, { __mode = "k" })  -- rendering -> audio: as long as the rendering is kept
