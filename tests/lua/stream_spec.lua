@@ -39,10 +39,29 @@ describe("the stream of events", function()
     return client
   end
 
-  local function happen()
+  local function eventually(fn)
+    for _ = 1, 1000 do
+      if fn() then return end
+      task.sleep(5)
+    end
+  end
+
+  local function subscribed()
+    eventually(function()
+      local counts = redis.call("PUBSUB", "NUMSUB", rediskey("events:", slug))  -- nil until this program is connected
+      return counts and counts[2] > 0
+    end)
+    task.sleep(50)  -- the other channel's follows
+  end
+
+  -- What one client reads says that the others could have read it.
+  local function happen(reader)
     rows[#rows + 1] = { seq = #rows + 1 }
     redis.call("PUBLISH", rediskey("events:", slug), #rows .. "\n" .. json.encode{ type = "spec", seq = #rows })
-    task.sleep(20)
+    eventually(function()
+      local seqs = reader.seqs()
+      return seqs[#seqs] == #rows
+    end)
   end
 
   local count = 0
@@ -66,16 +85,16 @@ describe("the stream of events", function()
 
   it("holds nothing for a client that does not read, and goes on at its place when it does", function()
     local slow, quick = join(), join()
-    task.sleep(50)  -- the subscription stands
-    happen()
+    subscribed()
+    happen(slow)
     slow.waits = 1e6
-    for _ = 1, 5 do happen() end
+    for _ = 1, 5 do happen(quick) end
     assert.same({ 1 }, slow.seqs())
     assert.same({ 1, 2, 3, 4, 5, 6 }, quick.seqs())
     slow.waits = 0
     slow.handler.on_drain()
     assert.same({ 1, 2, 3, 4, 5, 6 }, slow.seqs())
-    happen()
+    happen(slow)
     assert.same({ 1, 2, 3, 4, 5, 6, 7 }, slow.seqs())
     assert.is_nil(slow.code)
     slow.handler.on_close(1000)
@@ -88,11 +107,12 @@ describe("the stream of events", function()
     assert.equal(1000, #slow.seqs())
     slow.handler.on_close(1000)
     local stuck = join("1000")
-    task.sleep(50)
+    subscribed()
     stuck.waits = 1e6
     for seq = 1001, 1500 do rows[seq] = { seq = seq } end
-    happen()
-    task.sleep(200)  -- the hub has caught up, the client has not
+    local quick = join("1500")
+    happen(quick)  -- the hub has caught up, the client has not
+    quick.handler.on_close(1000)
     read = 0
     stuck.handler.on_drain()  -- but still does not read
     assert.is_true(read <= 1)
@@ -106,18 +126,18 @@ describe("the stream of events", function()
 
   it("repairs live events that a slow client missed by another snapshot", function()
     local slow = join()
-    task.sleep(50)
+    subscribed()
     slow.waits = 1e5  -- too much for live events, not for durable ones
     redis.call("PUBLISH", rediskey("live:", slug), json.encode{ type = "live", n = 1 })
     task.sleep(20)
-    happen()
+    happen(slow)
     assert.same({ 1 }, slow.seqs())
     slow.waits = 0
     slow.handler.on_drain()
     local last = slow.got[#slow.got]
     assert.equal("snapshot", last.type)
     assert.equal(1, last.seq)
-    happen()
+    happen(slow)
     assert.same({ 1, 2 }, slow.seqs())
     slow.handler.on_close(1000)
   end)
