@@ -3,9 +3,14 @@
 local data_world = require "data_world"
 if not data_world then return end
 
+local json = require "core.json"
+local kb = require "kb"
 local leads = require "leads"
+local mind = require "calls.talk.mind"
+local promise = require "lib.promise"
 local store = require "calls.store"
 local tenants = require "tenants"
+local timer = require "core.timer"
 local tools = require "calls.talk.tools"
 local verbs = require "calls.verbs"
 
@@ -20,11 +25,11 @@ describe("a tool of a conversation", function()
     data_world.begin{ "auth", "tenants", "leads" }
     tenants.create{ slug = "acme", name = "Acme", admin_email = "admin@acme.test", admin_password = "a-long-password" }
     acme = tenants.get("acme")
-    real = store.hold
+    real = { hold = store.hold, search = kb.search }
     store.hold = function() return true end  -- there is no row of the call
   end)
 
-  teardown(function() store.hold = real end)
+  teardown(function() store.hold, kb.search = real.hold, real.search end)
 
   -- @param key string|nil  of a conversation that goes on
   local function new_talk(key)
@@ -73,5 +78,33 @@ describe("a tool of a conversation", function()
     local talk = new_talk()
     assert(run(talk, "create_lead", { name = ("ä"):rep(200) }))
     assert.equal(("ä"):rep(127), lead_of(talk).name)
+  end)
+
+  -- What a model is told when it has called that tool.
+  local function told(talk, name, arguments)
+    local asked, over = {}, promise.new()
+    talk.tools, talk.history = ALL, { messages = function(_, _, steps) return steps end }
+    talk.world = { after = timer.after, chat = function(_, request)
+      asked[#asked + 1] = request.messages
+      if #asked == 2 then return { text = "Well.", tool_calls = {} } end
+      return { text = "", tool_calls = { { id = "t1", name = name, arguments = json.encode(arguments) } } }
+    end }
+    mind.begin(talk, "hello"):attach{ text = function() end, bound = function() end, over = function(outcome) over:give(outcome) end }
+    return over:wait(), asked[2] and json.decode(asked[2][2].text)
+  end
+
+  it("gives back a passage that is cut between characters", function()
+    kb.search = function() return { { heading = "Prices", text = "x" .. ("€"):rep(500) } } end
+    local outcome, result = told(new_talk(), "lookup_kb", { question = "what does it cost" })
+    assert.is_nil(outcome.human)
+    assert.equal("x" .. ("€"):rep(399), result.passages[1].text)
+  end)
+
+  it("that gives back what is no text has failed, and the conversation knows it", function()
+    kb.search = function() return { { heading = "\255", text = "ten" } } end
+    local outcome = told(new_talk(), "lookup_kb", { question = "what does it cost" })
+    assert.equal("tool_failed", outcome.human)
+    assert.equal(2, #outcome.steps)
+    assert.is_true(outcome.steps[2].is_error)
   end)
 end)

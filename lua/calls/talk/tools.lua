@@ -135,7 +135,7 @@ function run.lookup_kb(talk, given)
     return nil, err
   end
   local list = json.array{}
-  for i, passage in ipairs(passages) do list[i] = { heading = passage.heading, text = passage.text:sub(1, PASSAGE_BYTES) } end
+  for i, passage in ipairs(passages) do list[i] = { heading = passage.heading, text = text_of.cut(passage.text, PASSAGE_BYTES) } end
   return { passages = list }
 end
 
@@ -159,7 +159,7 @@ function run.hangup() return { leave = "hangup" } end
 function tools.run(talk, allowed, name, arguments)
   local found = false
   for _, tool in ipairs(allowed) do found = found or tool.name == name end
-  if not found then return nil, { code = "invalid", text = ("there is no tool '%s'"):format(tostring(name):sub(1, 64)) } end
+  if not found then return nil, { code = "invalid", text = ("there is no tool '%s'"):format(text_of.clean(tostring(name), 64)) } end
   local given = arguments
   if type(arguments) == "string" then given = json.decode(arguments ~= "" and arguments or "{}") end
   if type(given) ~= "table" then return nil, { code = "invalid", text = "the arguments are no JSON object" } end
