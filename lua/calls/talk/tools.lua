@@ -113,9 +113,12 @@ end
 local function create(talk, given)
   if talk.lead then return update(talk, given) end
   local fields = lead_of(given)
-  local lead, err = talk.call.verbs.create_lead(talk.call, { fields }, { key = talk.key .. ":lead" })
+  local lead, err, existed = talk.call.verbs.create_lead(talk.call, { fields }, { key = talk.key .. ":lead" })
   if not lead then return nil, err end
   talk.lead = lead
+  -- At once, not at the turn's end: whoever takes the call up before that changes this one.
+  if not talk.is_over then talk:keep() end
+  if existed and next(fields) then return update(talk, given) end  -- of a predecessor who had not come to write it down
   return { lead = lead.id, bound = true }
 end
 
