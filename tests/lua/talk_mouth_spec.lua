@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What speaks, with a leg and voices that are played: sound of several rates, and a reply that nobody wants any more while it is asked for.
 local mouth = require "calls.talk.mouth"
+local promise = require "lib.promise"
 local task = require "core.task"
 
 local RATE_SPOKEN = 20  -- ms of a sound
@@ -68,5 +69,20 @@ describe("a sentence", function()
     assert.equal(8000, world.plays[1].rate)
     local ms = played_ms(world.plays[1])
     assert.is_true(ms > 980 and ms <= 1010, ms)
+  end)
+
+  it("that is dropped before its voice is there lets go of the voice", function()
+    local wait, stream = promise.new(), voice(8000, 50)
+    local world = new_world(function()
+      wait:wait()
+      return stream
+    end)
+    speak(world, "We are open.")
+    world.mouth:drop(1)
+    wait:give()
+    task.sleep(0)
+    assert.equal(1, stream.cancelled)
+    assert.same({}, world.plays)
+    assert.same({}, world.failed)
   end)
 end)

@@ -93,6 +93,10 @@ end
 -- Speaks a text of a piece: true, or nil, err.
 local function render(self, reply, piece, text)
   local stream = self.world.say(text, piece.kept)
+  if reply.gone then  -- while it was asked for: nobody else knows of it
+    stream:cancel()
+    return true
+  end
   reply.stream = stream
   piece.lead_ms = piece.ms
   while not reply.gone do
