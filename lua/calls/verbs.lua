@@ -270,18 +270,18 @@ function act.hangup(call, args)
   return left("gone")
 end
 
---- Also a tool of conversations.
+--- Also a tool of conversations, which is told as a third value whether there was one of that key before.
 function act.create_lead(call, args, entry, n)
   local given = args[1] or {}
   local fields = { name = given.name, phone = given.phone or call.from, email = given.email, score = given.score,
     notes = given.notes and redact.cards(given.notes), status = given.status, source = "call" }
   local decided = leads.decide(call.tenant, fields, call:about())
-  local ok, lead = db.patiently(function()
+  local ok, lead, existed = db.patiently(function()
     return audit.transaction(call.tenant, function(tx)
       -- An owner that was cut off may have come to another verb than its successor: the key alone would not stop it.
       if not store.hold(tx, call.row_id, call.fence) then return false end
-      return (leads.create(call.tenant, tx, fields, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id,
-        trace = call.trace, actor = "flow", decided = decided }))
+      return leads.create(call.tenant, tx, fields, { effect_key = effect_key(call, entry, n), call_id = call.row_id, call = call.id,
+        trace = call.trace, actor = "flow", decided = decided })
     end)
   end, function() return call.frozen end)
   if ok and not lead then
@@ -298,7 +298,7 @@ function act.create_lead(call, args, entry, n)
   fault.point("lead.committed")
   fences.passed("lead", call.slot, call.id, call.fence)
   call.lead = lead.id
-  return { id = lead.id, score = lead.score, status = lead.status }
+  return { id = lead.id, score = lead.score, status = lead.status }, nil, existed
 end
 
 function act.converse(call, args, entry, n)

@@ -85,8 +85,9 @@ local function campaign_row(tenant, text, tx)
   return campaign.id
 end
 
--- Flows give what scripts made up, so a lead's fields are checked here as well as at the router.
-local function check_fields(fields)
+--- Raises a problem when fields are not what leads.rules declares. Flows give what scripts and models made up, so a lead's fields are checked
+--- here as well as at the router.
+function leads.check(fields)
   local _, errors = schema.check(schema.object(rules.fields), fields)
   if errors then refuse(errors[1].pointer:sub(3), errors[1].detail) end
 end
@@ -152,7 +153,7 @@ end
 ---   decided = what leads.decide said; checked = true: the router has held the fields against their declarations }
 --- @return table lead, boolean existed
 function leads.create(tenant, tx, fields, options)
-  if not options.checked then check_fields(fields) end
+  if not options.checked then leads.check(fields) end
   local decided = options.decided or {}
   local lead = prepared(tenant, fields, tx, decided)
   lead.effect_key, lead.call_id = options.effect_key, options.call_id
@@ -240,7 +241,7 @@ local function changed(tenant, tx, lead, changes)
   return after
 end
 
---- Changes a lead in a transaction of the tenant. changes: fields of leads.rules and last_contacted_at; json.null clears.
+--- Changes a lead in a transaction of the tenant. changes: fields of leads.rules that have been checked and last_contacted_at; json.null clears.
 --- @return table lead  as it is now
 function leads.update(tenant, tx, public, changes, wanted_version, options)
   local lead = held(tenant, tx, public, wanted_version)

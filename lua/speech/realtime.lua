@@ -54,7 +54,8 @@ local realtime = {}
 
 local BYTES_A_MS = 16                          -- of 16 bit mono at 8 kHz
 local BEFORE_MS, KEPT_MS = 2000, 20000         -- of the caller's sound: in case he has just begun; while nobody hears or has answered him
-local QUEUE_MS = 120000                        -- of the model's sound that waits in next(): then nothing more is read
+local QUEUE_BYTES = 120000 * BYTES_A_MS        -- of what waits in next(), the model's sound and all texts: then nothing more is read
+local EVENT_BYTES = 64                         -- what one counts for besides
 local PROVEN_MS = 10000                        -- a connection that held so long had worked
 local RETRY = { overload = true, timeout = true, network = true, server = true, protocol = true, rate = true, no_provider = true }
 
@@ -63,18 +64,20 @@ Session.__index = Session
 
 -- -- what is told -------------------------------------------------------------------------------------------------------------
 
+local function bytes_of(event) return #(event.pcm or event.text or event.arguments or "") + EVENT_BYTES end
+
 --- Tells an event. For the link.
 function Session:tell(event)
   if self.closed then return end
   if self.on_event then return self.on_event(event) end
   self.events[#self.events + 1] = event
-  if event.type == "audio" then self.queued_ms = self.queued_ms + #event.pcm / BYTES_A_MS end
+  self.queued = self.queued + bytes_of(event)
   if self.waiting then self.waiting:give() end
 end
 
 --- Waits until somebody has taken enough of what was told. For the link.
 function Session:wait_room()
-  while self.queued_ms > QUEUE_MS and not self.closed do
+  while self.queued > QUEUE_BYTES and not self.closed do
     self.room = promise.new()
     self.room:wait()
   end
@@ -90,8 +93,8 @@ function Session:next()
   while not self.closed do
     local event = table.remove(self.events, 1)
     if event then
-      if event.type == "audio" then self.queued_ms = self.queued_ms - #event.pcm / BYTES_A_MS end
-      if self.queued_ms <= QUEUE_MS then give_room(self) end
+      self.queued = self.queued - bytes_of(event)
+      if self.queued <= QUEUE_BYTES then give_room(self) end
       return event
     end
     if self.over then return nil end
@@ -230,7 +233,7 @@ function realtime.open(world, options, targets)
   for name, value in pairs(options) do asked[name] = value end
   asked.tools, asked.language = options.tools or {}, options.language or "en"
   if (options.rate or 8000) ~= 8000 then error("a realtime session has sound of 8000 Hz", 2) end
-  local self = setmetatable({ world = world, options = asked, on_event = options.on_event, targets = targets, events = {}, queued_ms = 0, kept = { bytes = 0 },
+  local self = setmetatable({ world = world, options = asked, on_event = options.on_event, targets = targets, events = {}, queued = 0, kept = { bytes = 0 },
     said = history.new(options.history), replies = 0, turns = 0, handles = {}, way = fallback.new(world, targets, adapters.realtime) }, Session)
   task.spawn(function()
     run(self)

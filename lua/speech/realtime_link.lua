@@ -27,6 +27,7 @@ local MESSAGE_LIMIT, QUEUE_LIMIT, HOLD_LIMIT = 2 * 1024 * 1024, 2 * 1024 * 1024,
 local RATE, BYTES_A_MS = 8000, 16
 local BATCH_BYTES, REPLAY_BYTES = 40 * BYTES_A_MS, 500 * BYTES_A_MS  -- how much of the caller's sound goes into one message
 local REPLY_MOST_MS = 600000
+local TEXT_MOST = 64 * 1024       -- bytes of a reply, its calls included, and of a caller's turn: what is spoken in ten minutes is a quarter of it
 local CALLS_MOST = 64
 local RENEW_WAIT_MS = 240000      -- how long a quiet moment is waited for behind longest_ms
 local LATE_MS = 1000              -- left of the time that a provider gives
@@ -145,6 +146,12 @@ function take.ready(self)
   session:tell{ type = "ready", provider = self.try.target.provider, model = self.try.target.model, again = self.again or nil }
 end
 
+local function fits(self, bytes)
+  if bytes <= TEXT_MOST then return true end
+  fail(self, { class = "protocol", text = ("more than %d KiB of text in one answer or turn"):format(TEXT_MOST / 1024) })
+  return false
+end
+
 local function turn_of(self, id)
   local turn = self.turns[id]
   if not turn then
@@ -169,6 +176,7 @@ function take.speech_ended(self)
 end
 
 function take.user_text(self, event)
+  if not fits(self, #event.text) then return end
   local turn = turn_of(self, event.id)
   if self.awaiting_ms then await(self) end  -- it still listens
   self.session.said:user_text(turn, event.text)
@@ -180,7 +188,7 @@ function take.usage(self, event) self.session:tell{ type = "usage", usage = even
 function take.reply(self, event)
   local session = self.session
   session.replies = session.replies + 1
-  local reply = { key = event.key, number = session.replies, ms = 0 }
+  local reply = { key = event.key, number = session.replies, ms = 0, bytes = 0 }
   self.replies[#self.replies + 1], self.by_key[event.key] = reply, reply
   if #self.replies > 32 and self.replies[1].done then self.by_key[table.remove(self.replies, 1).key] = nil end
   self.awaiting_ms = nil
@@ -202,6 +210,8 @@ end
 
 function take.agent_text(self, event, reply)
   if reply.stopped or event.text == "" then return end
+  reply.bytes = reply.bytes + #event.text
+  if not fits(self, reply.bytes) then return end
   self.session.said:agent_text(reply.number, event.text)
   self.session:tell{ type = "agent_text", reply = reply.number, text = event.text }
 end
@@ -215,6 +225,8 @@ end
 function take.tool(self, event, reply)
   if self.calls[event.id] ~= nil then return end
   if self.open_calls >= CALLS_MOST then return fail(self, { class = "protocol", text = ("more than %d calls at a time"):format(CALLS_MOST) }) end
+  reply.bytes = reply.bytes + #event.arguments
+  if not fits(self, reply.bytes) then return end
   self.calls[event.id], self.open_calls = reply, self.open_calls + 1
   self.session:answers(reply.number)
   self.session.said:tool(reply.number, { id = event.id, name = event.name, arguments = event.arguments })

@@ -17,6 +17,7 @@ local BASE = "https://api.openai.com/v1"
 local VOICE, TRANSCRIPTION = "marin", "gpt-4o-mini-transcribe"
 local BYTES_A_MS = 8               -- of G.711
 local TEXT_BYTES = 500
+local OPEN_BYTES = 256 * 1024      -- of transcripts that are not whole yet
 
 -- A session lasts an hour, and nothing warns of its end.
 local realtime = { longest_ms = 55 * 60 * 1000 }
@@ -39,7 +40,7 @@ end
 
 function realtime.connection(options, target)
   local flags = target.flags or {}
-  return setmetatable({ options = options, flags = flags, input = flags.law == "alaw" and "alaw" or "ulaw", transcripts = {}, items = {}, responses = {},
+  return setmetatable({ options = options, flags = flags, input = flags.law == "alaw" and "alaw" or "ulaw", transcripts = {}, open_bytes = 0, items = {}, responses = {},
     transcription = flags.transcription == nil and TRANSCRIPTION or flags.transcription }, codec)
 end
 
@@ -165,14 +166,29 @@ read["input_audio_buffer.speech_stopped"] = function(_, _, events) events[#event
 read["conversation.item.input_audio_transcription.delta"] = function(self, said, events)
   local id, delta = fields.text(said, "item_id"), fields.text(said, "delta")
   if not id or not delta or delta == "" then return end
+  self.open_bytes = self.open_bytes + #delta
+  if self.open_bytes > OPEN_BYTES then
+    events[#events + 1] = { type = "error", class = "protocol", text = "transcripts do not come to an end" }
+    return
+  end
   self.transcripts[id] = (self.transcripts[id] or "") .. delta
   events[#events + 1] = { type = "user_text", id = id, text = self.transcripts[id] }
+end
+
+local function close_transcript(self, id)
+  self.open_bytes = self.open_bytes - #(self.transcripts[id] or "")
+  self.transcripts[id] = nil
+end
+
+read["conversation.item.input_audio_transcription.failed"] = function(self, said)
+  local id = fields.text(said, "item_id")
+  if id then close_transcript(self, id) end
 end
 
 read["conversation.item.input_audio_transcription.completed"] = function(self, said, events)
   local id = fields.text(said, "item_id")
   if not id then return end
-  self.transcripts[id] = nil
+  close_transcript(self, id)
   events[#events + 1] = { type = "user_text", id = id, text = fields.text(said, "transcript") or "", final = true }
   events[#events + 1] = { type = "usage", usage = usage_of.transcription(said.usage, self.transcription) }
 end

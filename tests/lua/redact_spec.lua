@@ -142,6 +142,15 @@ describe("forms of tenants", function()
 end)
 
 describe("any bytes", function()
+  it("may be a word of dots", function()
+    local began = os.clock()
+    for _, sign in ipairs{ ".", "-" } do
+      local word = sign:rep(7990) .. "a"
+      for _ = 1, 5 do assert.equal("at " .. word, alone("at " .. word)) end
+    end
+    assert.is_true(os.clock() - began < 0.5)
+  end)
+
   it("are taken, in time that grows with their number", function()
     local pieces = { "one ", "4111 ", "double ", "@", "at ", "dot ", "\255", "DE89", "plus ", "uh ", "-", "a", "\0", "ä", "forty " }
     math.randomseed(7)

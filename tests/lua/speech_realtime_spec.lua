@@ -553,6 +553,61 @@ describe("a realtime session", function()
     session:close()
   end)
 
+  it("ends a connection whose answer or turn is text without end", function()
+    local piece = ("x"):rep(1000)
+    local endless = {
+      function(socket) socket:tell{ type = "response.output_audio_transcript.delta", response_id = "r1", delta = piece } end,
+      function(socket) socket:tell{ type = "conversation.item.input_audio_transcription.delta", item_id = "u1", delta = piece } end,
+      function(socket, n)
+        socket:tell{ type = "response.output_item.done", response_id = "r1", item = { type = "function_call", status = "completed", call_id = "a" .. n, name = "find",
+          arguments = json.encode{ id = piece:rep(2) } } }
+      end,
+      function(socket) socket:tell{ serverContent = { outputTranscription = { text = piece } } } end,
+      function(socket) socket:tell{ serverContent = { inputTranscription = { text = piece } } } end,
+    }
+    for i, say in ipairs(endless) do
+      local self, socket = (i <= 3 and with_openai or with_gemini)()
+      for n = 1, i == 3 and 34 or 66 do
+        if not socket.dropped then say(socket, n) end
+      end
+      assert.is_true(socket.dropped)
+      assert.equal("protocol", self.events[#self.events].class)
+    end
+  end)
+
+  it("ends a connection whose transcripts never come to an end, and not for those that failed", function()
+    local self, socket = with_openai()
+    local piece = ("x"):rep(10000)
+    local function say(id) socket:tell{ type = "conversation.item.input_audio_transcription.delta", item_id = id, delta = piece } end
+    for n = 1, 40 do
+      say("f" .. n)
+      socket:tell{ type = "conversation.item.input_audio_transcription.failed", item_id = "f" .. n }
+    end
+    for n = 1, 26 do say("u" .. n) end
+    assert.is_nil(socket.dropped)
+    say "u27"
+    assert.is_true(socket.dropped)
+    assert.equal("protocol", self.events[#self.events].class)
+  end)
+
+  it("that nobody takes texts from stops reading", function()
+    local world, socket = { mono_ms = function() return 0 end, random = math.random, every = function() return { cancel = function() end } end }, nil
+    world.health = health.new(world)
+    function world.open_ws()
+      socket = setmetatable({ sent = {}, queue = {} }, Socket)
+      return socket
+    end
+    local session = realtime.open(world, {}, { OPENAI })
+    socket:tell{ type = "session.updated" }
+    for n = 1, 300 do
+      socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u" .. n, transcript = ("x"):rep(10000) }
+    end
+    assert.is_true(#socket.queue > 90)
+    for _ = 1, 601 do assert.is_table(session:next()) end
+    assert.equal(0, #socket.queue)
+    session:close()
+  end)
+
   it("does not keep the others waiting while a breaker's probe talks", function()
     local self = played(nil, { OPENAI })
     local health_of = self.session.world.health

@@ -137,8 +137,8 @@ local joints = { dot = true, punkt = true, underscore = true, dash = true, hyphe
 local function words_in(text)
   local list = {}
   for first, word, stop in text:gmatch("()([%w\128-\255._%-]+)()") do
-    word = word:gsub("[.%-]+$", "")
-    if word ~= "" then list[#list + 1] = { text = word, small = word:lower(), first = first, last = first + #word - 1 } end
+    word = word:match("^.*[^.%-]")  -- anchored, so that a row of dots is gone through once
+    if word then list[#list + 1] = { text = word, small = word:lower(), first = first, last = first + #word - 1 } end
   end
   return list
 end

@@ -47,8 +47,13 @@ end
 local function run_tool(self, call)
   local talk = self.talk
   local result, err = bounded(talk.world.after, TOOL_MS, tools.run, talk, talk.tools, call.name, call.arguments)
+  local ok, text = pcall(json.encode, result or { error = err.text })
+  if not ok then
+    log.error("converse.tool_broke", { call = talk.call.id, tool = call.name, text = tostring(text) })
+    result, err = nil, { code = "failed", text = "something went wrong on our side" }
+    text = json.encode{ error = err.text }
+  end
   if not result and err.code ~= "invalid" then log.warn("converse.tool_failed", { call = talk.call.id, tool = call.name, code = err.code }) end
-  local text = json.encode(result or { error = err.text })
   self.steps[#self.steps + 1] = { role = "tool", tool_call_id = call.id, text = text, is_error = not result or nil }
   return result, err
 end

@@ -8,10 +8,9 @@
 ---   function(kind, fields) of the machine of turns, now, mark = function(reply, name, ms), done = function(reply): all of it was heard,
 ---   failed = function(reply, err): nothing of a piece could be spoken }
 local heard = require "voice.heard"
-local media = require "core.media"
+local pcm = require "core.pcm"
 local promise = require "lib.promise"
 local task = require "core.task"
-local wav = require "speech.wav"
 
 local mouth = {}
 mouth.__index = mouth
@@ -45,26 +44,26 @@ end
 
 -- -- one piece ----------------------------------------------------------------------------------------------------------------
 
--- As the leg can play it: 16 bit mono at one of its rates.
-local function playable(pcm, rate)
-  if PLAYABLE[rate] then return pcm, rate end
-  local audio = media.wav(wav.file(pcm, rate))
-  if not audio then return "", 8000 end
-  return audio:pcm(), 8000
+-- As the leg can play it: at one of its rates, and all of a piece at the same one, though another voice goes on with it.
+local function playable(piece, sound, rate)
+  piece.rate = piece.rate or PLAYABLE[rate] and rate or 8000
+  if rate == piece.rate then return sound end
+  if piece.from ~= rate then piece.from, piece.resampler = rate, pcm.resampler(rate, piece.rate) end
+  return piece.resampler and piece.resampler:feed(sound) or ""
 end
 
-local function play(self, reply, piece, pcm)
+local function play(self, reply, piece, sound)
   local leg = self.world.leg()
-  if not leg or pcm == "" then return end
+  if not leg or sound == "" then return end
   if not piece.id then
     local id = self.world.next_id()
     if not leg:play_begin(id, { rate = piece.rate, prebuffer_ms = piece.whole and 0 or PREBUFFER_MS }) then return end
     piece.id = id
     self.plays[id] = { reply = reply, piece = piece }
-    leg:play_append(id, pcm)
+    leg:play_append(id, sound)
     return self.world.tell("play", { reply = reply.id, id = id, guard = piece.guard, filler = piece.filler })
   end
-  leg:play_append(piece.id, pcm)
+  leg:play_append(piece.id, sound)
 end
 
 local function play_end(self, piece)
@@ -73,13 +72,12 @@ local function play_end(self, piece)
 end
 
 local function add_sound(self, reply, piece, event)
-  local pcm, rate = playable(event.pcm, event.rate)
-  piece.rate = piece.rate or rate
-  if rate ~= piece.rate or pcm == "" then return end  -- one synthesiser, one rate
-  piece.pcm[#piece.pcm + 1] = pcm
-  piece.ms = piece.ms + #pcm / 2 / rate * 1000
+  local sound = playable(piece, event.pcm, event.rate)
+  if sound == "" then return end
+  piece.pcm[#piece.pcm + 1] = sound
+  piece.ms = piece.ms + #sound / 2 / piece.rate * 1000
   self.world.mark(reply, "first_audio", self.world.now())
-  if not reply.held then play(self, reply, piece, pcm) end
+  if not reply.held then play(self, reply, piece, sound) end
 end
 
 -- Marks are told as texts, in their order: where each stands in ours.
@@ -95,6 +93,10 @@ end
 -- Speaks a text of a piece: true, or nil, err.
 local function render(self, reply, piece, text)
   local stream = self.world.say(text, piece.kept)
+  if reply.gone then  -- while it was asked for: nobody else knows of it
+    stream:cancel()
+    return true
+  end
   reply.stream = stream
   piece.lead_ms = piece.ms
   while not reply.gone do

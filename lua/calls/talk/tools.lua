@@ -5,7 +5,8 @@
 ---   local result, err = tools.run(talk, name, arguments) result: table for the model; may wait. What it does to the call stands in
 ---     result.leave = "transfer" | "hangup" (when the caller has heard the sentence before it) and result.bound (it cannot be undone)
 ---
---- talk: { call, key = text that is this conversation's own, lead = { id, score, status } | nil }
+--- talk: { call, key = text that is this conversation's own, lead = { id, score, status } | nil, keep = function(talk): writes down what a successor
+---   needs, is_over = true: nobody goes on with it }
 local audit = require "audit"
 local db = require "lib.db"
 local fences = require "calls.fence"
@@ -14,7 +15,9 @@ local kb = require "kb"
 local leads = require "leads"
 local log = require "core.log"
 local problem = require "lib.problem"
+local redact = require "ai.guard.redact"
 local store = require "calls.store"
+local text_of = require "lib.text"
 
 local tools = {}
 
@@ -60,16 +63,17 @@ function tools.of(names, permissions)
   return list
 end
 
+-- What a model gives is kept in leads and asked of others: never a card's number, and of one that is cut off no part.
 local function text_at(given, name, most)
   local value = given[name]
   if type(value) ~= "string" or not value:find("%S") then return nil end
-  return value:sub(1, most)
+  return text_of.clean(redact.cards(value), most)
 end
 
 local function lead_of(given)
   local score = tonumber(given.score)
   return { name = text_at(given, "name", 255), phone = text_at(given, "phone", 32), email = text_at(given, "email", 254),
-    notes = text_at(given, "interest", 2000), score = score and math.max(0, math.min(100, score)) or nil }
+    notes = text_at(given, "interest", 2000), score = score and score == score and math.max(0, math.min(100, score)) or nil }
 end
 
 -- Changes the lead of this conversation in one transaction that only the call's owner may make: true, or nil, err.
@@ -78,7 +82,9 @@ local function change(talk, edit)
   local ok, lead = db.patiently(function()
     return audit.transaction(call.tenant, function(tx)
       if not store.hold(tx, call.row_id, call.fence) then return false end
-      return leads.update(call.tenant, tx, talk.lead.id, edit(), nil, { actor = "flow", trace = call.trace })
+      local fields = edit()
+      leads.check(fields)
+      return leads.update(call.tenant, tx, talk.lead.id, fields, nil, { actor = "flow", trace = call.trace })
     end)
   end, function() return call.frozen end)
   if ok and not lead then
@@ -107,9 +113,12 @@ end
 local function create(talk, given)
   if talk.lead then return update(talk, given) end
   local fields = lead_of(given)
-  local lead, err = talk.call.verbs.create_lead(talk.call, { fields }, { key = talk.key .. ":lead" })
+  local lead, err, existed = talk.call.verbs.create_lead(talk.call, { fields }, { key = talk.key .. ":lead" })
   if not lead then return nil, err end
   talk.lead = lead
+  -- At once, not at the turn's end: whoever takes the call up before that changes this one.
+  if not talk.is_over then talk:keep() end
+  if existed and next(fields) then return update(talk, given) end  -- of a predecessor who had not come to write it down
   return { lead = lead.id, bound = true }
 end
 
@@ -129,7 +138,7 @@ function run.lookup_kb(talk, given)
     return nil, err
   end
   local list = json.array{}
-  for i, passage in ipairs(passages) do list[i] = { heading = passage.heading, text = passage.text:sub(1, PASSAGE_BYTES) } end
+  for i, passage in ipairs(passages) do list[i] = { heading = passage.heading, text = text_of.cut(passage.text, PASSAGE_BYTES) } end
   return { passages = list }
 end
 
@@ -153,7 +162,7 @@ function run.hangup() return { leave = "hangup" } end
 function tools.run(talk, allowed, name, arguments)
   local found = false
   for _, tool in ipairs(allowed) do found = found or tool.name == name end
-  if not found then return nil, { code = "invalid", text = ("there is no tool '%s'"):format(tostring(name):sub(1, 64)) } end
+  if not found then return nil, { code = "invalid", text = ("there is no tool '%s'"):format(text_of.clean(tostring(name), 64)) } end
   local given = arguments
   if type(arguments) == "string" then given = json.decode(arguments ~= "" and arguments or "{}") end
   if type(given) ~= "table" then return nil, { code = "invalid", text = "the arguments are no JSON object" } end
