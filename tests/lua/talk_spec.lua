@@ -280,7 +280,51 @@ describe("a conversation that ends in the midst", function()
       assert.same({}, w.plays)
       for _, timer in ipairs(w.timers) do assert.is_true(timer.own or timer.fn == nil) end
       assert.is_nil(w.result)
+      -- His text comes 100 ms after he is silent, and is not lost from then on.
+      local parties = {}
+      for i, line in ipairs(w.lines) do parties[i] = line.party end
+      assert.same(ms < 100 and { "agent" } or { "agent", "caller", "agent" }, parties)
+      if ms >= 2500 then has(w:last("agent").heard or w:last("agent").text, "We have roofs") end
     end
+  end)
+
+  it("loses neither the caller's last words nor what he heard of the answer when he hangs up", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("opening hours"):pass(2500)
+    w.talk:close()
+    assert.equal("opening hours", w:last("caller").text)
+    local line = w:last("agent")
+    has(line.heard, "We are open")
+    assert.is_nil(line.heard:find("anything else", 1, true))
+    has(line.text, "anything else")
+    assert.equal(1, w.kept.turns)
+  end)
+
+  it("does not lose what the caller was saying when he hung up", function()
+    local w = greeted{ answers = ANSWERS }
+    w.talk:on_media("speech", 0, 0)
+    w:pass(1000)
+    w.sessions[1].give{ type = "partial", text = "i wanted to ask" }
+    w:pass(100)
+    w.talk:close()
+    assert.equal("i wanted to ask", w:last("caller").text)
+    assert.is_true(w:last("caller").began_ms < w:last("caller").ended_ms)
+  end)
+
+  it("counts and writes a turn that the last limit cuts off", function()
+    local w = greeted{ models = { never }, args = { limit = { turns = 40, seconds = 10 } } }
+    w:pass(4000):says("what do you have"):pass(100)
+    w.talk:finish{ wants_human = false, why = "limit" }
+    assert.equal("what do you have", w:last("caller").text)
+    assert.same({ wants_human = false, why = "limit", turns = 1 }, w.result)
+  end)
+
+  it("leaves the last exchange to whoever takes the call up", function()
+    local w = greeted{ answers = ANSWERS }
+    local before = #w.lines
+    w:says("opening hours"):pass(2500)
+    w.talk:close(true)
+    assert.equal(before, #w.lines)
   end)
 
   it("goes on after its last finished turn, and greets nobody twice", function()

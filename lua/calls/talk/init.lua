@@ -361,14 +361,17 @@ function act.stop(self, a)
   if a.why == "stale" then self.mouth:drop(a.reply) end
 end
 
-function act.drop(self, a)
-  local turn = self.turns[a.reply]
+-- Nothing more comes of it: what was heard of it stands.
+local function cut_off(self, reply)
+  local turn = self.turns[reply]
   if turn then
     end_thought(turn)
     turn.steps = turn.steps or turn.thought and turn.thought.steps
   end
-  self:said(a.reply, self.mouth:drop(a.reply))
+  self:said(reply, self.mouth:drop(reply))
 end
+
+function act.drop(self, a) cut_off(self, a.reply) end
 
 function act.resume(self, a)
   line_of(self, a.reply):count("false_alarm")
@@ -430,16 +433,30 @@ end
 --- It is over: everything is let go of, and the world is told.
 function Talk:finish(result)
   if self.is_over then return end
-  result.turns, result.lead = self.count, self.lead
   self:close()
+  result.turns, result.lead = self.count, self.lead
   self.world.over(result)
 end
 
---- Lets go of recogniser, synthesiser, models, plays and clocks.
---- @param keep_sound boolean|nil  the call is another worker's now
+-- What was being said when it ended, by us and by him.
+local function write_open(self)
+  local open = {}
+  for reply in pairs(self.lines) do open[#open + 1] = reply end
+  table.sort(open)
+  for _, reply in ipairs(open) do cut_off(self, reply) end
+  local u = self.machine.utterance
+  if u and u:has_words() then self:write{ party = "caller", text = u:text(), began_ms = u.began, ended_ms = u.quiet_since or self.world.now() } end
+end
+
+--- Writes what was being said, and lets go of recogniser, synthesiser, models, plays and clocks.
+--- @param keep_sound boolean|nil  the call is another worker's now, who goes on after the last finished turn
 function Talk:close(keep_sound)
   if self.is_over then return end
   self.is_over = true
+  if not keep_sound then
+    local ok, err = pcall(write_open, self)
+    if not ok then log.error("converse.not_written", { call = self.call.id, text = tostring(err) }) end
+  end
   if self.clock then self.clock:cancel() end
   for _, limit in ipairs(self.limits) do limit:cancel() end
   cancel_eager(self)
