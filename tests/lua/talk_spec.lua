@@ -327,6 +327,13 @@ describe("a conversation that ends in the midst", function()
     assert.equal(before, #w.lines)
   end)
 
+  it("does not number its lines as an aside that was written after the last finished turn", function()
+    local w = world.new{ answers = ANSWERS, kept = { line = 3, greeted = true }, first_line = 900 }:greeted()
+    assert.equal(901, w.lines[1].n)
+    w = world.new{ answers = ANSWERS, kept = { line = 1200, greeted = true }, first_line = 900 }:greeted()
+    assert.equal(1201, w.lines[1].n)
+  end)
+
   it("goes on after its last finished turn, and greets nobody twice", function()
     local first = greeted{ answers = ANSWERS, args = LEAD }
     first:says("opening hours"):pass(9000)

@@ -512,7 +512,7 @@ function talk.new(given)
   local kept, args, world = given.kept or {}, given.args, given.world
   local self = setmetatable({
     call = given.call, args = args, key = given.key, world = world, began = world.now(), events = {}, lines = {}, turns = {}, taken_back = {}, stopping = {}, sayings = {}, limits = {},
-    awaited = {}, none = {}, count = kept.turns or 0, line = kept.line or world.first_line or 0, desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
+    awaited = {}, none = {}, count = kept.turns or 0, line = math.max(kept.line or 0, world.first_line or 0), desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
     resumed = kept.greeted, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
   }, Talk)
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)
