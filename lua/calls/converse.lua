@@ -29,8 +29,8 @@ local function model_of(tenant)
   return function()
     if clock.mono_ms() < until_ms then return known end
     until_ms = clock.mono_ms() + MODELS_MS
+    local ok, models = pcall(providers.models, tenant, true)
     known = false
-    local ok, models = pcall(providers.models, tenant)
     for _, model in ipairs(ok and models or {}) do known = known or (model.purpose or "chat") == "chat" and model.kind ~= "local" end
     return known
   end

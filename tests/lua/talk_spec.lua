@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Conversations from greeting to end, with a leg, a recogniser, a synthesiser and a model that are played, in a time of their own.
 local json = require "core.json"
+local promise = require "lib.promise"
 local world = require "tests.lua.talk_world"
 
 local HOURS = "We are open from eight to six."
@@ -317,6 +318,29 @@ describe("a conversation that ends in the midst", function()
     w.talk:finish{ wants_human = false, why = "limit" }
     assert.equal("what do you have", w:last("caller").text)
     assert.same({ wants_human = false, why = "limit", turns = 1 }, w.result)
+  end)
+
+  it("asks no model for a caller who hung up while it was looked whether there is one", function()
+    for waits_at = 1, 2 do  -- for what is begun eagerly, and for the turn
+      local gate, looked, stopped = promise.new(), 0, 0
+      local w = greeted{ models = { function(_, given)
+        given.cancel:wait()
+        stopped = stopped + 1
+        return nil, { class = "cancelled", text = "cancelled" }
+      end }, has_model = function()
+        looked = looked + 1
+        if looked == waits_at then gate:wait() end
+        return true
+      end }
+      w:says("what do you have"):pass(1000)
+      assert.equal(waits_at, looked)
+      w.talk:close()
+      gate:give()
+      w:pass(1000)
+      assert.equal(waits_at - 1, #w.asked)
+      assert.equal(waits_at - 1, stopped)
+      for _, timer in ipairs(w.timers) do assert.is_true(timer.own or timer.fn == nil) end
+    end
   end)
 
   it("leaves the last exchange to whoever takes the call up", function()

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- A conversation: what happens to it is told to the machine of turns (voice.turns), and what that says is done here, by its ears, its mouth
---- and its mind. Clock and I/O are the world's; nothing here waits.
+--- and its mind. Clock and I/O are the world's; nothing here waits, but for has_model.
 ---
 ---   leg ── VAD, sound ──> ears ──┐                         ┌──> mouth ── plays ──> leg
 ---   keys ────────────────────────┼──> machine ── actions ──┼──> mind (a model, or without_model)
@@ -11,7 +11,7 @@
 ---   args   of the verb: agent, prompt, greeting, tools, expect, limit, language
 ---   kept   what keep() was given last: a predecessor's
 ---   world  { now, after, say = function(text, kept) -> stream, open_ears = function(options) -> session, is_live = function(session) -> boolean, chat = of ai.chat,
----            has_model = function() -> boolean, answer = function(text) -> text | nil of the knowledge base, headings = list,
+---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result) }
 local chunks = require "voice.chunks"
 local bounded = require "calls.talk.bounded"
@@ -272,7 +272,12 @@ end
 local function spoken(turn) return turn.keys and "(presses " .. turn.keys .. ")" or turn.text end
 
 local function answer(self, turn, eager)
-  if not self.world.has_model() then return answer_without_model(self, turn) end
+  local has_model = self.world.has_model()
+  if turn.gone or self.is_over then
+    if eager then eager:stop() end
+    return
+  end
+  if not has_model then return answer_without_model(self, turn) end
   if not turn.keys and escalation.asks_for_human(turn.text, self.args.language) then
     if eager then eager:stop() end
     speak(self, turn.reply, words.en.human)
@@ -285,7 +290,7 @@ local function answer(self, turn, eager)
 end
 
 function act.begin_model(self, a)
-  if not self.world.has_model() then return end
+  if not self.world.has_model() or self.is_over then return end
   self.eager = { turn = a.turn, try = a.try, thought = mind.begin(self, a.text) }
 end
 
