@@ -88,6 +88,8 @@ end
 
 local REASONS = { gone = "the caller has hung up", frozen = "the call moves to another worker", cut = "a human was asked for" }
 
+local function left(kind) return nil, { code = kind, text = REASONS[kind] } end
+
 --- The verb: its result; or nil, err.
 --- @param args table   of the gate, with their defaults
 --- @param entry table  of the journal; entry.more is what a predecessor kept
@@ -104,6 +106,10 @@ function converse.run(call, args, entry, n)
     result = found
     call:happen("talked")
   end)
+  -- Providers and knowledge base may have been waited for.
+  if call.frozen then return left("frozen") end
+  if not call.leg then return left("gone") end
+  if call.cutting then return left("cut") end
   local conversation = talk.new{
     call = call, args = args, kept = entry.more, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0), world = world,
   }
@@ -120,7 +126,7 @@ function converse.run(call, args, entry, n)
   call.talk = nil
   if not whole then error(broke, 0) end
   if not ok then return nil, { code = "failed", text = err.text } end
-  if not result then return nil, { code = kind, text = REASONS[kind] } end
+  if not result then return left(kind) end
   entry.more = nil
   local why = result.failed and "failed" or result.why
   metrics.count("conversations_total", { why = why }, 1, "conversations with callers, by what ended them")

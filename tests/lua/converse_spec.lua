@@ -9,6 +9,8 @@ local speech = require "speech"
 local talk = require "calls.talk"
 local task = require "core.task"
 
+local LEFT = "the caller has hung up"
+
 describe("the verb of a conversation", function()
   local real = { new = talk.new, headings = kb.headings, models = providers.models, conversation = speech.conversation }
   local call, given, written, entry
@@ -41,6 +43,26 @@ describe("the verb of a conversation", function()
   end
 
   local function keep(text) given.world.keep({ history = { turns = { { user = text } } } }, 0) end
+
+  it("broke when the caller went while the knowledge base was read", function()
+    local gate = promise.new()
+    kb.headings = function() return gate:wait() end
+    local back = run()
+    call.leg, call.gone_why = nil, "hung up"
+    gate:give({})
+    assert.same({ code = "gone", text = LEFT }, back.err)
+    assert.is_nil(given)
+  end)
+
+  it("is left to the next worker when the call moved meanwhile", function()
+    local gate = promise.new()
+    kb.headings = function() return gate:wait() end
+    local back = run()
+    call.frozen = true
+    gate:give({})
+    assert.equal("frozen", back.err.code)
+    assert.is_nil(given)
+  end)
 
   it("keeps the newest of what a successor needs when it could not be written at once", function()
     local gate = promise.new()
