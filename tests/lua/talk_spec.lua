@@ -407,3 +407,33 @@ describe("a voice that fails", function()
     assert.equal("One two three four five six seven.", w:last("agent").text)
   end)
 end)
+
+describe("a recogniser that cannot be had", function()
+  local NONE = { type = "error", class = "no_provider", text = "nobody listens" }
+
+  it("was asked for no more, though something else was expected", function()
+    local w = world.new{ answers = ANSWERS, args = { expect = "spelling" } }:greeted()
+    assert.equal("open", w.sessions[1].asked.expect.kind)
+    w.sessions[1].give(NONE)
+    w:keys("5"):pass(8000)  -- is not understood, and a topic expected
+    w:says("opening hours"):pass(3000)
+    assert.equal("phrases", w.sessions[2].asked.expect.kind)
+    has(w:spoken(), HOURS)
+  end)
+
+  it("is asked for again after a pause, and not in the midst of what is being said", function()
+    local w = greeted{ answers = ANSWERS }
+    w.sessions[1].give(NONE)
+    w:says("prices", 4000)
+    w.talk:on_media("speech", 0, 0)
+    w.on_audio(("\1\0"):rep(800))
+    assert.equal(1, #w.sessions)
+    w:pass(500).on_audio(("\1\0"):rep(800))
+    assert.equal(1, #w.sessions)
+    w.talk:on_media("quiet", 0, 800)
+    w.next_text = nil
+    w:says("opening hours"):pass(3000)
+    assert.equal(2, #w.sessions)
+    has(w:spoken(), HOURS)
+  end)
+end)

@@ -117,7 +117,7 @@ local function put_together(self)
     failed = function(_, err) self:speechless(err) end,
   }
   self.ears = ears.new{
-    leg = self.call.leg, open = world.open_ears, is_live = world.is_live, tell = tell, language = self.args.language,
+    leg = self.call.leg, open = world.open_ears, is_live = world.is_live, tell = tell, now = world.now, language = self.args.language,
     failed = function(err) log.warn("converse.not_heard", { call = self.call.id, class = err.class, text = err.text }) end,
     deaf = function(err) log.warn("converse.deaf", { call = self.call.id, class = err.class, text = err.text }) end,
     text_came = function() self.final_text_at = world.now() end,
