@@ -241,7 +241,8 @@ end
 function providers.budget(tenant) return current(tenant).budget end
 
 --- The models that are set up for this tenant, also those of which all keys rest just now: list of { provider, model, purpose }, not to be changed.
-function providers.models(tenant) return current(tenant).models end
+--- @param hurried boolean|nil  as above
+function providers.models(tenant, hurried) return current(tenant, hurried).models end
 
 --- The same model at the same provider with another key that does not rest, or nil: for a second try at once when the first was
 --- refused its key. Never waits when providers.of has been asked.

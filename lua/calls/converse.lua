@@ -29,8 +29,8 @@ local function model_of(tenant)
   return function()
     if clock.mono_ms() < until_ms then return known end
     until_ms = clock.mono_ms() + MODELS_MS
+    local ok, models = pcall(providers.models, tenant, true)
     known = false
-    local ok, models = pcall(providers.models, tenant)
     for _, model in ipairs(ok and models or {}) do known = known or (model.purpose or "chat") == "chat" and model.kind ~= "local" end
     return known
   end
@@ -44,9 +44,16 @@ local function answer_of(call)
   end
 end
 
--- Writes what a successor needs, the newest only, one write after the other.
+-- Writes what a successor needs, the newest only, one write after the other: into the visit in which it talks, as long as that is the call's.
 local function keeper(call, entry, n)
-  local writing, due = false, false
+  local writing, due, visit = false, false, call.visit
+  local function is_over() return entry.done or call.frozen or call.gone_why or call.visit ~= visit end
+  local function write()
+    while due and not is_over() do
+      due = false
+      call:keep{ [("j%d.%d"):format(visit, n)] = entry, digits = call:digits_kept() }
+    end
+  end
   return function(kept, keys_used)
     for _ = 1, keys_used do call:take_digit() end
     entry.more = redact.cards_in(kept)
@@ -55,21 +62,19 @@ local function keeper(call, entry, n)
     if writing then return end
     writing = true
     task.spawn(function()
-      while due and not entry.done and not call.frozen do
-        due = false
-        call:keep{ [("j%d.%d"):format(call.visit, n)] = entry, digits = call:digits_kept() }
-      end
+      local ok, err = pcall(write)
       writing = false
+      if not ok then log.error("converse.not_kept", { call = call.id, text = tostring(err) }) end
     end)
   end
 end
 
-local function world_of(call, voice, entry, n, over)
+local function world_of(call, voice, keep, over)
   local from_start_ms = (clock.wall_us() - (call.started_us or clock.wall_us())) / 1000
   local headings = kb.headings(call.tenant, call.hash) or {}
   return {
     now = clock.mono_ms, after = timer.after, chat = ai.chat, has_model = model_of(call.tenant), answer = answer_of(call), headings = headings,
-    is_live = voice.is_live, keep = keeper(call, entry, n), over = over,
+    is_live = voice.is_live, keep = keep, over = over,
     -- Where its lines are numbered from: behind those of the conversations that the call had before, in whichever worker.
     first_line = math.floor(from_start_ms / LINE_MS),
     say = function(text, kept) return voice.say({ text = text, rate = RATE }, kept) end,
@@ -83,10 +88,13 @@ end
 
 local REASONS = { gone = "the caller has hung up", frozen = "the call moves to another worker", cut = "a human was asked for" }
 
+local function left(kind) return nil, { code = kind, text = REASONS[kind] } end
+
 --- The verb: its result; or nil, err.
 --- @param args table   of the gate, with their defaults
 --- @param entry table  of the journal; entry.more is what a predecessor kept
 function converse.run(call, args, entry, n)
+  local keep = keeper(call, entry, n)
   local leg, err = call:sound()
   if not leg then return nil, err end
   pcall(providers.models, call.tenant)  -- read once, so that nobody has to wait for it in the midst of a turn
@@ -94,12 +102,16 @@ function converse.run(call, args, entry, n)
   local voice = speech.conversation(call.tenant, scope, args.language)
   args = setmetatable({ language = voice.language }, { __index = args })
   local result
+  local world = world_of(call, voice, keep, function(found)
+    result = found
+    call:happen("talked")
+  end)
+  -- Providers and knowledge base may have been waited for.
+  if call.frozen then return left("frozen") end
+  if not call.leg then return left("gone") end
+  if call.cutting then return left("cut") end
   local conversation = talk.new{
-    call = call, args = args, kept = entry.more, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0),
-    world = world_of(call, voice, entry, n, function(found)
-      result = found
-      call:happen("talked")
-    end),
+    call = call, args = args, kept = entry.more, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0), world = world,
   }
   call.talk = conversation
   local ok, kind
@@ -114,7 +126,7 @@ function converse.run(call, args, entry, n)
   call.talk = nil
   if not whole then error(broke, 0) end
   if not ok then return nil, { code = "failed", text = err.text } end
-  if not result then return nil, { code = kind, text = REASONS[kind] } end
+  if not result then return left(kind) end
   entry.more = nil
   local why = result.failed and "failed" or result.why
   metrics.count("conversations_total", { why = why }, 1, "conversations with callers, by what ended them")

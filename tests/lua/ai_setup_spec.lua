@@ -7,6 +7,7 @@ if not world then
   return
 end
 local auth = require "auth"
+local clock = require "core.clock"
 local json = require "core.json"
 local providers = require "ai.providers"
 local sql = require "core.sql"
@@ -262,6 +263,22 @@ describe("a policy", function()
     assert.same({ order = "latency" }, providers.of(acme).policy)
     assert.equal(204, (as(admin, "DELETE", "/ai/policy")))
     assert.same({ order = "cost" }, providers.of(acme).policy)
+  end)
+end)
+
+describe("what was read a minute ago", function()
+  local mono_ms = clock.mono_ms
+  after_each(function()
+    clock.mono_ms = mono_ms
+    task.sleep(50)
+    providers.forget(acme.id)  -- what was read by that clock would be kept for two minutes
+  end)
+
+  it("kept a caller waiting for the database when it was asked which models there are", function()
+    local known, found = providers.models(acme), nil
+    clock.mono_ms = function() return mono_ms() + 61000 end
+    task.spawn(function() found = providers.models(acme, true) end)
+    assert.is_true(found ~= nil and found == known)
   end)
 end)
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Conversations from greeting to end, with a leg, a recogniser, a synthesiser and a model that are played, in a time of their own.
 local json = require "core.json"
+local promise = require "lib.promise"
 local world = require "tests.lua.talk_world"
 
 local HOURS = "We are open from eight to six."
@@ -280,7 +281,81 @@ describe("a conversation that ends in the midst", function()
       assert.same({}, w.plays)
       for _, timer in ipairs(w.timers) do assert.is_true(timer.own or timer.fn == nil) end
       assert.is_nil(w.result)
+      -- His text comes 100 ms after he is silent, and is not lost from then on.
+      local parties = {}
+      for i, line in ipairs(w.lines) do parties[i] = line.party end
+      assert.same(ms < 100 and { "agent" } or { "agent", "caller", "agent" }, parties)
+      if ms >= 2500 then has(w:last("agent").heard or w:last("agent").text, "We have roofs") end
     end
+  end)
+
+  it("loses neither the caller's last words nor what he heard of the answer when he hangs up", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("opening hours"):pass(2500)
+    w.talk:close()
+    assert.equal("opening hours", w:last("caller").text)
+    local line = w:last("agent")
+    has(line.heard, "We are open")
+    assert.is_nil(line.heard:find("anything else", 1, true))
+    has(line.text, "anything else")
+    assert.equal(1, w.kept.turns)
+  end)
+
+  it("does not lose what the caller was saying when he hung up", function()
+    local w = greeted{ answers = ANSWERS }
+    w.talk:on_media("speech", 0, 0)
+    w:pass(1000)
+    w.sessions[1].give{ type = "partial", text = "i wanted to ask" }
+    w:pass(100)
+    w.talk:close()
+    assert.equal("i wanted to ask", w:last("caller").text)
+    assert.is_true(w:last("caller").began_ms < w:last("caller").ended_ms)
+  end)
+
+  it("counts and writes a turn that the last limit cuts off", function()
+    local w = greeted{ models = { never }, args = { limit = { turns = 40, seconds = 10 } } }
+    w:pass(4000):says("what do you have"):pass(100)
+    w.talk:finish{ wants_human = false, why = "limit" }
+    assert.equal("what do you have", w:last("caller").text)
+    assert.same({ wants_human = false, why = "limit", turns = 1 }, w.result)
+  end)
+
+  it("asks no model for a caller who hung up while it was looked whether there is one", function()
+    for waits_at = 1, 2 do  -- for what is begun eagerly, and for the turn
+      local gate, looked, stopped = promise.new(), 0, 0
+      local w = greeted{ models = { function(_, given)
+        given.cancel:wait()
+        stopped = stopped + 1
+        return nil, { class = "cancelled", text = "cancelled" }
+      end }, has_model = function()
+        looked = looked + 1
+        if looked == waits_at then gate:wait() end
+        return true
+      end }
+      w:says("what do you have"):pass(1000)
+      assert.equal(waits_at, looked)
+      w.talk:close()
+      gate:give()
+      w:pass(1000)
+      assert.equal(waits_at - 1, #w.asked)
+      assert.equal(waits_at - 1, stopped)
+      for _, timer in ipairs(w.timers) do assert.is_true(timer.own or timer.fn == nil) end
+    end
+  end)
+
+  it("leaves the last exchange to whoever takes the call up", function()
+    local w = greeted{ answers = ANSWERS }
+    local before = #w.lines
+    w:says("opening hours"):pass(2500)
+    w.talk:close(true)
+    assert.equal(before, #w.lines)
+  end)
+
+  it("does not number its lines as an aside that was written after the last finished turn", function()
+    local w = world.new{ answers = ANSWERS, kept = { line = 3, greeted = true }, first_line = 900 }:greeted()
+    assert.equal(901, w.lines[1].n)
+    w = world.new{ answers = ANSWERS, kept = { line = 1200, greeted = true }, first_line = 900 }:greeted()
+    assert.equal(1201, w.lines[1].n)
   end)
 
   it("goes on after its last finished turn, and greets nobody twice", function()
@@ -330,5 +405,35 @@ describe("a voice that fails", function()
     has("One two three four five six seven.", rest:match("^%s*(.-)%s*$"))
     w:pass(6000)
     assert.equal("One two three four five six seven.", w:last("agent").text)
+  end)
+end)
+
+describe("a recogniser that cannot be had", function()
+  local NONE = { type = "error", class = "no_provider", text = "nobody listens" }
+
+  it("was asked for no more, though something else was expected", function()
+    local w = world.new{ answers = ANSWERS, args = { expect = "spelling" } }:greeted()
+    assert.equal("open", w.sessions[1].asked.expect.kind)
+    w.sessions[1].give(NONE)
+    w:keys("5"):pass(8000)  -- is not understood, and a topic expected
+    w:says("opening hours"):pass(3000)
+    assert.equal("phrases", w.sessions[2].asked.expect.kind)
+    has(w:spoken(), HOURS)
+  end)
+
+  it("is asked for again after a pause, and not in the midst of what is being said", function()
+    local w = greeted{ answers = ANSWERS }
+    w.sessions[1].give(NONE)
+    w:says("prices", 4000)
+    w.talk:on_media("speech", 0, 0)
+    w.on_audio(("\1\0"):rep(800))
+    assert.equal(1, #w.sessions)
+    w:pass(500).on_audio(("\1\0"):rep(800))
+    assert.equal(1, #w.sessions)
+    w.talk:on_media("quiet", 0, 800)
+    w.next_text = nil
+    w:says("opening hours"):pass(3000)
+    assert.equal(2, #w.sessions)
+    has(w:spoken(), HOURS)
   end)
 end)

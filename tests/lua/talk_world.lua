@@ -13,7 +13,7 @@ local CHARACTER_MS, RATE = 60, 8000
 local LIMIT = { turns = 40, seconds = 600 }
 
 --- @param options table|nil  { args, call, kept, answers = what the knowledge base says by question, models = list of functions(request, options) -> answer, err,
----   headings, say = function(text) -> stream }
+---   headings, first_line, has_model, say = function(text) -> stream }
 function world.new(options)
   options = options or {}
   local self = setmetatable({ at = 100000, timers = {}, plays = {}, order = {}, said = {}, lines = {}, sessions = {}, asked = {}, kept = {}, closed = {} }, world)
@@ -35,12 +35,13 @@ function world.new(options)
       now = function() return self.at end, after = function(ms, fn) return self:after(ms, fn) end,
       say = options.say or function(text) return self:stream(text) end,
       open_ears = function(asked) return self:session(asked) end, is_live = function() return options.live == true end,
-      has_model = function() return options.models ~= nil end,
+      has_model = options.has_model or function() return options.models ~= nil end,
       chat = function(_, request, given)
         self.asked[#self.asked + 1] = request
         return options.models[math.min(#self.asked, #options.models)](request, given, self)
       end,
       answer = function(text) return (options.answers or {})[text] end, headings = options.headings or { "Opening hours", "Prices" },
+      first_line = options.first_line,
       keep = function(kept, used) self.kept, self.keys_used = kept, (self.keys_used or 0) + used end,
       transcript = function(line) self.lines[#self.lines + 1] = line end,
       over = function(result) self.result = result end,

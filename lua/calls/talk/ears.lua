@@ -8,7 +8,8 @@
 --- stays open, for that would cost a connection.
 ---
 --- ears.new{ leg, open = function(options) -> session of speech.recogniser, is_live = function(session) -> boolean, tell, language,
----   failed = function(err): what was said is not understood, deaf = function(err): no recogniser can be had; keys still count, text_came = function(ms): a final text came }
+---   now, failed = function(err): what was said is not understood, deaf = function(err): no recogniser can be had for some seconds, or until something else
+---   is expected; keys still count, text_came = function(ms): a final text came }
 local task = require "core.task"
 
 local ears = {}
@@ -18,7 +19,8 @@ local RATE, BATCH_MS, KEEP_MS = 8000, 100, 2000
 local BEFORE_MS = 500       -- of sound in front of what the VAD noticed: it notices late
 local SILENCE_MS = 600       -- that ends an utterance for a recogniser which is given it whole: half a sentence would be taken for another
 local CLOSED_MS = 200       -- the same where one word is expected, or digits
-local FAILURES = 3          -- in a row; then nobody listens any more
+local FAILURES = 3          -- in a row; then nobody listens for a while
+local DEAF_MS = 5000
 local NOTICED_MS = 60       -- the VAD tells of a voice so late
 local OPEN = { open = true, phrases = true, spelling = true }
 
@@ -40,7 +42,7 @@ local function renew(self)
 end
 
 local function session_of(self)
-  if self.session or self.closed or self.is_deaf then return self.session end
+  if self.session or self.closed or self.deaf_until then return self.session end
   self.session = self.world.open{ rate = RATE, language = self.world.language, expect = self.expect, phrases = self.phrases }
   task.spawn(read, self, self.session)
   return self.session
@@ -50,7 +52,7 @@ local function fail(self, err)
   self.failures = self.failures + 1
   self.world.failed(err)
   if self.failures < FAILURES and err.class ~= "no_provider" then return end
-  self.is_deaf = true
+  self.deaf_until = self.world.now() + DEAF_MS
   self.world.deaf(err)
 end
 
@@ -82,6 +84,7 @@ end
 function ears:await(expect, phrases)
   if expect == self.expect and phrases == self.phrases then return end
   self.expect, self.phrases = expect, phrases
+  if self.deaf_until then self.deaf_until = 0 end  -- who can hear this may be another
   if not self.session or self.world.is_live(self.session) then return end
   -- An utterance that is being heard or thought about is let be.
   if self.feeding or self.pending then self.stale = true else close_session(self) end
@@ -118,6 +121,8 @@ end
 local function begin(self)
   if self.feeding then return end
   self.feeding = true
+  -- Here, for half an utterance would be taken for another.
+  if self.deaf_until and self.world.now() >= self.deaf_until then self.deaf_until = nil end
   local before = self.before
   self.before, self.before_ms = {}, 0
   for _, pcm in ipairs(before) do feed(self, pcm) end

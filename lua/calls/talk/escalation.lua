@@ -10,21 +10,36 @@ escalation.WHYS = { asked_for = true, not_understood = true, tool_failed = true,
 --- So many turns in a row that were not understood.
 escalation.MISSES = 2
 
--- Folded as voice.reading folds them. Alone they are the wish; among other words only behind one of the asking kind, for "the agent
--- of the cleaning product" asks for nobody.
-local PEOPLE = {
-  en = "human agent operator representative person somebody someone staff colleague people",
-  de = "mensch menschen mitarbeiter mitarbeiterin berater beraterin person jemand",
-  es = "persona humano agente operador operadora alguien",
-  fr = "humain personne agent conseiller conseillere operateur",
+-- Folded as voice.reading folds them. ALONE are the wish by themselves, in few words; ANY of them only behind one of the asking kind: "four
+-- people" and "the agent of the cleaning product" ask for nobody.
+local ALONE = {
+  en = "human agent operator representative staff colleague",
+  de = "mensch mitarbeiter mitarbeiterin berater beraterin",
+  es = "humano agente operador operadora",
+  fr = "humain agent conseiller conseillere operateur",
 }
-local ASKING = {
-  en = "speak talk connect transfer put get want need give real live",
-  de = "sprechen reden verbinden verbinde will mochte brauche echten richtigen",
-  es = "hablar comunicar pasar paseme quiero necesito pongame",
-  fr = "parler passer passez veux voudrais besoin",
+local ANY = {
+  en = "person somebody someone people", de = "menschen person jemand jemanden jemandem", es = "persona alguien", fr = "personne",
 }
+-- To talk with him: the noun within a few words behind it; in German it may come behind the noun.
+local TALKING = {
+  en = "speak talk connect transfer put", de = "sprechen reden verbinden verbinde", es = "hablar comunicar pasar paseme pongame", fr = "parler passer passez",
+}
+-- To have him; of ANY with nothing but LITTLE words between, else "I need a roof with room for five people" would ask for one.
+local HAVING = {
+  en = "get give want need", de = "will mochte brauche", es = "quiero necesito", fr = "veux voudrais besoin",
+}
+local LITTLE = {
+  en = "me us a an the to some another actual please through with", de = "mit einem einer einen eine ein den die bitte",
+  es = "me a con un una el la por favor", fr = "a avec un une le la d de",
+}
+-- Directly before the noun.
+local REAL = { en = "real live", de = "echten richtigen echter echte", es = "real", fr = "vrai vraie" }
+-- What follows is not whom he wants: "I want to talk about two people".
+local NOT_WHOM = { en = "about for", de = "uber fur", es = "sobre para", fr = "sur pour" }
 local FEW_WORDS = 3  -- "an agent please" needs no verb
+local WITHIN = 6     -- "connect me with a customer service representative"
+local BEHIND = 1     -- "mit einem Menschen sprechen"
 
 local sets = {}
 local function set_of(text)
@@ -37,17 +52,34 @@ local function set_of(text)
   return set
 end
 
+-- Is the noun at that place asked for?
+local function is_asked_for(list, at, is, lang)
+  if is(REAL, list[at - 1]) then return true end
+  if lang == "de" and is(TALKING, list[at + BEHIND]) then return true end
+  local alone, near = is(ALONE, list[at]), true
+  for i = at - 1, math.max(1, at - WITHIN), -1 do
+    local word = list[i]
+    if is(NOT_WHOM, word) then return false end
+    if is(TALKING, word) or (alone or near) and is(HAVING, word) then return true end
+    near = near and (is(LITTLE, word) or is(REAL, word))
+  end
+  return false
+end
+
 --- Does the caller ask for a human?
 --- @param language string  "en", "de-AT"; of one that is not known English is taken
 function escalation.asks_for_human(text, language)
   local lang = (language or "en"):match("^%a+"):lower()
-  local people, asking = set_of(PEOPLE[lang] or PEOPLE.en), set_of(ASKING[lang] or ASKING.en)
-  local named, asked, count = false, false, 0
-  for word in reading.fold(text):gmatch("%S+") do
-    count = count + 1
-    named, asked = named or people[word] == true, asked or asking[word] == true
+  if not ALONE[lang] then lang = "en" end
+  local function is(words, word) return set_of(words[lang])[word] == true end
+  local list = {}
+  for word in reading.fold(text):gmatch("%S+") do list[#list + 1] = word end
+  for at, word in ipairs(list) do
+    local alone = is(ALONE, word)
+    if alone and #list <= FEW_WORDS then return true end
+    if (alone or is(ANY, word)) and is_asked_for(list, at, is, lang) then return true end
   end
-  return named and (asked or count <= FEW_WORDS)
+  return false
 end
 
 --- One more turn that was not understood, or that was: how many there are in a row now, and whether that is enough.

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- A conversation: what happens to it is told to the machine of turns (voice.turns), and what that says is done here, by its ears, its mouth
---- and its mind. Clock and I/O are the world's; nothing here waits.
+--- and its mind. Clock and I/O are the world's; nothing here waits, but for has_model.
 ---
 ---   leg ── VAD, sound ──> ears ──┐                         ┌──> mouth ── plays ──> leg
 ---   keys ────────────────────────┼──> machine ── actions ──┼──> mind (a model, or without_model)
@@ -11,7 +11,7 @@
 ---   args   of the verb: agent, prompt, greeting, tools, expect, limit, language
 ---   kept   what keep() was given last: a predecessor's
 ---   world  { now, after, say = function(text, kept) -> stream, open_ears = function(options) -> session, is_live = function(session) -> boolean, chat = of ai.chat,
----            has_model = function() -> boolean, answer = function(text) -> text | nil of the knowledge base, headings = list,
+---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result) }
 local chunks = require "voice.chunks"
 local bounded = require "calls.talk.bounded"
@@ -117,7 +117,7 @@ local function put_together(self)
     failed = function(_, err) self:speechless(err) end,
   }
   self.ears = ears.new{
-    leg = self.call.leg, open = world.open_ears, is_live = world.is_live, tell = tell, language = self.args.language,
+    leg = self.call.leg, open = world.open_ears, is_live = world.is_live, tell = tell, now = world.now, language = self.args.language,
     failed = function(err) log.warn("converse.not_heard", { call = self.call.id, class = err.class, text = err.text }) end,
     deaf = function(err) log.warn("converse.deaf", { call = self.call.id, class = err.class, text = err.text }) end,
     text_came = function() self.final_text_at = world.now() end,
@@ -272,7 +272,12 @@ end
 local function spoken(turn) return turn.keys and "(presses " .. turn.keys .. ")" or turn.text end
 
 local function answer(self, turn, eager)
-  if not self.world.has_model() then return answer_without_model(self, turn) end
+  local has_model = self.world.has_model()
+  if turn.gone or self.is_over then
+    if eager then eager:stop() end
+    return
+  end
+  if not has_model then return answer_without_model(self, turn) end
   if not turn.keys and escalation.asks_for_human(turn.text, self.args.language) then
     if eager then eager:stop() end
     speak(self, turn.reply, words.en.human)
@@ -285,7 +290,7 @@ local function answer(self, turn, eager)
 end
 
 function act.begin_model(self, a)
-  if not self.world.has_model() then return end
+  if not self.world.has_model() or self.is_over then return end
   self.eager = { turn = a.turn, try = a.try, thought = mind.begin(self, a.text) }
 end
 
@@ -361,14 +366,17 @@ function act.stop(self, a)
   if a.why == "stale" then self.mouth:drop(a.reply) end
 end
 
-function act.drop(self, a)
-  local turn = self.turns[a.reply]
+-- Nothing more comes of it: what was heard of it stands.
+local function cut_off(self, reply)
+  local turn = self.turns[reply]
   if turn then
     end_thought(turn)
     turn.steps = turn.steps or turn.thought and turn.thought.steps
   end
-  self:said(a.reply, self.mouth:drop(a.reply))
+  self:said(reply, self.mouth:drop(reply))
 end
+
+function act.drop(self, a) cut_off(self, a.reply) end
 
 function act.resume(self, a)
   line_of(self, a.reply):count("false_alarm")
@@ -430,16 +438,30 @@ end
 --- It is over: everything is let go of, and the world is told.
 function Talk:finish(result)
   if self.is_over then return end
-  result.turns, result.lead = self.count, self.lead
   self:close()
+  result.turns, result.lead = self.count, self.lead
   self.world.over(result)
 end
 
---- Lets go of recogniser, synthesiser, models, plays and clocks.
---- @param keep_sound boolean|nil  the call is another worker's now
+-- What was being said when it ended, by us and by him.
+local function write_open(self)
+  local open = {}
+  for reply in pairs(self.lines) do open[#open + 1] = reply end
+  table.sort(open)
+  for _, reply in ipairs(open) do cut_off(self, reply) end
+  local u = self.machine.utterance
+  if u and u:has_words() then self:write{ party = "caller", text = u:text(), began_ms = u.began, ended_ms = u.quiet_since or self.world.now() } end
+end
+
+--- Writes what was being said, and lets go of recogniser, synthesiser, models, plays and clocks.
+--- @param keep_sound boolean|nil  the call is another worker's now, who goes on after the last finished turn
 function Talk:close(keep_sound)
   if self.is_over then return end
   self.is_over = true
+  if not keep_sound then
+    local ok, err = pcall(write_open, self)
+    if not ok then log.error("converse.not_written", { call = self.call.id, text = tostring(err) }) end
+  end
   if self.clock then self.clock:cancel() end
   for _, limit in ipairs(self.limits) do limit:cancel() end
   cancel_eager(self)
@@ -495,7 +517,7 @@ function talk.new(given)
   local kept, args, world = given.kept or {}, given.args, given.world
   local self = setmetatable({
     call = given.call, args = args, key = given.key, world = world, began = world.now(), events = {}, lines = {}, turns = {}, taken_back = {}, stopping = {}, sayings = {}, limits = {},
-    awaited = {}, none = {}, count = kept.turns or 0, line = kept.line or world.first_line or 0, desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
+    awaited = {}, none = {}, count = kept.turns or 0, line = math.max(kept.line or 0, world.first_line or 0), desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
     resumed = kept.greeted, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
   }, Talk)
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)

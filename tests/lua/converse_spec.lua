@@ -1,0 +1,128 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- call:converse around the conversation: what of it is kept, and what it does when the call is no longer there.
+require "stand_in"
+local converse = require "calls.converse"
+local kb = require "kb"
+local promise = require "lib.promise"
+local providers = require "ai.providers"
+local speech = require "speech"
+local talk = require "calls.talk"
+local task = require "core.task"
+
+local LEFT = "the caller has hung up"
+
+describe("the verb of a conversation", function()
+  local real = { new = talk.new, headings = kb.headings, models = providers.models, conversation = speech.conversation }
+  local call, given, written, entry
+
+  before_each(function()
+    given, written, entry = nil, {}, {}
+    call = { id = "c-n1-1-x", tenant = { id = 1, slug = "acme" }, visit = 1, digits = {}, leg = {},
+      sound = function(self) return self.leg end, take_digit = function() end, digits_kept = function() return "" end,
+      keep = function(_, fields) written[#written + 1] = fields end,
+      happen = function(self, kind) if self.waiting then self.waiting:give(kind) end end,
+      await = function(self)
+        self.waiting = promise.new()
+        return self.waiting:wait()
+      end }
+    kb.headings, providers.models = function() return {} end, function() return {} end
+    speech.conversation = function() return { language = "en" } end
+    talk.new = function(of)
+      given = of
+      return { begin = function() return true end, close = function() end }
+    end
+  end)
+
+  after_each(function() talk.new, kb.headings, providers.models, speech.conversation = real.new, real.headings, real.models, real.conversation end)
+
+  -- Begins it: what it gave back, once it is over.
+  local function run()
+    local back = {}
+    task.spawn(function() back.result, back.err = converse.run(call, { limit = {} }, entry, 2) end)
+    return back
+  end
+
+  local function keep(text) given.world.keep({ history = { turns = { { user = text } } } }, 0) end
+
+  it("broke when the caller went while the knowledge base was read", function()
+    local gate = promise.new()
+    kb.headings = function() return gate:wait() end
+    local back = run()
+    call.leg, call.gone_why = nil, "hung up"
+    gate:give({})
+    assert.same({ code = "gone", text = LEFT }, back.err)
+    assert.is_nil(given)
+  end)
+
+  it("is left to the next worker when the call moved meanwhile", function()
+    local gate = promise.new()
+    kb.headings = function() return gate:wait() end
+    local back = run()
+    call.frozen = true
+    gate:give({})
+    assert.equal("frozen", back.err.code)
+    assert.is_nil(given)
+  end)
+
+  it("keeps the newest of what a successor needs when it could not be written at once", function()
+    local gate = promise.new()
+    call.keep = function(_, fields)
+      written[#written + 1] = fields["j1.2"].more.history.turns[1].user
+      if #written == 1 then gate:wait() end
+    end
+    run()
+    keep("one")
+    keep("two")
+    keep("three")
+    gate:give()
+    assert.same({ "one", "three" }, written)
+  end)
+
+  it("wrote its entry into the visit that came next", function()
+    local gate = promise.new()
+    call.keep = function(_, fields)
+      written[#written + 1] = fields
+      gate:wait()
+    end
+    run()
+    keep("one")
+    keep("two")
+    call.visit = 2
+    gate:give()
+    assert.equal(1, #written)
+    assert.is_table(written[1]["j1.2"])
+    keep("three")
+    assert.equal(1, #written)
+  end)
+
+  it("keeps nothing for a caller who has hung up", function()
+    run()
+    call.gone_why = "hung up"
+    keep("one")
+    assert.same({}, written)
+  end)
+
+  it("kept nothing more after a write that broke", function()
+    local breaks = true
+    call.keep = function(_, fields)
+      if breaks then error("broken", 0) end
+      written[#written + 1] = fields
+    end
+    run()
+    keep("one")
+    breaks = false
+    keep("two")
+    assert.equal(1, #written)
+  end)
+
+  it("waits for no database when it is asked whether there is a model", function()
+    local hurried
+    providers.models = function(_, now)
+      hurried = now
+      return { { provider = "p", model = "m" } }
+    end
+    run()
+    assert.is_true(given.world.has_model())
+    assert.is_true(hurried)
+  end)
+end)
