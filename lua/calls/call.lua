@@ -141,6 +141,8 @@ function Call:keep_all()
     self:stands(true)
   elseif err.code == "stale" then
     self:lost()
+  elseif err.code == "ended" then
+    self.unwritten = nil  -- its removal was quicker
   end
 end
 
