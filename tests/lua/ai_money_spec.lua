@@ -6,10 +6,12 @@ if not money then
   return
 end
 local crypto = require "core.crypto"
+local db = require "lib.db"
 local json = require "core.json"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
 local sql = require "core.sql"
+local store = require "ai.ledger.store"
 local task = require "core.task"
 
 local TARGET, REQUEST = money.TARGET, money.REQUEST
@@ -100,7 +102,6 @@ describe("an attempt", function()
   end)
 
   it("is kept while the database refuses it, and acknowledged only when it is there", function()
-    local store = require "ai.ledger.store"
     local add, refusing = store.add_calls, true
     store.add_calls = function(...)
       if refusing then error("away", 0) end
@@ -121,7 +122,6 @@ describe("an attempt", function()
 
   -- Eight rows were a statement, and each event was one of its own: after ten seconds at full speed 20,000 waited, and requests were refused.
   it("was a statement and more for each, and many waited behind it", function()
-    local db = require "lib.db"
     local run, statements = db.run, 0
     db.run = function(...)
       statements = statements + 1
@@ -202,6 +202,22 @@ describe("an attempt", function()
     assert.equal("other", rows("SELECT ai_provider FROM `call` WHERE public_id = 'many-2'")[1].ai_provider)
     clean()
     rows("DELETE FROM `call` WHERE public_id LIKE 'many-%'")
+  end)
+
+  -- A sum in the other currency that was as large as the call's own turned dollars into euros.
+  it("leaves a call its currency, however much is added in another", function()
+    local id = rows("INSERT INTO `call` (public_id, direction, start_time, status) VALUES ('two', 'inbound', UTC_TIMESTAMP(6), 'connected')").insert_id
+    local function add(currency, micros)
+      db.transaction(acme.db, function(tx) store.add_call_costs(tx, currency, { { id = id, micros = micros, provider = "main" } }) end)
+      local row = rows("SELECT cost, currency FROM `call` WHERE id = ?", id)[1]
+      return { row.cost, row.currency }
+    end
+    assert.same({ 0, "EUR" }, add("EUR", 0))
+    assert.same({ 500, "USD" }, add("USD", 500))
+    assert.same({ 500, "USD" }, add("EUR", 500))
+    assert.same({ 500, "USD" }, add("EUR", 7))
+    assert.same({ 507, "USD" }, add("USD", 7))
+    rows("DELETE FROM `call` WHERE id = ?", id)
   end)
 
   it("and many at once are written in batches, none lost, none twice", function()
