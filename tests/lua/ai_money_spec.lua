@@ -220,6 +220,36 @@ describe("an attempt", function()
     rows("DELETE FROM `call` WHERE id = ?", id)
   end)
 
+  -- Each currency's calls were updated from the lowest id on: two workers that did so waited for each other.
+  it("of calls in two currencies holds no later call while it waits for an earlier one", function()
+    local ids = {}
+    for i = 1, 3 do
+      ids[i] = rows("INSERT INTO `call` (public_id, direction, start_time, status) VALUES (?, 'inbound', UTC_TIMESTAMP(6), 'connected')", "held-" .. i).insert_id
+    end
+    local go_on = promise.new()
+    task.spawn(db.transaction, acme.db, function(tx)
+      db.run(tx, "SELECT 1 AS held FROM `call` WHERE id = ? FOR UPDATE", ids[2])
+      go_on:wait()
+    end)
+    task.sleep(50)
+    local usage = { input = 0, output = 7 }
+    for i, currency in ipairs{ "USD", "EUR", "USD" } do
+      local reservation = one.budget.reserve(acme, TARGET, REQUEST, {}, found({}, { input = 0, output = 1000000, currency = currency, version = "v" }))
+      one.ledger.attempt(acme, { provider = "main", model = "big", purpose = "call", ms = 1, usage = usage, cost = reservation:settle(usage), call_id = ids[i] })
+    end
+    task.sleep(500)
+    local free, err = sql.query(acme.db, "SELECT id FROM `call` WHERE id = ? FOR UPDATE NOWAIT", ids[3])
+    local first_held = not sql.query(acme.db, "SELECT id FROM `call` WHERE id = ? FOR UPDATE NOWAIT", ids[1])
+    go_on:give(true)
+    assert.is_true(one.ledger.settle(2000))
+    assert.is_truthy(free, err and err.text)
+    assert.is_true(first_held)
+    assert.same({ "USD", "EUR", "USD" }, { rows("SELECT currency FROM `call` WHERE id = ?", ids[1])[1].currency,
+      rows("SELECT currency FROM `call` WHERE id = ?", ids[2])[1].currency, rows("SELECT currency FROM `call` WHERE id = ?", ids[3])[1].currency })
+    clean()
+    rows("DELETE FROM `call` WHERE public_id LIKE 'held-%'")
+  end)
+
   it("and many at once are written in batches, none lost, none twice", function()
     local last
     for _ = 1, 300 do last = spend(one, {}, 1) end

@@ -184,6 +184,8 @@ local function add_call_costs(tx, rows)
     end
     list[#list + 1] = of
   end
+  -- One order for all who write: currency by currency it would begin again at the lowest id.
+  if #by_currency > 1 then store.hold_calls(tx, calls) end
   for _, list in ipairs(by_currency) do store.add_call_costs(tx, list.currency, list) end
 end
 
