@@ -126,6 +126,23 @@ describe("recordings of calls", function()
     assert.equal(0, recorded())
   end)
 
+  -- It had a recorder from then on that nobody closed: the old worker wrote sound until it ended.
+  it("are not begun by a worker that was still at the database when it gave the call away", function()
+    policy "on"
+    local segment_number = store.segment_number
+    store.segment_number = function(...)
+      call:freeze()
+      return segment_number(...)
+    end
+    call:sound()
+    recorded()
+    store.segment_number = segment_number
+    assert.same({ {}, {} }, { recorders, call.recorders })
+    local recording, err = recordings.open(make{ frozen = true }, { kind = "call", key = call.id .. ":k", left = call.leg })
+    assert.is_nil(recording)
+    assert.equal("frozen", err.code)
+  end)
+
   local function ones(samples) return ("\1\1\1\1"):rep(samples) end
 
   -- Which of eight-hundredths of a second hold sound: "1110011".
