@@ -159,6 +159,20 @@ describe("recordings of calls", function()
     assert.is_true(call_recording.wanted(call))
   end)
 
+  -- A flow was told of a sound without a leg, and went on as if it had one.
+  it("leave no sound where the caller hangs up during the announcement", function()
+    policy "announce"
+    local say = verbs.table.say
+    verbs.table.say = function()
+      call.leg, call.gone_why = nil, "hung up"
+      return nil, { code = "gone", text = "the caller has hung up" }
+    end
+    local leg, err = call:sound()
+    verbs.table.say = say
+    assert.is_nil(leg)
+    assert.equal("gone", err and err.code)
+  end)
+
   -- It had a recorder from then on that nobody closed: the old worker wrote sound until it ended.
   it("are not begun by a worker that was still at the database when it gave the call away", function()
     policy "on"
