@@ -605,6 +605,7 @@ end
 function Call:freeze()
   self.frozen = true
   self:happen("frozen")
+  transcript.finish(self)
 end
 
 --- Another worker owns the call (or will): this copy is dropped without touching Asterisk or the record.
