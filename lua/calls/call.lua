@@ -141,6 +141,8 @@ function Call:keep_all()
     self:stands(true)
   elseif err.code == "stale" then
     self:lost()
+  elseif err.code == "ended" then
+    self.unwritten = nil  -- its removal was quicker
   end
 end
 
@@ -301,6 +303,13 @@ function Call:answered()
     function() return self.removed end)  -- its end is written already, with the answer's time
 end
 
+-- Its leg is there. An announcement may be said first, and the caller may go or be given away meanwhile.
+local function sounding(call, early)
+  if not early then call_recording.begin(call) end
+  if call.leg then return call.leg end
+  return nil, { code = call.frozen and "frozen" or "gone", text = "the call is not ours any more" }
+end
+
 --- The caller's leg with its media, opened when sound is first needed.
 function Call:sound(early)
   if not early then
@@ -311,10 +320,7 @@ function Call:sound(early)
     self.progressed = true
     self:request("POST", "/channels/" .. self.channel .. "/progress")
   end
-  if self.leg then
-    if not early then call_recording.begin(self) end
-    return self.leg
-  end
+  if self.leg then return sounding(self, early) end
   local leg, err = self:patiently(function()
     return media.leg(self.slot, { id = self.id .. ".a", channel = self.channel, codec = "ulaw", on_media = function(...) self:on_media(...) end })
   end)
@@ -330,9 +336,7 @@ function Call:sound(early)
     return nil, { code = self.frozen and "frozen" or "gone", text = "the call is not ours any more" }
   end
   self.leg = leg
-  if not early then call_recording.begin(self) end
-  if not self.leg then return nil, { code = "gone", text = "the caller has hung up" } end
-  return leg
+  return sounding(self, early)
 end
 
 function Call:hangup(cause, by)
@@ -601,6 +605,7 @@ end
 function Call:freeze()
   self.frozen = true
   self:happen("frozen")
+  transcript.finish(self)
 end
 
 --- Another worker owns the call (or will): this copy is dropped without touching Asterisk or the record.

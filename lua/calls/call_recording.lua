@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The recording of a whole call, where the tenant's policy wants one (calls.keeping): left the caller, right what the caller hears. It begins
 --- with the call's first sound; a worker that takes the call up goes on with it.
+local db = require "lib.db"
 local keeping = require "calls.keeping"
 local log = require "core.log"
 local recordings = require "calls.recordings"
@@ -8,7 +9,8 @@ local task = require "core.task"
 
 local call_recording = {}
 
-local KNOWN_WITHIN_MS = 500  -- nobody waits longer in a silent line for what the policy is
+-- Nobody waits longer in a silent line for what the policy is: the first time, and each time that it is asked again.
+local KNOWN_WITHIN_MS, AGAIN_WITHIN_MS = 500, 50
 
 -- Says it; whether it was heard to its end.
 local function announce(call, text)
@@ -35,9 +37,10 @@ end
 function call_recording.begin(call)
   if call.recording_begun or not call.up or not call.leg then return end
   call.recording_begun = true
-  local settings = keeping.soon(call.tenant, KNOWN_WITHIN_MS)
+  local settings = keeping.soon(call.tenant, call.policy_late and AGAIN_WITHIN_MS or KNOWN_WITHIN_MS)
   if not settings then
-    log.warn("call.policy_not_known", { call = call.id, text = "the call goes on without being recorded whole" })
+    if not call.policy_late then log.warn("call.policy_not_known", { call = call.id, text = "the call goes on without being recorded whole as yet" }) end
+    call.policy_late, call.recording_begun = true, nil  -- its next sound asks again
     return
   end
   call.recording_policy = settings.recording
@@ -54,9 +57,12 @@ function call_recording.begin(call)
   task.spawn(open, call)
 end
 
---- May a script have the call recorded? Not where the policy is that none is, and not twice.
+--- May a script have the call recorded? Not where the policy is that none is, or is not known, and not twice. May wait.
 function call_recording.wanted(call)
-  return call.recording_policy ~= "off" and not call.whole
+  if not call.recording_policy then
+    db.patiently(function() call.recording_policy = keeping.of(call.tenant).recording end, function() return call.frozen or call.gone_why end)
+  end
+  return call.recording_policy ~= nil and call.recording_policy ~= "off" and not call.whole
 end
 
 --- The caller has gone.

@@ -21,12 +21,14 @@ local store = require "calls.store"
 local task = require "core.task"
 local telephony = require "core.telephony"
 local tenants = require "tenants"
+local transcript = require "calls.transcript"
 local transfer = require "calls.transfer"
 local trunks = require "calls.trunks"
 
 local driver = {}
 
 local LINGER_MS = 10000       -- the sound of a call that was given away goes on until the successor's is there, but no longer
+local SAID_MS = 500           -- so long a hand-over waits for the last lines of its calls' transcripts
 local ANSWER_MS = 300         -- in which an answer that the list has told of is told by its event
 local NODE_DEAD_MS = 15000    -- a node that was not reached for so long has lost its calls
 local SOFT_SHUTDOWN = 4       -- Asterisk's flag of a hang-up because it ends itself
@@ -344,6 +346,7 @@ local function flush(slot)
         if not ok then log.error("call.record_not_written", { call = call.id, text = tostring(err) }) end  -- the other calls' are still
       end
     end
+    transcript.settle_calls(slot.calls, SAID_MS)  -- from then on the calls' rows are the successor's
     telephony.flushed(slot.name)
     slot.flushing = nil
   end)

@@ -112,8 +112,9 @@ end
 --- The call has ended.
 function record.remove(slot, id, fence) return take_away(slot, id, fence, fence) end
 
---- What is there is of no use, but the call may live: who has this fence may write its record anew, and nobody before.
-function record.clear(slot, id, fence) return take_away(slot, id, fence, fence - 1) end
+--- What is there is of no use, but the call may live: who has this fence may write its record anew, and nobody before. Half a fence, which
+--- nobody has: whoever writes late, with whatever older one, hears that the call is another's, not that he has ended it himself.
+function record.clear(slot, id, fence) return take_away(slot, id, fence, fence - 0.5) end
 
 -- Records of calls that have ended while Redis was away: id -> { slot, fence }. Of the call itself nothing is kept: an outage may
 -- be long, and calls are many.

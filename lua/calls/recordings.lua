@@ -115,7 +115,10 @@ function recordings.open(call, given)
     call = call, id = row.id, public_id = row.public_id, blob_key = blob_key, key = segment_key, chunk = 0, samples = 0, bytes = 0,
     segment = segment, seconds_before = before,
   }, Recording)
-  if given.left ~= call.leg then return nil, { code = "gone", text = "the caller has hung up" } end
+  -- Meanwhile the call may have ended, or its recorders may have been closed for who takes it up: nobody would close this one.
+  if call.frozen or call.gone_why or given.left ~= call.leg then
+    return nil, { code = call.frozen and "frozen" or "gone", text = "nobody waits for the recording any more" }
+  end
   local recorder, err = media.recorder{
     left = given.left, right = given.right or given.left, left_source = "says", right_source = given.right and "says" or "hears",
     on_audio = function(pcm, lost) self:write(pcm, lost) end,

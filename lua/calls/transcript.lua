@@ -6,7 +6,9 @@
 --- (HOLD_MS), because a card's number is told in groups; others are written before it, and read in order all the same.
 ---
 --- A row is written by the call's owner only (fence), once by its number: whoever takes the call up may add again what it knows of.
---- What may be lost: what waits when a worker is killed.
+--- At a planned hand-over nothing waits for more digits any longer, and the slot is given when the rows are written, or after half a second
+--- (calls.driver): then the row's fence is the successor's. What may be lost: what waits when a worker is killed, and what the database does
+--- not take in that half second.
 local audit = require "audit"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
@@ -228,7 +230,7 @@ function transcript.add(call, given)
   if not text:find("%S") then return end
   local book = books[call]
   if not book then
-    book = { rows = {}, chains = {}, over = call.removed or call.stale }
+    book = { rows = {}, chains = {}, over = call.removed or call.frozen }
     books[call] = book
   end
   if #book.rows >= MOST or waiting >= ALL then
@@ -251,6 +253,19 @@ end
 --- The call has ended, or is given away: nothing more is waited for.
 function transcript.finish(call)
   if books[call] then books[call].over = true end
+end
+
+local function any_left(calls)
+  for _, call in pairs(calls) do
+    if books[call] and #books[call].rows > 0 then return true end
+  end
+  return false
+end
+
+--- Waits until what was added of these calls is written, at most so long: for who gives them away.
+function transcript.settle_calls(calls, ms)
+  local ends = clock.mono_ms() + ms
+  while any_left(calls) and clock.mono_ms() < ends do task.sleep(10) end
 end
 
 --- Waits until what was added is written, at most so long: for who ends. Returns whether nothing is left.

@@ -103,6 +103,32 @@ describe("an attempt that can never be written", function()
     assert.same({}, jobs_of"ai.ledger")
   end)
 
+  -- It left the ledger all the same, and was in no sum and in no job.
+  it("stays where it is while its job cannot be put", function()
+    local jobs = require "lib.jobs"
+    local put, tried = jobs.put, 0
+    jobs.put = function(job)
+      if job.kind ~= "ai.ledger" then return put(job) end
+      tried = tried + 1
+      db.fail{ code = "closed", text = "away" }
+    end
+    local one, limits = money.worker("w1"), money.day_limit(1e9)
+    local written = spend(one, limits, 10, too_long)
+    task.sleep(500)
+    spend(one, limits, 20):wait()
+    for _ = 1, 80 do
+      if tried > 0 then break end
+      task.sleep(100)
+    end
+    task.sleep(50)
+    jobs.put = put
+    assert.same({ 1, 1, false }, { tried, one.ledger.waiting(acme), written:given() })
+    assert.is_nil(said["ai.entry_set_aside"])
+    assert.is_false(outcome(written))
+    assert.equal(1, #jobs_of"ai.ledger")
+    assert.equal(0, one.ledger.waiting(acme))
+  end)
+
   it("is set aside before its worker ends", function()
     local one = money.worker("w1")
     spend(one, {}, 10, too_long)

@@ -6,10 +6,12 @@ if not money then
   return
 end
 local crypto = require "core.crypto"
+local db = require "lib.db"
 local json = require "core.json"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
 local sql = require "core.sql"
+local store = require "ai.ledger.store"
 local task = require "core.task"
 
 local TARGET, REQUEST = money.TARGET, money.REQUEST
@@ -100,7 +102,6 @@ describe("an attempt", function()
   end)
 
   it("is kept while the database refuses it, and acknowledged only when it is there", function()
-    local store = require "ai.ledger.store"
     local add, refusing = store.add_calls, true
     store.add_calls = function(...)
       if refusing then error("away", 0) end
@@ -121,7 +122,6 @@ describe("an attempt", function()
 
   -- Eight rows were a statement, and each event was one of its own: after ten seconds at full speed 20,000 waited, and requests were refused.
   it("was a statement and more for each, and many waited behind it", function()
-    local db = require "lib.db"
     local run, statements = db.run, 0
     db.run = function(...)
       statements = statements + 1
@@ -202,6 +202,52 @@ describe("an attempt", function()
     assert.equal("other", rows("SELECT ai_provider FROM `call` WHERE public_id = 'many-2'")[1].ai_provider)
     clean()
     rows("DELETE FROM `call` WHERE public_id LIKE 'many-%'")
+  end)
+
+  -- A sum in the other currency that was as large as the call's own turned dollars into euros.
+  it("leaves a call its currency, however much is added in another", function()
+    local id = rows("INSERT INTO `call` (public_id, direction, start_time, status) VALUES ('two', 'inbound', UTC_TIMESTAMP(6), 'connected')").insert_id
+    local function add(currency, micros)
+      db.transaction(acme.db, function(tx) store.add_call_costs(tx, currency, { { id = id, micros = micros, provider = "main" } }) end)
+      local row = rows("SELECT cost, currency FROM `call` WHERE id = ?", id)[1]
+      return { row.cost, row.currency }
+    end
+    assert.same({ 0, "EUR" }, add("EUR", 0))
+    assert.same({ 500, "USD" }, add("USD", 500))
+    assert.same({ 500, "USD" }, add("EUR", 500))
+    assert.same({ 500, "USD" }, add("EUR", 7))
+    assert.same({ 507, "USD" }, add("USD", 7))
+    rows("DELETE FROM `call` WHERE id = ?", id)
+  end)
+
+  -- Each currency's calls were updated from the lowest id on: two workers that did so waited for each other.
+  it("of calls in two currencies holds no later call while it waits for an earlier one", function()
+    local ids = {}
+    for i = 1, 3 do
+      ids[i] = rows("INSERT INTO `call` (public_id, direction, start_time, status) VALUES (?, 'inbound', UTC_TIMESTAMP(6), 'connected')", "held-" .. i).insert_id
+    end
+    local go_on = promise.new()
+    task.spawn(db.transaction, acme.db, function(tx)
+      db.run(tx, "SELECT 1 AS held FROM `call` WHERE id = ? FOR UPDATE", ids[2])
+      go_on:wait()
+    end)
+    task.sleep(50)
+    local usage = { input = 0, output = 7 }
+    for i, currency in ipairs{ "USD", "EUR", "USD" } do
+      local reservation = one.budget.reserve(acme, TARGET, REQUEST, {}, found({}, { input = 0, output = 1000000, currency = currency, version = "v" }))
+      one.ledger.attempt(acme, { provider = "main", model = "big", purpose = "call", ms = 1, usage = usage, cost = reservation:settle(usage), call_id = ids[i] })
+    end
+    task.sleep(500)
+    local free, err = sql.query(acme.db, "SELECT id FROM `call` WHERE id = ? FOR UPDATE NOWAIT", ids[3])
+    local first_held = not sql.query(acme.db, "SELECT id FROM `call` WHERE id = ? FOR UPDATE NOWAIT", ids[1])
+    go_on:give(true)
+    assert.is_true(one.ledger.settle(2000))
+    assert.is_truthy(free, err and err.text)
+    assert.is_true(first_held)
+    assert.same({ "USD", "EUR", "USD" }, { rows("SELECT currency FROM `call` WHERE id = ?", ids[1])[1].currency,
+      rows("SELECT currency FROM `call` WHERE id = ?", ids[2])[1].currency, rows("SELECT currency FROM `call` WHERE id = ?", ids[3])[1].currency })
+    clean()
+    rows("DELETE FROM `call` WHERE public_id LIKE 'held-%'")
   end)
 
   it("and many at once are written in batches, none lost, none twice", function()

@@ -7,6 +7,7 @@ if not world then
 end
 local audit = require "audit"
 local Call = require "calls.call"
+local call_recording = require "calls.call_recording"
 local clock = require "core.clock"
 local db = require "lib.db"
 local history = require "calls.history"
@@ -124,6 +125,69 @@ describe("recordings of calls", function()
     keeping.of = of
     assert.is_true(clock.mono_ms() - began < 1500)
     assert.equal(0, recorded())
+  end)
+
+  local function while_nothing_is_known(fn)
+    local of, soon = keeping.of, keeping.soon
+    local failure = select(2, pcall(db.query, "no_such_schema", "SELECT nothing FROM nowhere"))
+    keeping.of, keeping.soon = function() error(failure, 0) end, function() return nil end
+    local ok, problem = pcall(fn)
+    keeping.of, keeping.soon = of, soon
+    if not ok then error(problem, 0) end
+  end
+
+  -- One slow answer, and the whole call was not recorded: it was never asked again.
+  it("begin with the next sound when the policy was not known at the first", function()
+    policy "on"
+    while_nothing_is_known(function() call:sound() end)
+    assert.equal(0, recorded())
+    call:sound()
+    assert.equal(1, recorded())
+  end)
+
+  -- What was not known was taken for yes: a transfer was recorded for a tenant who wants no call recorded.
+  it("are none of a transfer either while it is not known whether they may be", function()
+    policy "off"
+    while_nothing_is_known(function()
+      call:sound()
+      assert.is_false(call_recording.wanted(call))
+    end)
+    assert.is_false(call_recording.wanted(call))
+    policy "flow"
+    call = make()
+    while_nothing_is_known(function() call:sound() end)
+    assert.is_true(call_recording.wanted(call))
+  end)
+
+  -- A flow was told of a sound without a leg, and went on as if it had one.
+  it("leave no sound where the caller hangs up during the announcement", function()
+    policy "announce"
+    local say = verbs.table.say
+    verbs.table.say = function()
+      call.leg, call.gone_why = nil, "hung up"
+      return nil, { code = "gone", text = "the caller has hung up" }
+    end
+    local leg, err = call:sound()
+    verbs.table.say = say
+    assert.is_nil(leg)
+    assert.equal("gone", err and err.code)
+  end)
+
+  -- It had a recorder from then on that nobody closed: the old worker wrote sound until it ended.
+  it("are not begun by a worker that was still at the database when it gave the call away", function()
+    policy "on"
+    local segment_number = store.segment_number
+    store.segment_number = function(...)
+      call:freeze()
+      return segment_number(...)
+    end
+    call:sound()
+    recorded()
+    store.segment_number = segment_number
+    assert.same({ {}, {} }, { recorders, call.recorders })
+    local recording, err = recordings.open(make{ frozen = true }, { kind = "call", key = call.id .. ":k", left = call.leg })
+    assert.is_nil(recording)
+    assert.equal("frozen", err.code)
   end)
 
   local function ones(samples) return ("\1\1\1\1"):rep(samples) end

@@ -107,6 +107,22 @@ describe("a call", function()
     assert.is_nil(call.unwritten)
   end)
 
+  -- It was written twice a second for as long as the call was there.
+  it("does not go on writing a record that was removed", function()
+    local call, tried = make(), 0
+    record.write = function() return nil, { code = "closed", text = "Redis is away" } end
+    local write_all = record.write_all
+    record.write_all = function()
+      tried = tried + 1
+      return nil, { code = "ended", text = "the call has ended, and its record is removed" }
+    end
+    call:keep{ digits = "1" }
+    task.sleep(1300)
+    record.write_all = write_all
+    assert.equal(1, tried)
+    assert.is_nil(call.unwritten)
+  end)
+
   -- Two tasks waited for the same call: the fallback's words were spoken over a transfer that nobody ended.
   it("ends the verb that is under way before its fallback begins", function()
     local order = {}

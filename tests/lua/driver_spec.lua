@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The driver with a slot that is played here.
+local db = require "lib.db"
 local driver = require "calls.driver"
 local record = require "calls.record"
 local redis = require "core.redis"
@@ -105,6 +106,38 @@ describe("a slot that is taken", function()
     roster.find("c-n1-1-z"):lost()
     assert.equal(before, roster.count())
     flow.resume, calls_store.take, record.write = resume, take, write
+  end)
+
+  -- The successor had the calls' rows by then, and what was not written was refused.
+  it("is given away when what was said in its calls is written", function()
+    local flow, calls_store, keeping, transcript = require "flow", require "calls.store", require "calls.keeping", require "calls.transcript"
+    local resume, take, write, write_all, hold, insert = flow.resume, calls_store.take, record.write, record.write_all, calls_store.hold, calls_store.utterances_insert
+    local of, expect, transaction, flushed = keeping.of, keeping.expect, db.transaction, telephony.flushed
+    local order = {}
+    flow.resume, calls_store.take, keeping.expect = function() end, function() end, function() end
+    record.write, record.write_all = function() return true end, function() return true end
+    keeping.of = function() return { masks = {} } end
+    calls_store.hold, calls_store.utterances_insert = function() return true end, function(_, _, rows) order[#order + 1] = #rows end
+    db.transaction = function(_, fn)
+      task.sleep(30)
+      return fn{}
+    end
+    telephony.flushed = function() order[#order + 1] = "flushed" end
+    record.list = function() return { "c-n1-1-said" } end
+    record.read = function()
+      return { tenant = { id = 1, slug = "t", db = "t", key = ("k"):rep(32) }, fence = 5, fields = { head = { id = "c-n1-1-said", channel = "1.7", direction = "inbound",
+        status = "ringing", visit = 1, state = "a", hash = "h", row_id = 1 } } }
+    end
+    handlers.on_ready("n1.1", true, "", { { id = "1.7", name = "PJSIP/t-7", state = "Ring" } }, {})
+    local call = roster.find("c-n1-1-said")
+    transcript.add(call, { n = 1, party = "caller", text = "It is 4711" })
+    handlers.on_giving("n1.1")
+    await(function() return order[#order] == "flushed" end)
+    roster.slot("n1.1").giving = nil
+    call:lost()
+    flow.resume, calls_store.take, record.write, record.write_all, calls_store.hold, calls_store.utterances_insert = resume, take, write, write_all, hold, insert
+    keeping.of, keeping.expect, db.transaction, telephony.flushed = of, expect, transaction, flushed
+    assert.same({ 1, "flushed" }, order)
   end)
 
   -- Its removal was final for the very fence with which the call began again: nobody had it then.

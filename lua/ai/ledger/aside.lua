@@ -2,10 +2,11 @@
 --- Entries of the ledger that the database does not take, whatever is tried: kept for the operator, so that all others can be written.
 ---
 ---   aside.is_own(err)         does it fail for what is in the entries, so that others may be written?
----   aside.put(tenant, entry, err)
+---   aside.put(tenant, entry, err, at_end) -> true | false, why
 --- Such an entry is in the log with all that is known of it ("ai.entry_set_aside"), counted, and is a job of its own ("ai.ledger", its key
 --- is the entry's): tried again for some hours, which is what a mended server needs, then it stays as failed, with its error. Until it is
---- written its cost is in no sum.
+--- written its cost is in no sum. Where the job cannot be put nothing is set aside, and the entry stays with whoever has it; at_end: his worker
+--- ends, so the log must do.
 local db = require "lib.db"
 local jobs = require "lib.jobs"
 local json = require "core.json"
@@ -33,13 +34,15 @@ local function readable(value)
 end
 
 --- See above. May wait.
-function aside.put(tenant, entry, err)
+function aside.put(tenant, entry, err, at_end)
   local kept = readable{ row = entry.row, call = entry.call, answer = entry.answer }
   local key = entry.row and entry.row.entry_key or entry.answer.subject
   local ok, failed = pcall(jobs.put, { tenant_id = tenant.id, kind = KIND, key = key, in_s = FIRST_S, payload = kept })
+  if not (ok or at_end) then return false, failed end
   log.error("ai.entry_set_aside", { tenant = tenant.slug, entry = json.encode(kept), text = tostring(err), job = ok and key or tostring(failed) })
   metrics.count("ai_entries_set_aside_total", { kind = entry.row and "attempt" or "answer" }, 1,
     "attempts and answers that the database did not take: see the log, and the jobs of kind ai.ledger")
+  return true
 end
 
 jobs.define(KIND, { lease_s = 60, run = function(job)

@@ -184,6 +184,8 @@ local function add_call_costs(tx, rows)
     end
     list[#list + 1] = of
   end
+  -- One order for all who write: currency by currency it would begin again at the lowest id.
+  if #by_currency > 1 then store.hold_calls(tx, calls) end
   for _, list in ipairs(by_currency) do store.add_call_costs(tx, list.currency, list) end
 end
 
@@ -289,9 +291,17 @@ local function note_written(of, batch)
   end_batch(of, batch)
 end
 
-local function set_aside(of, batch, err)
+local function not_written(of, err)
+  log[db.is_failure(err) and "warn" or "error"]("ai.calls_not_written", { tenant = of.tenant.slug, waiting = of.count, text = tostring(err) })
+end
+
+local function set_aside(of, batch, err, at_end)
   local entry = batch[1]
-  aside.put(of.tenant, entry, err)
+  local stands, why = aside.put(of.tenant, entry, err, at_end)
+  if not stands then  -- it would be in no sum and in no job
+    of.doubtful[#of.doubtful + 1] = batch
+    return not_written(of, why)
+  end
   local share = entry.share
   if share and entry.row.cost > 0 then share.booked, share.unsure = share.booked - entry.row.cost, true end
   batch.told.aside = true
@@ -307,10 +317,6 @@ local function halve(of, batch)
   of.batches[1] = halves[1]
   table.insert(of.batches, 2, halves[2])
   return halves[2]
-end
-
-local function not_written(of, err)
-  log[db.is_failure(err) and "warn" or "error"]("ai.calls_not_written", { tenant = of.tenant.slug, waiting = of.count, text = tostring(err) })
 end
 
 -- Writes what waits, batch after batch, and what comes meanwhile if it fills one: few at a time would cost as much each as many.
@@ -430,7 +436,7 @@ local function end_doubtful()
   for _, of in pairs(books) do
     local list = of.doubtful
     of.doubtful = {}
-    for _, batch in ipairs(list) do set_aside(of, batch, "it failed alone, and its worker has ended") end
+    for _, batch in ipairs(list) do set_aside(of, batch, "it failed alone, and its worker has ended", true) end
   end
 end
 

@@ -84,8 +84,18 @@ end
 
 -- For the row of an id: what is added to its cost, and who answered; of one JSON object of { micros, provider } by id.
 local its_micros, its_provider = [[CAST(JSON_EXTRACT(?, CONCAT('$."', id, '"[0]')) AS SIGNED)]], [[JSON_UNQUOTE(JSON_EXTRACT(?, CONCAT('$."', id, '"[1]')))]]
-local add_call_costs = "UPDATE `call` SET cost = IF(cost = 0 OR currency = ?, LEAST(cost + " .. its_micros .. ", 9000000000000000), cost), currency = IF(cost = " .. its_micros
-  .. ", ?, currency), ai_provider = " .. its_provider .. " WHERE id IN (%s)"
+-- What stands to the right has what was assigned to its left: the currency first, by the cost that was, then the cost by that currency.
+local add_call_costs = "UPDATE `call` SET currency = IF(cost = 0, ?, currency), cost = IF(currency = ?, LEAST(cost + " .. its_micros
+  .. ", 9000000000000000), cost), ai_provider = " .. its_provider .. " WHERE id IN (%s)"
+
+--- Holds the rows of calls until the transaction ends, in the order of ids: costs as below.
+function store.hold_calls(tx, costs)
+  in_pieces(costs, function(at, count)
+    local ids = {}
+    for i = at, at + count - 1 do ids[#ids + 1] = costs[i].id end
+    db.run(tx, ("SELECT 1 AS held FROM `call` FORCE INDEX (PRIMARY) WHERE id IN (%s) ORDER BY id FOR UPDATE"):format(db.marks(count)), unpack(ids))
+  end)
+end
 
 --- What AI has cost calls in a currency, added to the calls' cost: costs is a list of { id, micros, provider }, in the order of ids. No
 --- fence: a cost is true whoever has the call now, and sums have no order. A call has one currency: what was spent in another stands in
@@ -98,7 +108,7 @@ function store.add_call_costs(tx, currency, costs)
       ids[#ids + 1], by_id[("%d"):format(cost.id)] = cost.id, { cost.micros, cost.provider }
     end
     local text = json.encode(by_id)
-    db.run(tx, add_call_costs:format(db.marks(count)), currency, text, text, currency, text, unpack(ids))
+    db.run(tx, add_call_costs:format(db.marks(count)), currency, currency, text, text, unpack(ids))
   end)
 end
 
