@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a recogniser listens to for as long as a call lasts is paid for minute by minute: the next one is asked for before this one is over, so
---- that a budget that ends is noticed within a minute, and a worker that dies loses no more than that of the ledger.
+--- that a budget that ends is noticed within a minute, and a worker that dies loses no more than that of the ledger. All of them are one request: what
+--- it holds of the limits goes from each to the next.
 local fallback = require "speech.fallback"
 local task = require "core.task"
 
@@ -18,7 +19,7 @@ function minutes.begin(try, on_refused)
 end
 
 local function renew(self)
-  local use, failure = self.account:begin(self.try.target, { seconds = MINUTE_S })
+  local use, failure = self.account:begin(self.try.target, { seconds = MINUTE_S }, true)
   self.renewing = false
   if self.is_over then
     if use then use:drop() end
@@ -34,6 +35,7 @@ function minutes:heard(seconds)
   self.seconds = self.seconds + seconds
   if not self.account or self.is_over then return end
   if self.following and self.seconds >= MINUTE_S then
+    self.try.use:pass(self.following)
     fallback.leave(self.try, { seconds = self.seconds })
     self.try.use, self.following, self.seconds = self.following, nil, 0
   end

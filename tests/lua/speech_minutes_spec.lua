@@ -12,6 +12,7 @@ local function account_of(most)
     self.began = self.began + 1
     return {
       done = function(_, units, failure) self.ended[#self.ended + 1] = { units and units.seconds or false, failure and failure.class } end,
+      pass = function() end,
       drop = function() self.ended[#self.ended + 1] = { "dropped" } end,
     }
   end

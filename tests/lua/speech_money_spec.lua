@@ -10,6 +10,8 @@ local account = require "speech.account"
 local auth = require "auth"
 local json = require "core.json"
 local ledger = require "ai.ledger"
+local limits = require "ai.limits"
+local minutes = require "speech.minutes"
 local sequencer = require "audit.sequencer"
 local speech = require "speech"
 local sql = require "core.sql"
@@ -213,6 +215,25 @@ describe("what speech costs", function()
     must(operator, "DELETE", "/admin/ai/budgets/acme")
     must(admin, "DELETE", "/ai/speech")
     must(admin, "DELETE", "/ai/providers/mine/models/odd")
+  end)
+
+  -- The second minute asked for a second permit, was refused it, and the caller's recogniser was dropped after 50 s.
+  it("of a recogniser that listens for minutes is one request to all limits", function()
+    local own = account.new(acme, { purpose = "call" }, { budget = {}, price = function() return { input = 0, output = 0, minute = 6000, currency = "USD", version = "v" } end })
+    local target = { provider = "ears", model = "live", purpose = "recognise", flags = {}, owner = 0, limits = { provider = { id = 424242, concurrent = 1 } } }
+    local refused
+    local paid = assert(minutes.begin({ owner = { account = own }, target = target }, function(failure) refused = failure end))
+    for _ = 1, 130 do
+      paid:heard(1)
+      task.sleep(1)
+      assert.is_nil(refused and refused.text)
+      assert.equal(1, limits.figures().p424242.running)
+    end
+    paid:heard(45)
+    paid:over(nil)
+    assert.equal(0, limits.figures().p424242.running)
+    ledger.settle(2000)
+    assert.equal(3, rows("SELECT COUNT(*) AS n FROM ai_call")[1].n)
   end)
 
   it("of a realtime model is its tokens of text and of sound", function()
