@@ -51,7 +51,8 @@ end
 local function ask_process(self, try, pcm)
   local command, wrong = try.adapter.command(pcm, self.options, try.target)
   if not command then return nil, wrong end
-  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.whole_ms / 1000, output_limit = ANSWER_BYTES }
+  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.whole_ms / 1000, output_limit = ANSWER_BYTES,
+    unless = function() return self.cancelled end }
   if not done then return nil, fallback.of_error(err) end
   return try.adapter.heard(done, self.options)
 end

@@ -81,7 +81,8 @@ function process.events(self, try)
   local part = try.parts[try.part]
   if not part then return { { type = "end" } } end
   local command = try.adapter.command(part, try.asked, try.target)
-  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.first_ms / 1000, output_limit = 32 * 1024 * 1024 }
+  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.first_ms / 1000, output_limit = 32 * 1024 * 1024,
+    unless = function() return self.cancelled or self.late end }
   if not done then return nil, fallback.of_error(err) end
   local events, ms = try.adapter.heard(done, part, try.at_ms)
   try.at_ms = try.at_ms + (ms or 0)

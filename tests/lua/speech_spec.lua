@@ -50,6 +50,37 @@ describe("the programs of this machine", function()
     assert.equal(3, most)
   end)
 
+  -- Texts that were interrupted and utterances of callers who had gone took a turn each, and live callers heard silence behind them.
+  it("are not waited for longer than they may take, nor run for who is gone", function()
+    local waiting, ran = {}, {}
+    local world = programs.world({ run = function(asked)
+      ran[#ran + 1] = asked.name
+      task.wait(function(resume) waiting[#waiting + 1] = resume end)
+      return { status = 0 }
+    end }, { id = 3 }, "synthesise")
+    local ended, codes = 0, {}
+    local function run(asked)
+      task.spawn(function()
+        local _, err = world.run(asked)
+        ended, codes[asked.name] = ended + 1, err and err.code
+      end)
+    end
+    run{ name = "a", timeout_s = 9 }
+    run{ name = "b", timeout_s = 9 }
+    run{ name = "late", timeout_s = 0.02 }
+    run{ name = "gone", timeout_s = 9, unless = function() return true end }
+    run{ name = "live", timeout_s = 9, unless = function() return false end }
+    wait_for(function() return codes.late end)
+    assert.same({ "timeout", { "a", "b" } }, { codes.late, ran })
+    waiting[1]()
+    wait_for(function() return #ran == 3 end)
+    assert.same({ "cancelled", { "a", "b", "live" } }, { codes.gone, ran })
+    waiting[2]()
+    waiting[3]()
+    wait_for(function() return ended == 5 end)
+    assert.is_nil(codes.live)
+  end)
+
   it("go on after one that broke", function()
     local world = programs.world({ run = function() error("broken") end }, { id = 9 }, "recognise")
     for _ = 1, 5 do assert.is_false((pcall(world.run, {}))) end
