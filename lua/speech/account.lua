@@ -4,7 +4,9 @@
 ---   local own = account.new(tenant, scope, found)
 ---     scope   { purpose = "call" | "campaign" | "api", call_row, call_id = public id, campaign_id, external_ref, trace }, all optional
 ---     found   providers.of(tenant)
----   local use, failure = own:begin(target, most)   most = the units that it can come to; may wait; nil: it is not to be asked
+---   local use, failure = own:begin(target, most, goes_on)   most = the units that it can come to; may wait; nil: it is not to be asked
+---   use:pass(other)                                what it holds of the limits is from now on held by other, of the same target, begun with goes_on: it goes on
+---                                                  with the same request, which no limit is asked for again
 ---   use:done(units | nil, failure | nil)           once; nil units: nothing was used that is billed; never waits
 ---   use:drop()                                     instead: it was not made
 ---
@@ -28,23 +30,32 @@ Use.__index = Use
 -- A recogniser listens as long as a call lasts: it must not take the tenant's own limit of requests at a time from the language models.
 local NO_LIMITS = {}
 
+local function nothing() end
+
 local function ours(err)
   return { class = err.class, text = err.text, code = err.code, ours = true }
 end
 
-function account:begin(target, most)
+function account:begin(target, most, goes_on)
   local use = setmetatable({ owner = self, target = target, began_ms = clock.mono_ms() }, Use)
   if target.program then return use end
   local reservation, err = budget.reserve(self.tenant, target, { most = most }, self.scope, self.found)
   if not reservation then return nil, ours(err) end
-  use.release, err = limits.take(self.tenant, target, 0, self.scope.purpose, clock.mono_ms(), NO_LIMITS)
-  if not use.release then
-    reservation:settle(nil)
-    return nil, ours(err)
+  if goes_on then
+    use.release = nothing
+  else
+    use.release, err = limits.take(self.tenant, target, 0, self.scope.purpose, clock.mono_ms(), NO_LIMITS)
+    if not use.release then
+      reservation:settle(nil)
+      return nil, ours(err)
+    end
   end
   use.reservation, use.span = reservation, measure.began(self.scope.trace)
   return use
 end
+
+--- See above.
+function Use:pass(other) other.release, self.release = self.release, nothing end
 
 local function tokens_of(units)
   local input, output = (units.input or 0) + (units.audio_input or 0), (units.output or 0) + (units.audio_output or 0)

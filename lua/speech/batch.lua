@@ -34,8 +34,12 @@ local function ask_http(self, try, pcm)
   local stream, err = self.world.stream{
     url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = "bytes", ca_file = try.target.ca_file,
     connect_ms = CONNECT_MS, first_byte_ms = self.options.whole_ms, timeout_ms = self.options.whole_ms,
-    on_begin = function(opened) try.stream = opened end,
+    on_begin = function(opened)
+      try.stream = opened
+      if self.cancelled then opened:cancel() end
+    end,
   }
+  try.unsent = not stream and err ~= nil and err.stage == "connect"
   local body
   if stream then body, err = body_of(stream) end
   limit:cancel()
@@ -47,13 +51,15 @@ end
 local function ask_process(self, try, pcm)
   local command, wrong = try.adapter.command(pcm, self.options, try.target)
   if not command then return nil, wrong end
-  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.whole_ms / 1000, output_limit = ANSWER_BYTES }
+  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.whole_ms / 1000, output_limit = ANSWER_BYTES,
+    unless = function() return self.cancelled end }
   if not done then return nil, fallback.of_error(err) end
   return try.adapter.heard(done, self.options)
 end
 
 local ask = { http = ask_http, process = ask_process }
 
+local CANCELLED = { class = "cancelled", text = "cancelled", cut = true }
 local NOTHING = { type = "final", text = "", words = {} }
 
 local function failure_in(events)
@@ -62,14 +68,16 @@ local function failure_in(events)
   end
 end
 
--- Asks, and has the use written down: events | nil, failure. What was refused is not billed; what was left alone may be.
+-- Asks, and has the use written down: events | nil, failure. What was refused or never sent is not billed; what was left alone may be.
 local function paid(self, try, pcm)
   local seconds = #pcm / self.held.bytes_per_ms / 1000
   local entered, refused = fallback.enter(try, { seconds = seconds })
   if not entered then return nil, refused end
+  if self.cancelled then return nil, CANCELLED end  -- while we waited
   local events, failure = ask[try.adapter.transport](self, try, pcm)
   failure = failure or failure_in(events)
-  fallback.leave(try, (not failure or failure.cut or failure.class == "timeout") and { seconds = seconds } or nil, failure)
+  local is_billed = not failure or (failure.cut or failure.class == "timeout") and not try.unsent
+  fallback.leave(try, is_billed and { seconds = seconds } or nil, failure)
   return not failure and events or nil, failure
 end
 

@@ -5,7 +5,8 @@
 ---   speech.say(tenant, asked, scope) -> stream         what is said, kept by text and voice (speech.prompts); asked as of speech.synthesiser
 ---   speech.audio(tenant, asked, scope) -> audio | nil, err     the same whole, as core.media plays it
 ---   speech.conversation(tenant, scope, language) -> { open = f(options) -> session, say = f(asked, kept) -> stream, is_live = f(session), language }
----                                                      the same, by the order as it is now and without ever waiting; kept: as a prompt is
+---                                                      the same, without ever waiting: by order, keys and budget as they are then, or, while what was changed
+---                                                      is being read, as they were; kept: as a prompt is
 ---   speech.targets(tenant, purpose) -> targets, found  in their order; purpose "recognise", "synthesise" or "realtime"
 ---   speech.account(tenant, scope) -> account           for who asks a realtime model (speech.account)
 ---     scope  { purpose, call_row, call_id, campaign_id, external_ref, trace }: for whom and for what it is
@@ -22,6 +23,7 @@ local providers = require "ai.providers"
 local recogniser = require "speech.recogniser"
 local rules = require "speech.rules"
 local synthesiser = require "speech.synthesiser"
+local task = require "core.task"
 local wav = require "speech.wav"
 local whole = require "speech.whole"
 local world = require "speech.world"
@@ -85,11 +87,28 @@ function speech.conversation(tenant, scope, language)
   local spoken = language or found.speech.language or "en"
   local hears, speaks = order_of(found, "recognise"), order_of(found, "synthesise")
   local its_account = account.new(tenant, scope, found)
+  local reading = false
+  -- It lasts for minutes: what is set, revoked or spent meanwhile holds for the next that is heard or said.
+  local function read()
+    local ok, now = pcall(providers.of, tenant, true)
+    reading = false
+    if not ok then return log.warn("speech.providers_away", { tenant = tenant.slug, text = tostring(now) }) end
+    hears, speaks, its_account.found = order_of(now, "recognise"), order_of(now, "synthesise"), now
+  end
+  local function renew()
+    if reading then return end
+    reading = true
+    task.spawn(read)
+  end
   local hearing, speaking_world = programs.world(world, tenant, "recognise"), programs.world(world, tenant, "synthesise")
   return {
     language = spoken,
-    open = function(options) return recogniser.open(hearing, with(options, { language = spoken, account = its_account }), hears) end,
+    open = function(options)
+      renew()
+      return recogniser.open(hearing, with(options, { language = spoken, account = its_account }), hears)
+    end,
     say = function(asked, kept)
+      renew()
       local said, options = with(asked, { language = spoken }), { account = its_account }
       if kept then return prompts.say(speaking_world, tenant, said, speaks, options) end
       return synthesiser.say(speaking_world, said, speaks, options)

@@ -32,19 +32,20 @@ local language = { type = "string", minLength = 2, maxLength = 35, description =
   if not value:find("^%l%l%l?$") and not value:find("^%l%l%l?%-[%w%-]*%w$") then return "must be a language such as en, de or pt-BR" end
 end }
 
-local function list_of(more)
+local function list_of(more, description)
   local fields = {
     provider = { type = "string", minLength = 1, maxLength = 50 },
     model = { type = "string", minLength = 1, maxLength = 100 },
   }
   for name, declared in pairs(more) do fields[name] = declared end
-  return { type = "array", maxItems = ENTRIES_MOST, items = schema.object(fields, { "provider", "model" }) }
+  return { type = "array", maxItems = ENTRIES_MOST, description = description, items = schema.object(fields, { "provider", "model" }) }
 end
 
 --- The declaration (lib.schema).
 rules.declared = schema.object{
   language = language, voice = rules.voice, recognise = list_of{},
-  synthesise = list_of{ voice = rules.voice, speed = { type = "number", minimum = 0.5, maximum = 2 } }, realtime = list_of{ voice = rules.voice },
+  synthesise = list_of{ voice = rules.voice, speed = { type = "number", minimum = 0.5, maximum = 2 } },
+  realtime = list_of({ voice = rules.voice }, "kept, and without effect as yet: no conversation is led by a realtime model"),
 }
 
 --- The programs that need neither network nor key, by purpose.

@@ -49,7 +49,10 @@ function http.open(self, try)
       if self.cancelled then opened:cancel() end
     end,
   }
-  if not stream then return nil, fallback.of_error(err) end
+  if not stream then
+    try.unsent = err ~= nil and err.stage == "connect"
+    return nil, fallback.of_error(err)
+  end
   if stream.status < 200 or stream.status > 299 then return nil, try.adapter.failure(stream.status, stream.headers, short_body(stream)) end
   try.reader = try.adapter.reader(try.asked, try.target, stream.headers)
   return true
@@ -78,7 +81,8 @@ function process.events(self, try)
   local part = try.parts[try.part]
   if not part then return { { type = "end" } } end
   local command = try.adapter.command(part, try.asked, try.target)
-  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.first_ms / 1000, output_limit = 32 * 1024 * 1024 }
+  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.first_ms / 1000, output_limit = 32 * 1024 * 1024,
+    unless = function() return self.cancelled or self.late end }
   if not done then return nil, fallback.of_error(err) end
   local events, ms = try.adapter.heard(done, part, try.at_ms)
   try.at_ms = try.at_ms + (ms or 0)
@@ -98,21 +102,27 @@ local function characters_of(text)
   return #text - inner
 end
 
--- What is billed: a text that was refused, or that nobody took, is not. One that was left alone before its first sound may have been spoken all the same.
+-- What is billed: a text that was refused, never sent, or that nobody took, is not. One that was left alone before its first sound may have been spoken
+-- all the same.
 local function units_of(self, try, failure)
-  if not try.stream and self.given_ms == 0 then return nil end
+  if try.unsent or (not try.stream and self.given_ms == 0) then return nil end
   if failure and self.given_ms == 0 and not failure.cut and failure.class ~= "timeout" then return nil end
   return { characters = characters_of(try.asked.text), seconds = self.given_ms / 1000 }
+end
+
+local function settle(self, try, failure)
+  fallback.leave(try, units_of(self, try, failure), failure)
+  fallback.ended(try, failure)
 end
 
 local function end_try(self, failure)
   local try = self.try
   self.try = nil
-  fallback.leave(try, units_of(self, try, failure), failure)
   if self.limit then self.limit:cancel() end
   self.limit = nil
   if failure and try.transport.cancel then try.transport.cancel(try) end
-  fallback.ended(try, failure)
+  -- How far one came that is being opened is known when that has returned.
+  if try.opening then try.left = failure else settle(self, try, failure) end
 end
 
 local function guarded(fn, self, try)
@@ -163,7 +173,10 @@ local function begin(self)
     self.late = true
     try.transport.cancel(try)
   end)
+  try.opening = true
   local ok, failure = guarded(try.transport.open, self, try)
+  try.opening = nil
+  if try.left then return settle(self, try, try.left) end
   if not ok then return failed(self, failure) end
 end
 

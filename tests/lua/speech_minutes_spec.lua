@@ -1,17 +1,20 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- How what a recogniser listens to is paid for: minute by minute, with an account that is played here.
 local fallback = require "speech.fallback"
+local log = require "core.log"
 local minutes = require "speech.minutes"
 local task = require "core.task"
 
 -- An account that lets so many uses begin, and notes what came of each.
 local function account_of(most)
-  local own = { began = 0, ended = {} }
+  local own = { began = 0, asked = 0, ended = {} }
   function own:begin()
+    self.asked = self.asked + 1
     if self.began >= most then return nil, { class = "budget", text = "spent", ours = true } end
     self.began = self.began + 1
     return {
       done = function(_, units, failure) self.ended[#self.ended + 1] = { units and units.seconds or false, failure and failure.class } end,
+      pass = function() end,
       drop = function() self.ended[#self.ended + 1] = { "dropped" } end,
     }
   end
@@ -46,6 +49,32 @@ describe("the minutes of a recogniser", function()
     assert.equal("budget", refused.class)
     paid:over(refused)
     assert.same({ { 50, "budget" } }, own.ended)
+  end)
+
+  -- Each piece of sound after it asked the budget again.
+  it("that were refused are not asked for again", function()
+    local own, refused = account_of(1), 0
+    local paid = minutes.begin(try_of(own), function() refused = refused + 1 end)
+    for _ = 1, 58 do
+      paid:heard(1)
+      task.sleep(0)
+    end
+    assert.same({ 1, 2 }, { refused, own.asked })
+  end)
+
+  -- It was taken for one that is still asked, and the call went on unpaid for as long as it lasted.
+  it("end where asking for the next one breaks", function()
+    local own, refused = account_of(99), nil
+    local paid = minutes.begin(try_of(own), function(failure) refused = failure end)
+    function own.begin() error("the database is away", 0) end
+    local say = log.error
+    log.error = function() end
+    paid:heard(55)
+    task.sleep(1)
+    log.error = say
+    assert.same({ "server", true }, { refused.class, refused.ours })
+    paid:over(refused)
+    assert.same({ { 55, "server" } }, own.ended)
   end)
 
   it("that were asked for and not begun are given back", function()

@@ -10,6 +10,8 @@ local account = require "speech.account"
 local auth = require "auth"
 local json = require "core.json"
 local ledger = require "ai.ledger"
+local limits = require "ai.limits"
+local minutes = require "speech.minutes"
 local sequencer = require "audit.sequencer"
 local speech = require "speech"
 local sql = require "core.sql"
@@ -173,6 +175,73 @@ describe("speech of a tenant", function()
   end)
 end)
 
+-- All was read once, when it began.
+describe("a conversation", function()
+  local voice
+
+  local function speak()
+    local heard = voice.say{ text = text() }
+    while heard:next() do end
+  end
+
+  -- How many are asked for a text, once what was changed has been read.
+  local function asked_for_one()
+    speak()
+    task.sleep(300)
+    asked = {}
+    speak()
+    return #asked
+  end
+
+  before_each(function() voice = speech.conversation(acme, { purpose = "call" }) end)
+  after_each(function()
+    as(admin, "DELETE", "/ai/speech")
+    as(operator, "DELETE", "/admin/ai/budgets/acme")
+  end)
+
+  it("speaks by the order that is set while it lasts", function()
+    assert.equal(1, asked_for_one())
+    must(admin, "PUT", "/ai/speech", { synthesise = json.array{} })
+    assert.equal(0, asked_for_one())
+    must(admin, "DELETE", "/ai/speech")
+    assert.equal(1, asked_for_one())
+  end)
+
+  it("keeps to a budget that is set while it lasts", function()
+    assert.equal(1, asked_for_one())
+    must(operator, "PUT", "/admin/ai/budgets/acme", { day = "0.0001" })
+    assert.equal(0, asked_for_one())
+  end)
+
+  it("uses no key that was paused while it lasts", function()
+    assert.equal(1, asked_for_one())
+    local key
+    for _, provider in ipairs(must(admin, "GET", "/ai/providers").providers) do
+      if provider.name == "mine" then key = "/ai/providers/mine/keys/" .. provider.keys[1].id end
+    end
+    must(admin, "PATCH", key, { status = "paused" })
+    assert.equal(0, asked_for_one())
+    must(admin, "PATCH", key, { status = "active" })
+  end)
+
+  -- What was changed is read beside the caller, not before he hears something.
+  it("does not wait for a database that is slow", function()
+    local store, clock = require "ai.store", require "core.clock"
+    local models = store.models
+    store.models = function(...)
+      task.sleep(500)
+      return models(...)
+    end
+    must(admin, "PUT", "/ai/speech", { language = "de" })
+    require("ai.providers").forget(acme.id)
+    local began = clock.mono_ms()
+    voice.say{ text = text() }:cancel()
+    assert.is_true(clock.mono_ms() - began < 300)
+    store.models = models
+    task.sleep(600)
+  end)
+end)
+
 describe("what speech costs", function()
   it("is a row of the ledger for each use, and part of the call's cost; what is kept costs nothing again", function()
     local call = rows("INSERT INTO `call` (public_id, direction, start_time, status) VALUES ('c-1', 'inbound', UTC_TIMESTAMP(6), 'connected')").insert_id
@@ -213,6 +282,25 @@ describe("what speech costs", function()
     must(operator, "DELETE", "/admin/ai/budgets/acme")
     must(admin, "DELETE", "/ai/speech")
     must(admin, "DELETE", "/ai/providers/mine/models/odd")
+  end)
+
+  -- The second minute asked for a second permit, was refused it, and the caller's recogniser was dropped after 50 s.
+  it("of a recogniser that listens for minutes is one request to all limits", function()
+    local own = account.new(acme, { purpose = "call" }, { budget = {}, price = function() return { input = 0, output = 0, minute = 6000, currency = "USD", version = "v" } end })
+    local target = { provider = "ears", model = "live", purpose = "recognise", flags = {}, owner = 0, limits = { provider = { id = 424242, concurrent = 1 } } }
+    local refused
+    local paid = assert(minutes.begin({ owner = { account = own }, target = target }, function(failure) refused = failure end))
+    for _ = 1, 130 do
+      paid:heard(1)
+      task.sleep(1)
+      assert.is_nil(refused and refused.text)
+      assert.equal(1, limits.figures().p424242.running)
+    end
+    paid:heard(45)
+    paid:over(nil)
+    assert.equal(0, limits.figures().p424242.running)
+    ledger.settle(2000)
+    assert.equal(3, rows("SELECT COUNT(*) AS n FROM ai_call")[1].n)
   end)
 
   it("of a realtime model is its tokens of text and of sound", function()

@@ -5,6 +5,7 @@ local health = require "ai.health"
 local programs = require "speech.programs"
 local recogniser = require "speech.recogniser"
 local speech_in_host, speech = pcall(require, "speech")
+local synthesiser = require "speech.synthesiser"
 local task = require "core.task"
 local timer = require "core.timer"
 local wav = require "speech.wav"
@@ -47,6 +48,37 @@ describe("the programs of this machine", function()
     end)
     assert.equal(7, done)
     assert.equal(3, most)
+  end)
+
+  -- Texts that were interrupted and utterances of callers who had gone took a turn each, and live callers heard silence behind them.
+  it("are not waited for longer than they may take, nor run for who is gone", function()
+    local waiting, ran = {}, {}
+    local world = programs.world({ run = function(asked)
+      ran[#ran + 1] = asked.name
+      task.wait(function(resume) waiting[#waiting + 1] = resume end)
+      return { status = 0 }
+    end }, { id = 3 }, "synthesise")
+    local ended, codes = 0, {}
+    local function run(asked)
+      task.spawn(function()
+        local _, err = world.run(asked)
+        ended, codes[asked.name] = ended + 1, err and err.code
+      end)
+    end
+    run{ name = "a", timeout_s = 9 }
+    run{ name = "b", timeout_s = 9 }
+    run{ name = "late", timeout_s = 0.02 }
+    run{ name = "gone", timeout_s = 9, unless = function() return true end }
+    run{ name = "live", timeout_s = 9, unless = function() return false end }
+    wait_for(function() return codes.late end)
+    assert.same({ "timeout", { "a", "b" } }, { codes.late, ran })
+    waiting[1]()
+    wait_for(function() return #ran == 3 end)
+    assert.same({ "cancelled", { "a", "b", "live" } }, { codes.gone, ran })
+    waiting[2]()
+    waiting[3]()
+    wait_for(function() return ended == 5 end)
+    assert.is_nil(codes.live)
   end)
 
   it("go on after one that broke", function()
@@ -128,6 +160,85 @@ describe("a text that is said whole", function()
     whole.once(world, { text = "Hello.", voice = "amy", language = "en" }, { piper "a" })
     plugin.request = request
     assert.same({ { nil, "de" }, { "amy", "en" } }, { { said[1][1], said[1][2] }, said[2] })
+  end)
+end)
+
+-- An account that takes so long to be asked and notes what is billed: units, or false.
+local function account_of(ms)
+  local own = { billed = {} }
+  function own.begin()
+    if ms then task.sleep(ms) end
+    return { done = function(_, units) own.billed[#own.billed + 1] = units or false end, drop = function() end }
+  end
+  return own
+end
+
+-- A world whose server cannot be connected to: it fails as said or, without a code, when it is cancelled.
+local function unreachable(code, stage)
+  local world = world_of{}
+  function world.stream(asked)
+    world.asked[#world.asked + 1] = asked.url
+    local leave
+    asked.on_begin{ cancel = function() if leave then leave() end end }
+    if not code then task.wait(function(resume) leave = resume end) end
+    return nil, { code = code or "cancelled", stage = stage, text = "not reached" }
+  end
+  return world
+end
+
+local function hear(world, own)
+  local session = recogniser.open(world, { rate = 8000, account = own }, { { provider = "a", kind = "whisper", model = "m", url = "http://a", owner = 0 } })
+  session:feed(PCM)
+  session:finish()
+  return session
+end
+
+local function say(world, own)
+  local stream = synthesiser.say(world, { text = "Hello." }, { piper "a" }, { account = own })
+  task.spawn(function() while stream:next() do end end)
+  return stream
+end
+
+-- The test was whether a request had been begun, which it is before there is a connection.
+describe("what was never sent is not billed", function()
+  for _, of in ipairs{ { "a text", say }, { "an utterance", hear } } do
+    local what, ask = of[1], of[2]
+    it(what .. " that found no connection", function()
+      local own = account_of()
+      ask(unreachable("timeout", "connect"), own)
+      wait_for(function() return own.billed[1] ~= nil end)
+      assert.same({ false }, own.billed)
+    end)
+
+    it(what .. " that was taken back before there was one", function()
+      local own, world = account_of(), unreachable(nil, "connect")
+      local asked = ask(world, own)
+      wait_for(function() return world.asked[1] end)
+      asked:cancel()
+      wait_for(function() return own.billed[1] ~= nil end)
+      assert.same({ false }, own.billed)
+    end)
+
+    it("and " .. what .. " that was sent and left alone is", function()
+      for _, code in ipairs{ "timeout", false } do
+        local own, world = account_of(), unreachable(code or nil, "head")
+        local asked = ask(world, own)
+        wait_for(function() return world.asked[1] end)
+        if not code then asked:cancel() end
+        wait_for(function() return own.billed[1] ~= nil end)
+        assert.is_table(own.billed[1], code)
+      end
+    end)
+  end
+
+  -- The request went out, and was paid for, when there was nobody left to hear what it says.
+  it("an utterance whose caller goes while its budget is asked", function()
+    local own, world = account_of(20), world_of{ a = { pieces = { '{"text":" yes","segments":[]}' } } }
+    local session = hear(world, own)
+    task.sleep(5)
+    session:cancel()
+    wait_for(function() return own.billed[1] ~= nil end)
+    assert.same({ {}, { false } }, { world.asked, own.billed })
   end)
 end)
 
