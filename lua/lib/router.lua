@@ -256,7 +256,7 @@ local function read_body(ctx, route)
   if not route.body then return end
   if bytes == "" then
     if route.body_optional then
-      ctx.body = {}
+      ctx.body = schema.check(route.body, {})  -- what is left out has its default, all of it too
       return
     end
     problem.raise(400, "body_missing", "This needs a JSON body with Content-Type: application/json.")

@@ -13,7 +13,7 @@ import api
 from callers import Caller, audio, leads_of, make_tenant, nothing_is_held, push, wait_workers, worker_of
 from test_first_call import heard as share_of
 
-ADDRESS, NUMBER = "127.0.0.31", "+15550310"
+ADDRESS, NUMBER = "127.0.0.52", "+15550310"
 HOURS, PRICE = "We are open from eight in the morning until six in the evening, from Monday to Friday.", "A roof of average size costs twelve thousand dollars."
 OFFER = "Shall we call you back about this?"
 FLOW = """
