@@ -271,6 +271,14 @@ class Call:
         self._phone.reply(self._invite, "180 Ringing", self._local, self._server, contact=True)
         self._set("ringing")
 
+    async def announce(self, frames):
+        """Says this before anybody answers (early media, RFC 3960), as carriers do with ringing tones and "the person you are calling ..."."""
+        if self.state not in ("new", "ringing") or not self._listen_to(self._invite.body):
+            return
+        self._phone.reply(self._invite, "183 Session Progress", self._local, self._server, contact=True, body=message.sdp(self._phone.address, self.audio.port))
+        self._set("ringing")
+        await self.audio.speak(frames)
+
     def take(self):
         """Answers. The call is up once the far side has said so with ACK."""
         if self.state not in ("new", "ringing"):

@@ -9,6 +9,7 @@ import os
 import signal
 import struct
 import time
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
@@ -220,6 +221,61 @@ def test_a_ringing_call_is_ended_from_the_office(tenant, peace):
     row = one_row(tenant, call_id, number)
     assert row["status"] == "failed" and row["hangupBy"] == "agent" and "ended before it was answered" in row["failure"], row
     assert call.cause == "cancelled by the far side"
+
+
+ANNOUNCED_S = 3
+
+
+async def announced(tenant, desk, then):
+    """A number that is rung has this long of a ringing tone in early media; then it is answered, or not."""
+    number = new_caller()
+    desk.people[number] = lambda call: None
+    call_id = await asyncio.to_thread(dial, tenant, number)
+    call = await desk.rings(number)
+    began = time.monotonic()
+    await call.announce(tone(425, ANNOUNCED_S))
+    between = await asyncio.to_thread(api.call, "GET", "/calls/" + call_id, None, tenant.token)
+    told = heard(call, began, time.monotonic())
+    await then(call)
+    assert await call.reached("ended", 15) or call.state == "ended"
+    return number, call_id, call, between.json, told
+
+
+@scene(IN_PEACE)
+async def a_ringing_tone_is_heard_and_then_somebody_answers(tenant, desk):
+    async def then(call):
+        call.take()
+        assert await call.reached("up", 5)
+        assert await call.ears.prompt_ended(call.answered_at, 1.5, 15), "the flow did not speak"
+        await call.press("8")
+
+    return await announced(tenant, desk, then)
+
+
+@scene(IN_PEACE)
+async def a_carrier_says_that_the_number_is_out_of_reach(tenant, desk):
+    async def then(call):
+        call.refuse("480 Temporarily Unavailable")
+
+    return await announced(tenant, desk, then)
+
+
+def test_sound_before_the_answer_is_no_answer(tenant, peace):
+    number, call_id, call, between, told = peace(a_ringing_tone_is_heard_and_then_somebody_answers)
+    assert between["status"] == "ringing" and not between.get("answerTime") and between["states"] == [], between
+    assert max(map(abs, told), default=0) < FAINT, "the flow spoke to a ringing tone"
+    row = one_row(tenant, call_id, number)
+    assert ending(row) == ("completed", "hangup", "flow", 16) and states(row) == ["hello", "note", "ended"], row
+    assert notes(tenant, number) == ["pressed 8"]
+    waited = (datetime.fromisoformat(row["answerTime"]) - datetime.fromisoformat(row["startTime"])).total_seconds()
+    assert ANNOUNCED_S - 0.1 < waited < ANNOUNCED_S + 5, (waited, row)
+
+
+def test_an_announcement_of_the_carrier_is_no_answer(tenant, peace):
+    number, call_id, call, between, told = peace(a_carrier_says_that_the_number_is_out_of_reach)
+    row = one_row(tenant, call_id, number)
+    assert row["status"] == "failed" and row["outcome"] == "unanswered" and not row.get("answerTime") and states(row) == [], row
+    assert notes(tenant, number) == [] and max(map(abs, told), default=0) < FAINT
 
 
 @scene(IN_PEACE)
