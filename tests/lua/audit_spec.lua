@@ -213,6 +213,31 @@ describe("large events", function()
       assert.same(all, found)
     end
   end)
+
+  it("were whole in the stream, of which it held ten thousand", function()
+    redis.call("DEL", rediskey("events:", "acme"))
+    for i, subject in ipairs{ "small", "large" } do
+      audit.transaction(acme, function(tx)
+        audit.event(tx, { type = "x.stream", subject = subject, data = { text = ("x"):rep(i == 1 and 100 or sequencer.STREAM_EVENT_BYTES) } })
+        return true
+      end)
+    end
+    sequencer.settle()
+    local entries
+    for _ = 1, 100 do
+      sequencer.sweep(acme)
+      entries = redis.call("XRANGE", rediskey("events:", "acme"), "-", "+")
+      if #entries >= 2 then break end
+      task.sleep(50)
+    end
+    redis.call("DEL", rediskey("events:", "acme"))
+    local kept = {}
+    for i, entry in ipairs(entries) do kept[i] = json.decode(entry[2][2]) end
+    assert.equal(2, #kept)
+    assert.same({ "small", ("x"):rep(100) }, { kept[1].subject, kept[1].data.text })
+    local seq = kept[1].seq + 1
+    assert.same({ seq = seq, bytes = #sequencer.event_json(acme, rows("SELECT seq, type, subject, data, trace, `at` FROM event WHERE seq = ?", seq)[1]) }, kept[2])
+  end)
 end)
 
 -- Whoever runs after us finds nobody numbering.
