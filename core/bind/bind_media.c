@@ -393,19 +393,6 @@ static const struct bind_fn functions[] = {
     {NULL, NULL, 0, NULL, NULL},
 };
 
-void bind_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc) {
-    luaL_newmetatable(L, name);
-    lua_newtable(L);
-    for (; methods->name != NULL; methods++) {
-        lua_pushcfunction(L, methods->func);
-        lua_setfield(L, -2, methods->name);
-    }
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-}
-
 int bind_open_media(lua_State *L) {
     static const luaL_Reg audio[] = {{"seconds", audio_seconds}, {"pcm", audio_pcm}, {NULL, NULL}};
     static const luaL_Reg leg[] = {{"close", leg_lua_close},

@@ -7,7 +7,6 @@
 struct media_stream;
 struct media_stream *bind_check_stream(lua_State *L,
                                        int arg); /* of a leg; NULL with nil, err pushed when it has none */
-void bind_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc);
 
 void bind_open_media_live(lua_State *L); /* makes its types */
 int bind_leg_listen(lua_State *L);

@@ -102,13 +102,7 @@ static const struct bind_fn functions[] = {
 int bind_open_pcm(lua_State *L) {
     static const luaL_Reg methods[] = {{"feed", lua_resampler_feed}, {"reset", lua_resampler_reset}, {NULL, NULL}};
 
-    luaL_newmetatable(L, RESAMPLER_TYPE);
-    lua_newtable(L);
-    luaL_register(L, NULL, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, lua_resampler_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    bind_make_type(L, RESAMPLER_TYPE, methods, lua_resampler_gc);
     bind_module(L, functions);
     return 1;
 }

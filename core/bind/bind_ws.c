@@ -334,13 +334,7 @@ int bind_open_ws(lua_State *L) {
     static const luaL_Reg methods[] = {{"send", ws_send},     {"next", ws_next},   {"drain", ws_drain},
                                        {"queued", ws_queued}, {"close", ws_close}, {"drop", ws_drop},
                                        {NULL, NULL}};
-    luaL_newmetatable(L, WS_TYPE);
-    lua_newtable(L);
-    luaL_register(L, NULL, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, ws_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    bind_make_type(L, WS_TYPE, methods, ws_gc);
     bind_module(L, functions);
     return 1;
 }

@@ -264,6 +264,19 @@ void bind_module(lua_State *L, const struct bind_fn *functions) {
     }
 }
 
+void bind_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc) {
+    luaL_newmetatable(L, name);
+    lua_newtable(L);
+    for (; methods->name != NULL; methods++) {
+        lua_pushcfunction(L, methods->func);
+        lua_setfield(L, -2, methods->name);
+    }
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+}
+
 /* -- the VM ------------------------------------------------------------------------------------------------ */
 
 static const struct {

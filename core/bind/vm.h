@@ -108,6 +108,8 @@ struct bind_fn {
 };
 /* Pushes a new table with the functions. */
 void bind_module(lua_State *L, const struct bind_fn *functions);
+/* Makes the type of a userdata that has methods and an end. */
+void bind_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc);
 
 /* JSON values and Lua values. json null is the light userdata NULL (core.json.null). Integers beyond 2^53 fail. */
 int bind_json_push(lua_State *L, const json_t *value, struct err *e);

@@ -2,6 +2,7 @@
 """Audio as the phone needs it: mu-law both ways, WAV files, and a voice for the caller. 8000 samples a second."""
 import functools
 import math
+import operator
 import struct
 import subprocess
 import wave
@@ -42,22 +43,37 @@ def level(codes):
     return sum(_LEVEL[code] for code in codes) / len(codes) if codes else 0
 
 
+@functools.lru_cache(4)
+def _kernels(rate):
+    """(steps, kernels, half): of output sample n * len(kernels) + k the middle lies n * steps + k * rate / RATE samples in; kernels[k] is (first sample,
+    relative to n * steps; what it and those after it count)."""
+    shared = math.gcd(rate, RATE)
+    step, cut = rate / RATE, min(1.0, RATE / rate) * 0.92
+    half = int(12 / cut)
+    kernels = []
+    for k in range(RATE // shared):
+        first = math.ceil(k * step - half)
+        weights = []
+        for i in range(first, first + 2 * half):
+            x = i - k * step
+            sinc = cut if abs(x) < 1e-9 else math.sin(math.pi * x * cut) / (math.pi * x)
+            weights.append(sinc * (0.5 + 0.5 * math.cos(math.pi * x / half)))
+        kernels.append((first, weights))
+    return rate // shared, kernels, half
+
+
 def resample(samples, rate):
     """To 8000 a second, through a windowed sinc that takes out what 8000 cannot hold."""
     if rate == RATE:
         return samples
-    step, cut = rate / RATE, min(1.0, RATE / rate) * 0.92
-    half = int(12 / cut)
+    steps, kernels, half = _kernels(rate)
+    padded = [0] * half + list(samples) + [0] * (2 * half)
     out = []
-    for n in range(int(len(samples) / step)):
-        centre = n * step
-        first = math.ceil(centre - half)
-        total = 0.0
-        for i in range(max(0, first), min(len(samples), first + 2 * half)):
-            x = i - centre
-            sinc = cut if abs(x) < 1e-9 else math.sin(math.pi * x * cut) / (math.pi * x)
-            total += samples[i] * sinc * (0.5 + 0.5 * math.cos(math.pi * x / half))
-        out.append(max(-32768, min(32767, round(total))))
+    for n in range(len(samples) * RATE // rate):
+        turn, k = divmod(n, len(kernels))
+        first, weights = kernels[k]
+        at = turn * steps + first + half
+        out.append(max(-32768, min(32767, round(sum(map(operator.mul, padded[at : at + 2 * half], weights))))))
     return out
 
 

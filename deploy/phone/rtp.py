@@ -13,6 +13,7 @@ DIGITS = "0123456789*#ABCD"
 DIGIT_FRAMES = 5
 BETWEEN_FRAMES = 5
 MAX_HEARD_S = 3600
+CLOCK_OFF = 8000  # samples
 
 
 class Audio:
@@ -24,6 +25,7 @@ class Audio:
         self.port = self.socket.getsockname()[1]
         self.ears = Ears()
         self.heard = []  # (when, mu-law) of each packet
+        self._stamps = []  # and its (SSRC, timestamp)
         self._peer = None
         self._digit_type = 101
         self._queue = []  # (payload type, marker, payload, timestamp ahead) still to send, one each 20 ms
@@ -64,6 +66,7 @@ class Audio:
             self.ears.hear(when, codes)
             if when - self.ears.first < MAX_HEARD_S:
                 self.heard.append((when, codes))
+                self._stamps.append((data[8:12], int.from_bytes(data[4:8], "big")))
 
     async def press(self, digit):
         """Sends one digit of RFC 4733, 100 ms long with 100 ms of silence after it; returns when it is over."""
@@ -100,18 +103,27 @@ class Audio:
                 pass  # a far side that has closed its port is heard of by SIP
             self._sequence = self._sequence + 1 & 0xFFFF
             self._stamp = self._stamp + FRAME & 0xFFFFFFFF
-            due += FRAME_S
+            # Who was held up goes on from there. Caught up with, two digits could come so close together that Asterisk tells of one twice.
+            due = max(due + FRAME_S, time.monotonic() - FRAME_S)
             await asyncio.sleep(max(0, due - time.monotonic()))
 
     def recording(self, since, until):
-        """What was heard between two moments as mu-law, with silence where nothing came."""
+        """What was heard between two moments as mu-law, with silence where nothing came. Each packet lies where its sender's clock says, for a busy
+        machine takes many at once; a clock that is further off than that, as that of another sender, is set by the packet's coming."""
         out = bytearray()
-        for when, codes in self.heard:
+        ssrc = stamp = None
+        place = 0  # of the packet before
+        for (when, codes), (new_ssrc, new_stamp) in zip(self.heard, self._stamps):
             if not since <= when <= until:
                 continue
-            at = round((when - since) * 8000)
-            # Packets jitter; only a hole of 60 ms and more is one.
-            if at - len(out) > 3 * FRAME:
-                out += b"\xff" * (at - len(out))
+            came = round((when - since) * 8000)
+            if new_ssrc == ssrc:
+                place += (new_stamp - stamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+            if new_ssrc != ssrc or abs(came - place) > CLOCK_OFF:
+                place = came
+            ssrc, stamp = new_ssrc, new_stamp
+            # Timestamps are rounded; only a hole of 60 ms and more is one.
+            if place - len(out) > 3 * FRAME:
+                out += b"\xff" * (place - len(out))
             out += codes
         return bytes(out)

@@ -41,7 +41,8 @@ local function list_audit(ctx)
 end
 
 local after = { type = "integer", minimum = 0, maximum = 2 ^ 53, default = 0, description = "Only what has a larger seq." }
-local limit = { type = "integer", minimum = 1, maximum = 500, default = 100 }
+local limit = { type = "integer", minimum = 1, maximum = 500, default = 100,
+  description = "At most so many; fewer where they are large. The list ends with a page that is empty; `next` is the `after` of the next one." }
 
 --- Declares the routes and the job that sweeps.
 function routes.register()

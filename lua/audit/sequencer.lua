@@ -24,7 +24,8 @@ local worker = require "core.worker"
 
 local sequencer = {}
 
-sequencer.STREAM_LENGTH = 10000
+-- Together they are what the stream of a tenant can hold: 40 MB, where a usual event has some hundred bytes.
+sequencer.STREAM_LENGTH, sequencer.STREAM_EVENT_BYTES = 10000, 4096
 local LEASE_MS = 2000
 local OLD_MARK_US = 3e6
 local LOOK_MS = 2000
@@ -58,17 +59,20 @@ local t = redis.call('TIME')
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000000 + t[2] - ARGV[1], 'LIMIT', 0, 20)
 ]]
 
--- KEYS stream; its length, then number and event of each row in turn. One script, so that nothing comes between them even
--- while a cluster moves the stream to another node. A number that the stream has already is refused by it: then we died
--- after it was written and before we noted that. Subscribers get the batch as lines: its first number, then the events.
+-- KEYS stream; its length, how large an event may be in it, then number and event of each row in turn. One script, so that nothing comes
+-- between them even while a cluster moves the stream to another node. A number that the stream has already is refused by it: then we died
+-- after it was written and before we noted that. Subscribers get the batch as lines: its first number, then the events, however large. In
+-- the place of one that is too large the stream has { "seq":, "bytes": }: who wants it asks GET /events.
 local append = redis.script [[
 local lines = {}
-for i = 2, #ARGV, 2 do
-  local reply = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], ARGV[i] .. '-0', 'event', ARGV[i + 1])
+for i = 3, #ARGV, 2 do
+  local seq, event = ARGV[i], ARGV[i + 1]
+  local kept = #event <= tonumber(ARGV[2]) and event or '{"seq":' .. seq .. ',"bytes":' .. #event .. '}'
+  local reply = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], seq .. '-0', 'event', kept)
   if type(reply) == 'table' and reply.err and not reply.err:find('equal or smaller', 1, true) then return reply end
-  lines[#lines + 1] = ARGV[i + 1]
+  lines[#lines + 1] = event
 end
-redis.call('PUBLISH', KEYS[1], ARGV[2] .. '\n' .. table.concat(lines, '\n'))
+redis.call('PUBLISH', KEYS[1], ARGV[3] .. '\n' .. table.concat(lines, '\n'))
 return #lines
 ]]
 
@@ -113,7 +117,7 @@ local function publish_batch(tenant)
       args[#args + 1] = ("%d"):format(row.seq)
       args[#args + 1] = sequencer.event_json(tenant, row)
     end
-    local appended, err = append:call({ stream }, sequencer.STREAM_LENGTH, unpack(args))
+    local appended, err = append:call({ stream }, sequencer.STREAM_LENGTH, sequencer.STREAM_EVENT_BYTES, unpack(args))
     if not appended then
       log.warn("sequencer.not_published", { tenant = tenant.slug, error = err.text })
       return "away"

@@ -36,9 +36,9 @@ end
 store.BATCH, store.BATCH_BYTES = 512, 1024 * 1024
 local SHORT_BYTES = 8 * 1024
 
--- The first of these rows that are a batch, and whether any were left out. A long text does not come with its row (see short):
--- it is fetched when its row is in the batch. fetch(row) -> its text
-local function batch(rows, column, fetch)
+-- The first of these rows (at most `most` were asked for) that are a batch, and whether there may be more. A long text does not come with
+-- its row (see short): it is fetched when its row is in the batch. fetch(row) -> its text
+local function batch(rows, most, column, fetch)
   local bytes = 0
   for i, row in ipairs(rows) do
     bytes = bytes + row.bytes
@@ -48,7 +48,7 @@ local function batch(rows, column, fetch)
     end
     if fetch and not row[column] then row[column] = fetch(row) end
   end
-  return rows, #rows == store.BATCH
+  return rows, #rows == most
 end
 
 -- The column when it is short, and its length.
@@ -63,7 +63,7 @@ end
 
 --- Rows of a batch, and whether there may be more; so do audit_pending and events_after.
 function store.outbox(tx)
-  return batch(db.run(tx, "SELECT id, LENGTH(data) AS bytes FROM outbox ORDER BY id LIMIT ?", store.BATCH))
+  return batch(db.run(tx, "SELECT id, LENGTH(data) AS bytes FROM outbox ORDER BY id LIMIT ?", store.BATCH), store.BATCH)
 end
 
 -- The rows named by a statement's parameter, each by its primary key. A list of ids could be a scan of the table where that is small:
@@ -90,7 +90,7 @@ end
 local next_audit = "SELECT id, `at`, actor, action, subject, " .. short("fields") .. ", trace FROM audit_pending ORDER BY id LIMIT ?"
 
 function store.audit_pending(tx)
-  return batch(db.run(tx, next_audit, store.BATCH), "fields", function(row)
+  return batch(db.run(tx, next_audit, store.BATCH), store.BATCH, "fields", function(row)
     return db.run(tx, "SELECT fields FROM audit_pending WHERE id = ?", row.id)[1].fields
   end)
 end
@@ -122,7 +122,7 @@ end
 local next_events = "SELECT seq, type, subject, " .. short("data") .. ", trace, `at` FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
 
 function store.events_after(tx, seq)
-  return batch(db.run(tx, next_events, seq, store.BATCH), "data", function(row)
+  return batch(db.run(tx, next_events, seq, store.BATCH), store.BATCH, "data", function(row)
     return db.run(tx, "SELECT data FROM event WHERE seq = ?", row.seq)[1].data
   end)
 end
@@ -144,9 +144,9 @@ function store.has_work(name)
       OR EXISTS (SELECT 1 FROM sequencer WHERE published < seq) AS work]])[1].work == 1
 end
 
--- A page after seq. ...: column, value, and so on; a value of nil holds of all rows.
-local function page(name, text, after, limit, ...)
-  local parameters = { after }
+-- A page after seq, as a batch. of: what `pages` made. ...: column, value, and so on; a value of nil holds of all rows.
+local function page(of, name, after, limit, ...)
+  local text, parameters = of.page, { after }
   for i = 1, select("#", ...), 2 do
     local column, value = select(i, ...)
     if value then
@@ -155,16 +155,26 @@ local function page(name, text, after, limit, ...)
     end
   end
   parameters[#parameters + 1] = limit
-  return db.query(name, text .. " ORDER BY seq LIMIT ?", unpack(parameters))
+  local rows = db.query(name, text .. " ORDER BY seq LIMIT ?", unpack(parameters))
+  return batch(rows, limit, of.column, function(row) return db.query(name, of.one, row.seq)[1][of.column] end)
 end
 
+-- The statements for pages of a table: all rows of one, and the column that may be long of one row.
+local function pages(table_name, columns, column)
+  return { column = column, page = ("SELECT seq, `at`, %s, %s FROM %s WHERE seq > ?"):format(columns, short(column), table_name),
+    one = ("SELECT %s FROM %s WHERE seq = ?"):format(column, table_name) }
+end
+
+local events, audit_rows = pages("event", "type, subject, trace", "data"), pages("audit_log", "actor, action, subject, trace, hash", "fields")
+
+--- Events after a seq, at most so many and fewer where they are large: rows, whether there may be more.
 function store.list_events(name, after, limit, type, subject)
-  return page(name, "SELECT seq, type, subject, data, trace, `at` FROM event WHERE seq > ?", after, limit, "type", type, "subject", subject)
+  return page(events, name, after, limit, "type", type, "subject", subject)
 end
 
+--- Rows of the audit in the same way.
 function store.list_audit(name, after, limit, actor, subject)
-  return page(name, "SELECT seq, `at`, actor, action, subject, fields, trace, hash FROM audit_log WHERE seq > ?", after, limit,
-    "actor", actor, "subject", subject)
+  return page(audit_rows, name, after, limit, "actor", actor, "subject", subject)
 end
 
 return store

@@ -74,11 +74,11 @@ local function catch_up(hub)
   hub.reading = true
   local ok, err = pcall(function()
     repeat
-      local rows = audit_store.list_events(hub.tenant.db, hub.seq, PAGE)
+      local rows, more = audit_store.list_events(hub.tenant.db, hub.seq, PAGE)
       for _, row in ipairs(rows) do
         if row.seq == hub.seq + 1 then fan_out(hub, row.seq, sequencer.event_json(hub.tenant, row)) end
       end
-    until #rows < PAGE
+    until not more
   end)
   hub.reading = false
   if not ok and not hub.unread then log.warn("stream.cannot_read", { tenant = hub.tenant.slug, error = tostring(err) }) end

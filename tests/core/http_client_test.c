@@ -197,12 +197,17 @@ static void large_bodies_both_ways(bool tls) {
     assert_int_equal(server.body_len, LARGE);
     assert_int_equal(s.body.len, LARGE);
     forget(&s);
-    uint64_t began = clock_mono_ms();
-    fetched(&p, &s, (struct http_fetch_opts){.method = "PUT", .headers = wait, .body = large, .len = LARGE},
-            "/upload/2");
-    assert_int_equal(s.status, 200);
-    if (!tls) assert_true(clock_mono_ms() - began < 900); /* curl goes on by itself after a second */
-    forget(&s);
+    /* curl goes on by itself after a second, so one that took less was told to; on a busy machine another may take longer. */
+    bool told = false;
+    for (int i = 0; i < 10 && !told; i++) {
+        uint64_t began = clock_mono_ms();
+        fetched(&p, &s, (struct http_fetch_opts){.method = "PUT", .headers = wait, .body = large, .len = LARGE},
+                "/upload/2");
+        assert_int_equal(s.status, 200);
+        told = tls || clock_mono_ms() - began < 900;
+        forget(&s);
+    }
+    assert_true(told);
     int requests = server.requests;
     fetched(&p, &s, (struct http_fetch_opts){.method = "PUT", .body = large, .len = LARGE}, "/small");
     assert_int_equal(s.status, 413);

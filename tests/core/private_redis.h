@@ -30,7 +30,7 @@ static inline bool private_redis_run(struct private_redis *r) {
         _exit(127);
     }
     snprintf(ping, sizeof ping, "redis-cli -s %s ping 2>/dev/null | grep -q PONG", path);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 2000; i++) {
         if (access(path, F_OK) == 0 && system(ping) == 0) return true;
         if (waitpid(r->pid, NULL, WNOHANG) == r->pid) return false;
         usleep(10000);

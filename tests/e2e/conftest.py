@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stack that the tests of this folder talk to: their own, made by deploy/up in a temporary folder with ports of its own,
-and ended by deploy/down. With PARLEY_URL set, the one that is up already is used instead (and left as it is)."""
+and ended by deploy/down. With PARLEY_URL set, the one that is up already is used instead (and left as it is).
+
+tests/run has four of these side by side (pytest -n 4 --dist loadfile): what tests mostly do is wait. Each file is run by one of them."""
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -9,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ports import free_ports
+from ports import RTP_BASE, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +27,24 @@ def read_env(path):
     return found
 
 
+@contextlib.contextmanager
+def cached(folder):
+    """What was fetched before lies in the folder; what is fetched now is there for the next one, who waits for it."""
+    kept = ROOT / "var/cache"
+    kept.parent.mkdir(exist_ok=True)
+    if os.environ.get("PARLEY_ASTERISK"):  # there is nothing to fetch
+        yield
+        return
+    with open(kept.parent / "cache.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if kept.exists():
+            shutil.copytree(kept, folder, symlinks=True)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        yield
+        if folder.exists() and not kept.exists():
+            shutil.copytree(folder, kept, symlinks=True)
+
+
 @pytest.fixture(scope="session")
 def stack():
     """A folder (var) with everything of the running stack; its settings stand in os.environ."""
@@ -30,15 +52,13 @@ def stack():
         yield Path(os.environ.setdefault("PARLEY_VAR", str(ROOT / "var")))
         return
     var = Path(tempfile.mkdtemp(prefix="parley-e2e.", dir="/tmp"))
-    if (ROOT / "var/cache").exists():
-        shutil.copytree(ROOT / "var/cache", var / "cache", symlinks=True)
-    (ROOT / "var").mkdir(exist_ok=True)
     given = {
         **os.environ, "PARLEY_VAR": str(var), "PARLEY_TEST_CALL": "0", "PARLEY_WORKERS": "2",
         **dict(zip((f"PARLEY_{name}_PORT" for name in ("HTTP", "TLS", "ARI", "REDIS", "SIP")), free_ports(5))),
-        "PARLEY_RTP_BASE": os.environ.get("PARLEY_RTP_BASE", "20000"),
+        "PARLEY_RTP_BASE": str(RTP_BASE),
     }
-    up = subprocess.run([ROOT / "deploy/up"], env=given, capture_output=True, text=True, timeout=600)
+    with cached(var / "cache"):
+        up = subprocess.run([ROOT / "deploy/up"], env=given, capture_output=True, text=True, timeout=600)
     if up.returncode != 0:
         log = var / "log/parleyd.log"
         tail = "\n".join(log.read_text().splitlines()[-20:]) if log.exists() else ""
@@ -47,8 +67,6 @@ def stack():
     os.environ.update(read_env(var / "parley.env"))
     os.environ["PARLEY_VAR"] = str(var)
     os.environ.setdefault("PARLEY_BIN", str(ROOT / "build/release/bin/parley"))
-    if (var / "cache").exists() and not (ROOT / "var/cache").exists():
-        shutil.copytree(var / "cache", ROOT / "var/cache", symlinks=True)
     yield var
     subprocess.run([ROOT / "deploy/down"], env=given, capture_output=True, timeout=120)
     if not os.environ.get("KEEP"):
@@ -60,6 +78,15 @@ def pytest_ignore_collect(collection_path, config):
     if collection_path.name == "long" and not os.environ.get("PARLEY_LONG") and not any("long" in str(word) for word in config.args):
         return True
     return None
+
+
+# They begin first, so that no lane is left with one of them at the end.
+LONGEST = ("test_outages_of_minutes", "test_kills", "test_calls", "test_outages", "test_points", "test_exhaustion", "test_first_call", "test_fakes", "test_hostile_cell", "test_outbound", "test_takeover",
+           "test_converse", "test_redis_cluster", "test_transcripts", "test_stalled_worker", "test_page", "test_bundles")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fakes of the AI providers (tests/fakes) for a test in Python: started on free ports, with a good and a wrong certificate of their own."""
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -69,12 +70,14 @@ def clients():
     folder = ROOT / "var/fakes-clients"
     wanted = FAKES / "clients/package-lock.json"
     brought = folder / "brought.json"
-    if not brought.exists() or brought.read_bytes() != wanted.read_bytes():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(FAKES / "clients" / name, folder / name)
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True, timeout=400)
-        shutil.copy(wanted, brought)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not brought.exists() or brought.read_bytes() != wanted.read_bytes():
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(FAKES / "clients" / name, folder / name)
+            subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True, timeout=400)
+            shutil.copy(wanted, brought)
     return folder / "node_modules"
 
 

@@ -13,7 +13,7 @@ import ai_tenant
 import api
 import fakes
 from api import RUN, call, check_problem
-from conftest import ROOT
+from fakes import ROOT
 
 pytestmark = pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
 

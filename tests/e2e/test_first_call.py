@@ -48,22 +48,28 @@ def first_call(stack, tmp_path_factory):
 PIECE = audio.RATE // 2
 
 
-def where(piece, sound):
-    """(likeness 0 to 1, sample) of the place in the sound that is most like the piece: normalised cross-correlation."""
-    size = 1 << (len(sound) + len(piece)).bit_length()
-    dot = numpy.fft.irfft(numpy.fft.rfft(sound, size) * numpy.conj(numpy.fft.rfft(piece, size)), size)[: len(sound) - len(piece)]
-    squares = numpy.concatenate(([0], numpy.cumsum(sound**2)))
-    energy = squares[len(piece) : len(sound)] - squares[: len(sound) - len(piece)]
-    likeness = dot / numpy.sqrt(numpy.maximum(energy, 1) * (piece**2).sum())
-    best = int(likeness.argmax())
-    return float(likeness[best]), best
+class Sound:
+    """What was heard, to be searched for pieces of PIECE samples."""
+
+    def __init__(self, samples):
+        self.size = 1 << (len(samples) + PIECE).bit_length()
+        self.spectrum = numpy.fft.rfft(samples, self.size)
+        squares = numpy.concatenate(([0], numpy.cumsum(samples**2)))
+        self.norm = numpy.sqrt(numpy.maximum(squares[PIECE : len(samples)] - squares[: len(samples) - PIECE], 1))
+
+    def where(self, piece):
+        """(likeness 0 to 1, sample) of the place that is most like the piece: normalised cross-correlation."""
+        dot = numpy.fft.irfft(self.spectrum * numpy.conj(numpy.fft.rfft(piece, self.size)), self.size)[: len(self.norm)]
+        likeness = dot / (self.norm * numpy.sqrt((piece**2).sum()))
+        best = int(likeness.argmax())
+        return float(likeness[best]), best
 
 
 def heard(text, sound):
     """(share of the text's half seconds that are in the sound, second of the first one). In pieces, because a busy machine may hold a packet back."""
-    prompt = rendered(text)
+    prompt, sound = rendered(text), Sound(sound)
     pieces = [prompt[at : at + PIECE] for at in range(0, len(prompt) - PIECE, PIECE)]
-    found = [where(piece, sound) for piece in pieces if numpy.abs(piece).mean() > 200]
+    found = [sound.where(piece) for piece in pieces if numpy.abs(piece).mean() > 200]
     there = [at / audio.RATE for likeness, at in found if likeness > 0.8]
     return len(there) / len(found), min(there, default=-1)
 

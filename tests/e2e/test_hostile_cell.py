@@ -151,7 +151,8 @@ class Honest(threading.Thread):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     built = load.BIN
-    subprocess.run(["cmake", "--build", built.parent, "--target", "parleyd", "parley", "callgen", "parley-cell-hostile"], check=True, stdout=subprocess.DEVNULL)
+    words = ["cmake", "--build", built.parent, "--target", "parleyd", "parley", "callgen", "parley-cell-hostile"]
+    subprocess.run(["flock", f"{built.parent}.lock", *words], check=True, stdout=subprocess.DEVNULL)  # as deploy/up builds
     programs = tmp_path_factory.mktemp("hostile") / "bin"
     programs.mkdir()
     for name in ("parleyd", "parley", "callgen"):

@@ -32,7 +32,7 @@ return flow.define {
     return "support"
   end,
   support = function(call)
-    local outcome, err = call:transfer("+1555017" .. call.data.key, { timeout = call.data.key == "5" and 5 or 20 })
+    local outcome, err = call:transfer("+1555017" .. call.data.key, { timeout = call.data.key == "5" and 5 or 60 })
     call.data.outcome = outcome or err.code
     return "note"
   end,
@@ -351,7 +351,7 @@ def two_channels(tenant, recording):
 both_talk = {}
 
 
-async def at_the_same_time(name, scenes=2, limit_s=25):
+async def at_the_same_time(name, scenes=2, limit_s=60):
     """Waits until so many scenes have come to this point."""
     barrier = both_talk.setdefault(name, asyncio.Barrier(scenes))
     await asyncio.wait_for(barrier.wait(), limit_s)
@@ -532,8 +532,8 @@ async def the_worker_dies_while_the_callee_rings(tenant, desk):
         await strike(await asyncio.to_thread(c.live_id))
         assert callee.state == "ringing", callee.cause
         since = time.monotonic()
-        await asyncio.sleep(2)
-        rang = heard(c.call, since, time.monotonic())
+        while seconds_of(rang := heard(c.call, since, time.monotonic()), 440) <= 0.3 and time.monotonic() < since + 12:  # it rings 2 s of 6
+            await asyncio.sleep(0.5)
         callee.take()
         assert await callee.reached("up", 5)
         await asyncio.sleep(0.5)
@@ -599,7 +599,10 @@ def test_two_who_talk_when_the_worker_dies_talk_on(tenant, struck):
 
 @scene(STRUCK)
 async def the_worker_dies_while_somebody_is_rung(tenant, desk):
-    number = new_caller()
+    number, until = new_caller(), time.monotonic() + 60
+    # Dials last: it is rung for 45 seconds, in which on a busy machine the others may not have come to where they want to be.
+    while getattr(both_talk.get("before the strike"), "n_waiting", 0) < 2 and time.monotonic() < until:
+        await asyncio.sleep(0.1)
     call_id = await asyncio.to_thread(dial, tenant, number)
     call = await desk.rings(number)
     await strike(call_id)

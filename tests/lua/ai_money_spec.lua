@@ -101,6 +101,23 @@ describe("an attempt", function()
     assert.equal(1, rows("SELECT COUNT(*) AS n FROM outbox WHERE type = 'ai.answer'")[1].n)
   end)
 
+  -- Only who had written it looked whether it was there.
+  it("and an answer that two workers write are there once", function()
+    local log = require "core.log"
+    local said = log.error
+    log.error = function() end
+    local key, two = one.ledger.key(), money.worker("w2")
+    local function answer(worker) return worker.ledger.answer(acme, { answer_key = key, purpose = "api", attempts = 1, ms = 1 }) end
+    assert.is_true(answer(one):wait())
+    for _ = 1, 3 do two.ledger.answer(acme, { answer_key = two.ledger.key(), purpose = "api", attempts = 1, ms = 1 }) end
+    answer(two)
+    local settled = two.ledger.settle(8000)
+    log.error = said
+    assert.is_true(settled)
+    assert.equal(4, rows("SELECT COUNT(*) AS n FROM outbox WHERE type = 'ai.answer'")[1].n)
+    assert.equal(1, rows("SELECT COUNT(*) AS n FROM outbox WHERE type = 'ai.answer' AND subject = ?", crypto.hex(key))[1].n)
+  end)
+
   it("is kept while the database refuses it, and acknowledged only when it is there", function()
     local add, refusing = store.add_calls, true
     store.add_calls = function(...)

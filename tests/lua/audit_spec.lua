@@ -193,6 +193,51 @@ describe("large events", function()
       assert.is_true(most <= store.BATCH_BYTES, most .. " bytes")
     end)
   end)
+
+  -- A page was so many rows, of whatever size: 500 of the largest were more than the worker's memory.
+  it("and audit rows were read by their count", function()
+    for kind, list in pairs{ data = store.list_events, fields = store.list_audit } do
+      local after, found, more = 0, {}, true
+      while more do
+        local page
+        page, more = list(acme.db, after, 500)
+        local bytes = 0
+        for i, row in ipairs(page) do
+          bytes = bytes + #row[kind]
+          assert.is_true(i == 1 or bytes <= store.BATCH_BYTES, bytes .. " bytes")
+          found[#found + 1], after = row[kind], row.seq
+        end
+      end
+      local text_of, all = kind == "data" and "SELECT data AS text FROM event ORDER BY seq" or "SELECT fields AS text FROM audit_log ORDER BY seq", {}
+      for i, row in ipairs(rows(text_of)) do all[i] = row.text end
+      assert.same(all, found)
+    end
+  end)
+
+  it("were whole in the stream, of which it held ten thousand", function()
+    redis.call("DEL", rediskey("events:", "acme"))
+    for i, subject in ipairs{ "small", "large" } do
+      audit.transaction(acme, function(tx)
+        audit.event(tx, { type = "x.stream", subject = subject, data = { text = ("x"):rep(i == 1 and 100 or sequencer.STREAM_EVENT_BYTES) } })
+        return true
+      end)
+    end
+    sequencer.settle()
+    local entries
+    for _ = 1, 100 do
+      sequencer.sweep(acme)
+      entries = redis.call("XRANGE", rediskey("events:", "acme"), "-", "+")
+      if #entries >= 2 then break end
+      task.sleep(50)
+    end
+    redis.call("DEL", rediskey("events:", "acme"))
+    local kept = {}
+    for i, entry in ipairs(entries) do kept[i] = json.decode(entry[2][2]) end
+    assert.equal(2, #kept)
+    assert.same({ "small", ("x"):rep(100) }, { kept[1].subject, kept[1].data.text })
+    local seq = kept[1].seq + 1
+    assert.same({ seq = seq, bytes = #sequencer.event_json(acme, rows("SELECT seq, type, subject, data, trace, `at` FROM event WHERE seq = ?", seq)[1]) }, kept[2])
+  end)
 end)
 
 -- Whoever runs after us finds nobody numbering.

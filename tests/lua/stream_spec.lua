@@ -76,7 +76,7 @@ describe("the stream of events", function()
       local found = {}
       for seq = after + 1, math.min(#rows, after + most) do found[#found + 1] = rows[seq] end
       task.sleep(2)
-      return found
+      return found, #found == most
     end
     sequencer.event_json = function(_, row) return json.encode{ type = "spec", seq = row.seq } end
     router.tenant = function() return { slug = slug, db = "x" } end

@@ -7,6 +7,7 @@
 cases.py writes the calls down, call.py and voices.py make their sound, ears.c hears it with the media thread's own detector, turns.lua plays it
 to lua/voice/turns.lua on a clock of its own; so a run gives the same figures each time, and takes seconds.
 """
+import concurrent.futures
 import json
 import os
 import re
@@ -42,17 +43,23 @@ def make(folder, calls, clips=ROOT / "var/speech"):
 def play(folder, calls=None):
     truths = {truth["name"]: truth for truth in make(folder, calls or cases.all_calls())}
     library = ears(folder)
-    parley = Path(os.environ.get("PARLEY_BUILD", ROOT / "build/release")) / "bin/parley"
     found = []
-    for style in STYLES:
-        done = subprocess.run([parley, "run", HERE / "turns.lua", library, folder, style, *truths], capture_output=True, text=True, timeout=120,
-                              env={"PATH": os.environ["PATH"], "PARLEY_ROOT": str(ROOT)})  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"turns.lua failed: {done.stderr.strip() or done.stdout[-2000:]}")
-        logs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        assert len(logs) == len(truths)
-        found += [Judged(truths[log["name"]], log, style) for log in logs]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for style, logs in zip(STYLES, pool.map(lambda style: played(library, folder, style, truths), STYLES)):
+            found += [Judged(truths[log["name"]], log, style) for log in logs]
     return found
+
+
+def played(library, folder, style, names):
+    """What turns.lua tells of the calls."""
+    parley = Path(os.environ.get("PARLEY_BUILD", ROOT / "build/release")) / "bin/parley"
+    done = subprocess.run([parley, "run", HERE / "turns.lua", library, folder, style, *names], capture_output=True, text=True, timeout=120,
+                          env={"PATH": os.environ["PATH"], "PARLEY_ROOT": str(ROOT)})  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"turns.lua failed: {done.stderr.strip() or done.stdout[-2000:]}")
+    logs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(logs) == len(names)
+    return logs
 
 
 def words(text):

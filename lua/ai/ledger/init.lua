@@ -20,7 +20,7 @@
 --- acknowledged yet, which is what came in the last fifth of a second, or since the database was last there. That was answered and is
 --- charged to nobody: there is no row, event or sum of it, and the share that held it is free when its lease ends. Nothing is lost that
 --- was acknowledged and nothing is written twice: a batch is one transaction, and one whose end was not heard of is looked for by its
---- first entry's key before it is written again.
+--- first entry's key before it is written again. The database itself takes an attempt's key (ai_call) and an answer's (effect) once.
 ---
 --- A batch is a handful of statements, however many entries it has: rows travel as one parameter (lib.db's rows). What comes while one is
 --- written is the next one's, so that the more there is to do, the less each costs.
@@ -216,14 +216,18 @@ local function event_of(entry)
 end
 
 local function add_events(tx, batch)
-  local events = {}
-  for i, entry in ipairs(batch) do events[i] = event_of(entry) end
+  local events, answers = {}, {}
+  for i, entry in ipairs(batch) do
+    events[i] = event_of(entry)
+    if entry.answer then answers[#answers + 1] = entry.answer.subject end
+  end
+  if answers[1] then store.add_answers(tx, answers) end
   audit.events(tx, events)
 end
 
 local function is_there(tx, batch, rows)
   if rows[1] then return store.has(tx, rows[1].entry_key) end
-  return store.has_event(tx, batch[1].answer)
+  return store.has_answer(tx, batch[1].answer.subject)
 end
 
 -- The calls' rows first: the rows of ai_call name them, and who holds a row with others cannot then have it alone without a deadlock.

@@ -55,11 +55,18 @@ local function in_pieces(list, fn)
   end
 end
 
---- Is this event there, numbered or not yet?
-function store.has_event(tx, event)
-  return #db.run(tx, [[
-    SELECT 1 AS found FROM event WHERE subject = ? AND type = ? UNION ALL SELECT 1 FROM outbox WHERE subject = ? AND type = ?]],
-    event.subject, event.type, event.subject, event.type) > 0
+local add_answers = "INSERT INTO effect (effect_key, verb) SELECT CONCAT('ai.answer:', n.answer_key), 'ai.answer' FROM " .. db.rows("n", { "answer_key VARCHAR(64)" })
+
+--- Notes that answers (keys as hex) are events: each has one, whoever writes it.
+function store.add_answers(tx, answer_keys)
+  local list = {}
+  for i, key in ipairs(answer_keys) do list[i] = { key } end
+  db.run(tx, add_answers, json.encode(list))
+end
+
+--- Is this answer an event?
+function store.has_answer(tx, answer_key)
+  return #db.run(tx, "SELECT 1 AS found FROM effect WHERE effect_key = ?", "ai.answer:" .. answer_key) > 0
 end
 
 --- Row ids of calls by their public ids; those that are none are left out.

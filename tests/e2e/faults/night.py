@@ -350,6 +350,7 @@ class Night(load.World):
         for kind, subject in (("ai.attempt", "JSON_VALUE(data, '$.entry')"), ("ai.answer", "subject")):
             events, subjects = map(int, self.sql(f"SELECT COUNT(*), COUNT(DISTINCT {subject}) FROM {s}.event WHERE type = '{kind}'")[0])
             assert events == subjects and (kind == "ai.answer" or events == rows), f"{events} events {kind} of {subjects} for {rows} rows"
+        assert self.one(f"SELECT COUNT(*) FROM {s}.effect WHERE verb = 'ai.answer'") == events
         for length in (10, 7):  # of a day, of a month
             sums = self.sql(f"SELECT COALESCE(SUM(micros), 0), COALESCE(SUM(requests), 0) FROM {s}.ai_spend WHERE scope = 'all' AND LENGTH(period) = {length}")[0]
             assert sums == [str(cost), str(rows)], f"{rows} rows cost {cost}, the sums say {sums}"
