@@ -67,7 +67,8 @@ static int open_socket(struct media *m, const struct media_opts *o, struct err *
     set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
     set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
-    /* Never in fragments, 200 bytes as they are: so the kernel need not find a number for each, a twentieth of what sending costs. */
+    /* Packets of 200 bytes never go in fragments; said so, the kernel need not find a number for each, which is a
+     * twentieth of what sending costs. */
     setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof whole);
     getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &len);
     if (size < SOCKET_BUFFER)

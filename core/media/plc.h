@@ -34,9 +34,8 @@ struct plc {
     int pitch, overlap;           /* samples */
     struct plc_cycle now, before; /* `before` is faded out while switch_left > 0 */
     int switch_left;
-    int step; /* from the last good sample to where the repetition would have come from */
-    int16_t
-        heard[PLC_RING]; /* what came out: a ring, for it is written all the time and read when something is missing */
+    int step;                  /* from the last good sample to where the repetition would have come from */
+    int16_t heard[PLC_RING];   /* what came out; a ring: written all the time, read where something is missing */
     int16_t past[PLC_HISTORY]; /* the last of it as it was when the gap began, newest last */
 };
 

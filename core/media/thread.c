@@ -185,7 +185,7 @@ static void find_sessions(const struct thread *t, int n, struct session *from[TH
     }
 }
 
-/* All that waits, but for a tick that comes due meanwhile. Says whether more waits that is worth not to sleep for. */
+/* All that waits, but for a tick that comes due meanwhile. Says whether more waits. */
 static bool receive(struct thread *t) {
     struct session *from[THREAD_BATCH];
     unsigned received = 0, unknown = 0, invalid = 0;
@@ -211,7 +211,7 @@ static bool receive(struct thread *t) {
     count(t->unknown, unknown);
     count(t->invalid, invalid);
     atomic_fetch_add_explicit(&t->unknown_total, unknown, memory_order_relaxed);
-    return n == THREAD_BATCH && received > unknown + invalid;
+    return n == THREAD_BATCH;
 }
 
 /* What the kernel refuses (a full buffer, no route) is lost, as on any line; the rest of the batch still goes. */
@@ -265,10 +265,10 @@ static void skip(struct thread *t, unsigned ticks) {
     count(t->skipped, ticks);
 }
 
-/* next_tick_us only ever grows by whole ticks, so lateness does not add up. */
-static void run_ticks(struct thread *t) {
+/* next_tick_us only ever grows by whole ticks, so lateness does not add up. Says whether one was due. */
+static bool run_ticks(struct thread *t) {
     uint64_t now_us = clock_mono_us();
-    if (now_us < t->next_tick_us) return;
+    if (now_us < t->next_tick_us) return false;
     uint64_t due = (now_us - t->next_tick_us) / TICK_US + 1;
     if (due > TICKS_BEHIND_MAX) {
         skip(t, (unsigned)(due - TICKS_BEHIND_MAX));
@@ -279,6 +279,7 @@ static void run_ticks(struct thread *t) {
         tick(t, now_us);
         t->next_tick_us += TICK_US;
     }
+    return true;
 }
 
 /* ---- the thread ---- */
@@ -314,9 +315,10 @@ static void *run(void *arg) {
         bool packets = wait_for_packets(t);
         if (!take_commands(t)) break;
         bool more = packets && receive(t);
-        run_ticks(t);
+        bool ticked = run_ticks(t);
         wake_loop(t);
-        if (packets && !more) nap(t);
+        /* What came during a tick is taken at once, but once only: a flood would leave no time to the loop. */
+        if (packets && !(more && ticked)) nap(t);
     }
     uv_async_send(t->wake);
     return NULL;
