@@ -4,7 +4,6 @@ and the whole way to a recogniser and back.
 
 The callers are rtpgen's, on the same machine and pinned to the second core; the media thread has the first.
 """
-import contextlib
 import json
 import os
 import random
@@ -50,15 +49,6 @@ def free_port():
                 return port
             except OSError:
                 continue
-
-
-@contextlib.contextmanager
-def first():
-    """What else runs on the machine does not keep the one waiting who asks for the figures."""
-    if os.geteuid() == 0:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(30))
-    yield
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 class Program:
