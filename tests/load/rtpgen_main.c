@@ -32,7 +32,8 @@ static const char help[] =
     "  --flood-known N    N packets a second more, from the first stream's address and source; that is not judged "
     "then\n"
     "  --seed N           of all that is random                                        (1)\n"
-    "It says \"ready PORT\" and sends. Its input: \"begin\", from then on it judges; \"end\", then it tells, as JSON, "
+    "It says \"ready PORT\" and sends. Its input: \"begin\", from then on it judges, forges and floods; \"end\", then "
+    "it tells, as JSON, "
     "and ends.\n"
     "Pacing error: how far a frame is from its stream's own plan, by the kernel's times of arrival, in us.\n";
 
@@ -181,6 +182,7 @@ int main(int argc, char **argv) {
     printf("ready %d\n", sound_port());
     fflush(stdout);
     wait_for("begin");
+    atomic_store(&o->hostile, true);
     judge(tracks, o->flood_known ? 1 : 0, streams, (uint64_t)clock_wall_us());
     return 0;
 }

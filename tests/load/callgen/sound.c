@@ -177,6 +177,7 @@ static void send_frame(struct stream *s, uint32_t i, uint64_t turn, uint64_t now
         .talks = now_us < atomic_load_explicit(&s->say_until_us, memory_order_relaxed),
     };
     send_by_line(s, &d, turn, now_us);
+    if (!atomic_load_explicit(&sound_options.hostile, memory_order_relaxed)) return;
     for (double more = sound_options.forged; more > 0 && bad_line_random(&sound_options.line) < more; more--) {
         struct due forged = {i, any(), ~d.ssrc, (uint16_t)any(), s->type, true};
         send_packet(&forged);
@@ -185,7 +186,7 @@ static void send_frame(struct stream *s, uint32_t i, uint64_t turn, uint64_t now
 
 static void send_flood(uint64_t now_us) {
     uint64_t due = (uint64_t)(sound_options.flood * (double)(now_us - began_us) / 1e6);
-    if (atomic_load_explicit(&top, memory_order_acquire) == 0) flooded = due; /* nobody yet to be told from */
+    if (!atomic_load_explicit(&sound_options.hostile, memory_order_relaxed)) flooded = due;
     for (; flooded < due; flooded++) {
         bool known = sound_options.flood_known;
         struct due d = {

@@ -18,7 +18,8 @@ struct sound_opts {
     const char *voice;    /* what is said, see voice.h; NULL: a tone */
     struct bad_line line; /* between the callers and the worker, that way only */
     bool first;           /* before all else on the machine, where that is permitted: its own lateness is no finding */
-    /* What nobody should send. */
+    /* What nobody should send. From `hostile` on forgeries and flood: who is first is taken for the right one. */
+    atomic_bool hostile;
     double forged; /* so many more packets for each: from the stream's address, of another source, with any number */
     double new_source_s;  /* a new SSRC each time; 0: never */
     double other_codec_s; /* so long in its own law of G.711, so long in the other, in turn; 0: never */
