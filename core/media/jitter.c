@@ -70,8 +70,7 @@ static void watch_ahead(struct jitter *j, int ahead) {
     j->window = 0;
 }
 
-bool jitter_put(struct jitter *j, uint32_t timestamp, bool marker, const uint8_t *codes, size_t count,
-                const int16_t *table) {
+bool jitter_put(struct jitter *j, uint32_t timestamp, bool marker, const uint8_t *codes, size_t count) {
     bool in_time = true;
     if (count > JITTER_PACKET_MAX) count = JITTER_PACKET_MAX;
     if (!j->running) start(j, timestamp);
@@ -89,20 +88,22 @@ bool jitter_put(struct jitter *j, uint32_t timestamp, bool marker, const uint8_t
         ahead = START_BEHIND;
     }
     j->late_run = 0;
-    for (size_t i = 0; i < count; i++) j->pcm[(timestamp + i) % JITTER_SAMPLES] = table[codes[i]];
+    size_t at = timestamp % JITTER_SAMPLES, run = JITTER_SAMPLES - at < count ? JITTER_SAMPLES - at : count;
+    memcpy(j->codes + at, codes, run);
+    memcpy(j->codes, codes + run, count - run);
     mark(j, timestamp, count, true);
     watch_ahead(j, (int)ahead);
     return in_time;
 }
 
 /* Plays a frame, or leaves it out when out is NULL. */
-static void take_frame(struct jitter *j, int16_t *out) {
+static void take_frame(struct jitter *j, int16_t *out, const int16_t *table) {
     for (size_t done = 0, n; done < FRAME_SAMPLES; done += n) {
         size_t at = j->play_at % JITTER_SAMPLES;
         bool there;
         n = run_at(j, at, FRAME_SAMPLES - done, &there);
         if (out != NULL && there) {
-            memcpy(out + done, j->pcm + at, n * sizeof *out);
+            for (size_t i = 0; i < n; i++) out[done + i] = table[j->codes[at + i]];
             plc_hear(&j->plc, out + done, n);
         } else if (out != NULL) {
             j->concealed += plc_conceal(&j->plc, out + done, n);
@@ -112,9 +113,9 @@ static void take_frame(struct jitter *j, int16_t *out) {
     }
 }
 
-void jitter_get(struct jitter *j, int16_t out[FRAME_SAMPLES]) {
+void jitter_get(struct jitter *j, int16_t out[FRAME_SAMPLES], const int16_t *table) {
     if (j->running)
-        take_frame(j, out);
+        take_frame(j, out, table);
     else
         j->concealed += plc_conceal(&j->plc, out, FRAME_SAMPLES);
 }
@@ -125,6 +126,6 @@ void jitter_skip(struct jitter *j, unsigned frames) {
         jitter_reset(j);
         return;
     }
-    while (frames-- > 0) take_frame(j, NULL);
+    while (frames-- > 0) take_frame(j, NULL, NULL);
     plc_cut(&j->plc);
 }

@@ -27,13 +27,13 @@ struct jitter {
     uint64_t concealed; /* samples made up so far */
     struct plc plc;
     uint64_t there[JITTER_SAMPLES / 64]; /* a bit for each sample that has come and was not played yet */
-    int16_t pcm[JITTER_SAMPLES];
+    uint8_t codes[JITTER_SAMPLES];       /* as they came: half the memory of what they mean */
 };
 
 /* The next packet decides anew when playing starts. */
 void jitter_reset(struct jitter *j);
-/* marker: the sender says that a new stretch begins here. table: 256 samples. Returns false when it came late. */
-bool jitter_put(struct jitter *j, uint32_t timestamp, bool marker, const uint8_t *codes, size_t count,
-                const int16_t *table);
-void jitter_get(struct jitter *j, int16_t out[FRAME_SAMPLES]);
+/* marker: the sender says that a new stretch begins here. Returns false when it came late. */
+bool jitter_put(struct jitter *j, uint32_t timestamp, bool marker, const uint8_t *codes, size_t count);
+/* table: the 256 samples that the codes mean. */
+void jitter_get(struct jitter *j, int16_t out[FRAME_SAMPLES], const int16_t *table);
 void jitter_skip(struct jitter *j, unsigned frames); /* time passed in which nobody called jitter_get() */

@@ -48,7 +48,7 @@ static void set_buffer(int fd, int forced, int plain) {
 
 static int open_socket(struct media *m, const struct media_opts *o, struct err *e) {
     struct sockaddr_in at = {.sin_family = AF_INET};
-    int tos = TOS_EXPEDITED, size = 0;
+    int tos = TOS_EXPEDITED, whole = IP_PMTUDISC_PROBE, size = 0;
     socklen_t len = sizeof size;
     if (o->address == NULL || inet_pton(AF_INET, o->address, &at.sin_addr) != 1)
         return err_set(e, ERR_INVALID, "media: %s is no IPv4 address", o->address ? o->address : "(none)");
@@ -67,6 +67,9 @@ static int open_socket(struct media *m, const struct media_opts *o, struct err *
     set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
     set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
+    /* Packets of 200 bytes never go in fragments; said so, the kernel need not find a number for each, which is a
+     * twentieth of what sending costs. */
+    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof whole);
     getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &len);
     if (size < SOCKET_BUFFER)
         log_info("media.buffer",

@@ -15,12 +15,21 @@ static int16_t clip(int n) {
 }
 
 static void remember(struct plc *p, const int16_t *pcm, size_t n) {
-    if (n >= PLC_HISTORY) {
-        memcpy(p->history, pcm + n - PLC_HISTORY, sizeof p->history);
-        return;
+    if (n > PLC_RING) {
+        pcm += n - PLC_RING;
+        n = PLC_RING;
     }
-    memmove(p->history, p->history + n, (PLC_HISTORY - n) * sizeof *pcm);
-    memcpy(p->history + PLC_HISTORY - n, pcm, n * sizeof *pcm);
+    size_t run = PLC_RING - p->at < n ? PLC_RING - p->at : n;
+    memcpy(p->heard + p->at, pcm, run * sizeof *pcm);
+    memcpy(p->heard, pcm + run, (n - run) * sizeof *pcm);
+    p->at = (p->at + (unsigned)n) % PLC_RING;
+}
+
+static void recall(struct plc *p) {
+    size_t from = (p->at + PLC_RING - PLC_HISTORY) % PLC_RING;
+    size_t run = PLC_RING - from < PLC_HISTORY ? PLC_RING - from : PLC_HISTORY;
+    memcpy(p->past, p->heard + from, run * sizeof *p->past);
+    memcpy(p->past + run, p->heard, (PLC_HISTORY - run) * sizeof *p->past);
 }
 
 /* How alike the window at the end is to the one `lag` earlier, by each step-th sample: how much of its energy a repetition
@@ -63,7 +72,7 @@ static bool is_silence(const int16_t *pcm, size_t n) {
 }
 
 static void begin_gap(struct plc *p) {
-    memcpy(p->past, p->history, sizeof p->past);
+    recall(p);
     p->missing = 0;
     p->join_left = p->switch_left = 0;
     p->silent = is_silence(p->past, PLC_HISTORY);

@@ -18,6 +18,7 @@ enum {
     PLC_PITCH_MAX = 15 * SAMPLES_PER_MS,
     PLC_OVERLAP_MAX = PLC_PITCH_MAX / 4,
     PLC_HISTORY = 3 * PLC_PITCH_MAX + PLC_OVERLAP_MAX,
+    PLC_RING = 512,                   /* more than the history, and a power of two */
     PLC_SILENT = 60 * SAMPLES_PER_MS, /* a gap of this length has faded out */
 };
 
@@ -26,15 +27,16 @@ struct plc_cycle {
     int length, at;
 };
 struct plc {
-    int16_t history[PLC_HISTORY]; /* what came out, newest last */
-    int16_t past[PLC_HISTORY];    /* the history as it was when the gap began */
-    bool silent;                  /* there was nothing in it */
+    unsigned at;                  /* where the next sample is written in `heard` */
+    bool silent;                  /* there was nothing in the past */
+    int missing;                  /* samples of the gap so far, at most PLC_SILENT + PLC_HISTORY */
+    int join_left, join_len;      /* good samples still to be faded in */
     int pitch, overlap;           /* samples */
     struct plc_cycle now, before; /* `before` is faded out while switch_left > 0 */
     int switch_left;
-    int step;                /* from the last good sample to where the repetition would have come from */
-    int missing;             /* samples of the gap so far, at most PLC_SILENT + PLC_HISTORY */
-    int join_left, join_len; /* good samples still to be faded in */
+    int step;                  /* from the last good sample to where the repetition would have come from */
+    int16_t heard[PLC_RING];   /* what came out; a ring: written all the time, read where something is missing */
+    int16_t past[PLC_HISTORY]; /* the last of it as it was when the gap began, newest last */
 };
 
 /* These were missing. Returns how many of them are more than silence. */

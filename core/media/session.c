@@ -73,8 +73,7 @@ bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_u
     s->last_heard_us = now_us;
     COUNT(s->received, 1);
     measure_jitter(s, packet->timestamp, now_us);
-    bool in_time = jitter_put(&s->jitter, packet->timestamp, packet->marker, packet->payload, packet->payload_len,
-                              g711_decode_table(s->codec));
+    bool in_time = jitter_put(&s->jitter, packet->timestamp, packet->marker, packet->payload, packet->payload_len);
     if (!in_time) COUNT(s->late, 1);
     SET(s->early_x16, (uint32_t)s->jitter.early_x16);
     if (!s->heard && tell(s, MEDIA_HEARD, 0, report, arg)) {
@@ -90,7 +89,7 @@ void session_listen(struct session *s, uint64_t now_us, session_report *report, 
         s->silent_told = true;
         s->heard = false;
     }
-    jitter_get(&s->jitter, s->says);
+    jitter_get(&s->jitter, s->says, g711_decode_table(s->codec));
     SET(s->concealed, s->jitter.concealed);
     enum vad_change change = vad_frame(&s->vad, s->says, s->hears, &quiet_ms);
     if (change == VAD_SPEECH) tell(s, MEDIA_SPEECH, 0, report, arg);

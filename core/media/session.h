@@ -23,11 +23,16 @@ struct report;
 /* Tells the loop; false when there was no room. */
 typedef bool session_report(void *arg, const struct report *report);
 
+/* What each packet and each tick looks at stands together at the front, then what they write, then the queue. */
 struct session {
     struct media_stream *stream; /* whose part this is; not looked into */
     struct sockaddr_in peer;
     enum media_codec codec;
     int index; /* in the thread's list */
+
+    _Atomic uint64_t received, sent, lost, late, duplicated, reordered, concealed;
+    _Atomic uint32_t jitter_x16; /* samples, as RFC 3550 keeps it */
+    _Atomic uint32_t early_x16;  /* samples, as the jitter buffer keeps it */
 
     /* in */
     bool latched; /* in_ssrc is valid */
@@ -39,30 +44,32 @@ struct session {
     struct rtp_sequence sequence;
     uint32_t transit; /* of the last packet, in samples; RFC 3550 A.8 */
     bool transit_known;
-    struct jitter jitter;
     struct vad vad;
-    int16_t says[FRAME_SAMPLES]; /* this tick */
 
     /* out */
     uint16_t out_seq;
     uint32_t out_timestamp, out_ssrc;
     bool out_marker; /* on the next packet */
+    int joined_count;
+    struct session *joined[SESSION_JOINED_MAX];
+
+    struct jitter jitter;
+    int16_t says[FRAME_SAMPLES]; /* this tick */
     int16_t hears[FRAME_SAMPLES];
     struct player player;
-    struct session *joined[SESSION_JOINED_MAX];
-    int joined_count;
-
-    _Atomic uint64_t received, sent, lost, late, duplicated, reordered, concealed;
-    _Atomic uint32_t jitter_x16; /* samples, as RFC 3550 keeps it */
-    _Atomic uint32_t early_x16;  /* samples, as the jitter buffer keeps it */
 };
 
 void session_init(struct session *s, const struct sockaddr_in *peer, enum media_codec codec);
+/* Asks for what session_receive() and session_listen() look at first. */
+static inline void session_prefetch(const struct session *s) {
+    const char *at = (const char *)s;
+    for (int line = 0; line < 4; line++) __builtin_prefetch(at + 64 * line);
+}
 /* false: no new audio for us (another source, another payload type, a repeated packet). */
 bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_us, session_report *report, void *arg);
 /* Makes `says` of this tick and tells what the VAD noticed. */
 void session_listen(struct session *s, uint64_t now_us, session_report *report, void *arg);
-/* Makes `hears` of this tick, after all sessions have listened, and the packet that carries it. */
+/* Makes `hears` of this tick, after all that it is joined with have listened, and the packet that carries it. */
 void session_speak(struct session *s, uint8_t packet[SESSION_PACKET_BYTES], session_report *report, void *arg);
 /* Ends play id, or all when 0. */
 void session_stop(struct session *s, uint64_t id, session_report *report, void *arg);

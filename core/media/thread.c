@@ -177,27 +177,41 @@ static bool take_commands(struct thread *t) {
 
 /* ---- packets ---- */
 
-static void receive(struct thread *t) {
+/* Thousands of sessions are in no cache: while the next ones are looked for, these are on their way. */
+static void find_sessions(const struct thread *t, int n, struct session *from[THREAD_BATCH]) {
+    for (int i = 0; i < n; i++) {
+        from[i] = peers_get(&t->peers, &t->in_from[i]);
+        if (from[i] != NULL) session_prefetch(from[i]);
+    }
+}
+
+/* All that waits, but for a tick that comes due meanwhile. Says whether more waits. */
+static bool receive(struct thread *t) {
+    struct session *from[THREAD_BATCH];
     unsigned received = 0, unknown = 0, invalid = 0;
-    for (int batch = 0, n = THREAD_BATCH; batch < BATCHES_MAX && n == THREAD_BATCH; batch++) {
+    bool in_time = clock_mono_us() < t->next_tick_us;
+    int n = THREAD_BATCH;
+    for (int batch = 0; batch < BATCHES_MAX && n == THREAD_BATCH; batch++) {
         for (int i = 0; i < THREAD_BATCH; i++) t->in[i].msg_hdr.msg_namelen = sizeof t->in_from[i];
         n = recvmmsg(t->socket, t->in, THREAD_BATCH, MSG_DONTWAIT, NULL);
         uint64_t now_us = clock_mono_us();
+        find_sessions(t, n, from);
         for (int i = 0; i < n; i++) {
             struct rtp packet;
-            struct session *s = peers_get(&t->peers, &t->in_from[i]);
-            if (s == NULL)
+            if (from[i] == NULL)
                 unknown++;
             else if (t->in[i].msg_hdr.msg_flags & MSG_TRUNC || !rtp_parse(&packet, t->in_bytes[i], t->in[i].msg_len))
                 invalid++;
-            else if (session_receive(s, &packet, now_us, report, t))
+            else if (session_receive(from[i], &packet, now_us, report, t))
                 received++;
         }
+        if (in_time && now_us >= t->next_tick_us) break;
     }
     count(t->received, received);
     count(t->unknown, unknown);
     count(t->invalid, invalid);
     atomic_fetch_add_explicit(&t->unknown_total, unknown, memory_order_relaxed);
+    return n == THREAD_BATCH;
 }
 
 /* What the kernel refuses (a full buffer, no route) is lost, as on any line; the rest of the batch still goes. */
@@ -219,16 +233,24 @@ static void send_packets(struct thread *t) {
 
 /* ---- ticks ---- */
 
+static void speak(struct thread *t, struct session *s) {
+    t->out[t->out_count].msg_hdr.msg_name = &s->peer;
+    t->out[t->out_count].msg_hdr.msg_namelen = sizeof s->peer;
+    session_speak(s, t->out_bytes[t->out_count], report, t);
+    if (++t->out_count == THREAD_BATCH) send_packets(t);
+}
+
 static void tick(struct thread *t, uint64_t now_us) {
     if (t->metrics != NULL) metrics_beat(t->metrics, BEAT_MEDIA);
-    for (int i = 0; i < t->session_count; i++) session_listen(t->sessions[i], now_us, report, t);
+    /* Who is joined with nobody speaks at once, while all that is his is at hand; the others when all have listened. */
     for (int i = 0; i < t->session_count; i++) {
         struct session *s = t->sessions[i];
-        t->out[t->out_count].msg_hdr.msg_name = &s->peer;
-        t->out[t->out_count].msg_hdr.msg_namelen = sizeof s->peer;
-        session_speak(s, t->out_bytes[t->out_count], report, t);
-        if (++t->out_count == THREAD_BATCH) send_packets(t);
+        if (i + 1 < t->session_count) session_prefetch(t->sessions[i + 1]);
+        session_listen(s, now_us, report, t);
+        if (s->joined_count == 0) speak(t, s);
     }
+    for (int i = 0; i < t->session_count; i++)
+        if (t->sessions[i]->joined_count > 0) speak(t, t->sessions[i]);
     send_packets(t);
     for (int i = 0; i < t->recording_count; i++)
         if (recording_tick(t->recordings[i])) t->loop_wanted = true;
@@ -243,10 +265,10 @@ static void skip(struct thread *t, unsigned ticks) {
     count(t->skipped, ticks);
 }
 
-/* next_tick_us only ever grows by whole ticks, so lateness does not add up. */
-static void run_ticks(struct thread *t) {
+/* next_tick_us only ever grows by whole ticks, so lateness does not add up. Says whether one was due. */
+static bool run_ticks(struct thread *t) {
     uint64_t now_us = clock_mono_us();
-    if (now_us < t->next_tick_us) return;
+    if (now_us < t->next_tick_us) return false;
     uint64_t due = (now_us - t->next_tick_us) / TICK_US + 1;
     if (due > TICKS_BEHIND_MAX) {
         skip(t, (unsigned)(due - TICKS_BEHIND_MAX));
@@ -257,6 +279,7 @@ static void run_ticks(struct thread *t) {
         tick(t, now_us);
         t->next_tick_us += TICK_US;
     }
+    return true;
 }
 
 /* ---- the thread ---- */
@@ -291,10 +314,11 @@ static void *run(void *arg) {
     for (;;) {
         bool packets = wait_for_packets(t);
         if (!take_commands(t)) break;
-        if (packets) receive(t);
-        run_ticks(t);
+        bool more = packets && receive(t);
+        bool ticked = run_ticks(t);
         wake_loop(t);
-        if (packets) nap(t);
+        /* What came during a tick is taken at once, but once only: a flood would leave no time to the loop. */
+        if (packets && !(more && ticked)) nap(t);
     }
     uv_async_send(t->wake);
     return NULL;

@@ -4,7 +4,8 @@
  *
  *        wait for packets, at most until the next tick
  *     -> commands of the loop        (first, so that a session is known before its first packet is looked at)
- *     -> all packets that wait, in batches; then 1 ms of sleep when it is not yet time: a packet a wake-up costs more
+ *     -> all packets that wait, in batches, but for a tick that comes due; then 1 ms of sleep when it is not yet time: a packet a
+ *        wake-up costs more
  *     -> the tick, when it is time; up to TICKS_BEHIND_MAX when late, the rest is skipped and counted
  *     -> wake the loop, when there is something for it
  *

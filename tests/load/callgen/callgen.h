@@ -3,7 +3,7 @@
  *
  *   node.c    ARI: one HTTP server a node, a WebSocket an application, requests answered from memory
  *   caller.c  a call's life: dials, follows its plan (wait, key, say, hang up), is measured
- *   sound.c   RTP on a thread of its own: what each media channel sends and hears
+ *   sound.c   RTP on a thread of its own: what each media channel sends and hears; voice.c what is said, track.c each frame heard
  *
  * What it answers and when is what Asterisk 22 does: ids that exist give 409, media channels start in Stasis after the answer,
  * an application taken by another socket tells the old one ApplicationReplaced, a channel hung up ends with StasisEnd and no
@@ -14,6 +14,7 @@
 #pragma once
 #include "base/map.h"
 #include "base/mem.h"
+#include "sound.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,28 +50,6 @@ struct options {
     int steps;
 };
 extern struct options options;
-
-/* -- sound --------------------------------------------------------------------------------------------------------------- */
-
-/* What a caller hears, over all media channels he had; written by the sound's thread only. Times: clock_mono_us(). */
-struct ear {
-    _Atomic uint64_t packets, first_us, last_us, longest_us, first_sound_us;
-    _Atomic uint64_t longest_in_sound_us; /* between two packets of which one at least is no silence */
-    bool last_is_loud;                    /* the thread's own */
-};
-struct stream;
-int sound_open(void);
-void sound_close(void);
-/* A UDP port of every loopback address, open to the end, where what comes is dropped. */
-int sound_sink(void);
-/* One media channel. address/port: the worker's. own: filled with our address and port of it ("127.64.0.1"). */
-struct stream *sound_start(const char *address, int port, bool alaw, struct ear *ear, char own[16], int *own_port);
-void sound_stop(struct stream *s);
-void sound_heard_by(struct stream *s, struct ear *ear);
-/* The caller speaks for so long from now on. */
-void sound_say(struct stream *s, double seconds);
-/* Packets sent, received, and received from or for nobody. */
-void sound_counts(uint64_t out[3]);
 
 /* -- nodes and channels -------------------------------------------------------------------------------------------------- */
 

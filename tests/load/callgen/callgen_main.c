@@ -37,6 +37,11 @@ static const char help[] =
     "  --answer S         what the platform dials is answered after S seconds          (1)\n"
     "  --sound            RTP both ways, 50 packets a second each; else signalling only\n"
     "  --sound-nodes N    with --sound: only the calls of the first N nodes have it\n"
+    "  --voice FILE       what they say: 16 bit little-endian mono of 8000 Hz, over and over    (a tone)\n"
+    "  --loss P           of their packets so many of a hundred are lost               (0)\n"
+    "  --jitter MS        each comes up to so much later, in its order; at most 200    (0)\n"
+    "  --reorder P        so many of a hundred are overtaken by the next               (0)\n"
+    "  --duplicate P      so many of a hundred come twice                              (0)\n"
     "  --report FILE      the figures as JSON\n"
     "  --commands         calls on command, by lines of standard input: call NAME [SECONDS until he hangs up, 0: not\n"
     "                     [TRUNK NUMBER [K: application that is tried first]]]; left; its end ends callgen.\n"
@@ -197,6 +202,19 @@ static double number(const char *name, const char *text, double least) {
     return value;
 }
 
+static double between(const char *name, const char *text, double least, double most) {
+    double value = number(name, text, least);
+    if (value > most) {
+        fprintf(stderr, "callgen: --%s %s is more than %g\n", name, text, most);
+        exit(2);
+    }
+    return value;
+}
+
+static double share(const char *name, const char *text) {
+    return between(name, text, 0, 100) / 100;
+}
+
 static bool add_target(char *text) {
     char *comma = strchr(text, ',');
     if (options.target_count == TARGETS_MAX || *text == '\0') return false;
@@ -207,23 +225,17 @@ static bool add_target(char *text) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option names[] = {{"port", 1, 0, 'p'},
-                                          {"address", 1, 0, 'A'},
-                                          {"nodes", 1, 0, 'n'},
-                                          {"user", 1, 0, 'u'},
-                                          {"password", 1, 0, 'w'},
-                                          {"calls", 1, 0, 'c'},
-                                          {"rate", 1, 0, 'r'},
-                                          {"to", 1, 0, 't'},
-                                          {"plan", 1, 0, 'P'},
-                                          {"limit", 1, 0, 'l'},
-                                          {"answer", 1, 0, 'a'},
-                                          {"sound", 0, 0, 's'},
-                                          {"sound-nodes", 1, 0, 'S'},
-                                          {"report", 1, 0, 'R'},
-                                          {"commands", 0, 0, 'C'},
-                                          {"help", 0, 0, 'h'},
-                                          {0, 0, 0, 0}};
+    static const struct option names[] = {{"port", 1, 0, 'p'},        {"address", 1, 0, 'A'},
+                                          {"nodes", 1, 0, 'n'},       {"user", 1, 0, 'u'},
+                                          {"password", 1, 0, 'w'},    {"calls", 1, 0, 'c'},
+                                          {"rate", 1, 0, 'r'},        {"to", 1, 0, 't'},
+                                          {"plan", 1, 0, 'P'},        {"limit", 1, 0, 'l'},
+                                          {"answer", 1, 0, 'a'},      {"sound", 0, 0, 's'},
+                                          {"sound-nodes", 1, 0, 'S'}, {"voice", 1, 0, 'v'},
+                                          {"loss", 1, 0, 'L'},        {"jitter", 1, 0, 'J'},
+                                          {"reorder", 1, 0, 'O'},     {"duplicate", 1, 0, 'D'},
+                                          {"report", 1, 0, 'R'},      {"commands", 0, 0, 'C'},
+                                          {"help", 0, 0, 'h'},        {0, 0, 0, 0}};
     struct err e;
     int c, at = 0;
     static uv_signal_t interrupt;
@@ -268,6 +280,21 @@ int main(int argc, char **argv) {
         case 'S':
             options.sound_nodes = (int)number(name, optarg, 0);
             break;
+        case 'v':
+            sound_options.voice = optarg;
+            break;
+        case 'L':
+            sound_options.line.loss = share(name, optarg);
+            break;
+        case 'J':
+            sound_options.line.jitter_us = (uint64_t)(between(name, optarg, 0, SOUND_JITTER_MAX_MS) * 1000);
+            break;
+        case 'O':
+            sound_options.line.overtaken = share(name, optarg);
+            break;
+        case 'D':
+            sound_options.line.duplicated = share(name, optarg);
+            break;
         case 'R':
             options.report = optarg;
             break;
@@ -297,8 +324,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "callgen: %s\n", e.text);
         return 2;
     }
-    if (options.sound && sound_open() < 0) {
-        fprintf(stderr, "callgen: the sound's socket: %m\n");
+    if (options.sound && sound_open(0) < 0) {
+        fprintf(stderr, "callgen: its sound (%s): %m\n", sound_options.voice ? sound_options.voice : "a tone");
         return 2;
     }
     nodes = mem_alloc((size_t)options.nodes * sizeof(struct node *));
