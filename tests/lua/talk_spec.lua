@@ -152,6 +152,22 @@ describe("a caller who speaks over us", function()
     assert.is_nil(line.timeline.barge_in_ms)
   end)
 
+  -- What lies in the jitter buffer was said before.
+  it("is timed from his packets on, not from when they are heard", function()
+    local w = greeted{ answers = ANSWERS }
+    w.buffered_ms = 40
+    w:says("opening hours"):pass(1400)
+    w:says("prices", 700):pass(9000)
+    local cut, caller
+    for _, line in ipairs(w.lines) do
+      cut = line.heard and line or cut
+      caller = caller or line.party == "caller" and line
+    end
+    assert.equal(100, cut.timeline.barge_in_decision_ms)
+    assert.equal(110, cut.timeline.barge_in_ms)
+    assert.equal(4000 - 40, caller.began_ms)
+  end)
+
   it("silences us long before his words are understood", function()
     local w = greeted{ answers = ANSWERS }
     w:says("opening hours"):pass(1400)
