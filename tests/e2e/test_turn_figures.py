@@ -15,7 +15,7 @@ import figures  # noqa: E402
 OWN_WORLD = True
 MOST = {"cut_off": 6, "missed": 0, "words_lost": 4, "backchannel_stops": 0, "false_stops": 11, "false_hushes": 22, "barge_ins_missed": 0, "too_early": 2, "torn": 4,
         "false_prompts": 2}  # fmt: skip
-MOST_MS = {"end_ms": (650, 3300), "silent_ms": (100, 420), "stop_ms": (650, 900), "held_ms": (3400, 4000), "hushed_ms": (520, 1300)}
+MOST_MS = {"end_ms": (650, 3300), "silent_ms": (100, 420), "stop_ms": (650, 900), "held_ms": (3400, 4000), "hushed_ms": (520, 2000)}
 LOUD_ECHO = "echo-loud"  # 14 dB below us: there sounds come to nothing again and again, and words alone silence us
 
 
@@ -52,4 +52,4 @@ def test_who_speaks_over_us_hears_silence_before_he_is_understood(played):
 
 def test_the_history_keeps_what_was_heard(played):
     total = figures.sums(played)
-    assert total["heard_wrong"] <= total["heard_words"] * 0.2
+    assert total["heard_wrong"] <= total["heard_words"] * 0.1
