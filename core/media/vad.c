@@ -4,10 +4,11 @@
 enum {
     NOISE_START = 60 * 60,
     NOISE_LEAST = 10 * 10,
-    LOUD_LEAST = 120 * 120,        /* about -49 dB of full scale: below it nobody on a telephone is speaking */
-    SPEECH_FRAMES = 3,             /* 60 ms: shorter is a click */
-    ECHO_SHARE = 32,               /* 15 dB below what was sent: hybrids echo at 20 dB below and less */
-    QUIET_FRAMES = 200 / FRAME_MS, /* and again each time as many have passed */
+    LOUD_LEAST = 120 * 120,              /* about -49 dB of full scale: below it nobody on a telephone is speaking */
+    SPEECH_FRAMES = 3,                   /* 60 ms: shorter is a click */
+    ECHO_SHARE = 32,                     /* 15 dB below what was sent: hybrids echo at 20 dB below and less */
+    FIRST_QUIET_FRAMES = 160 / FRAME_MS, /* with what lies in the jitter buffer, 200 ms behind the last sound */
+    QUIET_FRAMES = 200 / FRAME_MS,       /* and again each time as many have passed */
 };
 
 void vad_init(struct vad *v) {
@@ -56,7 +57,7 @@ enum vad_change vad_frame(struct vad *v, const int16_t pcm[FRAME_SAMPLES], const
         return VAD_SPEECH;
     }
     v->quiet_run++;
-    if (v->quiet_run % QUIET_FRAMES != 0) return VAD_SAME;
+    if (v->quiet_run != FIRST_QUIET_FRAMES && v->quiet_run % QUIET_FRAMES != 0) return VAD_SAME;
     v->speaking = false;
     *quiet_ms = v->quiet_run * FRAME_MS;
     return VAD_QUIET;

@@ -130,6 +130,13 @@ function floor.take_for_noise(self)
   if self.utterance then self.utterance.noise = true end
 end
 
+--- What we say falls silent while he makes a sound; what that was is decided meanwhile.
+function floor.hush(self)
+  local reply = self.reply
+  reply.hushed = self.now
+  act(self, "hush", { reply = reply.id, fade_ms = self.o.fade_ms, began = self.utterance.run_began })
+end
+
 --- Nothing more of the reply is played.
 function floor.stop(self, sure, why)
   local reply, u = self.reply, self.utterance
@@ -145,7 +152,12 @@ function floor.hold(self, reply, heard)
   floor.stop(self, false, "voice")
   to_caller(self)
   if not heard then reply.began = nil end
-  self.held = { reply = reply, at = self.now, unheard = not heard }
+  self.held = { reply = reply, at = reply.hushed or self.now, unheard = not heard }
+end
+
+-- He had something to say: what sounded like it before may be taken for it again.
+local function believe(self)
+  self.false_alarms, self.idle_hushes = math.max(0, self.false_alarms - 1), math.max(0, self.idle_hushes - 1)
 end
 
 --- The caller takes the floor. When that is not sure, what was being played is held until it is.
@@ -154,11 +166,12 @@ function floor.interrupt(self, sure, why)
   local reply = self.reply
   if why ~= "key" and (sure or reply.pieces:empty()) and floor.may_take_back(self, reply) then
     floor.stop(self, true, why)
+    believe(self)
     return take_back(self, reply)
   end
   if not sure then return floor.hold(self, reply, true) end
   floor.stop(self, true, why)
-  self.false_alarms = math.max(0, self.false_alarms - 1)
+  believe(self)
   drop(self, reply)
 end
 
@@ -166,17 +179,26 @@ end
 function floor.let_go(self)
   local reply = self.held.reply
   self.held = nil
+  believe(self)
   if self.utterance and floor.may_take_back(self, reply) then take_back(self, reply) else drop(self, reply) end
 end
 
---- It was nothing: what is held is gone on with.
-function floor.resume(self)
-  local reply = self.held.reply
-  self.held, self.reply, self.floor = nil, reply, "reply"
-  self.false_alarms = self.false_alarms + 1
-  -- The engine tells again when it has no more pieces.
-  reply.ended, reply.waiting_since, reply.silent_since = nil, self.now, self.now
+--- It was nothing: what is hushed is gone on with.
+function floor.go_on(self)
+  local reply = self.reply
+  -- Who says "mm-hm" has said something, and may do so again.
+  if reply.hushed and not (self.utterance and self.utterance:has_words()) then self.idle_hushes, self.idle_at = self.idle_hushes + 1, self.now end
+  reply.pieces:clear()
+  -- The engine tells again what it plays, and when it has no more pieces.
+  reply.hushed, reply.ended, reply.waiting_since, reply.silent_since = nil, nil, self.now, self.now
   act(self, "resume", { reply = reply.id })
+end
+
+--- The same of what is held.
+function floor.resume(self)
+  self.reply, self.floor, self.held = self.held.reply, "reply", nil
+  self.false_alarms = self.false_alarms + 1
+  floor.go_on(self)
 end
 
 --- All of the reply has been heard.

@@ -11,6 +11,7 @@ local heard = {}
 local CHARACTER_MS = 68           -- where nothing is known of a voice: about 3.8 syllables a second
 local LEAST_MS, MOST_MS = 30, 200 -- of a character: what a piece of "5" or of "..." would say of its voice is not believed
 local MOST_WORDS = 2000           -- of a piece
+local DOUBT = 1                   -- characters, behind the gap that ends a word
 
 -- A pause belongs to the mark before it, in characters.
 local PAUSE = { [","] = 3, [";"] = 4, [":"] = 4, ["."] = 7, ["!"] = 7, ["?"] = 7 }
@@ -80,8 +81,8 @@ local function cut_of(piece, list, played, rate)
   local per, at, n, ended = weight > 0 and ms / weight or 0, 0, 0, 0
   for i, word in ipairs(list) do
     at = at + word.weight * per
-    -- The pause behind a word need not have been waited for.
-    if at - (word.silent + 1) * per > played then break end
+    -- The pause behind a word need not have been waited for. In doubt it was not heard: said twice is better than never.
+    if at - (word.silent - DOUBT) * per > played then break end
     n, ended = i, at
   end
   return n, ended

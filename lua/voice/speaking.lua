@@ -1,10 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- We have the floor: what of ours is played, and what is done when the caller makes a sound meanwhile.
 ---
----   voice ── duck_ms ──> duck ──┬─ words that want the floor, a key ──────────────> stop, and the reply is dropped (or its turn taken back)
+---   voice ── hush_ms ──> hush ──┬─ words that want the floor, a key ──────────────> stop, and the reply is dropped (or its turn taken back)
 ---                               ├─ stop_ms of voice, and no text ──> stop, held ──┬─ words ──> the same
 ---                               │                                                 └─ none in resume_ms, "mm-hm", or noise without end ──> resume
----                               └─ quiet, or "mm-hm" ──> unduck
+---                               └─ quiet, or "mm-hm" and quiet ──> resume
+---
+--- Who begins to speak wants to hear nothing more, and words take twice as long to be recognised as he takes to notice that we talk on. So we
+--- fall silent before it is known whether he has something to say, and lose nothing when he has not: we go on with the word that he broke off.
+--- Where sounds come to nothing again and again, as on a line with a loud echo, what we say is ducked instead, and words stop it.
 ---
 --- A part of voice.turns: each function takes its machine.
 local floor = require "voice.floor"
@@ -31,9 +35,9 @@ end
 
 function speaking.play(self, e)
   local reply = self.reply
-  if not reply or reply.id ~= e.reply then
+  if not reply or reply.id ~= e.reply or reply.hushed then
     -- It was on its way when the reply was stopped.
-    local held = self.held ~= nil and self.held.reply.id == e.reply
+    local held = speaking.find(self, e.reply) ~= nil
     return floor.act(self, "stop", { reply = e.reply, sure = not held, why = held and "held" or "stale", fade_ms = self.o.fade_ms })
   end
   reply.pieces:add(e, self.now)
@@ -58,7 +62,7 @@ end
 --- A piece, and with it those before it, has been heard to its end.
 function speaking.played(self, id)
   local reply = self.reply
-  if not reply then return end
+  if not reply or reply.hushed then return end
   local guard = reply.pieces:guard()
   local piece = reply.pieces:played(id, self.now)
   if not piece then return end
@@ -108,14 +112,37 @@ clock(function(self)
   return self.now
 end, function(self) floor.interrupt(self, true, "key") end)
 
+-- Who is about to be put through is to hear what comes before it.
+local function may_hush(self)
+  return not self.leave and (self.idle_hushes < self.o.hushes or self.now >= self.idle_at + self.o.calm_ms)
+end
+
+-- The end of the last word is no more silenced: who speaks into it answers, and would have to wait until it was said again.
+local function is_at_its_end(self)
+  local left = self.reply.ended and self.reply.pieces:left_ms(self.now)
+  return left and left <= self.o.last_ms
+end
+
 clock(function(self)
-  local reply, u = self.reply, self.utterance
-  if not reply or self.over or reply.ducked or not u or not u.on_since or u.noise or reply.pieces:empty() or reply.pieces:guard() then return nil end
-  return u.on_since + self.o.duck_ms
+  local reply, u, o = self.reply, self.utterance, self.o
+  if not reply or self.over or reply.ducked or reply.hushed or not u or not u.on_since or u.noise or reply.pieces:empty() or reply.pieces:guard() then return nil end
+  if is_at_its_end(self) then return nil end
+  return u.on_since + (may_hush(self) and o.hush_ms or o.duck_ms)
 end, function(self)
+  if may_hush(self) then return floor.hush(self) end
   self.reply.ducked = true
   floor.act(self, "duck", { reply = self.reply.id, db = self.o.duck_db })
 end)
+
+-- It was a sound and no more; while he makes it, takes_at() has the word.
+clock(function(self)
+  local reply, u = self.reply, self.utterance
+  if not reply or not reply.hushed then return nil end
+  if not u or self.leave then return self.now end
+  if not u.quiet_since or takes_at(self) then return nil end
+  -- What all he said was is known: no word that wants the floor.
+  return u.final and u:has_words() and self.now or u.quiet_since + self.o.hushed_ms
+end, floor.go_on)
 
 clock(function(self)
   local reply, u = self.reply, self.utterance
@@ -123,7 +150,7 @@ clock(function(self)
   if not u or reply.pieces:guard() then return self.now end
   return u.quiet_since and u.quiet_since + self.o.restore_ms or nil
 end, function(self)
-  self.reply.ducked = nil
+  self.reply.ducked, self.idle_at = nil, self.now
   floor.act(self, "unduck", { reply = self.reply.id })
 end)
 
@@ -185,7 +212,7 @@ end, floor.lost)
 
 clock(function(self)
   local reply = self.reply
-  return reply and reply.pieces:overdue_at()
+  return reply and not reply.hushed and reply.pieces:overdue_at() or nil
 end, function(self) speaking.played(self, self.reply.pieces:head().id) end)
 
 clock(function(self)

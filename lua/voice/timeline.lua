@@ -29,6 +29,7 @@ timeline.histograms = {
   voice_barge_in_decision_seconds = "the beginning of speech over ours until it was decided to stop",
   voice_barge_in_stop_seconds = "the decision to stop until the last packet",
   voice_barge_in_seconds = "the beginning of speech over ours until the last packet",
+  voice_hushed_seconds = "our silence over sounds that were no speech, in a turn",
 }
 for _, of in ipairs(STAGES) do timeline.histograms["voice_" .. of.stage .. "_seconds"] = of.help end
 
@@ -47,6 +48,14 @@ function timeline:again()
   self.at = { voice_began = self.at.voice_began, ducked = self.at.ducked, stopping = self.at.stopping, silent = self.at.silent }
   self.chosen_ms = nil
   self:count("taken_back")
+end
+
+--- It was a false alarm: we go on, and the next time that we fall silent is told anew.
+function timeline:resumed(ms)
+  local at = self.at
+  if at.stopping then self.hushed_ms = (self.hushed_ms or 0) + ms - at.stopping end
+  at.voice_began, at.ducked, at.stopping, at.silent = nil, nil, nil, nil
+  self:count("false_alarm")
 end
 
 local COUNTS = { taken_back = true, eager = true, eager_used = true, filler = true, false_alarm = true, aside = true }
@@ -88,11 +97,11 @@ local function between(list, name, from, to)
   if from and to and to >= from then list[name] = to - from end
 end
 
---- What is known by now: { turn, gap_ms, own_ms, final_text_ms, barge_in_decision_ms, barge_in_stop_ms, barge_in_ms, and <stage>_ms, counts }.
+--- What is known by now: { turn, gap_ms, own_ms, final_text_ms, barge_in_decision_ms, barge_in_stop_ms, barge_in_ms, hushed_ms, and <stage>_ms, counts }.
 --- A stage whose mark is missing is part of the next one; one that was over before its time (the model was asked early) took none.
 function timeline:report()
   local at = self.at
-  local report = { turn = self.turn, counts = self.counts }
+  local report = { turn = self.turn, counts = self.counts, hushed_ms = self.hushed_ms }
   if at.ended then
     local last = at.ended
     for _, of in ipairs(STAGES) do

@@ -4,7 +4,7 @@
 ---
 ---   the caller has the floor (listening.lua)                     we have it (speaking.lua)
 ---   speech, text, keys ── silence enough for this text ──commit──> the model thinks ── play ──> we speak ── all played ──┐
----        ▲  ▲                                                        │ he goes on             │ he speaks: duck, stop    │
+---        ▲  ▲                                                        │ he goes on             │ he speaks: hush, stop    │
 ---        │  └──────────────────────take_back─────────────────────────┘                        │                         │
 ---        ├─────────────stop, drop (or resume, when it was no word)────────────────────────────┘                         │
 ---        └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
@@ -20,7 +20,9 @@
 ---                           also begins again after give_up or go
 ---   say                     the engine wants to speak by itself (a greeting, a result): the action speak says as which reply; then replied
 ---   play { reply, id, ms, guard, filler }   a piece was handed to the media thread; guard as in playing.lua. Answered by stop at
----     once when the reply is gone, and for an answer's first piece when he is speaking again: it is held, and resume or drop comes
+---     once when the reply is gone, and for an answer's first piece when he is speaking again: it is held, and resume or drop comes.
+---     All that is not played to its end is told anew after resume
+---   whole { id, ms }        all of a piece is there, and so much of it is still to be heard; for pieces whose play told no length
 ---   position { id, ms }, played { id }
 ---   replied { reply }       all pieces of that reply have been handed over; after a resume and a say, to be told again
 ---   bound { reply }         it has done something that cannot be undone: it is not taken back any more
@@ -32,11 +34,13 @@
 ---     text is no speech), "keys" or "long"; reply is who answers
 ---   amend { turn, text }    the recogniser changed its mind about a committed turn: for the history
 ---   take_back { turn, reply }   he goes on: as if the commit had not been; it comes again with all he says
----   duck { reply, db }, unduck { reply }
+---   hush { reply, fade_ms, began }   he makes a sound: play nothing more of that reply, at once, and keep its rest. Whether it was more than a sound
+---     is decided while it is silent: stop or resume comes
+---   duck { reply, db }, unduck { reply }   instead of hush, where sounds have come to nothing again and again
 ---   stop { reply, sure, why, fade_ms, began }   play nothing more of that reply, at once; it also ends a duck. When sure, drop or take_back follows
 ---     in the same list; when not, its rest is kept until resume, drop or take_back
 ---   drop { reply }          cancel its streams, keep of it in the history what was heard
----   resume { reply }        false alarm: play the rest
+---   resume { reply }        false alarm: play the rest, from the beginning of the word in which it was hushed or stopped
 ---   filler { reply, n }     nothing is heard for long: a short phrase
 ---   aside { text }          was said over ours, and did not interrupt
 ---   prompt { reply, why, n }    ask again: "silence", "unclear" (a sound without words), "no_reply" (the model is lost)
@@ -64,6 +68,11 @@ turns.defaults = {
   turn_most_ms = 60000,
   between_ms = 3000,     -- keys
   silence_ms = 7000, silence_more_ms = 8000, prompts = 2,
+  hush_ms = 60,          -- of voice: as soon as it is told, a click is none
+  last_ms = 300,         -- of ours: that is at its end before anything of it would be missed
+  hushed_ms = 400,       -- of silence after a sound without words; a text that was its only one comes within it
+  hushes = 3,            -- for nothing; then ours is ducked only, until
+  calm_ms = 3000,        -- no sound came to nothing for so long
   duck_ms = 150, duck_db = 12,
   word_ms = 250,         -- of voice with one word that is not settled
   stop_ms = 600,         -- of voice without words: "mm-hm" has up to 550
@@ -89,7 +98,7 @@ function turns.new(options, now)
   for name, value in pairs(turns.defaults) do o[name] = options[name] or value end
   return setmetatable({
     o = o, language = options.language, expect = { kind = "open" }, now = now, floor = "caller", silence_from = now,
-    turn = 0, replies = 0, keys = {}, pauses = pauses.new(), silences = 0, unclear = 0, unanswered = 0, false_alarms = 0, actions = {},
+    turn = 0, replies = 0, keys = {}, pauses = pauses.new(), silences = 0, unclear = 0, unanswered = 0, false_alarms = 0, idle_hushes = 0, idle_at = now, actions = {},
   }, turns)
 end
 
@@ -123,6 +132,10 @@ end
 
 function event.say(self) speaking.say(self) end
 function event.play(self, e) speaking.play(self, e) end
+
+function event.whole(self, e)
+  if self.reply then self.reply.pieces:whole(e.id, e.ms, self.now) end
+end
 
 function event.position(self, e)
   if self.reply then self.reply.pieces:position(e.id, e.ms, self.now) end

@@ -18,7 +18,7 @@ end
 
 -- @param say function  (text) -> stream
 local function new_world(say)
-  local self = { said = {}, failed = {}, plays = {}, next = 0 }
+  local self = { said = {}, failed = {}, plays = {}, marks = {}, next = 0 }
   local leg = {
     play_begin = function(_, id, options)
       self.plays[id] = { rate = options.rate, bytes = 0 }
@@ -28,7 +28,7 @@ local function new_world(say)
     play_end = function() end, stop = function() end, duck = function() end, play_state = function() end,
   }
   self.mouth = mouth.new{
-    leg = function() return leg end, now = function() return 0 end, mark = function() end, tell = function() end, done = function() end,
+    leg = function() return leg end, now = function() return 0 end, mark = function(_, name) self.marks[name] = true end, tell = function() end, done = function() end,
     next_id = function()
       self.next = self.next + 1
       return self.next
@@ -39,6 +39,7 @@ local function new_world(say)
     end,
     failed = function(_, err) self.failed[#self.failed + 1] = err end,
   }
+  self.leg = leg
   return self
 end
 
@@ -84,5 +85,37 @@ describe("a sentence", function()
     assert.equal(1, stream.cancelled)
     assert.same({}, world.plays)
     assert.same({}, world.failed)
+  end)
+end)
+
+describe("a reply that is stopped", function()
+  -- What had not begun is told of at once, what is heard fades first.
+  it("is silent when the last of it has ended", function()
+    local world = new_world(function() return voice(8000, 50) end)
+    world.leg.play_state = function(_, id) return { sent_ms = id == 1 and 300 or 0 } end
+    world.mouth:open(1)
+    world.mouth:speak(1, { "We are open.", "On Sundays we are closed." })
+    task.sleep(0)
+    assert.equal(2, #world.plays)
+    world.mouth:stop(1)
+    world.mouth:on_media("stopped", 2, 0)
+    assert.is_nil(world.marks.silent)
+    world.mouth:on_media("stopped", 1, 310)
+    assert.is_true(world.marks.silent)
+  end)
+
+  it("goes on with the word in which it was broken off, as plays of their own", function()
+    local world = new_world(function() return voice(8000, 50) end)
+    world.leg.play_state = function() return { sent_ms = 900 } end
+    speak(world, "We are open on Sundays.")
+    world.mouth:stop(1)
+    world.mouth:resume(1)
+    task.sleep(0)
+    assert.equal(2, #world.plays)
+    local rest = played_ms(world.plays[2])
+    assert.is_true(rest >= 100 and rest < 1000, rest)
+    -- Resumed once: a second time there is nothing that waits.
+    world.mouth:resume(1)
+    assert.equal(2, #world.plays)
   end)
 end)

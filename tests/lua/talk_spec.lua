@@ -140,13 +140,42 @@ describe("a caller who speaks over us", function()
     has(w:last("agent").text, "A roof costs ten thousand dollars.")
   end)
 
-  it("ducks us with a sound, and we are heard to the end when it was no word", function()
+  it("silences us with a sound, and we are heard to the end when it was no word", function()
     local w = greeted{ answers = ANSWERS }
-    w:says("opening hours"):pass(2500)
-    w:says("", 400)
-    assert.equal(0, w.ducked)
-    w:pass(9000)
-    assert.is_nil(w:last("agent").heard)
+    w:says("opening hours"):pass(1700)
+    w:says("", 400):pass(6000)
+    local line = w:last("agent")
+    has(line.text, "We are open")
+    assert.is_nil(line.heard)
+    assert.equal(1, line.timeline.counts.false_alarm)
+    assert.is_true(line.timeline.hushed_ms > 400 and line.timeline.hushed_ms < 900, line.timeline.hushed_ms)
+    assert.is_nil(line.timeline.barge_in_ms)
+  end)
+
+  -- What lies in the jitter buffer was said before.
+  it("is timed from his packets on, not from when they are heard", function()
+    local w = greeted{ answers = ANSWERS }
+    w.buffered_ms = 40
+    w:says("opening hours"):pass(1400)
+    w:says("prices", 700):pass(9000)
+    local cut, caller
+    for _, line in ipairs(w.lines) do
+      cut = line.heard and line or cut
+      caller = caller or line.party == "caller" and line
+    end
+    assert.equal(100, cut.timeline.barge_in_decision_ms)
+    assert.equal(110, cut.timeline.barge_in_ms)
+    assert.equal(4000 - 40, caller.began_ms)
+  end)
+
+  it("silences us long before his words are understood", function()
+    local w = greeted{ answers = ANSWERS }
+    w:says("opening hours"):pass(1400)
+    w:says("prices", 700):pass(9000)
+    local cut
+    for _, line in ipairs(w.lines) do cut = line.heard and line or cut end
+    assert.equal(60, cut.timeline.barge_in_decision_ms)
+    assert.equal(70, cut.timeline.barge_in_ms)
   end)
 
   it("holds us with a long sound, and the rest is said when no word came", function()

@@ -143,7 +143,8 @@ function world:make_leg(leg)
     self:after(10, function() self.talk:on_media("stopped", id, play.began and self.at - play.began or 0) end, true)
     self:next_play()
   end
-  function leg.duck(_, db) self.ducked = db end
+  function leg.duck() end
+  function leg.stats() return { delay_ms = 20 + (self.buffered_ms or 0) } end
 end
 
 -- A synthesiser: one sound for the whole text, at once.

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
---- The caller's voice over ours: ducking, stopping, false alarms, passages that are not interrupted, keys, and leaving.
+--- The caller's voice over ours: falling silent, stopping, false alarms, passages that are not interrupted, keys, and leaving.
 local voice_world = require "voice_world"
 
 local yes_no, four = { kind = "yes_no" }, { kind = "digits", count = 4 }
@@ -10,15 +10,16 @@ describe("a caller who speaks over us", function()
   local world
   before_each(function() world = voice_world.new{ language = "en" } end)
 
-  it("is ducked under at once, and stopped for with two words", function()
+  it("silences us as soon as he is noticed, and stops us with two words", function()
     local reply = world:speaks{ 5000 }
     world:pass(1000):voice_on()
     local began = world.now
-    world:pass(149)
+    world:pass(59)
     assert.equal("", world:acts())
     world:pass(1)
-    assert.equal("duck", world:acts())
-    assert.equal(12, world:last("duck").db)
+    assert.equal("hush", world:acts())
+    local hush = world:last("hush")
+    assert.same({ reply, 15, began }, { hush.reply, hush.fade_ms, hush.began })
     world:pass(200):tell("partial", { text = "what about" })
     assert.equal("stop drop", world:acts())
     local stop = world:last("stop")
@@ -39,24 +40,24 @@ describe("a caller who speaks over us", function()
       world = voice_world.new{ language = "en" }
       world:speaks{ 5000 }
       world:pass(1000):voice_on():pass(160):tell("partial", { text = word })
-      assert.equal("duck stop drop", world:acts())
+      assert.equal("hush stop drop", world:acts())
     end
   end)
 
   it("stops us with one other word when it lasts, is settled, or was all", function()
     world:speaks{ 5000 }
     world:pass(1000):voice_on():pass(160):tell("partial", { text = "Tuesday" })
-    assert.equal("duck", world:acts())
+    assert.equal("hush", world:acts())
     world:pass(100)
     assert.equal("stop drop", world:acts())
     world = voice_world.new{ language = "en" }
     world:speaks{ 5000 }
     world:pass(1000):voice_on():pass(160):final("Tuesday")
-    assert.equal("duck stop drop", world:acts())
+    assert.equal("hush stop drop", world:acts())
     world = voice_world.new{ language = "en" }
     world:speaks{ 5000 }
     world:pass(1000):voice(200):pass(220):tell("partial", { text = "Tuesday" })
-    assert.equal("duck stop drop begin_model", world:acts())
+    assert.equal("hush stop drop begin_model", world:acts())
   end)
 
   it("stops us also where no voice was noticed", function()
@@ -90,7 +91,7 @@ describe("a caller who speaks over us", function()
   it("twice within 300 ms stops us once", function()
     world:speaks{ 5000 }
     world:pass(1000):says("wait", 200):pass(100):says("wait wait", 200):pass(100)
-    assert.equal("duck stop drop", world:acts())
+    assert.equal("hush stop drop", world:acts())
   end)
 
   it("just before the end has stopped us, or answered us", function()
@@ -114,8 +115,9 @@ describe("a back-channel", function()
             world = voice_world.new{ language = "en" }
             world:speaks{ 8000 }
             world:pass(at):voice(ms):pass(late):tell("partial", { text = text }):pass(50):final(text):pass(2500)
-            assert.equal("duck unduck aside", world:acts())
+            assert.equal("hush resume aside", world:acts())
             assert.equal(text, world:last("aside").text)
+            assert.is_true(world:last("resume").at - world:last("hush").at <= ms + 400)
           end
         end
       end
@@ -127,7 +129,7 @@ describe("a back-channel", function()
       world = voice_world.new{ language = language }
       world:speaks{ 8000 }
       world:pass(1000):says(text, 400):final(text):pass(2500)
-      assert.equal("duck unduck aside", world:acts(), language)
+      assert.equal("hush resume aside", world:acts(), language)
     end
   end)
 
@@ -141,7 +143,7 @@ describe("a back-channel", function()
   it("that becomes more than that stops us", function()
     world:speaks{ 8000 }
     world:pass(1000):voice_on():pass(300):tell("partial", { text = "yeah" }):pass(100):tell("partial", { text = "yeah but what" })
-    assert.equal("duck stop drop", world:acts())
+    assert.equal("hush stop drop", world:acts())
   end)
 
   it("is the answer when it is the last thing over our end", function()
@@ -156,9 +158,9 @@ describe("a back-channel", function()
     world:expect(yes_no)
     local reply = world:speaks({ 3000, 3000 })
     world:pass(1000):says("yes", 300):final("yes"):pass(1000)
-    assert.equal("duck unduck", world:acts())
+    assert.equal("hush resume", world:acts())
     played(world:pass(700), reply, 1):pass(2000):says("yes", 300):final("yes"):pass(1)
-    assert.equal("aside duck stop drop", world:acts())
+    assert.equal("aside hush stop drop", world:acts())
     world:pass(300)
     assert.equal("yes", world:last("commit").text)
   end)
@@ -166,7 +168,7 @@ describe("a back-channel", function()
   it("no is an answer anywhere", function()
     world:expect(yes_no):speaks{ 3000, 3000 }
     world:pass(1000):says("no thanks", 300):pass(1)
-    assert.equal("duck stop drop", world:acts())
+    assert.equal("hush stop drop", world:acts())
   end)
 end)
 
@@ -174,16 +176,74 @@ describe("a sound without words over us", function()
   local world
   before_each(function() world = voice_world.new{ language = "en" } end)
 
-  it("that is short ducks at most", function()
+  it("that is short silences us and no more", function()
     world:speaks{ 8000 }
-    world:pass(1000):voice(100):pass(1000):voice(400):pass(3000)
-    assert.equal("duck unduck duck unduck", world:acts())
+    world:pass(1000):voice(100):pass(1000)
+    assert.equal("hush resume", world:acts())
+    assert.equal(100 - 60 + 400, world:last("resume").at - world:last("hush").at)
+    world:voice(400):pass(3000)
+    assert.equal("hush resume", world:acts())
+  end)
+
+  it("ducks us only, when it was none three times, until he has said something", function()
+    world:speaks({ 60000 })
+    for _ = 1, 3 do world:pass(1000):voice(200):pass(1000) end
+    assert.equal("hush resume hush resume hush resume", world:acts())
+    world:voice(200):pass(1000)
+    assert.equal("duck unduck", world:acts())
+    assert.equal(12, world:last("duck").db)
+    world:says("what about Tuesday"):final("what about Tuesday"):pass(1000)
+    assert.equal("duck stop drop begin_model commit", world:acts())
+    world:plays(world:last("commit").reply, { 5000 })
+    world:pass(1500):voice(100)
+    assert.equal("hush", world:acts())
+  end)
+
+  it("silences us again when the line has been calm for three seconds", function()
+    world:speaks({ 60000 })
+    for _ = 1, 3 do world:pass(1000):voice(200):pass(1000) end
+    world:pass(2400):acts()
+    world:voice(200):pass(1000)
+    assert.equal("hush resume", world:acts())
+    world:voice(200):pass(1000)
+    assert.equal("duck unduck", world:acts())
+  end)
+
+  it("that is mm-hm silences us each time: he has said something", function()
+    world:speaks({ 60000 })
+    for _ = 1, 6 do world:pass(1000):says("mm-hm", 300):final("mm-hm"):pass(1000) end
+    assert.equal(6, world:count("hush"))
+    assert.equal(6, world:count("resume"))
+  end)
+
+  it("does not silence the end of our last word", function()
+    local reply = world:speaks{ 3000, 1000 }
+    played(world:pass(3000), reply, 1)
+    world:pass(650):voice(100)
+    assert.equal("", world:acts())
+    -- Its length may be known only when all of it is there; what comes behind it is not its end.
+    world = voice_world.new{ language = "en" }
+    reply = world:speaks{ false }
+    world:pass(1000):tell("whole", { id = reply * 100 + 1, ms = 500 }):pass(150):voice(100)
+    assert.equal("", world:acts())
+    world = voice_world.new{ language = "en" }
+    world:speaks({ 1000 }, { open = true })
+    world:pass(800):voice(100)
+    assert.equal("hush", world:acts())
+  end)
+
+  it("that silenced those who are about to put him through does so no more", function()
+    world:speaks{ 5000 }
+    world:pass(1000):voice_on():pass(60)
+    assert.equal("hush", world:acts())
+    world:tell("leave", { how = "transfer" }):pass(100)
+    assert.equal("resume duck", world:acts())
   end)
 
   it("that lasts stops us, but what we were saying is held until it is sure", function()
     local reply = world:speaks{ 8000 }
     world:pass(1000):voice_on():pass(790)
-    assert.equal("duck", world:acts())
+    assert.equal("hush", world:acts())
     world:pass(10)
     assert.equal("stop", world:acts())
     assert.same({ false, "voice" }, { world:last("stop").sure, world:last("stop").why })
@@ -200,11 +260,11 @@ describe("a sound without words over us", function()
   it("was a false alarm when no word follows, and we go on", function()
     local reply = world:speaks{ 8000 }
     world:pass(1000):voice(1000)
-    assert.equal("duck stop", world:acts())
-    local stopped = world:last("stop").at
+    assert.equal("hush stop", world:acts())
+    local silent = world:last("hush").at
     world:pass(5000)
     assert.equal("resume", world:acts())
-    assert.same({ stopped + 2000, reply }, { world:last("resume").at, world:last("resume").reply })
+    assert.same({ silent + 2000, reply }, { world:last("resume").at, world:last("resume").reply })
     assert.is_true(world.machine.reply.pieces:empty())
     -- The rest is played, and its end is the caller's turn as ever.
     world:plays(reply, { 2000 })
@@ -216,15 +276,15 @@ describe("a sound without words over us", function()
   it("was a false alarm also when it was but a long mm-hm", function()
     world:speaks{ 8000 }
     world:pass(1000):voice(1000):tell("partial", { text = "mm-hm" }):pass(3000)
-    assert.equal("duck stop aside resume", world:acts())
+    assert.equal("hush stop aside resume", world:acts())
   end)
 
   it("begins as a back-channel of two words does: its first word alone stopped us", function()
     world:speaks{ 8000 }
     world:pass(1000):voice(300):tell("partial", { text = "I" }):pass(200):final("I see."):pass(2000)
-    assert.equal("duck unduck aside", world:acts())
+    assert.equal("hush resume aside", world:acts())
     world:voice_on():pass(300):tell("partial", { text = "all" }):pass(50)
-    assert.equal("duck", world:acts())
+    assert.equal("hush", world:acts())
     world:tell("partial", { text = "all of them" })
     assert.equal("stop drop", world:acts())
   end)
@@ -255,7 +315,7 @@ describe("a sound without words over us", function()
     world:plays(reply, { 60000 })
     world:acts()
     world:voice_on():pass(1390)
-    assert.equal("duck", world:acts())
+    assert.equal("hush", world:acts())
     world:pass(20)
     assert.equal("stop", world:acts())
   end)
@@ -263,8 +323,8 @@ describe("a sound without words over us", function()
   it("that does not stop, as music does not, held us for a minute: it is noise, and we go on over it", function()
     local reply = world:speaks{ 8000 }
     world:pass(1000):voice_on():pass(3900)
-    assert.equal("duck stop resume", world:acts())
-    assert.equal(world:last("stop").at + 3000, world:last("resume").at)
+    assert.equal("hush stop resume", world:acts())
+    assert.equal(world:last("hush").at + 3000, world:last("resume").at)
     world:plays(reply, { 7000 })
     world:pass(6000)
     assert.equal("", world:acts())
@@ -279,7 +339,7 @@ describe("a sound without words over us", function()
     world:plays(reply, { 60000 })
     world:acts()
     world:voice(10):pass(1000):voice_on():pass(1500)
-    assert.equal("duck stop", world:acts())
+    assert.equal("hush stop", world:acts())
   end)
 
   it("that went on as noise to its end is no reason to ask what was said", function()
@@ -296,7 +356,7 @@ describe("a sound without words over us", function()
     world:pass(1000):voice(900):pass(150):final("Mm-hm.")
     local quiet = world.now - 150
     world:pass(3000)
-    assert.equal("duck stop aside resume", world:acts())
+    assert.equal("hush stop aside resume", world:acts())
     assert.equal(quiet + 600, world:last("resume").at)
   end)
 
@@ -311,7 +371,7 @@ describe("a passage that may not be interrupted", function()
   local world
   before_each(function() world = voice_world.new{ language = "en" } end)
 
-  it("is neither ducked nor stopped for speech", function()
+  it("is neither silenced nor stopped for speech", function()
     world:speaks({ 6000 }, { guard = "speech" })
     world:pass(1000):says("what about Tuesday", 2000):final("what about Tuesday"):pass(2000)
     assert.equal("aside", world:acts())
@@ -343,7 +403,7 @@ describe("a passage that may not be interrupted", function()
     world:tell("play", { reply = reply, id = 7, ms = 5000 })
     world:pass(1000):voice_on():pass(2000)
     played(world, reply, 1):pass(160)
-    assert.equal("duck", world:acts())
+    assert.equal("hush", world:acts())
     world:tell("partial", { text = "what about Tuesday" })
     assert.equal("stop drop", world:acts())
   end)
@@ -387,7 +447,7 @@ describe("a key", function()
     local world = voice_world.new()
     world:speaks{ 8000 }
     world:pass(1000):voice(1000):keys("1")
-    assert.equal("duck stop drop commit", world:acts())
+    assert.equal("hush stop drop commit", world:acts())
   end)
 end)
 

@@ -104,10 +104,12 @@ local function engine(answers)
   end
   function act.stop(a)
     local reply = self.replies[a.reply]
+    if reply.stopped then return end
     reply.stopped = true
     local piece = reply.pieces[reply.playing]
     if piece then piece.played = piece.began and self.now - piece.began end
   end
+  act.hush = act.stop
   function act.drop(a)
     local reply = self.replies[a.reply]
     reply.gone = true
@@ -193,13 +195,13 @@ describe("a conversation", function()
     assert.is_nil(call.history[3])
   end)
 
-  it("takes no notice of a mm-hm", function()
+  it("goes on after a mm-hm, and says all of it", function()
     local text = "We open at nine in the morning and close at six in the evening from Monday to Friday."
     local call = engine{ text }
     call.caller(500, 1500, "When do you open?")
     call.caller(4500, 400, "mm-hm")
     call.run(20000)
-    assert.is_nil(call.resumed_ms)
+    assert.is_true(call.resumed_ms > 0)
     assert.equal("us: " .. text, call.history[2])
   end)
 

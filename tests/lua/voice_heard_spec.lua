@@ -58,7 +58,7 @@ describe("what was heard", function()
   end)
 
   it("gives digits the time it takes to read them out", function()
-    for _, played in ipairs{ 1700, 2500 } do
+    for _, played in ipairs{ 1800, 2500 } do
       assert.equal("Call 4711", (heard.of{ { text = "Call 4711 8150 for a new roof", ms = 4000, whole = true, played = played } }))
     end
   end)

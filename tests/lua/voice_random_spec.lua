@@ -51,7 +51,7 @@ local function judge()
     if a.why == "stale" then return end
     local reply = reply_of(a)
     assert(not reply.gone)
-    if a.why == "held" then return assert(reply.held) end
+    if a.why == "held" then return assert(reply.held or reply.hushed) end
     assert(not reply.held, "stopped twice")
     reply.ducked, reply.held = nil, not a.sure or nil
   end
@@ -62,12 +62,17 @@ local function judge()
   end
   function act.resume(a)
     local reply = reply_of(a)
-    assert(reply.held and not reply.gone, "resumed what was not held")
-    reply.held = nil
+    assert((reply.held or reply.hushed) and not reply.gone, "resumed what was neither held nor hushed")
+    reply.held, reply.hushed = nil, nil
+  end
+  function act.hush(a)
+    local reply = reply_of(a)
+    assert(not reply.hushed and not reply.ducked and not reply.held and not reply.gone)
+    reply.hushed = true
   end
   function act.duck(a)
     local reply = reply_of(a)
-    assert(not reply.ducked and not reply.held and not reply.gone)
+    assert(not reply.ducked and not reply.hushed and not reply.held and not reply.gone)
     reply.ducked = true
   end
   function act.unduck(a)
@@ -77,7 +82,7 @@ local function judge()
   end
   function act.filler(a)
     local reply = reply_of(a)
-    assert(not reply.held and not reply.gone)
+    assert(not reply.held and not reply.hushed and not reply.gone)
   end
   function act.amend(a) assert(self.turns[a.turn], "a turn that is not known") end
   function act.aside(a) assert(a.text) end
@@ -112,7 +117,10 @@ local function any_event(machine)
   end
   local head = machine.reply and machine.reply.pieces:head()
   if pick == 17 then return { kind = "played", id = head and head.id or random(1000) } end
-  if pick == 18 then return { kind = "replied", reply = reply } end
+  if pick == 18 then
+    if random(4) == 1 then return { kind = "whole", id = head and head.id or 1, ms = random(0, 2000) } end
+    return { kind = "replied", reply = reply }
+  end
   if pick == 19 then return random(2) == 1 and { kind = "bound", reply = reply } or { kind = "position", id = head and head.id or 1, ms = random(0, 5000) } end
   if pick == 20 then return random(8) == 1 and { kind = "leave", how = "hangup" } or { kind = "opinion", probability = random() } end
   return { kind = "tick" }

@@ -89,6 +89,18 @@ describe("a turn's timeline", function()
     assert.is_nil(of{ voice_began = 5000, silent = 4000 }:report().barge_in_ms)
   end)
 
+  it("forgets a silence that came to nothing, but for its length", function()
+    local t = of{ voice_began = 5000, stopping = 5060, silent = 5080 }
+    t:resumed(5600)
+    t:mark("voice_began", 9000)
+    t:mark("stopping", 9060)
+    local report = t:report()
+    assert.same({ 540, 60, 1 }, { report.hushed_ms, report.barge_in_decision_ms, report.counts.false_alarm })
+    assert.is_nil(report.barge_in_ms)
+    t:resumed(9160)
+    assert.equal(640, t:report().hushed_ms)
+  end)
+
   it("refuses marks and counts that it does not know", function()
     local t = timeline.new(1)
     assert.has_error(function() t:mark("lunch", 1) end)

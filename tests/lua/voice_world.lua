@@ -8,19 +8,50 @@ world.__index = world
 local VAD_SPEECH_MS, VAD_QUIET_MS = 60, 200
 
 function world.new(options)
-  local self = setmetatable({ now = 100000, done = {}, told = 0 }, world)
+  local self = setmetatable({ now = 100000, done = {}, told = 0, given = {}, replied = {} }, world)
   self.machine = turns.new(options or {}, self.now)
   return self
 end
 
---- Tells the machine; what it says is kept with its time.
+-- What was handed over and not played, for it is told again when it was hushed.
+local function note(self, event)
+  if event.kind == "play" then
+    self.given[#self.given + 1] = event
+  elseif event.kind == "replied" then
+    self.replied[event.reply] = true
+  elseif event.kind == "played" then
+    for i, piece in ipairs(self.given) do
+      if piece.id == event.id then
+        for _ = 1, i do table.remove(self.given, 1) end
+        break
+      end
+    end
+  end
+end
+
+local function go_on(self, reply)
+  local given, replied = self.given, self.replied[reply]
+  self.given, self.replied[reply] = {}, nil
+  for _, piece in ipairs(given) do
+    if piece.reply == reply then self:tell("play", piece) end
+  end
+  if replied then self:tell("replied", { reply = reply }) end
+end
+
+--- Tells the machine; what it says is kept with its time. What it hushed and resumes is played again from its beginning; what it stopped is the
+--- test's to play.
 function world:tell(kind, fields)
-  local event = { kind = kind }
+  local event, again = { kind = kind }, nil
   for name, value in pairs(fields or {}) do event[name] = value end
+  note(self, event)
   for _, action in ipairs(self.machine:take(event, self.now)) do
     action.at = self.now
     self.done[#self.done + 1] = action
+    if action.act == "hush" then self.hushed = action.reply end
+    if action.act == "resume" then again = self.hushed end
+    if action.act == "stop" or action.act == "resume" then self.hushed = nil end
   end
+  if again then go_on(self, again) end
   return self
 end
 

@@ -84,12 +84,14 @@ class Judged:
         self.name, self.group, self.style = truth["name"], truth["group"], style
         self.truth, self.log = truth, log
         self.turns = self.cut_off = self.taken_back = self.missed = self.words_said = self.words_lost = 0
-        self.backchannels = self.backchannel_stops = self.false_stops = self.false_ducks = self.false_prompts = self.barge_ins = self.barge_ins_missed = 0
+        self.backchannels = self.backchannel_stops = self.backchannel_hushes = self.false_stops = self.false_hushes = self.false_ducks = self.false_prompts = 0
+        self.barge_ins = self.barge_ins_missed = self.too_early = self.hushes_over = self.torn = 0
         self.heard_words = self.heard_wrong = 0
-        self.end_ms, self.stop_ms, self.duck_ms, self.held_ms = [], [], [], []
+        self.end_ms, self.stop_ms, self.silent_ms, self.held_ms, self.hushed_ms = [], [], [], [], []
         self.wrong = []
         self._judge_turns()
         self._judge_stops()
+        self._judge_hushes()
         self._judge_barge_ins()
         for cut in log["heard"]:
             self.heard_words += cut["truth"]
@@ -149,17 +151,36 @@ class Judged:
                 self.backchannel_stops += 1
             else:
                 self.false_stops += 1
-            again = min((sound["from"] for sound in self.log["audible"] if stop["at"] < sound["from"] < sound["to"]), default=self.truth["ms"])
-            self.held_ms.append(again - stop["at"])
-            self._note(stop["at"], f"we stopped for nothing, and were silent for {again - stop['at']:.0f} ms" + ("" if "resumed_at" in stop else "; we did not go on"))
+            silent = self._silent_from(stop["silent_at"])
+            self.held_ms.append(silent)
+            self._note(stop["at"], f"we stopped for nothing, and were silent for {silent:.0f} ms" + ("" if "resumed_at" in stop else "; we did not go on"))
         self.false_ducks = sum(not self._because_of(duck["at"], {"turn"}) for duck in self.log["ducks"])
+
+    def _silent_from(self, at):
+        return min((sound["from"] for sound in self.log["audible"] if at < sound["from"] < sound["to"]), default=self.truth["ms"]) - at
+
+    def _judge_hushes(self):
+        """Those after which we went on: for nothing, or before it was understood what he said."""
+        over = [hush for hush in self.log["hushes"] if "resumed_at" in hush]
+        self.hushes_over = len(over)
+        for hush in over:
+            if self._because_of(hush["at"], {"turn"}):
+                self.too_early += 1
+                self._note(hush["resumed_at"], "we went on while he had something to say")
+                continue
+            self.hushed_ms.append(self._silent_from(hush["at"]))
+            if self._because_of(hush["at"], {"backchannel"}):
+                self.backchannel_hushes += 1
+            else:
+                self.false_hushes += 1
+        self.torn = sum(bool(one.get("torn")) for one in self.log["hushes"] + self.log["stops"])
 
     def _judge_barge_ins(self):
         for begin, end in joined(piece for piece in self.truth["speech"] if piece["kind"] == "turn"):
             sound = next((sound for sound in self.log["audible"] if sound["from"] <= begin < sound["to"]), None)
             if sound is None:
                 continue
-            stops = [stop["at"] for stop in self.log["stops"] if begin <= stop["at"] <= end + BEHIND_MS and stop["why"] != "key"]
+            stops = [stop for stop in self.log["stops"] if begin <= stop["at"] <= end + BEHIND_MS and stop["why"] != "key"]
             if not stops and not self._audible(begin + 600):
                 continue  # ours was at its end
             self.barge_ins += 1
@@ -167,9 +188,8 @@ class Judged:
                 self.barge_ins_missed += 1
                 self._note(begin, "he spoke over us, and we did not stop")
                 continue
-            self.stop_ms.append(stops[0] - begin)
-            ducks = [duck["at"] for duck in self.log["ducks"] if begin <= duck["at"] <= stops[0]]
-            self.duck_ms.append(min(ducks + stops) - begin)
+            self.stop_ms.append(stops[0]["at"] - begin)
+            self.silent_ms.append(max(0, stops[0]["silent_at"] - begin))
 
 
 def percentile(values, share):
@@ -177,9 +197,9 @@ def percentile(values, share):
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
-COUNTS = ("turns", "cut_off", "taken_back", "missed", "words_said", "words_lost", "backchannels", "backchannel_stops", "false_stops", "false_ducks", "false_prompts",
-          "barge_ins", "barge_ins_missed", "heard_words", "heard_wrong")  # fmt: skip
-TIMES = ("end_ms", "stop_ms", "duck_ms", "held_ms")
+COUNTS = ("turns", "cut_off", "taken_back", "missed", "words_said", "words_lost", "backchannels", "backchannel_stops", "backchannel_hushes", "false_stops", "false_hushes",
+          "false_ducks", "false_prompts", "barge_ins", "barge_ins_missed", "too_early", "hushes_over", "torn", "heard_words", "heard_wrong")  # fmt: skip
+TIMES = ("end_ms", "stop_ms", "silent_ms", "held_ms", "hushed_ms")
 
 
 def sums(found):
@@ -190,15 +210,19 @@ def sums(found):
     return total
 
 
-HEAD = ["calls", "n", "turns", "cut off", "taken back unheard", "ends missed", "end of turn p50 ms", "p99", "words lost", "back-channels that stopped us", "other false stops",
-        "held p99 ms", "barge-ins missed", "to a duck p50 ms", "p99", "to a stop p50 ms", "p99", "words wrong where cut"]  # fmt: skip
+HEAD = ["calls", "n", "turns", "cut off", "taken back unheard", "ends missed", "end of turn p50 ms", "p99", "words lost", "back-channels that stopped us", "that hushed us",
+        "other false stops", "held p99 ms", "false hushes", "hushed p50 ms", "p99", "torn words", "barge-ins missed", "to silence p50 ms", "p99", "to a stop p50 ms", "p99",
+        "gone on too early", "words wrong where cut"]  # fmt: skip
 ABOUT = """The set of tests/speech: calls of voices of espeak-ng with pauses, noises, echo and interruptions, heard by the media thread's detector of voice and played to
 `lua/voice/turns.lua` on a clock of its own, each twice: with a recogniser that sets marks and with one that does not (words 100 ms after they ended, a
 partial text every 200 ms, the final one 150 ms behind the end). The same figures come each time, on any machine.
 
-Cut off: our answer was heard before the turn's true end. End of turn: from the caller's last sound until it was decided. To a duck, to a stop: from his first
-sound over ours until it was decided; the wire adds the next packet and the fade, up to 30 ms. A second voice that the recogniser understands as the
-caller's stops us, and so does music at first: these are the false stops. Words wrong: between those that had been heard and those that the history keeps.
+Cut off: our answer was heard before the turn's true end. End of turn: from the caller's last sound until it was decided. Over a sound of the caller we fall
+silent at once (hushed), and words decide whether we stop or go on with the word that was broken off. To silence, to a stop: from his first sound over ours
+until that was decided; the wire adds the next packet and the fade, up to 30 ms. Hushed: how long we were silent where it was a back-channel or no speech
+at all. Gone on too early: he had something to say, and was heard only then. Torn words: what we went on with began inside of a word. A second voice that the
+recogniser understands as the caller's stops us, and so does music: these are the false stops; held: so long they silenced us. Words wrong: between those
+that had been heard and those that the history keeps.
 """
 
 
@@ -216,5 +240,6 @@ def rows(found):
             return f"{s[count]} of {s[whole]}" if s[whole] else ""
 
         yield [name, s["calls"], s["turns"], s["cut_off"], s["taken_back"], s["missed"], at("end_ms", "p50"), at("end_ms", "p99"), of("words_lost", "words_said"),
-               of("backchannel_stops", "backchannels"), s["false_stops"], at("held_ms", "p99"), of("barge_ins_missed", "barge_ins"), at("duck_ms", "p50"), at("duck_ms", "p99"),
-               at("stop_ms", "p50"), at("stop_ms", "p99"), of("heard_wrong", "heard_words")]  # fmt: skip
+               of("backchannel_stops", "backchannels"), of("backchannel_hushes", "backchannels"), s["false_stops"], at("held_ms", "p99"), s["false_hushes"],
+               at("hushed_ms", "p50"), at("hushed_ms", "p99"), of("torn", "hushes_over"), of("barge_ins_missed", "barge_ins"), at("silent_ms", "p50"), at("silent_ms", "p99"),
+               at("stop_ms", "p50"), at("stop_ms", "p99"), s["too_early"], of("heard_wrong", "heard_words")]  # fmt: skip

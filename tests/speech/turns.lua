@@ -3,7 +3,7 @@
 ---
 ---   NAME.wav ────> ears.c: the detector of voice ──┐
 ---                  ^ echo                          │
----                  player <── what it asks for ────┼──── voice.turns        the player plays, ducks and stops as the media thread does;
+---                  player <── what it asks for ────┼──── voice.turns        the player plays, falls silent and goes on as mouth and media thread do;
 ---   NAME.json: the truth ── recogniser.lua ────────┤        ^               a model answers after MODEL_MS
 ---              keys, what the agent asks ──────────┴────────┘
 --- Prints one JSON line for each call: what happened, with times. What that is worth is said by figures.py.
@@ -13,14 +13,20 @@ package.path = require("core.worker").root .. "/tests/speech/?.lua;" .. package.
 local heard = require "voice.heard"
 local json = require "core.json"
 local recogniser = require "recogniser"
+local seam = require "voice.seam"
 local turns = require "voice.turns"
 
 local MODEL_MS = 500       -- from a turn's end to the answer's first sound: 250 for the model, 250 for the voice
 local PROMPT_MS = 100      -- a sentence that is there already
 local TICK_MS = 20         -- what is handed over is heard with the next packet
 local ECHO_MS = 45         -- so late our own sound comes back
+local LATE_MS = 60         -- of what was sent, so much is not heard yet
 local SPEECH_TOLD_MS = 60  -- the detector tells of voice so late
+local WORD_GAP_MS = 25     -- between the agent's words; behind a comma more
+local CLAUSE_GAP_MS = 160
+local TORN_MS = 20         -- of a word's beginning nobody misses
 local SAMPLES = 160        -- of a frame
+local RATE = 8000
 local CHANGE = { "speech", "quiet" }
 ffi.cdef[[
 struct ears;
@@ -36,7 +42,7 @@ call.__index = call
 local function new(truth)
   local self = setmetatable({ truth = truth, now = 0, queue = {}, order = 0, machine = turns.new({ language = truth.language }, 0), playing = {}, dead = {},
     pieces = {}, eager = {}, commits = json.array{}, log = {}, piece = 0, loudness = 1, sounds = {} }, call)
-  for _, name in ipairs{ "stops", "ducks", "heard", "asides", "prompts", "audible" } do self.log[name] = json.array{} end
+  for _, name in ipairs{ "stops", "hushes", "ducks", "heard", "asides", "prompts", "audible" } do self.log[name] = json.array{} end
   return self
 end
 
@@ -46,6 +52,17 @@ function call:at(ms, run)
 end
 
 -- -- the player ----------------------------------------------------------------------------------------------------------------
+
+local function read(path)
+  return assert(file.read(path), path)
+end
+
+-- The sound of a piece, or nil.
+local function pcm_of(self, piece)
+  if not piece.sound then return nil end
+  self.sounds[piece.sound] = self.sounds[piece.sound] or read(piece.sound)
+  return self.sounds[piece.sound]
+end
 
 -- What has been played of the piece that is heard.
 local function position(self)
@@ -95,15 +112,12 @@ local function note_heard(self, reply)
   local pieces, truth, any = {}, 0, false
   for _, one in ipairs(self.pieces[reply] or {}) do
     local played = one.played == nil and 0 or one.played
-    if one.from == 0 and not one.again then
-      pieces[#pieces + 1] = { text = one.of.text, ms = one.of.ms, whole = true, played = played == 0 and nil or played }
-      for _, ends in ipairs(one.of.ends) do
-        if played == true or ends <= played then truth = truth + 1 end
-      end
-      any = any or played ~= 0
-    else
-      return  -- a piece that was gone on with: its figures would be of two stretches
+    if played ~= true then played = one.from + played end
+    pieces[#pieces + 1] = { text = one.of.text, ms = one.of.ms, whole = true, played = played ~= 0 and played or nil }
+    for _, ends in ipairs(one.of.ends) do
+      if played == true or ends <= played then truth = truth + 1 end
     end
+    any = any or played ~= 0
   end
   if not any then return end
   local text = heard.of(pieces)
@@ -165,24 +179,58 @@ function act.drop(self, a)
   note_heard(self, a.reply)
 end
 
-function act.stop(self, a)
-  if a.why == "stale" then return end
+local function is_heard(self)
   local head = self.playing[1]
-  if head and self.now > head.began then
-    self.log.stops[#self.log.stops + 1] = { at = self.now, sure = a.sure, why = a.why, reply = a.reply }
+  return head ~= nil and self.now > head.began
+end
+
+function act.hush(self, a)
+  if is_heard(self) then
+    self.hush = { at = self.now, reply = a.reply }
+    self.log.hushes[#self.log.hushes + 1] = self.hush
   end
   stop(self, a.reply)
 end
 
+function act.stop(self, a)
+  if a.why == "stale" then return end
+  if a.why ~= "held" and (self.hush or is_heard(self)) then
+    self.stopped = { at = self.now, sure = a.sure, why = a.why, reply = a.reply, silent_at = self.hush and self.hush.at or self.now }
+    self.log.stops[#self.log.stops + 1] = self.stopped
+    if self.hush then self.hush.stopped_at = self.now end
+    self.hush = nil
+  end
+  stop(self, a.reply)
+end
+
+-- Whether a piece that is gone on with there begins inside of a word that had not been heard.
+local function is_torn(piece, from)
+  local begin, i = 0, 0
+  for word in piece.text:gmatch("%S+") do
+    i = i + 1
+    local ends = piece.ends[i]
+    if from < ends then return from - begin > TORN_MS and ends - from > TORN_MS end
+    begin = ends + WORD_GAP_MS + (word:find("[,;:]$") and CLAUSE_GAP_MS or 0)
+  end
+  return false
+end
+
 function act.resume(self, a)
-  local last = self.log.stops[#self.log.stops]
-  if last then last.resumed_at = self.now end
+  local of = self.hush or self.stopped
+  if of and of.reply == a.reply then of.resumed_at = self.now end
+  self.hush, self.stopped = nil, nil
   self:at(self.now, function()
     local rest = self.rest and self.rest.reply == a.reply and self.rest.pieces or {}
     self.pieces[a.reply] = {}
     for _, one in ipairs(rest) do
       if one.played ~= true then
-        local from = one.played and one.played > 0 and heard.resume_ms({ text = one.of.text, ms = one.of.ms, whole = true, played = one.from + one.played }) or 0
+        local from = one.from
+        if one.played and one.played > 0 then
+          local so_far, pcm = from + one.played, pcm_of(self, one.of)
+          from = heard.resume_ms({ text = one.of.text, ms = one.of.ms, whole = true, played = so_far }, LATE_MS)
+          if pcm and so_far > LATE_MS then from = seam.at(pcm, RATE, from, so_far - LATE_MS) end
+          if of then of.torn = is_torn(one.of, from) end
+        end
         play(self, a.reply, one.of, from)
       end
     end
@@ -247,16 +295,11 @@ function call:run()
   return self.log
 end
 
-local function read(path)
-  return assert(file.read(path), path)
-end
-
 -- What we play of the head, ms of it ago, as samples; nil when it is silent.
 local function sound_of(self, ago_ms)
   local head = self.playing[1]
-  if not head or not head.of.sound then return nil end
-  self.sounds[head.of.sound] = self.sounds[head.of.sound] or read(head.of.sound)
-  local pcm = self.sounds[head.of.sound]
+  local pcm = head and pcm_of(self, head.of)
+  if not pcm then return nil end
   local at = math.floor(head.from + self.now - head.began - ago_ms) * 8
   if at < 0 or at + SAMPLES > #pcm / 2 then return nil end
   return ffi.cast("const int16_t *", pcm) + at

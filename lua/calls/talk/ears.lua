@@ -22,6 +22,7 @@ local CLOSED_MS = 200       -- the same where one word is expected, or digits
 local FAILURES = 3          -- in a row; then nobody listens for a while
 local DEAF_MS = 5000
 local NOTICED_MS = 60       -- the VAD tells of a voice so late
+local PACKET_MS = 20
 local OPEN = { open = true, phrases = true, spelling = true }
 
 function ears.new(world)
@@ -136,16 +137,22 @@ local function over(self)
   self.session:flush()
 end
 
+-- The VAD hears what was received so long ago: a caller's silence began when his packets had no more sound, not when we got to them.
+local function buffered_ms(self)
+  local stats = self.world.leg:stats()
+  return stats and math.max(0, stats.delay_ms - PACKET_MS) or 0
+end
+
 --- @param kind string      "speech" or "quiet" of the VAD
 --- @param position number  since how many ms
 function ears:on_media(kind, position)
   if self.closed then return end
   if kind == "speech" then
     begin(self)
-    return self.world.tell("speech", { ms = math.max(position, NOTICED_MS) })
+    return self.world.tell("speech", { ms = math.max(position, NOTICED_MS) + buffered_ms(self) })
   end
   if position >= (OPEN[self.expect.kind] and SILENCE_MS or CLOSED_MS) then over(self) end
-  self.world.tell("quiet", { ms = position })
+  self.world.tell("quiet", { ms = position + buffered_ms(self) })
 end
 
 --- Hears nothing more.

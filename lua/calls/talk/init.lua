@@ -351,6 +351,18 @@ end
 
 -- -- speaking over us ---------------------------------------------------------------------------------------------------------
 
+-- Our silence begins with it, when it is no false alarm.
+local function mark_stop(self, a)
+  local line = line_of(self, a.reply)
+  if a.began then line:mark("voice_began", a.began) end
+  line:mark("stopping", self.world.now())
+end
+
+function act.hush(self, a)
+  mark_stop(self, a)
+  self.mouth:stop(a.reply)
+end
+
 function act.duck(self, a)
   line_of(self, a.reply):mark("ducked", self.world.now())
   self.mouth:duck(-a.db)
@@ -359,9 +371,7 @@ end
 function act.unduck(self) self.mouth:duck(0) end
 
 function act.stop(self, a)
-  local line = line_of(self, a.reply)
-  if a.began then line:mark("voice_began", a.began) end
-  line:mark("stopping", self.world.now())
+  mark_stop(self, a)
   self.mouth:stop(a.reply)
   if a.why == "stale" then self.mouth:drop(a.reply) end
 end
@@ -379,7 +389,7 @@ end
 function act.drop(self, a) cut_off(self, a.reply) end
 
 function act.resume(self, a)
-  line_of(self, a.reply):count("false_alarm")
+  line_of(self, a.reply):resumed(self.world.now())
   self.mouth:resume(a.reply)
 end
 

@@ -10,6 +10,7 @@
 local heard = require "voice.heard"
 local pcm = require "core.pcm"
 local promise = require "lib.promise"
+local seam = require "voice.seam"
 local task = require "core.task"
 
 local mouth = {}
@@ -68,7 +69,10 @@ end
 
 local function play_end(self, piece)
   local leg = self.world.leg()
-  if leg and piece.id then leg:play_end(piece.id) end
+  if not leg or not piece.id then return end
+  leg:play_end(piece.id)
+  local state = leg:play_state(piece.id)
+  if state then self.world.tell("whole", { id = piece.id, ms = piece.ms - (piece.base_ms or 0) - state.sent_ms }) end
 end
 
 local function add_sound(self, reply, piece, event)
@@ -234,7 +238,7 @@ local function stop_plays(self, reply)
   end
 end
 
---- Plays nothing more of it, at once. Its rest is kept until drop, cancel or resume.
+--- Plays nothing more of it, at once. Its rest is kept until drop or resume.
 function mouth:stop(id)
   local reply = self.replies[id]
   if not reply then return end
@@ -247,15 +251,16 @@ end
 --- It was a false alarm: the rest.
 function mouth:resume(id)
   local reply = self.replies[id]
-  if not reply then return end
+  if not reply or not reply.held then return end
   reply.held = false
   for i = 1, reply.at - 1 do
     local piece = reply.pieces[i]
     if piece.played ~= true and piece.rate then
-      local from = (piece.played or 0) > 0 and heard.resume_ms(piece, LATE_MS) or 0
+      local sound, from = table.concat(piece.pcm), 0
+      if (piece.played or 0) > LATE_MS then from = seam.at(sound, piece.rate, heard.resume_ms(piece, LATE_MS), piece.played - LATE_MS) end
       piece.base_ms = from
       local samples = math.floor(from * piece.rate / 1000)
-      play(self, reply, piece, table.concat(piece.pcm):sub(samples * 2 + 1))
+      play(self, reply, piece, sound:sub(samples * 2 + 1))
       if piece.whole then play_end(self, piece) end
     end
   end
@@ -296,6 +301,15 @@ end
 
 -- -- what the leg says ------------------------------------------------------------------------------------------------------------
 
+-- What had not begun is told of before what fades out.
+local function stopped(self, id, reply, now)
+  self.plays[id] = nil
+  for _, other in pairs(self.plays) do
+    if other.stopped == reply then return end
+  end
+  self.world.mark(reply, "silent", now)
+end
+
 --- @param kind string  "begun", "played" or "stopped"
 --- @param position number  ms that went out
 function mouth:on_media(kind, id, position)
@@ -303,10 +317,7 @@ function mouth:on_media(kind, id, position)
   if not of then return end
   local now = self.world.now()
   if of.stopped then
-    if kind ~= "begun" then
-      self.plays[id] = nil
-      self.world.mark(of.stopped, "silent", now)
-    end
+    if kind ~= "begun" then stopped(self, id, of.stopped, now) end
     return
   end
   local reply, piece = of.reply, of.piece
