@@ -59,9 +59,9 @@ def where(piece, sound):
     return float(likeness[best]), best
 
 
-def heard(text, sound):
+def heard(text, sound, voice=None):
     """(share of the text's half seconds that are in the sound, second of the first one). In pieces, because a busy machine may hold a packet back."""
-    prompt = rendered(text)
+    prompt = (voice or rendered)(text)
     pieces = [prompt[at : at + PIECE] for at in range(0, len(prompt) - PIECE, PIECE)]
     found = [where(piece, sound) for piece in pieces if numpy.abs(piece).mean() > 200]
     there = [at / audio.RATE for likeness, at in found if likeness > 0.8]
