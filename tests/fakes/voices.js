@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict';
-/* What the recognisers hear: voices that a test has told them of, and the tones of tones.js.
+/* What the recognisers hear: voices that a test has told them of or, of whom it has told of none, the tones of tones.js.
  *
  * A test that calls in with a voice says beforehand what it sounds like (POST /_fake/voices [{ text, pcm: base64 of 16 bit at 8 kHz }]); what comes over a telephone
  * line is compared with it, sample by sample, from the first that is loud. So a recogniser hears what it was sent, in the order in which it was sent, and of
@@ -10,8 +10,8 @@ const tones = require('./tones');
 const RATE = 8000;
 const LOUD = 500;
 const LEAST = 800;    // samples: so many are compared at least,
-const MOST = 4000;    // and at most
-const SHIFT = 24;     // samples: a line may have moved the first loud one
+const MOST = 2400;    // and at most
+const SHIFTS = [24, 800]; // samples: a line may have moved the first loud one, a little or, where a packet was late, by some of them
 const ALIKE = 0.5;    // of 1; another text comes to less than 0.3
 const PAUSE = 800;    // samples: what is not known is over after so long a silence
 
@@ -40,10 +40,10 @@ function likeness(samples, at, voice, n) {
   return mine && its ? both / Math.sqrt(mine * its) : 0;
 }
 
-function nearest(samples, at) {
+function nearest(samples, at, most) {
   let best = { likeness: ALIKE, voice: null };
   for (const voice of known) {
-    for (let shift = -SHIFT; shift <= SHIFT; shift++) {
+    for (let shift = -most; shift <= most; shift++) {
       const from = at + shift;
       const n = Math.min(MOST, voice.samples.length, samples.length - from);
       if (from < 0 || n < LEAST) continue;
@@ -63,7 +63,7 @@ function heard(samples) {
       at++;
       continue;
     }
-    const voice = nearest(samples, at);
+    const voice = nearest(samples, at, SHIFTS[0]) || nearest(samples, at, SHIFTS[1]);
     if (voice) {
       const words = voice.text.split(' ');
       const share = Math.min(1, (samples.length - at) / voice.samples.length);
@@ -79,9 +79,9 @@ function heard(samples) {
   return texts.join(' ');
 }
 
-/** The text in samples (numbers), or null when none was spoken. */
+/** The text in samples (numbers); where none was spoken '', or null of tones. */
 function hear(samples, rate) {
-  return (known.length && rate === RATE && heard(samples)) || tones.hear(samples, rate);
+  return known.length && rate === RATE ? heard(samples) : tones.hear(samples, rate);
 }
 
 module.exports = { learn, hear };
