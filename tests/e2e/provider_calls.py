@@ -160,7 +160,7 @@ async def answered(c, after, pause_s):
     return edges[-1]
 
 
-async def talk(line, faults=(), pause_s=1.2):
+async def talk(line, faults=(), pause_s=2.0):
     """faults: list of (part, how) that befall it when the caller has heard the beginning of the first answer."""
     before = await asyncio.to_thread(line.world.asked)
     async with Caller(line.number, line.address, line.token) as c:

@@ -42,8 +42,8 @@ def play(world, faults):
     for line in LINES.values():
         line.renew()
     time.sleep(1)
-    waits = {name: 4.0 if any(how in ("halted", "stalled") for _, how in found) else 1.2 for name, found in faults.items()}
-    jobs = [(line, faults.get(name, ()), waits.get(name, 1.2)) for name, line in LINES.items()]
+    waits = {name: 4.0 if any(how in ("halted", "stalled") for _, how in found) else 2.0 for name, found in faults.items()}
+    jobs = [(line, faults.get(name, ()), waits.get(name, 2.0)) for name, line in LINES.items()]
     return dict(zip(LINES, asyncio.run(all_at_once(jobs))))
 
 

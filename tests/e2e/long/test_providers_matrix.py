@@ -35,7 +35,7 @@ def test_the_next_goes_on(world, part, how):
     time.sleep(32)  # who has failed in the round before comes first again
     waits = how in ("stalled", "halted")
     wrong = []
-    for line, c in zip(LINES, asyncio.run(all_at_once([(line, [(part, how)], 4.0 if waits else 1.2) for line in LINES]))):
+    for line, c in zip(LINES, asyncio.run(all_at_once([(line, [(part, how)], 4.0 if waits else 2.0) for line in LINES]))):
         try:
             if isinstance(c, BaseException):
                 raise c
