@@ -46,6 +46,7 @@ MODEL_FAULTS = {"refused": "drop=rst", "500": "status=500", "stalled": "head_ms=
 # For how long nothing may be heard. Who refuses or breaks off costs no time but that of asking the next; one that says nothing is waited for, and meanwhile the
 # caller is told to wait.
 QUICK_S, WAITING_S = 4.0, 6.0
+TAIL_S = 0.4  # a voice ends in silence, and "yes" may be answered before that is over
 
 
 def pcm_of(frames):
@@ -174,9 +175,9 @@ async def talk(line, faults=(), pause_s=2.0):
             await asyncio.to_thread(line.fail, part, how)
         c.asked.append(await says(c, SAYS[1]))
         c.stopped = max(end for start, end in c.call.ears.prompts(0.3) if start < c.asked[1] + 0.3)
-        c.told = await answered(c, max(c.asked[1], c.stopped), pause_s)
+        c.told = await answered(c, max(c.asked[1] - TAIL_S, c.stopped), pause_s)
         c.asked.append(await says(c, SAYS[2]))
-        await answered(c, c.asked[2], pause_s)
+        await answered(c, c.asked[2] - TAIL_S, pause_s)
         c.asked.append(await says(c, SAYS[3]))
         await c.ended(40)
         c.samples = numpy.array(audio.to_linear(c.call.audio.recording(c.up, time.monotonic())), float)
