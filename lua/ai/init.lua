@@ -9,6 +9,7 @@
 ---     options   { purpose = "call"|"campaign"|"api", call_id = public id, call_row, campaign_id = row, external_ref, trace = lib.trace's,
 ---                 policy = name of an order or fields of ai.policy, pinned = "provider/model" or { provider, model }, deadline_ms,
 ---                 on_event = function(event): start, text, tool_start, tool_delta, tool, usage, end; may wait,
+---                 texts_only = true: on_event is told of no tool, and another model may be asked for a call that broke off,
 ---                 cancel = a promise: when it is given the streams are reset, passages = of kb.search: they go into the prompt, and the answer is
 ---                 held against them; bundle = hash of the version that the call is pinned to }
 ---     answer    { text, tool_calls, reason, usage, cost = { micros, currency } of all attempts, provider, model, attempts, cache = "hit"|"miss"|"off",
@@ -138,7 +139,7 @@ local function take_turn(job)
   if job.options.on_event then emit, finish = guarded(job) end
   local result = turn.run(world, job.request, order, {
     deadline = job.deadline, first_token_ms = job.policy.first_token_ms, idle_ms = job.policy.idle_ms, fair = job.policy.fair,
-    attempts = job.policy.attempts, going_on = job.policy.going_on, wait_most_ms = job.policy.wait_most_ms, emit = emit, cancel = job.cancel,
+    attempts = job.policy.attempts, going_on = job.policy.going_on, wait_most_ms = job.policy.wait_most_ms, emit = emit, texts_only = job.options.texts_only, cancel = job.cancel,
     hedge_ms = function(target) return policy_rules.hedge_ms(job.policy, world.health, target) end,
     enter = admission.enter(job), another = function(target) return providers.another(job.tenant, target) end,
   })

@@ -95,6 +95,8 @@ local function voice(self)
       self.started = true
     elseif event.type == "text" then
       return say(event, seam and seam:feed(event.text) or event.text)
+    elseif self.options.texts_only then
+      return
     end
     return self.options.emit(event)
   end, function()
@@ -274,8 +276,10 @@ end
 local function go_on(self, target, outcome)
   self.last = { target = target, outcome = outcome }
   if self.stopped or WHAT[outcome.class] == "stop" then return false end
-  if outcome.spoke and self.options.emit then
-    if outcome.tools_begun or self.request.schema or self.gone_on >= self.options.going_on then return false end
+  -- Who is told texts alone has not heard of a tool call that broke off, and nothing was done of it: it is asked for again.
+  local by_tool = outcome.tools_begun and not self.options.texts_only
+  if outcome.spoke and self.options.emit and (by_tool or #self.heard > 0) then
+    if by_tool or self.request.schema or self.gone_on >= self.options.going_on then return false end
     self.gone_on = self.gone_on + 1
     self.said = table.concat(self.heard)
     self.request = request_rules.going_on(self.asked_request, self.said)
@@ -317,7 +321,7 @@ end
 --- @param targets table  in the order in which they are to be tried
 --- @param options table  { deadline = mono ms of all of it, first_token_ms and idle_ms of an attempt, fair = of ai.policy or nil, attempts = how many at most,
 ---   going_on = how often another model may go on, wait_most_ms = the longest wait for a retry, hedge_ms = function(target) -> ms | nil,
----   emit = function(event) or nil: start once, text (attempt.ENOUGH returned: it is enough), tool_start, tool_delta, tool; cancel = a promise or nil,
+---   emit = function(event) or nil: start once, text (attempt.ENOUGH returned: it is enough), tool_start, tool_delta, tool; texts_only = true: no tool; cancel = a promise or nil,
 ---   enter = function(target, may_wait) -> leave | nil, { class, text, retry_after_s }; leave(outcome) -> cost | nil is called once for each
 ---   attempt, another = function(target) -> the same model with another key | nil, or nil }
 --- @return table  { class = nil when answered, text, code, retry_after_s, said, tool_calls, reason, usage = of all who were heard, target,

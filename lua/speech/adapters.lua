@@ -5,7 +5,8 @@
 --- speech.recogniser, and what comes back is fed to their readers. All of a kind's functions take the target last: a table as of
 --- ai.providers { provider, kind, url, model, key, key_id, region, flags, ca_file, owner }.
 ---
----   synthesiser  { transport = "http" | "process", marks = "word" | "sentence" | nil: of what it tells the times, voices = optional function }
+---   synthesiser  { transport = "http" | "process", marks = "word" | "sentence" | nil: of what it tells the times, whole = true: it sends nothing
+---     before all of its sound is there, voices = optional function }
 ---     http     request(say, target) -> { url, method, headers, body, framing }    as core.http.stream takes it
 ---              reader(say, target, headers) -> { feed(self, name, data) -> events, finish(self) -> events }
 ---              failure(status, headers, body) -> { class, text, ... }              the classes of the language models' adapters

@@ -5,7 +5,7 @@ local minutes = require "speech.minutes"
 
 local live = {}
 
-local CONNECT_MS = 3000
+local CONNECT_MS = 2000
 local CLOSE_MS = 1000           -- for the last words after the session is finished and its utterances answered
 
 local CANCELLED = { class = "cancelled", text = "cancelled", cut = true }
@@ -49,7 +49,10 @@ function Link:pcm(pcm, utterance)
     return send(self, self.adapter.audio(pcm, self.session.options))
   end
   utterance.asked = utterance.bytes > 0 or self.reader:pending()
-  if utterance.asked then send(self, self.adapter.flush()) end
+  if not utterance.asked then return end
+  -- A sign of life from before does not tell that it has heard this: it may have fallen silent since.
+  self.heard_since = false
+  send(self, self.adapter.flush())
 end
 
 -- Where nothing was said since the last final text, nobody need be asked: some would not answer.
@@ -68,7 +71,6 @@ function Link:settle(event)
   if event.text ~= "" or event.flushed then session:tell(event) end
   if event.flushed then
     stop_limit(self)
-    self.heard_since = false
     if event.text ~= "" then session:took_final(self.try) end
     session.held:answered()
     session:tell{ type = "utterance_end" }

@@ -154,7 +154,7 @@ end
 
 -- The first that would be asked now.
 local function preferred(world, targets)
-  for _, target in ipairs(targets) do
+  for _, target in ipairs(fallback.order(world, targets)) do
     if fallback.allows(world, target) then return target end
   end
 end

@@ -24,8 +24,9 @@ local task = require "core.task"
 
 local recogniser = {}
 
-local ANSWER_MS = 4000          -- after flush(), of one that has listened all the time
-local WHOLE_MS = 10000          -- of one that is given an utterance whole
+-- After flush(), of one that has listened all the time. Who waits longer in a conversation is asked to say it again (calls.talk), and by then the next
+-- must have heard it.
+local ANSWER_MS = 2000
 local EVENTS_MOST = 1000        -- that nobody takes: partial ones are dropped then
 
 local Session = {}
@@ -122,11 +123,12 @@ end
 
 --- Opens a session. Returns at once; a provider is connected meanwhile.
 --- @param world table    of ai.world, with open_ws = core.ws.open, every = core.timer.every and run = core.process.run
---- @param options table  { rate, language, phrases = words that are likely, expect, answer_ms, whole_ms, endpointing_ms = silence after which a provider ends
+--- @param options table  { rate, language, phrases = words that are likely, expect, answer_ms, whole_ms = the longest waits for one that
+---   listens all the time, and for one that is given an utterance whole, endpointing_ms = silence after which a provider ends
 ---   an utterance by itself, account = of speech.account }
 function recogniser.open(world, options, targets)
   local asked = { rate = options.rate or 8000, language = options.language or "en", phrases = options.phrases or {}, expect = options.expect or { kind = "open" },
-    endpointing_ms = options.endpointing_ms or 300, answer_ms = options.answer_ms or ANSWER_MS, whole_ms = options.whole_ms or WHOLE_MS }
+    endpointing_ms = options.endpointing_ms or 300, answer_ms = options.answer_ms or ANSWER_MS, whole_ms = options.whole_ms }
   local self = setmetatable({ world = world, options = asked, events = {}, held = held.new(asked.rate), way = fallback.new(world, targets, adapters.recogniser,
     function(adapter, target) return not adapter.serves or adapter.serves(asked, target) end, options.account) }, Session)
   task.spawn(function()

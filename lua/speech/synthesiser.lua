@@ -14,7 +14,9 @@ local log = require "core.log"
 
 local synthesiser = {}
 
-local FIRST_MS, IDLE_MS, LONGEST_MS, CONNECT_MS = 4000, 5000, 120000, 3000
+local FIRST_MS, IDLE_MS, LONGEST_MS, CONNECT_MS = 2500, 2500, 120000, 2000
+local PER_CHARACTER_MS = 20     -- so much longer is waited for the first sound of one that sends it when all of it is there
+local RUN_MS = 4000             -- of a program: nobody comes after it
 local MOST_SECONDS = 600        -- of sound for one text: who sends more never ends
 local ERROR_BYTES = 64 * 1024
 local MOST_TEXT = 20000         -- bytes
@@ -23,6 +25,11 @@ local Stream = {}
 Stream.__index = Stream
 
 local function seconds_of(event) return #event.pcm / 2 / event.rate end
+
+local function characters_of(text)
+  local _, inner = text:gsub("[\128-\191]", "")
+  return #text - inner
+end
 
 -- -- the two ways to get sound -------------------------------------------------------------------------------------------------
 
@@ -38,12 +45,18 @@ local function short_body(stream)
   return table.concat(parts):sub(1, ERROR_BYTES)
 end
 
+local function first_ms(self, try)
+  if self.options.first_ms then return self.options.first_ms end
+  if try.transport ~= http then return RUN_MS end
+  return FIRST_MS + (try.adapter.whole and characters_of(try.asked.text) * PER_CHARACTER_MS or 0)
+end
+
 -- Asks: true, or nil, failure.
 function http.open(self, try)
   local asked = try.adapter.request(try.asked, try.target)
   local stream, err = self.world.stream{
     url = asked.url, method = asked.method, headers = asked.headers, body = asked.body, framing = asked.framing, ca_file = try.target.ca_file,
-    connect_ms = CONNECT_MS, first_byte_ms = self.options.first_ms, idle_ms = self.options.idle_ms, timeout_ms = LONGEST_MS,
+    connect_ms = CONNECT_MS, first_byte_ms = try.limit_ms, idle_ms = self.options.idle_ms, timeout_ms = LONGEST_MS,
     on_begin = function(opened)
       try.stream = opened
       if self.cancelled then opened:cancel() end
@@ -81,7 +94,7 @@ function process.events(self, try)
   local part = try.parts[try.part]
   if not part then return { { type = "end" } } end
   local command = try.adapter.command(part, try.asked, try.target)
-  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = self.options.first_ms / 1000, output_limit = 32 * 1024 * 1024,
+  local done, err = self.world.run{ argv = command.argv, input = command.input, timeout_s = try.limit_ms / 1000, output_limit = 32 * 1024 * 1024,
     unless = function() return self.cancelled or self.late end }
   if not done then return nil, fallback.of_error(err) end
   local events, ms = try.adapter.heard(done, part, try.at_ms)
@@ -96,11 +109,6 @@ local transports = { http = http, process = process }
 -- -- the stream ---------------------------------------------------------------------------------------------------------------
 
 local MS_A_CHARACTER = 120  -- of slow speech: what a text may come to before it was spoken
-
-local function characters_of(text)
-  local _, inner = text:gsub("[\128-\191]", "")
-  return #text - inner
-end
 
 -- What is billed: a text that was refused, never sent, or that nobody took, is not. One that was left alone before its first sound may have been spoken
 -- all the same.
@@ -135,7 +143,7 @@ end
 -- A provider has failed: the next one, unless sound was given. Returns the error to tell, or nil.
 local function failed(self, failure)
   if self.cancelled then return nil end  -- ended by whoever cancelled it
-  if self.late then failure = { class = "timeout", text = ("no sound within %d ms"):format(self.options.first_ms) } end
+  if self.late then failure = { class = "timeout", text = ("no sound within %d ms"):format(self.try.limit_ms) } end
   self.late = nil
   end_try(self, failure)
   if self.given_ms == 0 then return nil end
@@ -169,7 +177,8 @@ local function begin(self)
   local entered, refused = fallback.enter(try, { characters = characters, seconds = characters * MS_A_CHARACTER / 1000 })
   if not entered then return failed(self, refused) end
   -- Signs of life without a sound are as silent as nothing.
-  self.limit = self.world.after(self.options.first_ms, function()
+  try.limit_ms = first_ms(self, try)
+  self.limit = self.world.after(try.limit_ms, function()
     self.late = true
     try.transport.cancel(try)
   end)
@@ -254,7 +263,7 @@ function synthesiser.say(world, asked, targets, options)
   options = options or {}
   local say = { text = clean(asked.text), voice = asked.voice, language = asked.language or "en", rate = asked.rate or 8000, speed = asked.speed }
   return setmetatable({
-    world = world, asked = say, options = { first_ms = options.first_ms or FIRST_MS, idle_ms = options.idle_ms or IDLE_MS }, ready = {}, given_ms = 0,
+    world = world, asked = say, options = { first_ms = options.first_ms, idle_ms = options.idle_ms or IDLE_MS }, ready = {}, given_ms = 0,
     way = fallback.new(world, targets, adapters.synthesiser, nil, options.account), over = not say.text:find("%S"),
   }, Stream)
 end

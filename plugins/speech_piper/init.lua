@@ -6,7 +6,7 @@ local fields = require "ai.fields"
 local json = require "core.json"
 local wav = require "speech.wav"
 
-local synthesiser = { transport = "http" }
+local synthesiser = { transport = "http", whole = true }
 local reader = {}
 reader.__index = reader
 

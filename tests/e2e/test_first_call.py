@@ -65,9 +65,9 @@ class Sound:
         return float(likeness[best]), best
 
 
-def heard(text, sound):
+def heard(text, sound, voice=None):
     """(share of the text's half seconds that are in the sound, second of the first one). In pieces, because a busy machine may hold a packet back."""
-    prompt, sound = rendered(text), Sound(sound)
+    prompt, sound = (voice or rendered)(text), Sound(sound)
     pieces = [prompt[at : at + PIECE] for at in range(0, len(prompt) - PIECE, PIECE)]
     found = [sound.where(piece) for piece in pieces if numpy.abs(piece).mean() > 200]
     there = [at / audio.RATE for likeness, at in found if likeness > 0.8]

@@ -5,12 +5,15 @@
  *   POST /_fake/script     { match, answers, repeat }               see scripts.js          DELETE clears
  *   POST /_fake/faults     { match, fault, times, skip } or a list  see faults.js           DELETE clears; ?seed=N begins chance anew
  *   POST /_fake/limits     a list of rules, in place of the old     see limits.js           DELETE clears
+ *   POST /_fake/voices     [{ text, pcm }]                 see voices.js
  *   POST /_fake/listener   { name: "http"|"tls"|"wrong", open: bool } closes it, with what is connected to it, so that connecting is refused;
  *                          or opens it again on its port; { name: "tls", certificate: "wrong"|"good" } changes what it shows
  *   GET  /_fake/stats      counts, streams, connections             see stats.js            ?streams=N; DELETE begins anew
  *   GET  /_fake/requests   the last requests, headers and bodies    ?last=N
  *   GET  /_fake/listeners  { name: port }
  *   POST /_fake/reset      all of it as at the start */
+
+const voices = require('./voices');
 
 async function listener(world, body) {
   const one = world.listeners[body.name];
@@ -42,6 +45,9 @@ async function control(world, method, path, query, body) {
       return [200, {}];
     case 'DELETE /_fake/limits':
       world.limits.set([]);
+      return [200, {}];
+    case 'POST /_fake/voices':
+      voices.learn([].concat(body));
       return [200, {}];
     case 'POST /_fake/listener': return listener(world, body);
     case 'GET /_fake/listeners': return [200, world.ports()];

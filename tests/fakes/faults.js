@@ -4,7 +4,7 @@
  *   a header            x-fake-fault: status=429,retry_after=2
  *   a path prefix       /_with/gap_ms=20,cut=3/openai/v1/chat/completions
  *   the model's name    gpt-5.4-mini@status=503
- *   the control state   POST /_fake/faults { match: { provider, key, model, path, contains }, fault: "..." or {...}, times, skip }
+ *   the control state   POST /_fake/faults { match: { provider, key, model, path, contains, last }, fault: "..." or {...}, times, skip }
  *
  * Before the answer
  *   head_ms=MS or A-B    waits before the head                     delay_ms the same
@@ -110,7 +110,19 @@ class Faults {
   }
 }
 
-/** Whether a call is meant: provider, key and model the same (model and path: or begin so, with * at the end), its text holding `contains`. */
+const OWN = new Set(['assistant', 'model']);
+const GO_ON = /\b(continue|go on|carry on)\b/i;
+
+/** What a model was told last, as JSON: what it has said itself, and that it is to go on with that, does not count. */
+function lastOf(body) {
+  const turns = body?.messages || body?.contents || body?.input;
+  if (!Array.isArray(turns)) return '';
+  const told = turns.filter((turn) => !OWN.has(turn.role) && turn.type !== 'function_call').map((turn) => JSON.stringify(turn));
+  return told.findLast((text) => !GO_ON.test(text)) || '';
+}
+
+/** Whether a call is meant: provider, key and model the same (model and path: or begin so, with * at the end), its text holding `contains`, and what was told
+ * last holding `last`. */
 function matches(match, call) {
   for (const name of ['provider', 'key', 'model', 'path']) {
     const want = match[name];
@@ -118,6 +130,7 @@ function matches(match, call) {
     const have = call[name] || '';
     if (typeof want === 'string' && want.endsWith('*') ? !have.startsWith(want.slice(0, -1)) : have !== want) return false;
   }
+  if (match.last !== undefined && !lastOf(call.body).includes(match.last)) return false;
   return match.contains === undefined || (call.text() || '').includes(match.contains);
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict';
-/* OpenAI's /v1/audio/speech and /v1/audio/transcriptions. What is spoken by the one is heard by the other (tones.js); of any other sound its length is told.
+/* OpenAI's /v1/audio/speech and /v1/audio/transcriptions. What is spoken by the one is heard by the other (voices.js); of any other sound its length is told.
  * Formats of speech: mp3 (silence, see sound_file.js), wav, pcm; opus, aac and flac are refused, for nothing here can encode them. */
 const { Failure } = require('./failure');
 const { readForm } = require('./form');
 const { count, pieces } = require('./tokens');
 const { HEADERS, data } = require('./sse');
-const { speak, hear } = require('./tones');
+const { speak } = require('./tones');
+const { hear } = require('./voices');
 const { wav, mp3, readWav, readMp3 } = require('./sound_file');
 
 const RATE = 24000; // Hz of pcm and wav

@@ -13,6 +13,7 @@ const { Scripts } = require('./scripts');
 const { PromptCache } = require('./prompt_cache');
 const { fragments, mixed } = require('./sse');
 const { speak, hear } = require('./tones');
+const voices = require('./voices');
 const { wav, readWav, mp3, readMp3 } = require('./sound_file');
 const { answer } = require('./mind');
 const { Failure } = require('./failure');
@@ -174,6 +175,38 @@ test('speech is heard again at 24 and at 8 kHz', () => {
   }
   assert.equal(hear(new Float64Array(8000).map(() => Math.random() * 2000 - 1000), 8000), null);
   assert.equal(readMp3(mp3(text, 2)).text, text);
+});
+
+test('voices that were told of are heard in their order, moved, cut off, and over noise, and no others', () => {
+  const voice = (text, seed, seconds) => {
+    const samples = Int16Array.from({ length: 8000 * seconds }, (_, i) => 6000 * Math.sin(i * (0.1 + seed / 10) + 3 * Math.sin((i * seed) / 900)));
+    return { text, samples, pcm: Buffer.from(samples.buffer).toString('base64') };
+  };
+  const one = voice('tell me about it', 1, 1);
+  const two = voice('yes', 2, 0.5);
+  const quiet = (n) => new Array(n).fill(3);
+  voices.learn([one, two]);
+  const noisy = (samples) => Array.from(samples, (sample, i) => sample + ((i * 7919) % 200) - 100);
+  assert.equal(voices.hear([...quiet(4001), ...noisy(one.samples), ...quiet(2000), ...noisy(two.samples)], 8000), 'tell me about it yes');
+  assert.equal(voices.hear([...quiet(100), ...one.samples.subarray(0, 6200)], 8000), 'tell me about');
+  assert.equal(voices.hear([...voice('another', 5, 1).samples, ...quiet(1000), ...two.samples], 8000), 'yes');
+  assert.equal(voices.hear([...quiet(500), ...two.samples.subarray(160)], 8000), 'yes');
+  assert.equal(voices.hear(quiet(8000), 8000), '');
+  voices.learn([]);
+  const spoken = speak('tones', 8000);
+  assert.equal(voices.hear(Array.from({ length: spoken.length / 2 }, (_, i) => spoken.readInt16LE(2 * i)), 8000), 'tones');
+});
+
+test('an answer can follow from what was told last, whoever goes on with it', () => {
+  const scripts = new Scripts();
+  scripts.add({ match: { last: 'prices' }, answers: [{ text: 'a' }], repeat: true });
+  const asked = (body) => scripts.take({ text: () => '', body })?.text;
+  const user = (content) => ({ role: 'user', content });
+  assert.equal(asked({ messages: [user('hours'), { role: 'assistant', content: 'eight' }, user('prices')] }), 'a');
+  assert.equal(asked({ messages: [user('prices'), { role: 'assistant', content: 'A roof' }, user('Continue.')] }), 'a');
+  assert.equal(asked({ contents: [{ role: 'user', parts: [{ text: 'prices' }] }, { role: 'model', parts: [] }] }), 'a');
+  assert.equal(asked({ messages: [user('prices'), user('hours')] }), undefined);
+  assert.equal(asked({ input: 'prices' }), undefined);
 });
 
 test('the mind takes an answer up where it was cut', () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict';
-/* Answers that a test writes beforehand: POST /_fake/script { match: { provider, key, model, path, contains }, answers: [...], repeat }.
+/* Answers that a test writes beforehand: POST /_fake/script { match: { provider, key, model, path, contains, last }, answers: [...], repeat }.
  * Each request that fits takes the next answer; with `repeat` the list begins again, else the mind answers when it is used up.
  * An answer: { text, pieces: [text as it is streamed], thinking, refusal, tool_calls: [{ id, name, arguments: object or text }], reason, usage: { what is
  * said in place of what was counted: input, cached, written, written_1h, output, reasoning }, vectors: [[..]], fault: text or object }. */

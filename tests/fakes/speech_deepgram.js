@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict';
-/* Deepgram's /v1/listen over WebSocket. It hears what tones.js speaks, in linear16. Form and words: the @deepgram/sdk package, listen/v1.
+/* Deepgram's /v1/listen over WebSocket. It hears what voices.js knows, in linear16. Form and words: the @deepgram/sdk package, listen/v1.
  * A part is_final when a message of 3 s has been filled or the utterance ended; speech_final after `endpointing` ms of silence. */
 const { Socket } = require('./speech_ws');
-const { hear } = require('./tones');
+const { hear } = require('./voices');
 
 const QUERY = new Set(['model', 'encoding', 'sample_rate', 'channels', 'language', 'interim_results', 'punctuate', 'smart_format', 'endpointing', 'utterance_end_ms', 'vad_events', 'keyterm',
   'keywords', 'numerals', 'multichannel', 'diarize', 'profanity_filter', 'redact', 'replace', 'search', 'tag', 'version', 'mip_opt_out', 'dictation', 'extra', 'diarize_model', 'callback',
@@ -22,7 +22,8 @@ function judge(query) {
   return null;
 }
 
-/** fault: { stall: true: never says a word, cut: s of sound after which the connection breaks, garbage, endless, close: code at once, idle_s } */
+/** fault: { stall: true: never says a word, cut: s of sound after which the connection breaks, garbage, endless, close: code at once, idle_s }; what is put into
+ * it later befalls what is under way. */
 function listen(req, raw, query, fault, log) {
   const rate = Number(query.get('sample_rate'));
   const interim = query.get('interim_results') === 'true';
@@ -102,6 +103,7 @@ function listen(req, raw, query, fault, log) {
     bytes += data.length;
     const seconds = bytes / 2 / rate;
     if (fault.cut !== undefined && start + seconds >= fault.cut) return socket.drop();
+    if (fault.close) return socket.close(fault.close, 'as asked');
     if (peak >= LOUD) {
       if (!loud && query.get('vad_events') === 'true') say({ type: 'SpeechStarted', channel: [0], timestamp: start + seconds - data.length / 2 / rate });
       [loud, quiet] = [true, 0];

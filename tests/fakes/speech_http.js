@@ -3,7 +3,8 @@
 /* ElevenLabs' text to speech, the server of whisper.cpp and Piper's, over HTTP. What is spoken by one is heard by another (tones.js).
  * Each: match(method, path) -> params | null; run({ params, query, headers, bytes }) -> { status, headers, chunks: list of buffers }. */
 const { readForm } = require('./form');
-const { speak, hear } = require('./tones');
+const { speak } = require('./tones');
+const { hear } = require('./voices');
 const { wav, readWav } = require('./sound_file');
 
 const json = (status, value, headers) => ({ status, headers: { 'content-type': 'application/json', ...headers }, chunks: [Buffer.from(JSON.stringify(value))] });

@@ -258,6 +258,16 @@ describe("an answer that breaks off", function()
     assert.equal("a", world:order())
   end)
 
+  -- A caller was put through to a human.
+  it("in the middle of a tool call is asked for again where only texts are told", function()
+    local world, told = ai_world.new{ a = { calls("book", true) }, b = { calls("book") } }, {}
+    local result = take(world, { A, B }, { texts_only = true, emit = function(event) told[#told + 1] = event.type end })
+    assert.is_nil(result.class)
+    assert.equal("a b", world:order())
+    assert.same({ { id = "call_1", name = "book", arguments = '{"a":1}', valid = true } }, result.tool_calls)
+    assert.same({ "start" }, told)
+  end)
+
   it("is not gone on with when it is JSON by a schema", function()
     local world = ai_world.new{ a = { broken() }, b = { says(" euros") } }
     local result = take(world, { A, B }, nil, { messages = hello.messages, schema = { name = "x", schema = { type = "object" } } })

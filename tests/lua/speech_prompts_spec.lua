@@ -89,6 +89,7 @@ describe("a prompt", function()
     local world, asked = new_world(answers), { text = text() }
     local _, last = read(prompts.say(world, tenant, asked, { A, B }))
     assert.equal("error", last.type)
+    world.now = world.now + 60000
     answers.a = { status = 503 }
     assert.equal(PCM, (read(prompts.say(world, tenant, asked, { A, B }))))
     answers.a = speaks()

@@ -242,6 +242,152 @@ describe("what was never sent is not billed", function()
   end)
 end)
 
+describe("a provider", function()
+  local SOUND = wav.file(PCM, 8000)
+  local world, answers, ms
+  local function speak(options)
+    world.asked = {}
+    local stream, last = synthesiser.say(world, { text = "Hello." }, { world.a, world.b, PROGRAM }, options)
+    for event in function() return stream:next() end do last = event end
+    return last, table.concat(world.asked, " ")
+  end
+
+  before_each(function()
+    answers, ms = { a = { pieces = { SOUND } }, b = { pieces = { SOUND } } }, 0
+    world = world_of(answers)
+    world.a, world.b, world.mono_ms = piper "a", piper "b", function() return ms end
+    world.health = health.new(world)
+    local stream_of = world.stream
+    function world.stream(asked)
+      world.limits = asked
+      local stream = stream_of(asked)
+      if not answers[asked.url:match("^http://(%w+)")].silent then return stream end
+      local left
+      function stream.cancel() if left then left() end end
+      if asked.on_begin then asked.on_begin(stream) end
+      task.wait(function(resume) left = resume end)
+      return nil, { code = "cancelled", text = "cancelled" }
+    end
+  end)
+
+  -- It was asked first for each sentence and each utterance until its breaker opened, and the caller heard nothing for seconds five times.
+  it("that has kept somebody waiting comes behind the others for a while", function()
+    answers.a = { silent = true }
+    local last, asked = speak{ first_ms = 20 }
+    assert.same({ "end", "a b" }, { last.type, asked })
+    last, asked = speak{ first_ms = 20 }
+    assert.same({ "end", "b" }, { last.type, asked })
+    answers.b = { status = 503 }
+    assert.equal("b program", select(2, speak{ first_ms = 20 }))
+    answers.a, answers.b, ms = { pieces = { SOUND } }, { pieces = { SOUND } }, 30001
+    assert.equal("a", select(2, speak{ first_ms = 20 }))
+  end)
+
+  it("that broke off, too: the rest of the sentence was asked of it again", function()
+    answers.a = { pieces = { SOUND:sub(1, 4000) }, broken = { code = "io", text = "reset" } }
+    local last, asked = speak()
+    assert.same({ "error", "a" }, { last.type, asked })
+    assert.equal("b", select(2, speak()))
+  end)
+
+  it("that refuses at once keeps its place", function()
+    answers.a = { status = 500 }
+    for _ = 1, 3 do assert.equal("a b", select(2, speak())) end
+  end)
+
+  it("is waited for no longer than a caller is, one that renders all before it sends any a little longer", function()
+    speak()
+    local whole_ms = world.limits.first_byte_ms
+    world.a = { provider = "a", kind = "openai", model = "m", url = "http://a/v1", owner = 0, key = "k", flags = {} }
+    speak()
+    assert.same({ 2500 + 6 * 20, 2500 }, { whole_ms, world.limits.first_byte_ms })
+    answers.a = { pieces = { '{"text":" yes","segments":[]}' } }
+    local session = recogniser.open(world, { rate = 8000 }, { { provider = "a", kind = "whisper", model = "m", url = "http://a", owner = 0 } })
+    session:feed(PCM)
+    session:finish()
+    while session:next() do end
+    assert.equal(2100, world.limits.timeout_ms)
+  end)
+end)
+
+describe("an utterance", function()
+  -- A minute of silence was transcribed, and paid for, when one that had listened broke off.
+  it("is heard without the silence before it, and its words keep their times", function()
+    local world, bytes = world_of{ a = { pieces = { '{"text":" yes","segments":[{"words":[{"word":" yes","start":0.5,"end":1.0}]}]}' } } }, nil
+    local stream_of = world.stream
+    function world.stream(asked)
+      bytes = #asked.body
+      return stream_of(asked)
+    end
+    local session, final = recogniser.open(world, { rate = 8000 }, { { provider = "a", kind = "whisper", model = "m", url = "http://a", owner = 0 } }), nil
+    session:feed(("\0\0"):rep(8000 * 5) .. ("\0\16"):rep(8000))
+    session:finish()
+    for event in function() return session:next() end do final = event.type == "final" and event or final end
+    assert.is_true(bytes >= 16000 * 1.5 and bytes < 16000 * 1.6)
+    assert.equal(5000, final.words[1].from_ms)
+  end)
+end)
+
+describe("a recogniser that listens meanwhile", function()
+  -- @param on_finalize function  tells what it says to Finalize: list of messages
+  local function session_of(on_finalize)
+    local inbox, waiting, gone = { '{"type":"SpeechStarted","timestamp":0.1}' }, nil, false
+    local function wake()
+      local resume = waiting
+      waiting = nil
+      if resume then resume() end
+    end
+    local world = world_of{ b = { pieces = { '{"text":" yes","segments":[]}' } } }
+    world.every = timer.every
+    function world.open_ws()
+      return {
+        send = function(_, data)
+          if data:find("Finalize", 1, true) then
+            for _, message in ipairs(on_finalize()) do inbox[#inbox + 1] = message end
+            wake()
+          end
+          return true
+        end,
+        drop = function()
+          gone = true
+          wake()
+        end,
+        next = function()
+          while not inbox[1] and not gone do task.wait(function(resume) waiting = resume end) end
+          if gone then return nil, { code = "closed", text = "closed" } end
+          return table.remove(inbox, 1), false
+        end,
+      }
+    end
+    local function target(provider, kind) return { provider = provider, kind = kind, model = "m", url = "http://" .. provider, owner = 0, key = "k" } end
+    return recogniser.open(world, { rate = 8000, answer_ms = 30 }, { target("a", "deepgram"), target("b", "whisper") })
+  end
+
+  local function final_of(session)
+    task.sleep(5)
+    session:feed(PCM)
+    session:flush()
+    for event in function() return session:next() end do
+      if event.type == "final" then return event.text, session.target.provider end
+    end
+  end
+
+  -- It was taken for one that had heard nothing, and what the caller said was lost.
+  it("and has fallen silent is followed by the next, which hears what it was asked last", function()
+    local session = session_of(function() return {} end)
+    assert.same({ "yes", "b" }, { final_of(session) })
+    session:cancel()
+  end)
+
+  it("and is there, but has nothing to say to a noise, is kept", function()
+    local session = session_of(function()
+      return { '{"type":"Results","is_final":false,"start":0,"duration":1,"channel":{"alternatives":[{"transcript":"","words":[]}]}}' }
+    end)
+    assert.same({ "", "a" }, { final_of(session) })
+    session:cancel()
+  end)
+end)
+
 describe("the stages of speech", function()
   local metrics = require "core.metrics"
   local observe, seen

@@ -64,6 +64,18 @@ describe("a sentence", function()
     end
   end)
 
+  -- The next voice broke off too, and the words behind that were never said.
+  it("whose next voice breaks off as well is gone on with by a third", function()
+    local world = new_world(function(_, n) return voice(8000, n < 3 and 25 or 100, n < 3 and "error" or nil) end)
+    speak(world, "We are open from eight to six, and on Saturdays from nine until noon.")
+    assert.equal(3, #world.said)
+    assert.is_true(#world.said[3] < #world.said[2] and #world.said[2] < #world.said[1])
+    assert.equal(3000, played_ms(world.plays[1]))
+    world = new_world(function() return voice(8000, 1, "error") end)
+    speak(world, "We are open from eight to six, and on Saturdays from nine until noon.")
+    assert.equal(4, #world.said)
+  end)
+
   it("of a rate that no leg plays is made one that it does", function()
     local world = new_world(function() return voice(22050, 50) end)
     speak(world, "We are open.")

@@ -77,7 +77,7 @@ local function ask(self)
     system = talk.system, messages = talk.history:messages(self.text, self.steps), tools = talk.tools, max_tokens = MOST_TOKENS, prompt_cache = true,
   }, {
     purpose = "call", call_id = talk.call.id, call_row = talk.call.row_id, trace = talk.call.trace and { id = talk.call.trace } or nil,
-    bundle = talk.call.hash, cancel = self.cancel,
+    bundle = talk.call.hash, cancel = self.cancel, texts_only = true,
     on_event = function(event)
       if event.type == "text" then say(self, event.text) end
     end,

@@ -17,6 +17,7 @@ local mouth = {}
 mouth.__index = mouth
 
 local AHEAD = 2           -- pieces that are there and not heard: so little is wasted when he interrupts
+local BREAKS = 3          -- of a piece: so often another voice goes on with what is missing
 local PREBUFFER_MS = 40
 local LATE_MS = 60        -- of what was sent, so much is on its way to his ear
 local RAMP_MS = 60
@@ -127,9 +128,10 @@ end
 
 local function speak_piece(self, reply, piece)
   local _, err = render(self, reply, piece, piece.text)
-  if err and not reply.gone and piece.ms > 0 then
-    local rest = rest_of(piece)
-    if rest:find("%S") then render(self, reply, piece, rest) end
+  for _ = 1, BREAKS do
+    local rest = err and not reply.gone and piece.ms > 0 and rest_of(piece) or ""
+    if not rest:find("%S") then break end
+    _, err = render(self, reply, piece, rest)
   end
   piece.whole = true
   if reply.gone then return end
