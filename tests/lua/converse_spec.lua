@@ -5,19 +5,21 @@ local converse = require "calls.converse"
 local kb = require "kb"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
+local scripts = require "scripts"
 local speech = require "speech"
+local summaries = require "calls.summaries"
 local talk = require "calls.talk"
 local task = require "core.task"
 
 local LEFT = "the caller has hung up"
 
 describe("the verb of a conversation", function()
-  local real = { new = talk.new, headings = kb.headings, models = providers.models, conversation = speech.conversation }
-  local call, given, written, entry
+  local real = { new = talk.new, headings = kb.headings, models = providers.models, conversation = speech.conversation, keep = summaries.keep }
+  local call, given, written, entry, ended_how, summed
 
   before_each(function()
-    given, written, entry = nil, {}, {}
-    call = { id = "c-n1-1-x", tenant = { id = 1, slug = "acme" }, visit = 1, digits = {}, leg = {},
+    given, written, entry, ended_how = nil, {}, { name = "converse" }, nil
+    call = { id = "c-n1-1-x", tenant = { id = 1, slug = "acme" }, visit = 1, digits = {}, leg = {}, journal = { entries = {} },
       sound = function(self) return self.leg end, take_digit = function() end, digits_kept = function() return "" end,
       keep = function(_, fields) written[#written + 1] = fields end,
       happen = function(self, kind) if self.waiting then self.waiting:give(kind) end end,
@@ -27,13 +29,17 @@ describe("the verb of a conversation", function()
       end }
     kb.headings, providers.models = function() return {} end, function() return {} end
     speech.conversation = function() return { language = "en" } end
+    summaries.keep = function(_, about) summed = about end
     talk.new = function(of)
       given = of
-      return { begin = function() return true end, close = function() end }
+      return { begin = function() return true end, close = function(_, keep_sound) ended_how = { keep_sound } end,
+        sum_up = function() return { turns = 2, summary = "what was said", sentiment = "neutral" } end }
     end
   end)
 
-  after_each(function() talk.new, kb.headings, providers.models, speech.conversation = real.new, real.headings, real.models, real.conversation end)
+  after_each(function()
+    talk.new, kb.headings, providers.models, speech.conversation, summaries.keep = real.new, real.headings, real.models, real.conversation, real.keep
+  end)
 
   -- Begins it: what it gave back, once it is over.
   local function run()
@@ -113,6 +119,73 @@ describe("the verb of a conversation", function()
     breaks = false
     keep("two")
     assert.equal(1, #written)
+  end)
+
+  -- Begins one whose script has a tool, and lets it be asked for.
+  local function asked()
+    local back = run()
+    task.spawn(function() back.told, back.problem = given.world.asks:ask({ tool = "price", given = { size = 4 }, said = "how much" }, 1000) end)
+    return back
+  end
+
+  it("returns with a question to the script, and the conversation goes on", function()
+    local back = asked()
+    assert.same({ ask = { id = 1, tool = "price", given = { size = 4 } } }, back.result)
+    assert.same({ id = 1, tool = "price", given = { size = 4 }, said = "how much" }, entry.more.asks.open)
+    assert.is_nil(ended_how)
+    assert.is_table(call.talk)
+  end)
+
+  it("is asked for again with what the script gave, and comes to its end then", function()
+    local back, second = asked(), {}
+    entry.done = true
+    local next_entry = { name = "converse" }
+    call.journal.entries[3] = next_entry
+    task.spawn(function() second.result = converse.run(call, { limit = {} }, next_entry, 3, { id = 1, value = 7 }) end)
+    assert.equal(7, back.told.value)
+    assert.is_nil(second.result)
+    keep("one")
+    assert.is_nil(entry.more)
+    assert.equal("one", next_entry.more.history.turns[1].user)
+    assert.is_table(written[#written]["j1.2"])
+    assert.is_table(written[#written]["j1.3"])
+    given.world.over{ wants_human = true, why = "rule", reason = "x", turns = 0 }
+    assert.same({ wants_human = true, why = "rule", reason = "x", turns = 0 }, second.result)
+    assert.is_nil(call.talk)
+  end)
+
+  it("is taken up by a successor with what was open, and what the script has given to it", function()
+    call.journal.entries[2] = { name = "converse", done = true, more = { greeted = true, asks = { last = 1, open = { id = 1, tool = "price", given = {}, said = "how much" } } } }
+    entry = { name = "converse" }
+    task.spawn(function() converse.run(call, { limit = {} }, entry, 3, { id = 1, value = 7 }) end)
+    assert.equal(7, given.told.value)
+    assert.equal("how much", given.kept.asks.open.said)
+    assert.equal(1, given.world.asks.last)
+  end)
+
+  it("is let go of when the call ends, or moves, while the script is at work", function()
+    for _, kind in ipairs{ "gone", "frozen", "cut" } do
+      local back = asked()
+      call.left_talking(kind)
+      assert.same({ kind == "frozen" }, ended_how)
+      assert.equal(kind ~= "frozen" and "what was said" or nil, summed and summed.summary)
+      summed = nil
+      assert.is_nil(call.talk)
+      assert.equal("gone", back.problem.code)
+      ended_how, entry = nil, {}
+    end
+  end)
+
+  it("tells the script's author what broke", function()
+    local logged
+    local real_log = scripts.log
+    scripts.log = function(_, one) logged = one end
+    call.journal.entries = { { name = "say" }, { name = "converse", done = true } }
+    task.spawn(function() converse.run(call, { limit = {} }, { name = "converse" }, 3, { id = 1, broke = "flows/main.lua:9: no such field" }) end)
+    scripts.log = real_log
+    assert.equal("flows/main.lua", logged.file)
+    assert.equal(9, logged.line)
+    assert.equal("a function of converse: no such field", logged.text)
   end)
 
   it("waits for no database when it is asked whether there is a model", function()

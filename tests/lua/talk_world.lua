@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- A conversation's world in a time of its own: a leg that plays, a synthesiser of 60 ms a character, a recogniser that understands what it is told,
 --- a model that says what it is given. Nothing waits for a clock.
+local asks = require "calls.talk.asks"
 local promise = require "lib.promise"
 local talk = require "calls.talk"
 local task = require "core.task"
@@ -13,7 +14,7 @@ local CHARACTER_MS, RATE = 60, 8000
 local LIMIT = { turns = 40, seconds = 600 }
 
 --- @param options table|nil  { args, call, kept, answers = what the knowledge base says by question, models = list of functions(request, options) -> answer, err,
----   headings, first_line, has_model, say = function(text) -> stream }
+---   headings, first_line, has_model, say = function(text) -> stream, script = function(question) -> told: runs what is asked of the script, told }
 function world.new(options)
   options = options or {}
   local self = setmetatable({ at = 100000, timers = {}, plays = {}, order = {}, said = {}, lines = {}, sessions = {}, asked = {}, kept = {}, closed = {} }, world)
@@ -29,8 +30,23 @@ function world.new(options)
   self:make_leg(leg)
   local args = { expect = "open", language = "en", limit = LIMIT, tools = {} }
   for name, value in pairs(options.args or {}) do args[name] = value end
+  if options.script then
+    self.questions = {}
+    self.asks = asks.new({ after = function(ms, fn) return self:after(ms, fn) end, wake = function()
+      task.spawn(function()
+        local question = self.asks:next()
+        if not question then return end
+        self.questions[#self.questions + 1] = question
+        local told = options.script(question)
+        if told then
+          told.id = question.id
+          self.asks:tell(told)
+        end
+      end)
+    end }, options.kept and options.kept.asks)
+  end
   self.talk = talk.new{
-    call = self.call, args = args, key = "k", kept = options.kept,
+    call = self.call, args = args, key = "k", kept = options.kept, told = options.told,
     world = {
       now = function() return self.at end, after = function(ms, fn) return self:after(ms, fn) end,
       say = options.say or function(text) return self:stream(text) end,
@@ -41,7 +57,7 @@ function world.new(options)
         return options.models[math.min(#self.asked, #options.models)](request, given, self)
       end,
       answer = function(text) return (options.answers or {})[text] end, headings = options.headings or { "Opening hours", "Prices" },
-      first_line = options.first_line,
+      first_line = options.first_line, asks = self.asks,
       keep = function(kept, used) self.kept, self.keys_used = kept, (self.keys_used or 0) + used end,
       transcript = function(line) self.lines[#self.lines + 1] = line end,
       over = function(result) self.result = result end,
