@@ -11,6 +11,7 @@ local crypto = require "core.crypto"
 local failure = require "plugins.ai_gemini.failure"
 local fields = require "ai.fields"
 local json = require "core.json"
+local realtime_usage = require "speech.realtime_usage"
 local usage_of = require "plugins.realtime_gemini.usage"
 
 local BASE = "https://generativelanguage.googleapis.com"
@@ -231,7 +232,7 @@ function read.usageMetadata(self, told, events)
     events[#events + 1] = { type = "usage", usage = usage_of.metadata(told) }
     return
   end
-  self.used = usage_of.sum(self.used, usage_of.metadata(told))
+  self.used = realtime_usage.sum(self.used, usage_of.metadata(told))
 end
 
 function read.serverContent(self, content, events)

@@ -327,9 +327,13 @@ describe("OpenAI Realtime", function()
     sound(socket, "r1", "i1", 1)
     done(socket, "r1")
     socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u", transcript = "Hi", usage = { type = "duration", seconds = 2.5 } }
-    local usage = self.events[4].usage
-    assert.same({ 100, 30, 50, 60, 20, 40, 0 }, { usage.input, usage.cached, usage.output, usage.input_audio, usage.cached_audio, usage.output_audio, usage.input_image })
-    assert.same({ 2.5, "gpt-4o-mini-transcribe" }, { self.events[6].usage.seconds, self.events[6].usage.model })
+    assert.same({ input = 40, cached = 10, output = 10, audio_input = 60, audio_cached = 20, audio_output = 40 }, self.events[4].usage)
+    assert.same({ seconds = 2.5, model = "gpt-4o-mini-transcribe" }, self.events[6].usage)
+    socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u", transcript = "Hi", usage = { type = "tokens", input_tokens = 31,
+      input_token_details = { audio_tokens = 30, text_tokens = 1 }, output_tokens = 4 } }
+    assert.equal(3, self.events[8].usage.seconds)
+    socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u", transcript = "Hi", usage = { seconds = -1 } }
+    assert.equal(0, self.events[10].usage.seconds)
     self.session:close()
   end)
 end)
@@ -373,7 +377,7 @@ describe("Gemini Live", function()
     socket:put(json.encode{ usageMetadata = { promptTokenCount = 20, responseTokenCount = 8, promptTokensDetails = { { modality = "AUDIO", tokenCount = 15 }, 7 },
       responseTokensDetails = { { modality = "AUDIO", tokenCount = 8 } } }, serverContent = { turnComplete = true } }, true)
     local usage = self.events[#self.events].usage
-    assert.same({ 30, 13, 3, 15, 8 }, { usage.input, usage.output, usage.reasoning, usage.input_audio, usage.output_audio })
+    assert.same({ input = 15, cached = 0, output = 5, audio_input = 15, audio_cached = 0, audio_output = 8 }, usage)
     socket:tell{ usageMetadata = { promptTokenCount = 1 } }
     assert.equal("usage", self.events[#self.events].type)
     self.session:close()
