@@ -1,12 +1,15 @@
 -- SPDX-License-Identifier: Apache-2.0
---- call:converse: a conversation (calls.talk) with this worker's clock, recognisers, synthesisers and models, kept in the verb's journal entry
---- so that whoever takes the call up goes on after its last finished turn.
+--- call:converse: a conversation with this worker's clock, recognisers, synthesisers and models, kept in the verb's journal entry so that whoever takes
+--- the call up goes on after its last finished turn.
+---
+---   realtime model (calls.talk.live) ── none is left: what was said, and what nobody has answered ──> recogniser, model, synthesiser (calls.talk)
 ---
 --- No key is needed: the local recogniser and synthesiser are always the last in the order, and the knowledge base answers without a model.
 local ai = require "ai"
 local answerer = require "ai.local"
 local clock = require "core.clock"
 local kb = require "kb"
+local live = require "calls.talk.live"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local providers = require "ai.providers"
@@ -69,12 +72,11 @@ local function keeper(call, entry, n)
   end
 end
 
-local function world_of(call, voice, keep, over)
+local function world_of(call, voice, headings, keep, over)
   local from_start_ms = (clock.wall_us() - (call.started_us or clock.wall_us())) / 1000
-  local headings = kb.headings(call.tenant, call.hash) or {}
   return {
     now = clock.mono_ms, after = timer.after, chat = ai.chat, has_model = model_of(call.tenant), answer = answer_of(call), headings = headings,
-    is_live = voice.is_live, keep = keep, over = over,
+    is_live = voice.is_live, lead = voice.lead, keep = keep, over = over,
     -- Where its lines are numbered from: behind those of the conversations that the call had before, in whichever worker.
     first_line = math.floor(from_start_ms / LINE_MS),
     say = function(text, kept) return voice.say({ text = text, rate = RATE }, kept) end,
@@ -90,6 +92,24 @@ local REASONS = { gone = "the caller has hung up", frozen = "the call moves to a
 
 local function left(kind) return nil, { code = kind, text = REASONS[kind] } end
 
+-- Leads a conversation until it has a result: that; or nil, and what kept it from one: a kind of REASONS, or { text } of an error.
+local function lead(call, conversation, result)
+  call.talk = conversation
+  local ok, err, kind
+  local whole, broke = pcall(function()
+    ok, err = conversation:begin(call.digits)
+    while ok and not result() do
+      kind = call:await({ talked = true })
+      if REASONS[kind] then return end
+    end
+  end)
+  conversation:close(kind == "frozen")
+  call.talk = nil
+  if not whole then error(broke, 0) end
+  if not ok then return nil, err end
+  return result(), kind
+end
+
 --- The verb: its result; or nil, err.
 --- @param args table   of the gate, with their defaults
 --- @param entry table  of the journal; entry.more is what a predecessor kept
@@ -101,32 +121,31 @@ function converse.run(call, args, entry, n)
   local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
   local voice = speech.conversation(call.tenant, scope, args.language)
   args = setmetatable({ language = voice.language }, { __index = args })
-  local result
-  local world = world_of(call, voice, keep, function(found)
-    result = found
-    call:happen("talked")
-  end)
+  local headings = kb.headings(call.tenant, call.hash) or {}
   -- Providers and knowledge base may have been waited for.
   if call.frozen then return left("frozen") end
   if not call.leg then return left("gone") end
   if call.cutting then return left("cut") end
-  local conversation = talk.new{
-    call = call, args = args, kept = entry.more, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0), world = world,
-  }
-  call.talk = conversation
-  local ok, kind
-  local whole, broke = pcall(function()
-    ok, err = conversation:begin(call.digits)
-    while ok and not result do
-      kind = call:await({ talked = true })
-      if REASONS[kind] then return end
-    end
-  end)
-  conversation:close(kind == "frozen")
-  call.talk = nil
-  if not whole then error(broke, 0) end
-  if not ok then return nil, { code = "failed", text = err.text } end
-  if not result then return left(kind) end
+  local key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0)
+  local result, why_not
+  local function converses(kind, kept, going)
+    local found
+    local world = world_of(call, voice, headings, keep, function(given)
+      found = given
+      call:happen("talked")
+    end)
+    return lead(call, kind.new{ call = call, args = args, kept = kept, going = going, key = key, world = world }, function() return found end)
+  end
+  if voice.may_lead() then
+    result, why_not = converses(live, entry.more)
+    if result and result.lost then result, why_not = converses(talk, result.going.kept, result.going) end
+  else
+    result, why_not = converses(talk, entry.more)
+  end
+  if not result then
+    if type(why_not) == "table" then return nil, { code = "failed", text = why_not.text } end
+    return left(why_not)
+  end
   entry.more = nil
   local why = result.failed and "failed" or result.why
   metrics.count("conversations_total", { why = why }, 1, "conversations with callers, by what ended them")

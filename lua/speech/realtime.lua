@@ -210,7 +210,8 @@ local function run(self)
     self.target = try.target
     local began = self.world.mono_ms()
     local failure = guarded(self, try)
-    local proven = self.proven or (self.ready_ms and self.world.mono_ms() - self.ready_ms > PROVEN_MS)
+    -- One that listens and does not answer has not worked, however long it has listened.
+    local proven = self.proven or (failure and failure.class ~= "timeout" and self.ready_ms and self.world.mono_ms() - self.ready_ms > PROVEN_MS)
     local heard = self.ready_ms ~= nil
     self.link, self.ready_ms, self.proven = nil, nil, nil
     if self.closed then return fallback.ended(try, not heard and { class = "cancelled", text = "closed", cut = true } or nil) end

@@ -6,10 +6,12 @@
 ---   keys ────────────────────────┼──> machine ── actions ──┼──> mind (a model, or without_model)
 ---   leg ── played ──> mouth ─────┘    of turns             └──> the end: over(result)
 ---
---- talk.new{ call, args, key, kept, world }
+--- talk.new{ call, args, key, kept, going, world }
 ---   call   { id, tenant, row_id, hash, from, trace, permissions, verbs, leg, next_play }
 ---   args   of the verb: agent, prompt, greeting, tools, expect, limit, language
 ---   kept   what keep() was given last: a predecessor's
+---   going  of a realtime model that has led it until now, in this call and worker (calls.talk.live): { sound = of the caller that nobody has answered, voice_ms,
+---          quiet_ms, again = an answer was broken off }; nil where there was none
 ---   world  { now, after, say = function(text, kept) -> stream, open_ears = function(options) -> session, is_live = function(session) -> boolean, chat = of ai.chat,
 ---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result) }
@@ -485,6 +487,15 @@ function Talk:on_digit(digit)
   self:tell("key", { digit = digit })
 end
 
+-- He has been greeted, and what he said just now is heard once more.
+local function go_on(self, going)
+  if going.again then self:say(words.en.again) end
+  if not going.sound then return end
+  self.ears:missed(going.sound)
+  self:on_media("speech", nil, going.voice_ms)
+  if going.quiet_ms then self:on_media("quiet", nil, going.quiet_ms) end
+end
+
 --- Begins: greets, or goes on after a predecessor's last finished turn. True, or nil, err.
 --- @param keys table  that were pressed already
 function Talk:begin(keys)
@@ -498,7 +509,9 @@ function Talk:begin(keys)
     self:leave("limit")
   end)
   self.limits[2] = self.world.after(left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
-  if self.resumed then
+  if self.going then
+    go_on(self, self.going)
+  elseif self.resumed then
     self:say(words.en.again)
   else
     self:say(args.greeting or words.en.greeting, self.call.direction == "outbound" and "speech" or nil)
@@ -518,7 +531,7 @@ function talk.new(given)
   local self = setmetatable({
     call = given.call, args = args, key = given.key, world = world, began = world.now(), events = {}, lines = {}, turns = {}, taken_back = {}, stopping = {}, sayings = {}, limits = {},
     awaited = {}, none = {}, count = kept.turns or 0, line = math.max(kept.line or 0, world.first_line or 0), desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
-    resumed = kept.greeted, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
+    resumed = kept.greeted, going = given.going, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
   }, Talk)
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)
   self.titles = words.titles(world.headings)
