@@ -165,6 +165,16 @@ describe("a conversation that a realtime model leads", function()
     assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, w.result)
   end)
 
+  it("is silent with the model, and asks whether he is still there", function()
+    local w = greeted()
+    w:says_to_model(1, "hello"):tell("turn_done", { reply = 1, reason = "end" }):pass(500)
+    assert.equal("hello", w:last("caller").text)
+    w:pass(7500)
+    has(w:spoken(), "Are you still there")
+    w:says_to_model(2, "yes"):replies(2, "Good.", 500):pass(1000)
+    assert.equal(2, w.kept.turns)
+  end)
+
   it("asks a silent caller twice and then lets go", function()
     local w = greeted()
     w:pass(60000)
@@ -331,6 +341,20 @@ describe("a realtime model that is lost", function()
     other:pass(5000)
     assert.same({ "prices", 1 }, { other:last("caller").text, other.kept.turns })
     assert.equal(2, #other.kept.history.turns)  -- the greeting, and that
+  end)
+
+  it("after it had all its time to answer, too", function()
+    local w = greeted()
+    w:says_to_model(1, "prices", 1000)
+    for quiet = 600, 14000, 200 do
+      w.on_audio(("\0\0"):rep(1600))
+      w:pass(200)
+      w.talk:on_media("quiet", 0, quiet)
+    end
+    w:tell("error", LOST)
+    local bytes = 0
+    for _, pcm in ipairs(w.result.going.sound) do bytes = bytes + #pcm end
+    assert.is_true(bytes >= 16000 and bytes < 40000, bytes)
   end)
 
   it("while he speaks has him heard to his end", function()

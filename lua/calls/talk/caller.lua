@@ -67,6 +67,9 @@ function caller:quiet(position, now, owed)
   end
 end
 
+--- Since when he has said what is not answered; now, where only the provider heard him.
+function caller:since(now) return self.pending and self.began or now end
+
 --- Was that turn's voice as long as one with words is?
 function caller:was_long(turn) return (turn.ended or self.ended or turn.began) - turn.began >= LONG_MS end
 

@@ -55,6 +55,9 @@ function exchanges:again()
   self.unanswered = rest
 end
 
+--- The turns that nobody has answered.
+function exchanges:waiting() return { unpack(self.unanswered) } end
+
 --- Has he said something that was not answered?
 function exchanges:owes() return #self.unanswered > 0 end
 

@@ -250,9 +250,9 @@ end
 local function mark_cut(self, number)
   local line = not self.exchanges:is_past(number) and self.exchanges:of(number).line
   if not line then return end
-  local began = self.caller.began
-  if began then line:mark("voice_began", began) end
-  line:mark("stopping", self.world.now())
+  local now = self.world.now()
+  line:mark("voice_began", self.caller:since(now))
+  line:mark("stopping", now)
 end
 
 local function duck(self, db)
@@ -284,7 +284,7 @@ end
 -- He speaks on: silence, until the provider says what to make of it.
 local function hold(self)
   if self.lost then return self:hand_over() end
-  self.player:hold()
+  if self.player:is_busy() then self.player:hold() end
   if not self.leaving then cut_own(self) end
 end
 
@@ -401,7 +401,7 @@ local function answered(self, number)
   if number ~= self.newest then
     self.newest = number
     self.caller:answered()
-    for _, turn in ipairs{ unpack(self.exchanges.unanswered) } do
+    for _, turn in ipairs(self.exchanges:waiting()) do
       judge(self, turn)
       if self.muted then return leave_aside(self, number) end
     end
@@ -436,7 +436,7 @@ end
 
 function on.speech_started(self, event)
   self.caller.provider_hears, self.ended_at = true, nil
-  self.exchanges:spoke(event.turn, self.caller.began or self.world.now())
+  self.exchanges:spoke(event.turn, self.caller:since(self.world.now()))
   if not is_guarded(self) then interrupt(self) end
 end
 
@@ -447,7 +447,7 @@ function on.speech_ended(self)
 end
 
 function on.user_text(self, event)
-  local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller.began or self.world.now())
+  local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller:since(self.world.now()))
   if event.final and not self.muted and not self.leaving then
     judge(self, turn)
     if not turn.judged then judge_nothing(self, turn) end
@@ -484,8 +484,9 @@ end
 
 function on.turn_done(self, event)
   if is_unwanted(self, event) then return end
-  self.player:over(event.reply)
+  if event.reason ~= "tool" then self.awaits = false end  -- it may have said nothing at all
   self.exchanges:done(event.reply, event.reason)
+  self.player:over(event.reply)
   flush(self)
 end
 
@@ -547,8 +548,7 @@ function Live:hand_over()
   local going = self.caller:unanswered(self.world.now())
   local current = self.exchanges.current
   going.again = current ~= nil and not current.over or not going.sound and self.exchanges:owes()
-  if going.sound and not going.again then self.exchanges.unanswered = {} end  -- others write down what they hear
-  if going.again then going.sound = nil end
+  if going.again then going.sound = nil elseif going.sound then self.exchanges:again() end  -- others write down what they hear
   self:close()
   going.kept = kept_of(self, { turns = self.history.turns, left_out = self.history.left_out })
   self.world.over{ lost = self.lost, going = going, turns = self.count, lead = self.lead }
