@@ -5,7 +5,7 @@
 ---   leg ── sound ───────────> session ── sound, text ──> player ── plays ──> leg
 ---   leg ── VAD, keys ──┐         │  ▲
 ---                      ▼         ▼  └── what was heard, results
----                   floor     tools, exchanges ──> transcript, history      mouth: our own words
+---                   floor     tools, exchanges ──> chronicle                mouth: our own words
 ---
 --- Who has the floor: our VAD is there first, and only ducks what is said, then holds it; the provider's word decides. When it hears him too, the model is told what
 --- of its answer had reached him; when it does not, the rest is played.
@@ -17,6 +17,7 @@
 ---   world.lead = function(options) -> session of speech.realtime
 local bounded = require "calls.talk.bounded"
 local caller = require "calls.talk.caller"
+local chronicle = require "calls.talk.chronicle"
 local chunks = require "voice.chunks"
 local escalation = require "calls.talk.escalation"
 local exchanges = require "calls.talk.exchanges"
@@ -28,7 +29,6 @@ local mind = require "calls.talk.mind"
 local mouth = require "calls.talk.mouth"
 local player = require "calls.talk.player"
 local task = require "core.task"
-local text_of = require "lib.text"
 local timeline = require "voice.timeline"
 local tools = require "calls.talk.tools"
 local turns = require "voice.turns"
@@ -44,7 +44,6 @@ local WORDS_LATE_MS = 1500     -- a provider may write down late what the caller
 local LEAVE_SOON_MS = 400      -- a sentence may stand behind the call that puts him through
 local LEAVE_MOST_MS = 40000    -- the longest sentence before a transfer
 local PAST_LIMIT_MS = 60000    -- the last sentence, and not more
-local SAID_BYTES = 4 * 1024    -- of what one says in an exchange, as it is kept
 local KEYS, BETWEEN_MS = 64, turns.defaults.between_ms
 local SILENCE_MS, SILENCE_MORE_MS, PROMPTS = turns.defaults.silence_ms, turns.defaults.silence_more_ms, turns.defaults.prompts
 
@@ -109,66 +108,23 @@ end
 
 -- -- what is written down -----------------------------------------------------------------------------------------------------------
 
---- A line of the transcript.
-function Live:write(line)
-  self.line = self.line + 1
-  line.n = self.line
-  line.began_ms, line.ended_ms = math.floor(line.began_ms - self.began), math.floor(line.ended_ms - self.began)
-  self.world.transcript(line)
-end
-
 local function kept_of(self, said)
-  return { history = said, turns = self.count, line = self.line, desk = self.desk, lead = self.lead, greeted = true, spent_ms = self.spent_ms + self.world.now() - self.began }
+  local kept = self.chronicle:kept(said)
+  kept.desk, kept.lead = self.desk, self.lead
+  return kept
 end
 
 function Live:keep()
-  self.world.keep(kept_of(self, self.history:kept()), self.pressed - #self.keys)
+  self.world.keep(kept_of(self, self.chronicle.history:kept()), self.pressed - #self.keys)
   self.pressed = #self.keys
 end
 
-local function write_agent(self, text, all, whole, line)
-  local now = self.world.now()
-  self:write{ party = "agent", text = whole, heard = not all and text or nil, began_ms = line and line.at.first_packet or now, ended_ms = now, timeline = line and line:report() }
-end
-
-local function observe(line)
-  timeline.observe(line:report(), function(name, seconds, help) metrics.observe(name, nil, seconds, help) end)
-end
-
--- What was heard of the replies of an exchange.
-local function heard_of(self, exchange)
-  local texts, wholes, all_heard = {}, {}, true
-  for _, number in ipairs(exchange.replies) do
-    local text, all, whole = self.player:heard(number)
-    if text ~= "" then texts[#texts + 1] = text end
-    if whole ~= "" then wholes[#wholes + 1] = whole end
-    all_heard = all_heard and all
-    self.player:forget(number)
-  end
-  return table.concat(texts, " "), all_heard, table.concat(wholes, " ")
-end
-
 local function write_exchange(self, exchange)
-  local now, has_turn = self.world.now(), #exchange.turns > 0
-  local text, all, whole = heard_of(self, exchange)
-  if exchange.user ~= "" then self:write{ party = "caller", text = exchange.user, began_ms = exchange.began or now, ended_ms = exchange.ended or now } end
-  if whole ~= "" then write_agent(self, text, all, whole, exchange.line) end
-  if exchange.user ~= "" or whole ~= "" or #exchange.steps > 0 then
-    local user = text_of.cut(exchange.user, SAID_BYTES)
-    self.history:add(user ~= "" and user or nil, exchange.steps, text_of.cut(text, SAID_BYTES), all)
-  end
-  if exchange.line.at.stopping and not exchange.line.at.silent and exchange.replies[1] then
-    for _, number in ipairs(exchange.replies) do self.stopping[number] = exchange.line end
-  else
-    observe(exchange.line)
-  end
-  if has_turn then
-    self.count, self.silences = self.count + 1, 0
-    metrics.count("converse_turns_total", nil, 1, "turns of conversations with callers")
-  end
+  local is_turn = self.chronicle:exchange(exchange, self.player)
+  if is_turn then self.silences = 0 end
   if self.is_over then return end
   self:keep()
-  if has_turn and (self.limit_passed or self.count >= self.args.limit.turns) and not self.leaving then self:leave("limit") end
+  if is_turn and (self.limit_passed or self.chronicle.count >= self.args.limit.turns) then self:leave("limit") end
 end
 
 local function flush(self)
@@ -194,10 +150,7 @@ end
 local function own_heard(self, id, text, all, whole)
   if not self.own[id] then return end
   self.own[id] = nil
-  if text ~= "" then
-    write_agent(self, text, all, whole)
-    self.history:add(nil, nil, text, all)
-  end
+  self.chronicle:own(text, all, whole)
   if not self.is_over then self:keep() end
 end
 
@@ -507,7 +460,7 @@ end
 function Live:finish(result)
   if self.is_over then return end
   self:close()
-  result.turns, result.lead = self.count, self.lead
+  result.turns, result.lead = self.chronicle.count, self.lead
   self.world.over(result)
 end
 
@@ -518,7 +471,7 @@ local function write_open(self)
   for id in pairs(self.own) do own_heard(self, id, self.mouth:drop(id)) end
   local text, began, ended = self.exchanges:rest()
   self.exchanges:close()
-  if text ~= "" then self:write{ party = "caller", text = text, began_ms = began, ended_ms = ended or self.world.now() } end
+  if text ~= "" then self.chronicle:unanswered(text, began, ended) end
 end
 
 local function let_go(self, keep_sound)
@@ -550,8 +503,9 @@ function Live:hand_over()
   going.again = current ~= nil and not current.over or not going.sound and self.exchanges:owes()
   if going.again then going.sound = nil elseif going.sound then self.exchanges:again() end  -- others write down what they hear
   self:close()
-  going.kept = kept_of(self, { turns = self.history.turns, left_out = self.history.left_out })
-  self.world.over{ lost = self.lost, going = going, turns = self.count, lead = self.lead }
+  local said = self.chronicle.history
+  going.kept = kept_of(self, { turns = said.turns, left_out = said.left_out })
+  self.world.over{ lost = self.lost, going = going, turns = self.chronicle.count, lead = self.lead }
 end
 
 -- -- from outside -----------------------------------------------------------------------------------------------------------------------
@@ -571,12 +525,7 @@ function Live:on_digit(digit) safely(self, on_key, digit) end
 
 local function mark(self, number, name, ms)
   if not self.exchanges:is_past(number) then return self.exchanges:of(number).line:mark(name, ms) end
-  -- That it was silent is told when the exchange is written already.
-  local line = self.stopping[number]
-  if not line or name ~= "silent" then return end
-  self.stopping[number] = nil
-  line:mark(name, ms)
-  observe(line)
+  if name == "silent" then self.chronicle:silent(number, ms) end
 end
 
 local function put_together(self)
@@ -601,12 +550,13 @@ local function put_together(self)
     done = function(reply) safely(self, own_heard, reply.id, mouth.heard(reply)) end,
     failed = function(reply, err) safely(self, own_failed, reply.id, err) end,
   }
-  self.exchanges = exchanges.new{ line = function() return timeline.new(self.count + 1) end, over = function(exchange) write_exchange(self, exchange) end }
+  self.exchanges = exchanges.new{ line = function() return timeline.new(self.chronicle.count + 1) end, over = function(exchange) write_exchange(self, exchange) end }
 end
 
 -- What the model is told of before: with what we say to the caller meanwhile.
 local function messages(self, saying)
-  local said = history.new{ turns = { unpack(self.history.turns) }, left_out = self.history.left_out }
+  local before = self.chronicle.history
+  local said = history.new{ turns = { unpack(before.turns) }, left_out = before.left_out }
   said:add(nil, nil, saying, true)
   return said:messages()
 end
@@ -627,7 +577,7 @@ function Live:begin(keys)
   end }
   if not listener then return nil, err end
   self.listener = listener
-  local left_ms = math.max(0, args.limit.seconds * 1000 - self.spent_ms)
+  local left_ms = math.max(0, args.limit.seconds * 1000 - self.chronicle.spent_ms)
   after(self, "limit", left_ms, function()
     self.limit_passed = true
     self:leave("limit")
@@ -649,9 +599,8 @@ local live = {}
 function live.new(given)
   local kept, args, world = given.kept or {}, given.args, given.world
   local self = setmetatable({
-    call = given.call, args = args, key = given.key, world = world, began = world.now(), clocks = {}, own = {}, aside = {}, stopping = {}, said = 0, keys = {}, pressed = 0, silences = 0, misses = 0,
-    count = kept.turns or 0, line = math.max(kept.line or 0, world.first_line or 0), desk = kept.desk or {}, lead = kept.lead, spent_ms = kept.spent_ms or 0,
-    resumed = kept.greeted, history = history.new(kept.history), caller = caller.new(),
+    call = given.call, args = args, key = given.key, world = world, clocks = {}, own = {}, aside = {}, said = 0, keys = {}, pressed = 0, silences = 0, misses = 0,
+    desk = kept.desk or {}, lead = kept.lead, resumed = kept.greeted, caller = caller.new(), chronicle = chronicle.new(world, kept),
   }, Live)
   self.tools = tools.of(args.tools, given.call.permissions)
   put_together(self)
