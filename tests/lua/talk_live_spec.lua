@@ -120,6 +120,30 @@ describe("a conversation that a realtime model leads", function()
     assert.is_true(w.model.closed)
   end)
 
+  it("puts him through though the time is over as well", function()
+    local w = greeted{ args = { tools = { "transfer" }, limit = { turns = 40, seconds = 10 } } }
+    w:says_to_model(1, "that is too hard for you")
+    w:tell("agent_text", { reply = 1, text = "I am putting you through to somebody who knows it." }):tell("audio", { reply = 1, pcm = ("\1\0"):rep(80000) }):pass(6000)
+    calls(w, 1, "c1", "transfer"):pass(5000)
+    assert.same({ wants_human = true, why = "transfer", turns = 1 }, w.result)
+  end)
+
+  it("answers the model that calls without end that it was enough", function()
+    local w = greeted{ args = TOOLS }
+    w:says_to_model(1, "prices")
+    for i = 1, 14 do calls(w, i, "c" .. i, "lookup_kb"):tell("turn_done", { reply = i, reason = "tool" }) end
+    local results = told(w, "tool_result")
+    has(results[12][2], "question is missing")
+    has(results[13][2], "too many calls")
+  end)
+
+  it("keeps no more of what is said than is of use", function()
+    local w = greeted()
+    w:says_to_model(1, ("word "):rep(4000)):replies(1, ("roof "):rep(4000), 1000):pass(2000)
+    local turn = w.kept.history.turns[2]
+    assert.is_true(#turn.user <= 4096 and #turn.reply <= 4096 + 4)
+  end)
+
   it("stays when the caller says something before he is put through, and the model knows", function()
     local w = greeted{ args = TOOLS }
     w:says_to_model(1, "that was all")

@@ -5,7 +5,7 @@
 ---   turn of the caller ─┴─ exchange ── reply ── (a tool) ── reply ...
 ---
 --- An exchange is what the caller said and what he was answered: { user = text, began, ended = of his voice in ms or nil, replies = list of numbers, steps = messages
---- of its tools (ai.request), line = timeline }. It is over when all that was said to him has been heard or cut off and nothing more is to come; his own words
+--- of its tools (ai.request), made = calls of them, line = timeline }. It is over when all that was said to him has been heard or cut off and nothing more is to come; his own words
 --- may come later still, and are waited for a while. Those that are over are given back in their order.
 ---
 --- exchanges.new{ over = function(exchange), line = function() -> timeline }
@@ -118,7 +118,7 @@ end
 local function open(self)
   if self.current then leave(self, self.current) end
   local first, last = self.unanswered[1], self.unanswered[#self.unanswered]
-  local exchange = { turns = self.unanswered, replies = {}, steps = {}, calls = 0, began = first and first.began, ended = last and last.ended, line = self.world.line() }
+  local exchange = { turns = self.unanswered, replies = {}, steps = {}, calls = 0, made = 0, began = first and first.began, ended = last and last.ended, line = self.world.line() }
   self.unanswered, self.current = {}, exchange
   self.list[#self.list + 1] = exchange
   return exchange
@@ -159,7 +159,7 @@ end
 --- A call of a tool was made, or has its result.
 function exchanges:calls(exchange, more)
   exchange.calls = exchange.calls + more
-  if more < 0 then exchange.awaits = true end
+  if more > 0 then exchange.made = exchange.made + more else exchange.awaits = true end
 end
 
 --- Its calls get no results, and nothing more of it is waited for but its sound.

@@ -171,9 +171,9 @@ end
 
 -- -- leaving --------------------------------------------------------------------------------------------------------------------------
 
---- Ends the conversation when the caller has heard what is being said.
+--- Ends the conversation when the caller has heard what is being said. That it has lasted long enough is the least of reasons.
 function Live:leave(how)
-  if self.is_over or self.leaving then return end
+  if self.is_over or self.leaving and how == "limit" then return end
   self.leaving = how
   after(self, "leave", LEAVE_MOST_MS, go)
 end
@@ -309,7 +309,6 @@ local function run_tool(self, event)
   local exchange = self.exchanges:of(event.reply)
   self.exchanges:calls(exchange, 1)
   self.player:pause(event.reply)
-  exchange.made = (exchange.made or 0) + 1
   task.spawn(function()
     local result, err
     if exchange.made > CALLS_MOST then
