@@ -3,6 +3,7 @@
 --- What is a provider's own stands in its plugin, plugins.realtime_KIND, as `realtime`:
 ---
 ---   request(options, target) -> { url, headers };  refused(err) -> failure of a handshake;  longest_ms = a connection's age at which it is to be renewed, or nil
+---   tokens_a_second = of its own sound: what an answer is taken to have cost that broke off before that was told
 ---   connection(options, target, handle) -> codec
 ---
 --- A codec encodes and decodes, and does nothing; its functions give lists of texts that are to be sent. A reply is known by a key of its own.
@@ -19,6 +20,7 @@ local fallback = require "speech.fallback"
 local json = require "core.json"
 local meter = require "speech.realtime_meter"
 local pcm = require "core.pcm"
+local realtime_usage = require "speech.realtime_usage"
 local wav = require "speech.wav"
 
 local link = {}
@@ -340,6 +342,16 @@ local function read(self)
   end
 end
 
+-- A provider is paid for what it has said, though it was not there to tell how much that was.
+local function pay_for_rest(self)
+  local ms = 0
+  for _, reply in ipairs(self.replies) do
+    if not reply.done then ms = ms + reply.ms end
+  end
+  local tokens = math.ceil(ms / 1000 * self.try.adapter.tokens_a_second)
+  if tokens > 0 then self.paid:rest(realtime_usage.of({ output = tokens }, { output = tokens })) end
+end
+
 -- What it was in the middle of does not come to an end any more.
 local function leave_replies(self)
   for _, reply in ipairs(self.replies) do
@@ -369,6 +381,7 @@ local function connect(session, try, paid)
   timer:cancel()
   session.on_close, session.link = nil, nil
   socket:drop()
+  pay_for_rest(self)
   leave_replies(self)
   if not ok then error(wrong, 0) end
   if session.closed then return nil end

@@ -4,6 +4,7 @@
 ---
 ---   local paid, failure = meter.begin(try)               waits as budgets do
 ---   paid:used(units)                                     of speech.realtime_usage; never waits
+---   paid:rest(units)                                     the same, of the last there is: over() comes next
 ---   paid:transcribed({ model, seconds })                 another model of the same provider wrote down what was said
 ---   paid:over(failure | nil)                             nothing more is asked of it
 ---   paid.on_refused = function(failure)                  an answer is over, and the next one may not be paid for
@@ -77,6 +78,9 @@ function meter:used(units)
   self.settling = true
   task.spawn(settle, self)
 end
+
+--- See above.
+function meter:rest(units) self.units = realtime_usage.sum(self.units, units) end
 
 local function pay_transcription(self, heard)
   local target = {}

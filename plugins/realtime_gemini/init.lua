@@ -21,7 +21,7 @@ local VOICE = "Kore"
 local TEXT_BYTES = 500
 local GO_ON = "Your answer breaks off there. Go on with exactly the next word, and repeat nothing of it."
 
-local realtime = {}
+local realtime = { tokens_a_second = 25 }
 local codec = {}
 codec.__index = codec
 

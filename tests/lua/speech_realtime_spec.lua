@@ -656,6 +656,34 @@ describe("a realtime session", function()
     self.session:close()
   end)
 
+  it("pays for an answer what it used, and for one that broke off the sound there was", function()
+    local uses = {}
+    local account = { found = { price = function() return { audio_input = 1, audio_output = 1 } end } }
+    function account.begin(_, target)
+      local use = { target = target, pass = function() end, drop = function() end }
+      function use.done(_, units, failure) use.units, use.failure = units, failure end
+      uses[#uses + 1] = use
+      return use
+    end
+    local self, socket = with_openai{ account = account }
+    assert.is_nil(self.session.options.account)
+    sound(socket, "r1", "i1", 1)
+    done(socket, "r1")
+    assert.same({ input = 40, cached = 10, output = 10, audio_input = 60, audio_cached = 20, audio_output = 40 }, uses[1].units)
+    sound(socket, "r2", "i2", 5)
+    socket:put(nil, { code = "io", text = "reset" })
+    for _ = 1, 5 do task.sleep(0) end
+    assert.same({ 10, "network" }, { uses[2].units.audio_output, uses[2].failure.class })
+    self.sockets[2]:tell{ type = "session.updated" }
+    sound(self.sockets[2], "r3", "i3", 10)
+    self.session:close()
+    task.sleep(0)
+    local last
+    for _, use in ipairs(uses) do last = use.units and use or last end
+    assert.same({ 20 }, { last.units.audio_output })
+    assert.is_nil(last.failure)
+  end)
+
   -- Whatever a server sends, an adapter tells of it or leaves it; it does not raise.
   it("bears any message of either provider", function()
     local ODD = { 7, "x", true, json.null, json.array{}, {}, { {} }, { 1, "a" } }
