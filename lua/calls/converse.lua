@@ -2,6 +2,8 @@
 --- call:converse: a conversation (calls.talk) with this worker's clock, recognisers, synthesisers and models, kept in the verb's journal entry
 --- so that whoever takes the call up goes on after its last finished turn.
 ---
+---   realtime model (calls.talk.live) ── none is left: what was said, and what nobody has answered ──> recogniser, model, synthesiser (calls.talk)
+---
 --- Where the script gave functions (tools of its own, a rule) the verb returns with { ask = question } while the conversation goes on, and is asked
 --- for again with what the function gave (calls.talk.asks).
 ---
@@ -11,6 +13,7 @@ local asks = require "calls.talk.asks"
 local answerer = require "ai.local"
 local clock = require "core.clock"
 local kb = require "kb"
+local live = require "calls.talk.live"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local providers = require "ai.providers"
@@ -109,12 +112,11 @@ function Keeper:move_to(entry, n)
   self:note()
 end
 
-local function world_of(call, voice, keep, over, questions)
+local function world_of(call, voice, headings, questions, keep, over)
   local from_start_ms = (clock.wall_us() - (call.started_us or clock.wall_us())) / 1000
-  local headings = kb.headings(call.tenant, call.hash) or {}
   return {
     now = clock.mono_ms, after = timer.after, chat = ai.chat, has_model = model_of(call.tenant), answer = answer_of(call), headings = headings,
-    is_live = voice.is_live, keep = keep, over = over, asks = questions,
+    is_live = voice.is_live, lead = voice.lead, keep = keep, over = over, asks = questions,
     -- Where its lines are numbered from: behind those of the conversations that the call had before, in whichever worker.
     first_line = math.floor(from_start_ms / LINE_MS),
     say = function(text, kept) return voice.say({ text = text, rate = RATE }, kept) end,
@@ -153,7 +155,7 @@ end
 
 -- Everything of a conversation is let go of. Of one that had not come to its end what was said until then is kept.
 local function close(call, going, kind)
-  going.talk:close(kind == "frozen")
+  if going.talk then going.talk:close(kind == "frozen") end
   if kind == "gone" or kind == "cut" then keep_summary(call, going.talk:sum_up()) end
   going.questions:close()  -- behind that: who waits for an answer has no conversation to go on with
   call.talk, call.conversing, call.left_talking = nil, nil, nil
@@ -193,6 +195,30 @@ local function follow(call, going, entry)
     summary = result.summary }
 end
 
+local lead
+
+-- Without the realtime model that is lost. At once, for the script may be at work at a question, and nobody waits here.
+local function go_on(call, args, going, from)
+  going.talk:close()
+  local whole, ok, problem = pcall(lead, call, args, going, talk, from.kept, from)
+  if not whole then log.error("converse.broke", { call = call.id, text = tostring(ok) }) end
+  if whole and ok then return end
+  going.result = { failed = whole and problem.text or "something went wrong on our side", turns = from.kept.turns or 0 }
+end
+
+-- Has one lead it from now on: true; or nil, err.
+-- @param of table         calls.talk.live or calls.talk
+-- @param from table|nil   of the one that led it until now: result.going of calls.talk.live
+function lead(call, args, going, of, kept, from)
+  local world = going.world(function(found)
+    if found.lost then go_on(call, args, going, found.going) else going.result = found end
+    call:happen("talked")
+  end)
+  going.talk = of.new{ call = call, args = args, kept = kept, going = from, told = not from and going.told or nil, key = going.key, world = world }
+  call.talk = going.talk
+  return going.talk:begin(call.digits)
+end
+
 -- Begins one, or takes up a predecessor's: what is under way; or nil, err.
 local function begin(call, args, entry, n, told)
   local leg, err = call:sound()
@@ -209,20 +235,15 @@ local function begin(call, args, entry, n, told)
   local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
   local voice = speech.conversation(call.tenant, scope, args.language)
   args = setmetatable({ language = voice.language }, { __index = args })
-  local going = { questions = questions, keeper = keep }
-  local world = world_of(call, voice, function(...) keep:keep(...) end, function(found)
-    going.result = found
-    call:happen("talked")
-  end, questions)
+  local headings = kb.headings(call.tenant, call.hash) or {}
   -- Providers and knowledge base may have been waited for.
   if call.frozen then return left("frozen") end
   if not call.leg then return left("gone") end
   if call.cutting then return left("cut") end
-  going.talk = talk.new{
-    call = call, args = args, kept = entry.more, told = told, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0), world = world,
-  }
-  call.talk, call.conversing = going.talk, going
-  local whole, ok, problem = pcall(going.talk.begin, going.talk, call.digits)
+  local going = { questions = questions, keeper = keep, told = told, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0) }
+  going.world = function(over) return world_of(call, voice, headings, questions, function(...) keep:keep(...) end, over) end
+  call.conversing = going
+  local whole, ok, problem = pcall(lead, call, args, going, voice.may_lead() and live or talk, entry.more)
   if whole and ok then return going end
   close(call, going)
   if not whole then error(ok, 0) end

@@ -3,6 +3,7 @@
 require "stand_in"
 local converse = require "calls.converse"
 local kb = require "kb"
+local live = require "calls.talk.live"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
 local scripts = require "scripts"
@@ -14,11 +15,12 @@ local task = require "core.task"
 local LEFT = "the caller has hung up"
 
 describe("the verb of a conversation", function()
-  local real = { new = talk.new, headings = kb.headings, models = providers.models, conversation = speech.conversation, keep = summaries.keep }
-  local call, given, written, entry, ended_how, summed
+  local real = { new = talk.new, live = live.new, headings = kb.headings, models = providers.models, conversation = speech.conversation, keep = summaries.keep }
+  local function sum_up() return { turns = 2, summary = "what was said", sentiment = "neutral" } end
+  local call, given, written, entry, ended_how, summed, leads
 
   before_each(function()
-    given, written, entry, ended_how = nil, {}, { name = "converse" }, nil
+    given, written, entry, ended_how, leads = nil, {}, { name = "converse" }, nil, false
     call = { id = "c-n1-1-x", tenant = { id = 1, slug = "acme" }, visit = 1, digits = {}, leg = {}, journal = { entries = {} },
       sound = function(self) return self.leg end, take_digit = function() end, digits_kept = function() return "" end,
       keep = function(_, fields) written[#written + 1] = fields end,
@@ -28,17 +30,18 @@ describe("the verb of a conversation", function()
         return self.waiting:wait()
       end }
     kb.headings, providers.models = function() return {} end, function() return {} end
-    speech.conversation = function() return { language = "en" } end
+    speech.conversation = function() return { language = "en", may_lead = function() return leads end } end
     summaries.keep = function(_, about) summed = about end
     talk.new = function(of)
       given = of
       return { begin = function() return true end, close = function(_, keep_sound) ended_how = { keep_sound } end,
-        sum_up = function() return { turns = 2, summary = "what was said", sentiment = "neutral" } end }
+        sum_up = sum_up }
     end
   end)
 
   after_each(function()
-    talk.new, kb.headings, providers.models, speech.conversation, summaries.keep = real.new, real.headings, real.models, real.conversation, real.keep
+    talk.new, live.new, kb.headings, providers.models = real.new, real.live, real.headings, real.models
+    speech.conversation, summaries.keep = real.conversation, real.keep
   end)
 
   -- Begins it: what it gave back, once it is over.
@@ -186,6 +189,56 @@ describe("the verb of a conversation", function()
     assert.equal("flows/main.lua", logged.file)
     assert.equal(9, logged.line)
     assert.equal("a function of converse: no such field", logged.text)
+  end)
+
+  -- A realtime model leads it: what it was made of, and a list of what happened.
+  local function led()
+    local happened, of = {}, {}
+    leads = true
+    live.new = function(made)
+      of.live = made
+      return { begin = function() happened[#happened + 1] = "live begins" return true end, close = function() happened[#happened + 1] = "live closes" end, sum_up = sum_up }
+    end
+    talk.new = function(made)
+      given = made
+      return { begin = function() happened[#happened + 1] = "talk begins" return true end, close = function() happened[#happened + 1] = "talk closes" end, sum_up = sum_up }
+    end
+    return of, happened
+  end
+
+  it("has a realtime model lead it, where one may be asked", function()
+    local of, happened = led()
+    entry = { more = { greeted = true } }
+    local back = run()
+    assert.is_nil(given)
+    assert.is_true(of.live.kept.greeted)
+    of.live.world.over{ wants_human = true, why = "transfer", turns = 3 }
+    assert.same({ wants_human = true, why = "transfer", turns = 3 }, back.result)
+    assert.same({ "live begins", "live closes" }, happened)
+    assert.is_nil(entry.more)
+  end)
+
+  it("goes on without the realtime model that is lost, as one conversation", function()
+    local of, happened = led()
+    local back = run()
+    local first = call.talk
+    of.live.world.over{ lost = { class = "network" }, turns = 1, going = { again = true, kept = { turns = 1, greeted = true } } }
+    assert.is_nil(back.result)
+    assert.are_not.equal(first, call.talk)
+    assert.same({ 1, true, of.live.key }, { given.kept.turns, given.going.again, given.key })
+    given.world.over{ wants_human = false, why = "hangup", turns = 2 }
+    assert.same({ wants_human = false, why = "hangup", turns = 2 }, back.result)
+    assert.same({ "live begins", "live closes", "talk begins", "talk closes" }, happened)
+    assert.is_nil(call.talk)
+  end)
+
+  it("is over when the caller hangs up as the realtime model is lost", function()
+    local of = led()
+    local back = run()
+    call.gone_why = "hung up"
+    call.await = function() return "gone" end
+    of.live.world.over{ lost = { class = "network" }, turns = 0, going = { kept = {} } }
+    assert.same({ code = "gone", text = LEFT }, back.err)
   end)
 
   it("waits for no database when it is asked whether there is a model", function()

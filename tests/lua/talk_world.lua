@@ -14,7 +14,8 @@ local CHARACTER_MS, RATE = 60, 8000
 local LIMIT = { turns = 40, seconds = 600 }
 
 --- @param options table|nil  { args, call, kept, answers = what the knowledge base says by question, models = list of functions(request, options) -> answer, err,
----   headings, first_line, has_model, say = function(text) -> stream, script = function(question) -> told: runs what is asked of the script, told }
+---   headings, first_line, has_model, say = function(text) -> stream, script = function(question) -> told: runs what is asked of the script, told,
+---   of = calls.talk or calls.talk.live, going }
 function world.new(options)
   options = options or {}
   local self = setmetatable({ at = 100000, timers = {}, plays = {}, order = {}, said = {}, lines = {}, sessions = {}, asked = {}, kept = {}, closed = {} }, world)
@@ -45,11 +46,12 @@ function world.new(options)
       end)
     end }, options.kept and options.kept.asks)
   end
-  self.talk = talk.new{
-    call = self.call, args = args, key = "k", kept = options.kept, told = options.told,
+  self.talk = (options.of or talk).new{
+    call = self.call, args = args, key = "k", kept = options.kept, told = options.told, going = options.going,
     world = {
       now = function() return self.at end, after = function(ms, fn) return self:after(ms, fn) end,
       say = options.say or function(text) return self:stream(text) end,
+      lead = function(asked) return self:lead(asked) end,
       open_ears = function(asked) return self:session(asked) end, is_live = function() return options.live == true end,
       has_model = options.has_model or function() return options.models ~= nil end,
       chat = function(_, request, given)
@@ -205,6 +207,48 @@ function world:session(asked)
   end
   self.sessions[#self.sessions + 1] = session
   return session
+end
+
+--- A realtime model, to which nothing is done but what a test does: self.model.asked is what it was asked for, self.model.told what it was told.
+function world:lead(asked)
+  local model = { asked = asked, told = {}, heard_ms = 0 }
+  for _, name in ipairs{ "text", "cancel", "tool_result" } do
+    model[name] = function(_, ...) model.told[#model.told + 1] = { name, ... } end
+  end
+  function model.audio(_, pcm) model.heard_ms = model.heard_ms + bytes_ms(pcm) end
+  function model.expect_answer() model.expected = true end
+  function model.close() model.closed = true end
+  self.model = model
+  return model
+end
+
+--- Something that the realtime model's session tells.
+function world:tell(kind, fields)
+  local event = { type = kind }
+  for name, value in pairs(fields or {}) do event[name] = value end
+  self.model.asked.on_event(event)
+  return self
+end
+
+--- The realtime model answers with so much of sound, whole.
+function world:replies(number, text, ms, reason)
+  self:tell("agent_text", { reply = number, text = text }):tell("audio", { reply = number, pcm = ("\1\0"):rep(ms * RATE / 1000) })
+  return self:tell("audio_end", { reply = number, ms = ms }):tell("turn_done", { reply = number, reason = reason or "end" })
+end
+
+--- The caller says that to the realtime model, which hears him.
+function world:says_to_model(turn, text, ms)
+  self.talk:on_media("speech", 0, 60)
+  self:pass(150):tell("speech_started", { turn = turn })
+  for _ = 1, math.floor((ms or 1000) / 100) do
+    self.on_audio(("\1\0"):rep(RATE / 10))
+    self:pass(100)
+  end
+  for quiet = 200, 400, 200 do
+    self:pass(200)
+    self.talk:on_media("quiet", 0, quiet)
+  end
+  return self:pass(100):tell("speech_ended"):tell("user_text", { turn = turn, text = text, final = true })
 end
 
 --- The caller says that, which takes so long; then he is silent.

@@ -98,21 +98,21 @@ local function append(list, role, text)
   end
 end
 
--- A tool whose turn was cut off before it had answered: providers refuse a call without a result.
+-- Each result right behind its call. A tool whose turn was cut off before it had answered has one, too: providers refuse a call without.
 local function answered(steps)
-  local open, count = {}, 0
+  local results, list = {}, {}
   for _, message in ipairs(steps) do
-    for _, call in ipairs(message.tool_calls or {}) do open[#open + 1] = call.id end
-    if message.role == "tool" then count = count + 1 end
+    local id = message.tool_call_id
+    if id then
+      results[id] = results[id] or {}
+      table.insert(results[id], message)
+    end
   end
-  if count == #open then return steps end
-  local list, done = {}, {}
-  for i, message in ipairs(steps) do
-    list[i] = message
-    if message.role == "tool" then done[message.tool_call_id] = true end
-  end
-  for _, id in ipairs(open) do
-    if not done[id] then list[#list + 1] = { role = "tool", tool_call_id = id, text = '{"error":"it is not known yet what came of it"}', is_error = true } end
+  for _, message in ipairs(steps) do
+    if message.role ~= "tool" then list[#list + 1] = message end
+    for _, call in ipairs(message.tool_calls or {}) do
+      list[#list + 1] = results[call.id] and table.remove(results[call.id], 1) or { role = "tool", tool_call_id = call.id, text = '{"error":"it is not known yet what came of it"}', is_error = true }
+    end
   end
   return list
 end

@@ -6,11 +6,13 @@
 ---   keys ────────────────────────┼──> machine ── actions ──┼──> mind (a model, or without_model)
 ---   leg ── played ──> mouth ─────┘    of turns             └──> the end: over(result)
 ---
---- talk.new{ call, args, key, kept, world }
+--- talk.new{ call, args, key, kept, going, world }
 ---   call   { id, tenant, row_id, hash, from, trace, permissions, verbs, leg, next_play }
 ---   args   of the verb: agent, prompt, greeting, tools, slots, escalate = true: the script has a rule, anger, expect, limit, language
 ---   kept   what keep() was given last: a predecessor's
 ---   told   what the script gave to a predecessor's question (calls.talk.asks), or nil
+---   going  of a realtime model that has led it until now, in this call and worker (calls.talk.live): { sound = of the caller that nobody has answered, voice_ms,
+---          quiet_ms, again = an answer was broken off, rule = of calls.talk.rule | nil }; nil where there was none
 ---   world  { now, after, say = function(text, kept) -> stream, open_ears = function(options) -> session, is_live = function(session) -> boolean, chat = of ai.chat,
 ---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil }
@@ -26,12 +28,11 @@ local metrics = require "core.metrics"
 local mind = require "calls.talk.mind"
 local mouth = require "calls.talk.mouth"
 local own_tools = require "calls.talk.own_tools"
-local promise = require "lib.promise"
+local rule = require "calls.talk.rule"
 local sentiment = require "calls.talk.sentiment"
 local slots = require "calls.talk.slots"
 local summary = require "calls.talk.summary"
 local task = require "core.task"
-local text_of = require "lib.text"
 local timeline = require "voice.timeline"
 local tools = require "calls.talk.tools"
 local turns = require "voice.turns"
@@ -46,9 +47,6 @@ local TEXT_LATE_MS = 3000     -- a recogniser that is given an utterance whole t
 local LEAVE_MOST_MS = 40000   -- the longest sentence before a transfer
 local ANSWER_MS = 10000       -- from the knowledge base and for a lead
 local PAST_LIMIT_MS = 60000   -- the last sentence, and not more
-local RULE_MS = 1000          -- an answer waits for the script's rule
-local REASON_MOST = 200       -- bytes of why it says so
-local RULE_MOST_MS = 30000    -- and what it says later still counts
 
 local YES_NO, OPEN = { kind = "yes_no" }, { kind = "open" }
 
@@ -320,29 +318,10 @@ end
 
 local function spoken(turn) return turn.keys and "(presses " .. turn.keys .. ")" or turn.text end
 
--- Asks the script's rule about a turn: whether the caller is to be put through. Waits for it as long as an answer may; what it says later counts
--- when it says it.
-local function ruled(self, turn)
-  local verdict, late = promise.new(), false
-  task.spawn(function()
-    local told = self.asks:ask({ given = { n = self.count + 1, text = turn.text or "", keys = turn.keys, sentiment = turn.sentiment, angry = turn.anger >= sentiment.ANGRY,
-      misunderstood = self.misses + (self.desk.misses or 0), seconds = math.floor((self.spent_ms + self.world.now() - self.began) / 1000) }, said = spoken(turn) }, RULE_MOST_MS)
-    local value = told and told.value
-    local says = value == true or type(value) == "string" and value ~= ""
-    if says and type(value) == "string" then self.reason = text_of.clean(value, REASON_MOST) end
-    if late and says and not self.is_over then
-      self:say(words.en.human)
-      to_human(self, "rule")
-    end
-    verdict:give(says)
-  end)
-  local limit = self.world.after(RULE_MS, function()
-    late = true
-    verdict:give(false)
-  end)
-  local says = verdict:wait()
-  limit:cancel()
-  return says
+-- A turn as the script's rule is told of it.
+local function for_rule(self, turn)
+  return { n = self.count + 1, text = turn.text or "", keys = turn.keys, sentiment = turn.sentiment, angry = turn.anger >= sentiment.ANGRY,
+    misunderstood = self.misses + (self.desk.misses or 0), seconds = math.floor((self.spent_ms + self.world.now() - self.began) / 1000) }
 end
 
 -- Nobody waits for that answer any more.
@@ -369,9 +348,9 @@ local function answer(self, turn, eager)
     if eager then eager:stop() end
     return give_up(self, turn, why, why == "anger" and words.en.upset or nil)
   end
-  if not self.args.escalate or not self.asks then return respond(self, turn, eager) end
+  if not self.rule then return respond(self, turn, eager) end
   task.spawn(function()
-    local is_ruled = ruled(self, turn)
+    local is_ruled = self.rule:wait(for_rule(self, turn), spoken(turn))
     if unwanted(self, turn, eager) then return end
     if not is_ruled then return respond(self, turn, eager) end
     if eager then eager:stop() end
@@ -536,21 +515,8 @@ function Talk:said(reply, text, all, whole)
   if turn and (self.limit_passed or self.count >= self.args.limit.turns) and not self.leaving then self:leave("limit") end
 end
 
---- What is told of it besides how it ended, once it is over: { turns, lead, slots, reason, sentiment, summary, ask_summary }.
---- @param why string|nil  how it ended; nil: the caller has gone
-function Talk:sum_up(why)
-  local said, world, call = self.history:kept(), self.world, self.call
-  local about = { turns = self.count, lead = self.lead, slots = self.slots and self.desk.slots.values, reason = why == "rule" and self.reason or nil,
-    sentiment = self.mood and sentiment.word(self.mood) or "neutral" }
-  about.summary = summary.short(said, { why = why, reason = about.reason, sentiment = about.sentiment, lead = self.lead and self.lead.id })
-  if about.summary and self.knows_model then
-    about.ask_summary = function()
-      return world.chat(call.tenant, summary.request(said, about.summary), { purpose = "call", call_id = call.id, call_row = call.row_id,
-        trace = call.trace and { id = call.trace } or nil, bundle = call.hash })
-    end
-  end
-  return about
-end
+--- See calls.talk.summary.
+function Talk:sum_up(why) return summary.about(self, self.history:kept(), self.count, why) end
 
 --- It is over: everything is let go of, and the world is told.
 function Talk:finish(result)
@@ -603,6 +569,15 @@ function Talk:on_digit(digit)
   self:tell("key", { digit = digit })
 end
 
+-- He has been greeted, and what he said just now is heard once more.
+local function go_on(self, going)
+  if going.again then self:say(words.en.again) end
+  if not going.sound then return end
+  self.ears:missed(going.sound)
+  self:on_media("speech", nil, going.voice_ms)
+  if going.quiet_ms then self:on_media("quiet", nil, going.quiet_ms) end
+end
+
 --- Begins: greets, or goes on after a predecessor's last finished turn. True, or nil, err.
 --- @param keys table  that were pressed already
 function Talk:begin(keys)
@@ -616,7 +591,12 @@ function Talk:begin(keys)
     self:leave("limit")
   end)
   self.limits[2] = self.world.after(left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
-  if self.resumed then
+  if self.resumed and self.slots and slots.complete(self.slots, self.desk.slots) then
+    self:say(words.en.filled)
+    self:leave("filled")
+  elseif self.going then
+    go_on(self, self.going)
+  elseif self.resumed then
     self:say(words.en.again)
   else
     local greeting = args.greeting or words.en.greeting
@@ -638,12 +618,16 @@ function talk.new(given)
   local self = setmetatable({
     call = given.call, args = args, key = given.key, world = world, began = world.now(), events = {}, lines = {}, turns = {}, taken_back = {}, stopping = {}, sayings = {}, limits = {},
     awaited = {}, none = {}, count = kept.turns or 0, line = math.max(kept.line or 0, world.first_line or 0), desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
-    resumed = kept.greeted, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
+    resumed = kept.greeted, going = given.going, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
     asks = world.asks, mood = kept.mood, temper = kept.temper or 0, misses = kept.misses or 0,
   }, Talk)
-  local open = kept.asks and kept.asks.open
-  if open and open.tool and given.told and given.told.id == open.id then
-    self.history:add(open.said, own_tools.steps(open, given.told), "", false)
+  own_tools.take_up(self.history, kept, given.told)
+  if args.escalate and world.asks then
+    self.rule = (given.going and given.going.rule or rule.new(world.asks, world.after)):of(function()
+      if self.is_over then return end
+      self:say(words.en.human)
+      to_human(self, "rule")
+    end)
   end
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)
   self.titles = words.titles(world.headings)

@@ -91,15 +91,22 @@ function own_tools.run(talk, tool, given)
   return own_tools.result(told)
 end
 
---- The messages of one that a predecessor had asked for, and whose answer came to us: it was done, and must not be done again.
---- @param open table  as asks:kept() has it: { tool, given, id, said }
-function own_tools.steps(open, told)
+-- The messages of one: it was done, and must not be done again.
+local function steps_of(open, told)
   local result, err = own_tools.result(told)
   local id = "taken_up_" .. open.id
   return {
     { role = "assistant", text = "", tool_calls = { { id = id, name = open.tool, arguments = json.encode(open.given) } } },
     { role = "tool", tool_call_id = id, text = json.encode(result or { error = err.text }), is_error = not result or nil },
   }
+end
+
+--- Has the history know of one that a predecessor had asked for, and whose answer came to us.
+--- @param kept table      kept.asks: of asks:kept(), or nil
+--- @param told table|nil  the answer
+function own_tools.take_up(history, kept, told)
+  local open = kept.asks and kept.asks.open
+  if open and open.tool and told and told.id == open.id then history:add(open.said, steps_of(open, told), "", false) end
 end
 
 return own_tools

@@ -129,8 +129,16 @@ local function aloud(slot, value)
   return value
 end
 
+-- The first place from there that is not known: a model fills in what it hears, in whatever order.
+local function next_at(list, known)
+  local at = known.at
+  while list[at] and known.values[list[at].name] ~= nil do at = at + 1 end
+  return at
+end
+
 -- Asks for the next one; or all are there.
 local function go_on(list, known, before)
+  known = with(known, { at = next_at(list, known) })
   local slot = list[known.at]
   before = before and before .. " " or ""
   if not slot then return { say = before .. words.en.filled, leave = "filled" }, known end
@@ -219,7 +227,7 @@ function slots.fill(list, known, given)
     end
   end
   if not any then return nil, "nothing was given" end
-  return known
+  return with(known, { at = next_at(list, known) })
 end
 
 return slots

@@ -5,6 +5,7 @@
 --- a better one, when the conversation is over and nobody waits for it.
 local history_of = require "calls.talk.history"
 local marks = require "calls.talk.marks"
+local sentiment = require "calls.talk.sentiment"
 local text_of = require "lib.text"
 
 local summary = {}
@@ -96,6 +97,25 @@ function summary.of_answer(text)
   text = reader:feed(text or "") .. reader:finish()
   text = text:match("^%s*(.-)%s*$")
   return text ~= "" and text_of.clean(text, summary.MOST) or nil
+end
+
+--- What is told of a conversation besides how it ended, once it is over: { turns, lead, slots, reason, sentiment, summary, ask_summary }.
+--- @param talk table      { call, world = { chat, has_model }, lead, slots, desk, rule, mood }
+--- @param said table      its history, as it is kept
+--- @param why string|nil  how it ended; nil: the caller has gone
+function summary.about(talk, said, turns, why)
+  local world, call, lead = talk.world, talk.call, talk.lead
+  local about = { turns = turns, lead = lead, slots = talk.slots and talk.desk.slots.values, reason = why == "rule" and talk.rule and talk.rule.reason or nil,
+    sentiment = talk.mood and sentiment.word(talk.mood) or "neutral" }
+  about.summary = summary.short(said, { why = why, reason = about.reason, sentiment = about.sentiment, lead = lead and lead.id })
+  if about.summary then
+    about.ask_summary = function()
+      if not world.has_model() then return nil end
+      return world.chat(call.tenant, summary.request(said, about.summary), { purpose = "call", call_id = call.id, call_row = call.row_id,
+        trace = call.trace and { id = call.trace } or nil, bundle = call.hash })
+    end
+  end
+  return about
 end
 
 return summary
