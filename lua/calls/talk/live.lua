@@ -291,6 +291,7 @@ end
 -- -- keys -----------------------------------------------------------------------------------------------------------------------------
 
 local function send_keys(self)
+  stop(self, "keys")
   if self.lost then return end
   local keys = table.concat(self.keys)
   local text = "(presses " .. keys .. ")"
