@@ -170,7 +170,8 @@ gate.verbs = {
     doc = "Lets an AI agent talk with the caller until one of them ends it, the caller wants or needs a human, or a limit is reached. Without a model it answers from the "
       .. "bundle's knowledge base (kb/), understands what is in it, yes, no and keys, and offers to call back where create_lead or book_callback are among its tools. "
       .. "Who asks for a human, is angry, is not understood twice, or meets a tool that does not work comes back with wants_human. "
-      .. "A realtime model that the tenant has (PUT /ai/speech, realtime) hears and speaks by itself, with the same tools, limits and result; the greeting and what else is "
+      .. "A realtime model that the tenant has (PUT /ai/speech, realtime) hears and speaks by itself, with the same tools, rule, slots, limits and result; it does not wait for the "
+      .. "rule, which cuts it off, and how the caller sounds is then told by the words alone. The greeting and what else is "
       .. "said in fixed words is in the tenant's own voice. When none can be asked, or the last one breaks off in the middle, the rest of the conversation is led without one.",
     example = [[
 local flow = require "flow"

@@ -32,6 +32,33 @@ GREETING = "Acme Solar, good morning. What would you like to know?"
 TRIES = 5
 AGAIN = "I am sorry, I lost you for a moment. Please say that again."
 BUNDLE = {**FILES, "flows/main.lua": FILES["flows/main.lua"].replace('"lookup_kb" }', '"lookup_kb", "hangup" }')}
+OWN_FLOW = """
+local flow = require "flow"
+
+return flow.define {
+  start = "talk",
+
+  talk = function(call)
+    local talk, err = call:converse {
+      greeting = "Acme Solar, good morning. What would you like to know?", limit = { turns = 20, seconds = 180 },
+      tools = { {
+        name = "price", description = "What a roof costs.", parameters = { size = { type = "number", description = "square metres" } },
+        run = function(given)
+          call:log("price of " .. given.size)
+          return { dollars = 2000 + 85 * given.size }
+        end,
+      } },
+      escalate = function(turn)
+        call:log("turn " .. turn.n .. ": " .. turn.text)
+        if turn.text:lower():find("lawyer", 1, true) then return "speaks of a lawyer" end
+      end,
+    }
+    call:log("talked", talk and { why = talk.why, reason = talk.reason, wants_human = talk.wants_human, summary = talk.summary } or { failed = err.text })
+    if talk and talk.wants_human then call:say "A human will take over." end
+    return flow.done
+  end,
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +73,13 @@ _made = iter(range(10))
 
 @pytest.fixture(scope="module")
 def tenant_of(stack, models):
-    """Makes a tenant whose calls are conversations: its token, number, address and slug. faults: of its realtime models in their order, [(kind, fault | None)]."""
-    def make(slug, faults):
+    """Makes a tenant whose calls are conversations: its token, number, address and slug. faults: of its realtime models in their order, [(kind, fault | None)];
+    files: of its bundle."""
+    def make(slug, faults, files=BUNDLE):
         n = next(_made)
         address, number = f"127.0.0.{80 + n}", f"+1555096{n}"
         token = make_tenant(slug, address, number)
-        assert push(token, BUNDLE).status in (200, 201)
+        assert push(token, files).status in (200, 201)
         for kind, fault in faults:
             name, (wire, ends) = f"live-{kind}", KINDS[kind]
             url = models + (f"/_with/{fault}" if fault else "") + ends
@@ -89,7 +117,7 @@ def understood(codes):
     return json.loads(node(script, given=struct.pack(f"<{len(samples)}h", *samples)))
 
 
-WORDS = ["say Good day to you", "count to 60", "say Stopped", "say Here I am", 'use create_lead with {"name":"Ann"}', "say Goodbye and use hangup", "count to 40"]
+WORDS = ["say Good day to you", "count to 60", "say Stopped", "say Here I am", 'use create_lead with {"name":"Ann"}', "say Goodbye and use hangup", "count to 40", 'use price with {"size":40}', "say My lawyer"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -211,6 +239,33 @@ def test_a_realtime_model_hears_answers_is_interrupted_makes_a_lead_and_hangs_up
     assert "40" not in (counted.get("sound") or counted)["text"], "it knows more than was heard"
     rows, tokens_in, tokens_out, micros, of_call = paid(stack, slug)
     assert rows >= 5 and tokens_in > 0 and tokens_out > 0 and micros > 0 and of_call >= micros, (rows, tokens_in, tokens_out, micros, of_call)
+    nothing_is_held()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_realtime_model_uses_a_tool_of_the_script_whose_rule_puts_the_caller_through(tenant_of, kind):
+    token, number, address, _ = tenant_of(f"owns{kind}", [(kind, None)], {**FILES, "flows/main.lua": OWN_FLOW})
+
+    async def scene():
+        async with Caller(number, address, token) as c:
+            await c.prompt_over(1.0, 20, c.up)
+            c.gap = await told(c, 'use price with {"size":40}', "price said: {")
+            c.id, c.last = c.live_id(), time.monotonic()
+            await leaves(c, "say My lawyer")
+            c.sound = sound_since(c, c.last)
+            return c
+
+    c = asyncio.run(scene())
+    print(kind, "his last word to the tool's result:", round(c.gap, 2), "s")
+    assert share_of("A human will take over.", c.sound)[0] > 0.5
+    result = result_of(token)
+    assert (result["why"], result["reason"], result["wants_human"]) == ("rule", "speaks of a lawyer", True) and "lawyer" in result["summary"], result
+    log = [line["text"] for line in api.call("GET", "/scripts/log?limit=50", token=token).json["entries"]]
+    assert any(line.startswith("price of 40") for line in log) and any(line.startswith("turn 1: ") for line in log), log
+    _, lines = lines_of(c, token)
+    assert any(speaker == "ai" and "5400" in text for speaker, text in lines), lines
+    view = api.until(lambda: (call := api.call("GET", "/calls/" + c.id, token=token).json).get("summary") and call, what="the summary")
+    assert "lawyer" in view["summary"] and view["sentiment"] == "neutral", view
     nothing_is_held()
 
 
