@@ -232,6 +232,55 @@ describe("the verb of a conversation", function()
     assert.is_nil(call.talk)
   end)
 
+  it("goes on without the realtime model while the script is at work, and the answer comes to who asked", function()
+    local of, happened = led()
+    local back, second, told = run(), {}, nil
+    task.spawn(function() told = of.live.world.asks:ask({ tool = "price", given = { size = 4 }, said = "how much" }, 1000) end)
+    assert.same({ ask = { id = 1, tool = "price", given = { size = 4 } } }, back.result)
+    of.live.world.over{ lost = { class = "network" }, turns = 1, going = { again = true, kept = { turns = 1, greeted = true } } }
+    assert.same({ "live begins", "live closes", "talk begins" }, happened)
+    assert.is_nil(given.told)
+    entry.done = true
+    given.world.keep({ turns = 1 }, 0)
+    assert.same({ id = 1, tool = "price", given = { size = 4 }, said = "how much" }, entry.more.asks.open)
+    local next_entry = { name = "converse" }
+    call.journal.entries[3] = next_entry
+    task.spawn(function() second.result = converse.run(call, { limit = {} }, next_entry, 3, { id = 1, value = 7 }) end)
+    assert.equal(7, told.value)
+    assert.is_nil(second.result)
+    given.world.over{ wants_human = false, why = "hangup", turns = 2 }
+    assert.same({ wants_human = false, why = "hangup", turns = 2 }, second.result)
+    assert.is_nil(call.talk)
+  end)
+
+  it("is let go of, whoever leads, when the caller hangs up while the script is at work", function()
+    local of, happened = led()
+    local back, problem = run(), nil
+    task.spawn(function() local _, err = of.live.world.asks:ask({ given = { n = 1 } }, 1000) problem = err end)
+    assert.is_table(back.result.ask)
+    of.live.world.over{ lost = { class = "network" }, turns = 0, going = { kept = {} } }
+    call.left_talking("gone")
+    assert.same({ "live begins", "live closes", "talk begins", "talk closes" }, happened)
+    assert.equal("gone", problem.code)
+    assert.equal("what was said", summed.summary)
+  end)
+
+  it("fails, and is heard of, when nobody can go on without the realtime model", function()
+    local of = led()
+    talk.new = function() return { begin = function() return nil, { text = "no ears" } end, close = function() end } end
+    local back = run()
+    of.live.world.over{ lost = { class = "network" }, turns = 0, going = { kept = { turns = 0 } } }
+    assert.same({ code = "failed", text = "no ears" }, back.err)
+  end)
+
+  it("is taken up with what the script has given by a realtime model, too", function()
+    local of = led()
+    call.journal.entries[2] = { name = "converse", done = true, more = { greeted = true, asks = { last = 1, open = { id = 1, tool = "price", given = {}, said = "how much" } } } }
+    entry = { name = "converse" }
+    task.spawn(function() converse.run(call, { limit = {} }, entry, 3, { id = 1, value = 7 }) end)
+    assert.same({ 7, "how much", 1 }, { of.live.told.value, of.live.kept.asks.open.said, of.live.world.asks.last })
+  end)
+
   it("is over when the caller hangs up as the realtime model is lost", function()
     local of = led()
     local back = run()
