@@ -239,6 +239,12 @@ describe("slots that a realtime model is to fill", function()
     assert.same({ "filled", { code = "1234", name = "ann" } }, { other.result.why, other.result.slots })
   end)
 
+  it("that may all be left out are no reason to end it at once", function()
+    local w = greeted{ args = { slots = { { name = "note", kind = "text", prompt = "Anything else?", optional = true } } } }
+    w:says_to_model(1, "hello there"):replies(1, "Good day.", 500):pass(2000)
+    assert.is_nil(w.result)
+  end)
+
   it("that are all there end it, whoever goes on", function()
     local kept = { greeted = true, desk = { slots = { at = 3, misses = 0, values = { code = "1234", name = "Ann" } } } }
     for _, of in ipairs{ live, require "calls.talk" } do

@@ -591,7 +591,7 @@ function Talk:begin(keys)
     self:leave("limit")
   end)
   self.limits[2] = self.world.after(left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
-  if self.resumed and self.slots and slots.complete(self.slots, self.desk.slots) then
+  if self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots) then
     self:say(words.en.filled)
     self:leave("filled")
   elseif self.going then

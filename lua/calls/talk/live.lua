@@ -13,7 +13,7 @@
 --- Where no realtime model is left the conversation is not over: world.over is given { lost = the failure, going = what calls.talk goes on with }, when
 --- all that is there has been heard, or the caller speaks.
 ---
---- live.new takes what talk.new takes; of its world open_ears, is_live, chat, has_model, answer and headings are not used, and
+--- live.new takes what talk.new takes; of its world open_ears, is_live, answer and headings are not used, chat and has_model for the summary only, and
 ---   world.lead = function(options) -> session of speech.realtime
 ---
 --- How the caller sounds is told by his words alone, and the script's rule is asked as soon as they are there: the model does not wait for it, and is cut off
@@ -634,7 +634,7 @@ function Live:begin(keys)
     self:leave("limit")
   end)
   after(self, "past_limit", left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
-  local is_filled = self.resumed and self.slots and slots.complete(self.slots, self.desk.slots)
+  local is_filled = self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots)
   local saying = is_filled and words.en.filled or self.resumed and words.en.again or args.greeting or words.en.greeting
   if self.slots and not self.resumed then saying = saying .. " " .. self.slots[1].prompt end
   local before = messages(self, saying)

@@ -178,12 +178,15 @@ function slots.answer(list, known, said, closed)
   return go_on(list, done)
 end
 
---- Is all there that must be?
+--- Is there none that is still to be asked for?
+function slots.are_over(list, known) return list[known.at] == nil end
+
+--- Is all there that must be, and anything at all?
 function slots.complete(list, known)
   for _, slot in ipairs(list) do
     if known.values[slot.name] == nil and not slot.optional then return false end
   end
-  return true
+  return next(known.values) ~= nil
 end
 
 -- -- with a model ---------------------------------------------------------------------------------------------------------------
