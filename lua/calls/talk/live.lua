@@ -131,9 +131,10 @@ end
 local function ask_rule(self, turn)
   if not self.rule or self.muted or turn.ruled or not turn.text:find("%S") then return end
   turn.ruled, self.ruled = true, self.ruled + 1
-  local of, anger = sentiment.of(turn.text, self.args.language)
-  self.rule:watch({ n = self.ruled, text = turn.keys and "" or turn.text, keys = turn.keys, sentiment = turn.keys and "neutral" or of, angry = not turn.keys and anger >= sentiment.ANGRY,
-    misunderstood = self.misses, seconds = self.chronicle:seconds() }, turn.text)
+  local text = turn.keys and "" or turn.text
+  local sounds, anger = sentiment.of(text, self.args.language)
+  self.rule:watch({ n = self.ruled, text = text, keys = turn.keys, sentiment = sounds, angry = anger >= sentiment.ANGRY, misunderstood = self.misses,
+    seconds = self.chronicle:seconds() }, turn.text)
 end
 
 -- How he sounded in an exchange.
