@@ -12,7 +12,7 @@
 ---         spec() -> function                        spec.lua, compiled
 local core = ...
 local type, pairs, ipairs, error, pcall, setmetatable = type, pairs, ipairs, error, pcall, setmetatable
-local tostring, match, gsub, sub, floor = tostring, string.match, string.gsub, string.sub, math.floor
+local select, tostring, match, gsub, sub, floor = select, tostring, string.match, string.gsub, string.sub, math.floor
 local raise = core.raise
 local states_max = 200
 
@@ -126,13 +126,91 @@ local function answer(name, ok, value)
   return nil, value
 end
 
+-- Conversations. What a script gives as a function stays here: the conversation asks for it by what it is called, the verb returns with the
+-- question, and is asked for again with what the function gave. So whatever a function does to the call is in the journal, in its order.
+
+local conversing = setmetatable({}, { __mode = "k" })  -- run -> true while a function of a conversation runs in it
+
+local function copy_of(fields)
+  local copy = {}
+  for name, value in pairs(fields) do copy[name] = value end
+  return copy
+end
+
+-- The options as the host is told them, and their functions: by a tool's name, and the rule.
+local function without_functions(options)
+  local copy, tools, rule = copy_of(options), {}, nil
+  if copy.escalate ~= nil then
+    if type(copy.escalate) ~= "function" then raise("converse: options.escalate must be a function", "converse") end
+    rule, copy.escalate = copy.escalate, true
+  end
+  if type(copy.tools) == "table" then
+    copy.tools = copy_of(copy.tools)
+    for key, tool in pairs(copy.tools) do
+      if type(tool) == "table" then
+        if type(tool.run) ~= "function" then raise("converse: run of a tool in options.tools must be a function", "converse") end
+        if type(tool.name) == "string" then tools[tool.name] = tool.run end
+        tool = copy_of(tool)
+        tool.run = true
+        copy.tools[key] = tool
+      end
+    end
+  end
+  return copy, tools, rule
+end
+
+-- An error as text: of one that a verb gave back, its own.
+local function text_of_error(err)
+  if type(err) == "table" and type(err.text) == "string" then err = err.text end
+  return sub(type(err) == "string" and err or "the error is a " .. type(err), 1, 1000)
+end
+
+-- Runs what is asked for: { id, value | refused | broke }.
+local function run_asked(ask, tools, rule)
+  local fn = rule
+  if ask.tool then fn = tools[ask.tool] end
+  if not fn then return { id = ask.id, broke = "there is no such function" } end
+  local run = core.thread()
+  conversing[run] = true
+  local ok, value, why = pcall(fn, ask.given)
+  conversing[run] = nil
+  if not ok then return { id = ask.id, broke = text_of_error(value) } end
+  if value == nil and why ~= nil then return { id = ask.id, refused = text_of_error(why) } end
+  return { id = ask.id, value = value }
+end
+
+local function converse(options)
+  local tools, rule = {}, nil
+  if type(options) == "table" then options, tools, rule = without_functions(options) end
+  local ok, value = core.verb("converse", options)
+  while ok and type(value) == "table" and type(value.ask) == "table" do
+    local told = run_asked(value.ask, tools, rule)
+    local sent
+    sent, ok, value = pcall(core.verb, "converse", options, told)
+    -- What the function gave back is nothing that can be told: that it was so can.
+    if not sent or not ok and type(value) == "table" and value.raise then
+      local text = sent and value.text or ok
+      ok, value = core.verb("converse", options, { id = told.id, broke = gsub(text_of_error(text), "[\128-\255]", "?") })
+    end
+  end
+  return answer("converse", ok, value)
+end
+
 --- What a call object can do. Called once, before the tenant's code runs.
---- @param verbs table  list of names
+--- @param verbs table  list of names; and by each whether it needs the caller's line
 local function offer(verbs)
   for _, name in ipairs(verbs) do
     methods[name] = function(self, ...)
-      if self == nil or owner[self] ~= core.thread() then
+      local run = core.thread()
+      if self == nil or owner[self] ~= run then
         raise("write call:" .. name .. "(...), on the call the state was given", name)
+      end
+      if verbs[name] and conversing[run] then
+        raise(name .. ": the conversation has the caller's line; a function of it can write things down and look them up", name)
+      end
+      if name == "converse" then
+        if select("#", ...) > 1 then raise("converse takes 1 argument", name) end
+        return converse((...))
       end
       return answer(name, core.verb(name, ...))
     end

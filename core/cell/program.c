@@ -215,7 +215,8 @@ static void add_function(lua_State *L, struct program *p, const char *name, lua_
     lua_setfield(L, -2, name);
 }
 
-/* { { name = "say", ... } } -> { "say" }; what is not of that form is left out. */
+/* { { name = "say", sound = true, ... } } -> { "say", say = true }: names, and whether each needs the caller's line; what is not of that form is
+ * left out. */
 static void push_verbs(lua_State *L, const struct program *p) {
     int n = 0;
 
@@ -229,11 +230,18 @@ static void push_verbs(lua_State *L, const struct program *p) {
         }
         lua_pushliteral(L, "name");
         lua_rawget(L, -2);
-        if (lua_type(L, -1) == LUA_TSTRING)
-            lua_rawseti(L, -4, ++n);
-        else
+        if (lua_type(L, -1) == LUA_TSTRING) {
+            lua_pushvalue(L, -1);
+            lua_rawseti(L, -5, ++n);
+            lua_pushliteral(L, "sound");
+            lua_rawget(L, -3);
+            lua_pushboolean(L, lua_toboolean(L, -1));
+            lua_replace(L, -2);
+            lua_rawset(L, -5); /* list[name] = sound */
             lua_pop(L, 1);
-        lua_pop(L, 1);
+        } else {
+            lua_pop(L, 2);
+        }
     }
     lua_pop(L, 1);
 }

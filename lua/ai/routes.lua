@@ -107,7 +107,7 @@ local function register_setup(base, roles, has_tenant)
   add("PUT", "/policy", "Set how one of several is chosen", function(ctx) return setup.put_policy(ctx, owner_of(ctx), ctx.body) end, { body = rules.policy, status = 204 })
   add("GET", "/speech", "Who recognises, synthesises and converses, in which order, language and voice", show_speech,
     { response = schema.object{ speech = any_object, own = { type = "boolean" } } })
-  add("PUT", "/speech", "Set it, whole: a list that is left out is all models of that purpose; local programs come last; realtime has no effect as yet", function(ctx)
+  add("PUT", "/speech", "Set it, whole: a list that is left out is all models of that purpose; local programs come last; realtime models lead conversations", function(ctx)
     return setup.put_speech(ctx, owner_of(ctx), ctx.body)
   end, { body = speech_rules.declared, status = 204 })
   add("DELETE", "/speech", "Speak and listen as the operator has set it, or as without a setting", function(ctx) return setup.put_speech(ctx, owner_of(ctx), nil) end,

@@ -212,6 +212,7 @@ end
 
 --- Tells the waiting task. Returns whether it was waiting for this.
 function Call:happen(kind, ...)
+  if self.left_talking and (kind == "gone" or kind == "frozen" or kind == "cut") then self.left_talking(kind) end
   local waiter = self.waiter
   if waiter and (waiter.kinds[kind] or kind == "gone" or kind == "frozen" or kind == "cut") then
     self.waiter = nil
@@ -386,6 +387,7 @@ end
 
 function Call:moved()
   self.visiting = true
+  if self.left_talking then self.left_talking("cut") end  -- the state that it belongs to is left
   if #self.states < 200 then self.states[#self.states + 1] = { state = self.state, at = clock.rfc3339(clock.wall_us()) } end
   audit.live(self.tenant, { name = "call.state", call = self.id, state = self.state })
   local state, visit = self.state, self.visit
@@ -449,7 +451,7 @@ function Call:fall(status)
   self:keep_head()
   local fallback = require("calls.fallback").of(self)
   task.spawn(function()
-    if self.acting then self:cut_short() end
+    if self.acting or self.left_talking then self:cut_short() end
     if self.frozen or self.stale or self.gone_why then return end
     if status or fallback.transfer then self:change{ status = status or "escalated" } self.status = status or "escalated" end
     local ok, err = pcall(require("calls.fallback").run, self, fallback)

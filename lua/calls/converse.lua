@@ -2,16 +2,25 @@
 --- call:converse: a conversation (calls.talk) with this worker's clock, recognisers, synthesisers and models, kept in the verb's journal entry
 --- so that whoever takes the call up goes on after its last finished turn.
 ---
+---   realtime model (calls.talk.live) ── none is left: what was said, and what nobody has answered ──> recogniser, model, synthesiser (calls.talk)
+---
+--- Where the script gave functions (tools of its own, a rule) the verb returns with { ask = question } while the conversation goes on, and is asked
+--- for again with what the function gave (calls.talk.asks).
+---
 --- No key is needed: the local recogniser and synthesiser are always the last in the order, and the knowledge base answers without a model.
 local ai = require "ai"
+local asks = require "calls.talk.asks"
 local answerer = require "ai.local"
 local clock = require "core.clock"
 local kb = require "kb"
+local live = require "calls.talk.live"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local providers = require "ai.providers"
 local redact = require "ai.guard.redact"
+local scripts = require "scripts"
 local speech = require "speech"
+local summaries = require "calls.summaries"
 local talk = require "calls.talk"
 local task = require "core.task"
 local timer = require "core.timer"
@@ -44,37 +53,70 @@ local function answer_of(call)
   end
 end
 
+local function entry_name(visit, n) return ("j%d.%d"):format(visit, n) end
+
 -- Writes what a successor needs, the newest only, one write after the other: into the visit in which it talks, as long as that is the call's.
-local function keeper(call, entry, n)
-  local writing, due, visit = false, false, call.visit
-  local function is_over() return entry.done or call.frozen or call.gone_why or call.visit ~= visit end
-  local function write()
-    while due and not is_over() do
-      due = false
-      call:keep{ [("j%d.%d"):format(visit, n)] = entry, digits = call:digits_kept() }
+local Keeper = {}
+Keeper.__index = Keeper
+
+-- @param questions table  of calls.talk.asks
+-- @param entry table      of the verb that is under way; or that returned with a question last
+local function keeper(call, questions, entry, n)
+  return setmetatable({ call = call, questions = questions, entry = entry, n = n, visit = call.visit, latest = entry.more or {}, emptied = {} }, Keeper)
+end
+
+function Keeper:is_over()
+  return self.entry.done and not self.asking or self.call.frozen or self.call.gone_why or self.call.visit ~= self.visit
+end
+
+function Keeper:write()
+  while self.due and not self:is_over() do
+    self.due = false
+    local fields = { [entry_name(self.visit, self.n)] = self.entry, digits = self.call:digits_kept() }
+    for n, entry in pairs(self.emptied) do
+      entry.more = nil
+      fields[entry_name(self.visit, n)] = entry
     end
-  end
-  return function(kept, keys_used)
-    for _ = 1, keys_used do call:take_digit() end
-    entry.more = redact.cards_in(kept)
-    if not n then return end
-    due = true
-    if writing then return end
-    writing = true
-    task.spawn(function()
-      local ok, err = pcall(write)
-      writing = false
-      if not ok then log.error("converse.not_kept", { call = call.id, text = tostring(err) }) end
-    end)
+    self.emptied = {}
+    self.call:keep(fields)
   end
 end
 
-local function world_of(call, voice, keep, over)
+-- Into the entry that is written next anyway.
+function Keeper:note()
+  local latest = {}
+  for name, value in pairs(self.latest) do latest[name] = value end
+  if self.questions.last > 0 then latest.asks = self.questions:kept() end
+  self.entry.more = redact.cards_in(latest)
+end
+
+function Keeper:keep(kept, keys_used)
+  for _ = 1, keys_used do self.call:take_digit() end
+  self.latest = kept
+  self:note()
+  if not self.n then return end
+  self.due = true
+  if self.writing then return end
+  self.writing = true
+  task.spawn(function()
+    local ok, err = pcall(self.write, self)
+    self.writing = false
+    if not ok then log.error("converse.not_kept", { call = self.call.id, text = tostring(err) }) end
+  end)
+end
+
+-- The verb is asked for again: what was kept is this entry's from now on.
+function Keeper:move_to(entry, n)
+  self.emptied[self.n] = self.entry
+  self.entry, self.n, self.asking = entry, n, nil
+  self:note()
+end
+
+local function world_of(call, voice, headings, questions, keep, over)
   local from_start_ms = (clock.wall_us() - (call.started_us or clock.wall_us())) / 1000
-  local headings = kb.headings(call.tenant, call.hash) or {}
   return {
     now = clock.mono_ms, after = timer.after, chat = ai.chat, has_model = model_of(call.tenant), answer = answer_of(call), headings = headings,
-    is_live = voice.is_live, keep = keep, over = over,
+    is_live = voice.is_live, lead = voice.lead, keep = keep, over = over, asks = questions,
     -- Where its lines are numbered from: behind those of the conversations that the call had before, in whichever worker.
     first_line = math.floor(from_start_ms / LINE_MS),
     say = function(text, kept) return voice.say({ text = text, rate = RATE }, kept) end,
@@ -90,50 +132,140 @@ local REASONS = { gone = "the caller has hung up", frozen = "the call moves to a
 
 local function left(kind) return nil, { code = kind, text = REASONS[kind] } end
 
---- The verb: its result; or nil, err.
---- @param args table   of the gate, with their defaults
---- @param entry table  of the journal; entry.more is what a predecessor kept
-function converse.run(call, args, entry, n)
-  local keep = keeper(call, entry, n)
-  local leg, err = call:sound()
-  if not leg then return nil, err end
-  pcall(providers.models, call.tenant)  -- read once, so that nobody has to wait for it in the midst of a turn
-  local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
-  local voice = speech.conversation(call.tenant, scope, args.language)
-  args = setmetatable({ language = voice.language }, { __index = args })
-  local result
-  local world = world_of(call, voice, keep, function(found)
-    result = found
-    call:happen("talked")
-  end)
-  -- Providers and knowledge base may have been waited for.
-  if call.frozen then return left("frozen") end
-  if not call.leg then return left("gone") end
-  if call.cutting then return left("cut") end
-  local conversation = talk.new{
-    call = call, args = args, kept = entry.more, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0), world = world,
-  }
-  call.talk = conversation
-  local ok, kind
+-- The newest entry of before that has something kept: it returned with the question that this one answers.
+local function before(call, n)
+  for k = n - 1, 1, -1 do
+    local entry = call.journal.entries[k]
+    if entry.name == "converse" and entry.more then return entry, k end
+  end
+end
+
+-- An error in a function of the script is for its author to read.
+local function tell_author(call, told)
+  local file, line, text = told.broke:match("^([%w_%./%-]+):(%d+): (.*)$")
+  scripts.log(call.tenant, { level = "error", call = call.id, call_id = call.row_id, state = call.state, bundle_hash = call.hash, file = file, line = tonumber(line),
+    text = "a function of converse: " .. (text or told.broke) })
+end
+
+-- What is kept of it besides the transcript.
+local function keep_summary(call, about)
+  if about.turns == 0 then return end
+  summaries.keep(call, { summary = about.summary, sentiment = about.sentiment, lead = about.lead and about.lead.id, ask = about.ask_summary })
+end
+
+-- Everything of a conversation is let go of. Of one that had not come to its end what was said until then is kept.
+local function close(call, going, kind)
+  if going.talk then going.talk:close(kind == "frozen") end
+  if kind == "gone" or kind == "cut" then keep_summary(call, going.talk:sum_up()) end
+  going.questions:close()  -- behind that: who waits for an answer has no conversation to go on with
+  call.talk, call.conversing, call.left_talking = nil, nil, nil
+end
+
+-- Waits for the conversation's end, or for its next question to the script: the verb's result; or nil, err.
+local function follow(call, going, entry)
+  local kind, question
+  call.left_talking = nil
   local whole, broke = pcall(function()
-    ok, err = conversation:begin(call.digits)
-    while ok and not result do
+    while not going.result do
+      question = going.questions:next()
+      if question then return end
       kind = call:await({ talked = true })
       if REASONS[kind] then return end
     end
   end)
-  conversation:close(kind == "frozen")
-  call.talk = nil
+  if whole and question then
+    going.keeper.asking = true
+    going.keeper:note()
+    -- Nobody waits meanwhile: whoever ends the call, or the state, ends the conversation.
+    call.left_talking = function(why) close(call, going, why) end
+    return { ask = redact.cards_in(question) }
+  end
+  close(call, going, kind)
   if not whole then error(broke, 0) end
-  if not ok then return nil, { code = "failed", text = err.text } end
+  local result = going.result
   if not result then return left(kind) end
   entry.more = nil
   local why = result.failed and "failed" or result.why
   metrics.count("conversations_total", { why = why }, 1, "conversations with callers, by what ended them")
   log.info("call.conversed", { call = call.id, why = why, turns = result.turns, wants_human = result.wants_human })
+  keep_summary(call, result)
   if result.failed then return nil, { code = "failed", text = result.failed } end
   if result.lead then call.lead = result.lead.id end
-  return { lead = result.lead, wants_human = result.wants_human, why = result.why, turns = result.turns }
+  return { lead = result.lead, wants_human = result.wants_human, why = result.why, reason = result.reason, turns = result.turns, slots = result.slots, sentiment = result.sentiment,
+    summary = result.summary }
+end
+
+local lead
+
+-- Without the realtime model that is lost. At once, for the script may be at work at a question, and nobody waits here.
+local function go_on(call, args, going, from)
+  going.talk:close()
+  local whole, ok, problem = pcall(lead, call, args, going, talk, from.kept, from)
+  if not whole then log.error("converse.broke", { call = call.id, text = tostring(ok) }) end
+  if whole and ok then return end
+  going.result = { failed = whole and problem.text or "something went wrong on our side", turns = from.kept.turns or 0 }
+end
+
+-- Has one lead it from now on: true; or nil, err.
+-- @param of table         calls.talk.live or calls.talk
+-- @param from table|nil   of the one that led it until now: result.going of calls.talk.live
+function lead(call, args, going, of, kept, from)
+  local world = going.world(function(found)
+    if found.lost then go_on(call, args, going, found.going) else going.result = found end
+    call:happen("talked")
+  end)
+  going.talk = of.new{ call = call, args = args, kept = kept, going = from, told = not from and going.told or nil, key = going.key, world = world }
+  call.talk = going.talk
+  return going.talk:begin(call.digits)
+end
+
+-- Begins one, or takes up a predecessor's: what is under way; or nil, err.
+local function begin(call, args, entry, n, told)
+  local leg, err = call:sound()
+  if not leg then return nil, err end
+  local earlier, k
+  if told and not entry.more then
+    earlier, k = before(call, n)
+    entry.more = earlier and earlier.more
+  end
+  local questions = asks.new({ after = timer.after, wake = function() call:happen("talked") end }, entry.more and entry.more.asks)
+  local keep = keeper(call, questions, entry, n)
+  if earlier then keep.emptied[k] = earlier end
+  pcall(providers.models, call.tenant)  -- read once, so that nobody has to wait for it in the midst of a turn
+  local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
+  local voice = speech.conversation(call.tenant, scope, args.language)
+  args = setmetatable({ language = voice.language }, { __index = args })
+  local headings = kb.headings(call.tenant, call.hash) or {}
+  -- Providers and knowledge base may have been waited for.
+  if call.frozen then return left("frozen") end
+  if not call.leg then return left("gone") end
+  if call.cutting then return left("cut") end
+  local going = { questions = questions, keeper = keep, told = told, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0) }
+  going.world = function(over) return world_of(call, voice, headings, questions, function(...) keep:keep(...) end, over) end
+  call.conversing = going
+  local whole, ok, problem = pcall(lead, call, args, going, voice.may_lead() and live or talk, entry.more)
+  if whole and ok then return going end
+  close(call, going)
+  if not whole then error(ok, 0) end
+  return nil, { code = "failed", text = problem.text }
+end
+
+--- The verb: its result, or { ask = question to the script }; or nil, err.
+--- @param args table      of the gate, with their defaults
+--- @param entry table     of the journal; entry.more is what a predecessor kept
+--- @param told table|nil  what the script gave to the question that the verb returned with last: { id, value | refused | broke }
+function converse.run(call, args, entry, n, told)
+  if told and told.broke then tell_author(call, told) end
+  local going = told and call.conversing
+  if going then
+    going.keeper:move_to(entry, n)
+    going.questions:tell(told)
+    return follow(call, going, entry)
+  end
+  local err
+  going, err = begin(call, args, entry, n, told)
+  if not going then return nil, err end
+  return follow(call, going, entry)
 end
 
 return converse

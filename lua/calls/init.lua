@@ -7,6 +7,7 @@ local json = require "core.json"
 local pii = require "lib.pii"
 local roster = require "calls.roster"
 local store = require "calls.store"
+local summaries = require "calls.summaries"
 local time = require "lib.time"
 
 local calls = {}
@@ -49,6 +50,7 @@ function calls.view(tenant, row, whole)
   end
   local lead = store.lead_of(tenant.db, row.id)
   view.lead = lead and ids.encode("ld", lead.id)
+  view.summary, view.sentiment = summaries.of(tenant, row), row.sentiment
   return view
 end
 

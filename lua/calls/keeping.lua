@@ -102,6 +102,7 @@ end
 
 local function expire_transcripts(tenant, before)
   local count = 0
+  while store.remove_summaries(tenant.db, before, UTTERANCES) == UTTERANCES do end
   while true do
     local removed = store.remove_utterances(tenant.db, before, UTTERANCES)
     count = count + removed

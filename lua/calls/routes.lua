@@ -85,7 +85,9 @@ end
 local function read(ctx)
   local row = store.by_public_id(ctx.tenant.db, ctx.params.callId)
   if not row then return not_found() end
-  return 200, calls.view(ctx.tenant, row, true)
+  local view = calls.view(ctx.tenant, row, true)
+  if ctx.user.role == "agent" and view.agentId ~= ctx.user.id then view.summary = nil end  -- as the transcript
+  return 200, view
 end
 
 local function act(what, action)

@@ -25,7 +25,7 @@ function store.by_channel(db_name, node, boot, channel)
 end
 
 function store.by_public_id(db_name, public_id)
-  return db.query(db_name, "SELECT " .. columns .. " FROM `call` WHERE public_id = ?", public_id)[1]
+  return db.query(db_name, "SELECT " .. columns .. ", summary, sentiment FROM `call` WHERE public_id = ?", public_id)[1]
 end
 
 -- A journal is kept where the tenant keeps them at that moment.
@@ -213,6 +213,11 @@ end
 
 function store.remove_utterances(db_name, before, limit)
   return db.query(db_name, "DELETE FROM transcript WHERE `timestamp` < ? ORDER BY `timestamp` LIMIT " .. tonumber(limit), before).affected
+end
+
+--- Summaries say what was said, so they go with the transcripts.
+function store.remove_summaries(db_name, before, limit)
+  return db.query(db_name, "UPDATE `call` SET summary = NULL, summary_at = NULL WHERE summary_at < ? ORDER BY summary_at LIMIT " .. tonumber(limit), before).affected
 end
 
 -- what is kept of calls ----------------------------------------------------------------------------------------------------

@@ -302,7 +302,8 @@ function act.create_lead(call, args, entry, n)
 end
 
 function act.converse(call, args, entry, n)
-  return converse.run(call, args[1] or {}, entry, n)
+  local told = args[2]
+  return converse.run(call, args[1] or {}, entry, n, told and told.id and told or nil)
 end
 
 function act.log(call, args)

@@ -39,7 +39,9 @@ end
 -- What a field's type does not say: its range and its default.
 function doc_of(declared, outer)
   local text = declared.doc
-  if declared.items then text = ("%s; a list of %s"):format(text, table.concat(declared.items, ", ")) end
+  if declared.items and declared.items[1] then text = ("%s; a list of %s"):format(text, table.concat(declared.items, ", ")) end
+  if declared.own then text = ("%s; at most %d tables of your own: %s"):format(text, declared.own.max, inner_doc(declared.own.fields)) end
+  if declared.each then text = ("%s: each %s"):format(text, inner_doc(declared.each.fields)) end
   if declared.unit then text = ("%s, in %s"):format(text, declared.unit) end
   if declared.type == "string" and declared.max then
     text = ("%s; at most %d byte%s"):format(text, declared.max, declared.max == 1 and "" or "s")
@@ -50,7 +52,7 @@ function doc_of(declared, outer)
     text = ("%s; %s unless given"):format(text, type(declared.default) == "string" and ("%q"):format(declared.default) or tostring(declared.default))
   end
   if declared.permission then text = ("%s; needs the permission %s"):format(text, declared.permission) end
-  if declared.fields and not outer then text = text .. ": " .. inner_doc(declared.fields) end
+  if declared.fields and next(declared.fields) and not outer then text = text .. ": " .. inner_doc(declared.fields) end
   return text
 end
 
@@ -92,6 +94,7 @@ local function method(line, verb)
   line("---")
   comment(line, "```lua\n" .. verb.example .. "```")
   for i, param in ipairs(verb.params) do
+    if param.inner then break end  -- behind all that a script gives
     given[i] = param.name
     line(("---@param %s%s %s %s"):format(param.name, param.optional and "?" or "", type_of(verb, param, param.name), doc_of(param, true)))
   end
@@ -127,7 +130,7 @@ function annotations.text()
   for _, verb in ipairs(gate.verbs) do
     if #verb.errors > 0 then error_class(line, error_name(verb), verb.errors) end
     for _, param in ipairs(verb.params) do
-      if param.fields then class(line, class_of(verb, param.name), param, verb, true) end
+      if param.fields and not param.inner then class(line, class_of(verb, param.name), param, verb, true) end
     end
     if verb.result.fields then class(line, class_of(verb, "result"), verb.result, verb, false) end
   end

@@ -12,15 +12,52 @@ end
 
 local check_value, check_fields
 
--- A list of texts, each of them known and there once.
-local function check_items(where, declaration, value)
-  local known, list, seen = {}, {}, {}
-  for _, item in ipairs(declaration.items) do known[item] = true end
+local function copy_of(set)
+  local copy = {}
+  for name, value in pairs(set) do copy[name] = value end
+  return copy
+end
+
+-- A list of texts, whichever they are.
+local function check_texts(where, texts, value)
+  if #value > texts.max then return nil, ("%s may hold at most %d texts, it has %d"):format(where, texts.max, #value) end
   for key, item in pairs(value) do
-    if type(key) ~= "number" or key % 1 ~= 0 or key < 1 or key > #value then return nil, ("%s must be a list such as { %q }"):format(where, declaration.items[1]) end
-    if not known[item] then
+    if type(key) ~= "number" or type(item) ~= "string" or #item > texts.bytes then
+      return nil, ("%s must be a list of texts of at most %d bytes"):format(where, texts.bytes)
+    end
+  end
+  return value
+end
+
+local function is_place_in(key, list) return type(key) == "number" and key % 1 == 0 and key >= 1 and key <= #list end
+
+-- The tables of a list that may hold such: each with a name of its own.
+local function check_own(where, own, value, taken)
+  local count = 0
+  for _, name in ipairs(own.reserved or {}) do taken[name] = true end
+  for i, item in ipairs(value) do
+    if type(item) == "table" then
+      local checked, problem = check_fields(("%s[%d]"):format(where, i), own, item)
+      if problem then return problem end
+      if taken[checked.name] then return ("%s[%d].name is '%s', which there is already"):format(where, i, checked.name) end
+      taken[checked.name], value[i], count = true, checked, count + 1
+    end
+  end
+  if count > own.max then return ("%s may hold at most %d of your own, it has %d"):format(where, own.max, count) end
+end
+
+-- A list of texts, each of them known and there once; and of tables, where it may hold those.
+local function check_items(where, declaration, given)
+  local known, list, seen, value = {}, {}, {}, {}
+  for _, item in ipairs(declaration.items) do known[item] = true end
+  for i, item in ipairs(given) do value[i] = item end
+  local problem = declaration.own and check_own(where, declaration.own, value, copy_of(known))
+  if problem then return nil, problem end
+  for key, item in pairs(given) do
+    if not is_place_in(key, given) then return nil, ("%s must be a list%s"):format(where, declaration.items[1] and (" such as { %q }"):format(declaration.items[1]) or " of tables") end
+    if not known[item] and not (declaration.own and type(item) == "table") then
       local shown = type(item) == "string" and "'" .. item:sub(1, 64) .. "'" or tostring(item)
-      return nil, ("%s holds %s; it takes %s"):format(where, shown, table.concat(declaration.items, ", "))
+      return nil, ("%s holds %s; it takes %s"):format(where, shown, declaration.items[1] and table.concat(declaration.items, ", ") or "tables")
     end
   end
   for _, item in ipairs(value) do
@@ -34,7 +71,9 @@ function check_fields(where, declaration, value)
   local result = {}
   for name, field in pairs(declaration.fields) do
     local given = value[name]
-    if given == nil and field.fields then
+    if given == nil and field.required then
+      return nil, ("%s lacks %s"):format(where, name)
+    elseif given == nil and field.fields then
       result[name] = check_fields(where, field, {})
     elseif given == nil then
       result[name] = field.default
@@ -52,6 +91,11 @@ function check_fields(where, declaration, value)
         return nil, ("%s has no field %s; it takes %s%s"):format(where, type(name) == "string" and "'" .. name .. "'" or tostring(name),
           table.concat(names(declaration.fields), ", "), also)
       end
+      if declaration.each then
+        local problem
+        given, problem = check_value(where .. "." .. name, declaration.each, given)
+        if problem then return nil, problem end
+      end
       result[name] = given
     end
   end
@@ -60,6 +104,11 @@ end
 
 function check_value(where, declaration, value)
   local wanted, kind = declaration.type, kind_of(value)
+  if wanted == "any" then return value end
+  if wanted == "function" then  -- it stays in the cell, which has seen to it that it is one
+    if value ~= true then return nil, ("%s must be a function"):format(where) end
+    return true
+  end
   if kind ~= wanted and not (wanted == "number" and kind == "integer") then
     local article = wanted == "integer" and "an integer" or "a " .. wanted
     return nil, ("%s must be %s, not %s"):format(where, article, kind == "nil" and "nothing" or "a " .. type(value))
@@ -71,11 +120,15 @@ function check_value(where, declaration, value)
       or (declaration.min and value < declaration.min) or (declaration.max and value > declaration.max)) then
     return nil, ("%s must be between %s and %s, it is %s"):format(where, tostring(declaration.min), tostring(declaration.max), tostring(value))
   end
+  if declaration.form and not value:find(declaration.form) then
+    return nil, ("%s must be %s"):format(where, declaration.form_doc)
+  end
   if declaration.enum then
     local found = false
     for _, allowed in ipairs(declaration.enum) do found = found or allowed == value end
     if not found then return nil, ("%s must be one of %s"):format(where, table.concat(declaration.enum, ", ")) end
   end
+  if wanted == "table" and declaration.texts then return check_texts(where, declaration.texts, value) end
   if wanted == "table" then return (declaration.items and check_items or check_fields)(where, declaration, value) end
   return value
 end

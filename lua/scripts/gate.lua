@@ -28,6 +28,7 @@ gate.columns = {
     name = "what the reference and errors call it",
     type = "string, number, integer, boolean or table",
     doc = "what it is",
+    inner = "true: no script gives it; the cell does, when it asks for the verb again with what a function of the script gave",
     optional = "true: may be left out; a table is then taken as empty",
     min = "least number", max = "greatest number; of a text the most bytes", unit = "of a number: seconds, unless it only counts",
     fields = "of a table: name -> field",
@@ -35,10 +36,15 @@ gate.columns = {
     key_form = "of an open table: the Lua pattern of its other fields' names", keys = "of an open table: what its other fields are",
   },
   field = {
-    type = "string, number, integer, boolean or table", doc = "what it is", default = "what stands for it when it is left out",
+    type = "string, number, integer, boolean, table, function (it stays in the cell) or any", doc = "what it is", default = "what stands for it when it is left out",
     min = "least number", max = "greatest number; of a text the most bytes", unit = "of a number: seconds, unless it only counts",
     enum = "list of the texts it may be", permission = "of a boolean: the permission that true needs",
     fields = "of a table: name -> field; those with defaults are there when it is left out", items = "of a table that is a list: list of the texts it may hold, each once",
+    own = "of such a list: fields of the tables it may hold besides; max: how many; reserved: names that none may have",
+    texts = "of a table that is a list of any texts: max, how many, and bytes of each",
+    each = "of an open table: the field that each of its other fields is", open = "of a table: true: it may have other fields too",
+    key_form = "of an open table: the Lua pattern of its other fields' names", keys = "of an open table: what its other fields are",
+    required = "true: it may not be left out", form = "of a text: the Lua pattern it must match", form_doc = "the same in words",
   },
 }
 
@@ -90,6 +96,33 @@ local option = {
   finish = { type = "string", max = 1, default = "#", doc = "the key that ends it; \"\" for none" },
 }
 
+-- A tool of a script's own, which the model of a conversation may use. Its function stays in the cell.
+local own_tool = {
+  name = { type = "string", max = 48, form = "^%l[%l%d_]*$", form_doc = "small letters, digits and _, a letter first", required = true, doc = "what the model calls it by" },
+  description = { type = "string", max = 1000, required = true, doc = "what it does, and when to use it: the model reads that" },
+  parameters = { type = "table", open = true, key_form = "^%l[%l%d_]*$", fields = {}, doc = "what it is to be given, by name",
+    keys = "A name each: small letters, digits and _.",
+    each = { type = "table", doc = "a parameter", fields = {
+      type = { type = "string", enum = { "string", "number", "integer", "boolean" }, default = "string", doc = "of the value" },
+      description = { type = "string", max = 500, doc = "what it is: the model reads that" },
+      enum = { type = "table", texts = { max = 50, bytes = 100 }, doc = "of a text: the list of what it may be" },
+      optional = { type = "boolean", default = false, doc = "may be left out" },
+    } } },
+  run = { type = "function", required = true, doc = "function(given): given has the parameters by name. What it returns is told to the model; nil and a text say why not, "
+    .. "and the model may try otherwise. An error is logged and puts the caller through. It may use verbs without sound, such as create_lead and log, and has 10 seconds" },
+}
+
+-- What a conversation is to find out.
+local slot = {
+  name = { type = "string", max = 48, form = "^%l[%l%d_]*$", form_doc = "small letters, digits and _, a letter first", required = true, doc = "what it is called in the result" },
+  kind = { type = "string", enum = { "digits", "name", "phone", "spelling", "text", "yes_no" }, default = "text",
+    doc = "digits, phone and spelling may be spoken sign by sign, the first two keyed in as well; yes_no is true or false, by word or by the keys 1 and 2" },
+  prompt = { type = "string", max = 500, required = true, doc = "the question" },
+  digits = { type = "integer", min = 1, max = 40, doc = "of digits: how many" },
+  confirm = { type = "boolean", default = true, doc = "say back what was spoken, and ask whether it is right" },
+  optional = { type = "boolean", default = false, doc = "go on without it when two answers were not understood; else the caller is put through" },
+}
+
 local heard = { type = "boolean", doc = "true when it was heard to its end, false when a key stopped it" }
 local done = { type = "boolean", doc = "always true" }
 
@@ -101,25 +134,45 @@ gate.verbs = {
       prompt = { type = "string", max = 8000, doc = "instructions to the model: what it is to find out, what it must not say" },
       greeting = { type = "string", max = 1000, doc = "said first; \"Hello. How can I help you?\" unless given" },
       tools = { type = "table", items = { "book_callback", "create_lead", "hangup", "lookup_kb", "transfer", "update_lead" },
-        doc = "what it may do besides talking; those that write down who somebody is need the permission personal_data, and are left out without it" },
+        doc = "what it may do besides talking; those that write down who somebody is need the permission personal_data, and are left out without it. "
+          .. "Tools of your own stand among them, see below",
+        own = { max = 16, fields = own_tool, reserved = { "fill" } } },
+      slots = { type = "table", items = {}, own = { max = 12, fields = slot },
+        doc = "what the caller is to be asked for, one after the other, by speech or keys; the conversation is over when all of it is there" },
+      escalate = { type = "function", doc = "your rule for putting the caller through: asked of each turn of the caller, { n, text, keys, sentiment, angry, misunderstood, seconds }; "
+        .. "true or a text, which is then in reason, puts him through" },
+      anger = { type = "boolean", default = true, doc = "whether a caller who sounds angry is put through" },
       expect = { type = "string", enum = { "open", "yes_no", "digits", "spelling" }, default = "open", doc = "what the greeting asks for: how long a pause may be, and what is understood" },
       language = { type = "string", max = 16, doc = "that is spoken, such as en or de-AT; else the tenant's" },
       limit = { type = "table", doc = "where it ends at the latest", fields = {
         turns = { type = "integer", min = 1, max = 200, default = 40, doc = "turns of the caller" },
         seconds = { type = "number", min = 10, max = 3600, default = 600, unit = "seconds", doc = "how long it may take" },
       } },
+    } }, { name = "told", type = "table", optional = true, inner = true, doc = "what a function of the options gave when the conversation asked for it", fields = {
+      id = { type = "integer", min = 0, max = 1000000, doc = "of the question" },
+      value = { type = "any", doc = "what it gave" },
+      refused = { type = "string", max = 4000, doc = "why it gave nothing" },
+      broke = { type = "string", max = 4000, doc = "the error that it ended with" },
     } } },
     resume = "continue", sound = true, cost = 10, timeout = 4000,
     result = { type = "table", doc = "what came of it", fields = {
       lead = { type = "table", doc = "{ id, score, status } of the lead that was made, or nil" },
       wants_human = { type = "boolean", doc = "true: put the caller through" },
-      why = { type = "string", enum = { "hangup", "asked_for", "transfer", "not_understood", "tool_failed", "no_answer", "silence", "limit" },
-        doc = "what ended it: hangup is a goodbye, no_answer that no model and no knowledge base had one" },
+      why = { type = "string", enum = { "hangup", "asked_for", "transfer", "not_understood", "tool_failed", "no_answer", "anger", "rule", "filled", "silence", "limit" },
+        doc = "what ended it: hangup is a goodbye, no_answer that no model and no knowledge base had one, rule that escalate said so, filled that all slots are there" },
+      reason = { type = "string", doc = "of rule: the text that escalate gave" },
+      slots = { type = "table", doc = "of slots: what was told, by name, also when it ended otherwise" },
       turns = { type = "integer", doc = "turns of the caller that were answered" },
+      sentiment = { type = "string", enum = { "positive", "neutral", "negative" }, doc = "how the caller sounded on the whole" },
+      summary = { type = "string", doc = "what was said, in a few lines; it is kept with the call, too" },
     } },
     errors = {},
     doc = "Lets an AI agent talk with the caller until one of them ends it, the caller wants or needs a human, or a limit is reached. Without a model it answers from the "
-      .. "bundle's knowledge base (kb/), understands what is in it, yes, no and keys, and offers to call back where create_lead or book_callback are among its tools.",
+      .. "bundle's knowledge base (kb/), understands what is in it, yes, no and keys, and offers to call back where create_lead or book_callback are among its tools. "
+      .. "Who asks for a human, is angry, is not understood twice, or meets a tool that does not work comes back with wants_human. "
+      .. "A realtime model that the tenant has (PUT /ai/speech, realtime) hears and speaks by itself, with the same tools, rule, slots, limits and result; it does not wait for the "
+      .. "rule, which cuts it off, and how the caller sounds is then told by the words alone. The greeting and what else is "
+      .. "said in fixed words is in the tenant's own voice. When none can be asked, or the last one breaks off in the middle, the rest of the conversation is led without one.",
     example = [[
 local flow = require "flow"
 
@@ -129,8 +182,22 @@ return flow.define {
   talk = function(call)
     local talk, err = call:converse {
       agent = "sales", greeting = "Acme Solar, good morning. What can I do for you?",
-      prompt = "Find out how large the roof is, and offer to call back.",
-      tools = { "lookup_kb", "create_lead", "hangup" }, limit = { turns = 12, seconds = 240 },
+      prompt = "Find out how large the roof is, say what it costs, and offer to call back.",
+      tools = {
+        "lookup_kb", "create_lead", "hangup",
+        {
+          name = "price", description = "What a roof of that size costs. Ask it before you name a price.",
+          parameters = { size = { type = "number", description = "square metres" } },
+          run = function(given)
+            if given.size > 500 then return nil, "roofs of more than 500 square metres are priced by an engineer" end
+            return { dollars = 2000 + 85 * given.size }
+          end,
+        },
+      },
+      escalate = function(turn)
+        if turn.text:lower():find("lawyer", 1, true) then return "speaks of a lawyer" end
+      end,
+      limit = { turns = 12, seconds = 240 },
     }
     if not talk then
       call:log("no conversation: " .. err.text)
@@ -582,7 +649,7 @@ function gate.stubs()
   for i, verb in ipairs(gate.verbs) do
     local params = {}
     for k, param in ipairs(verb.params) do params[k] = { name = param.name, type = param.type, optional = param.optional or false } end
-    list[i] = { name = verb.name, params = params }
+    list[i] = { name = verb.name, params = params, sound = verb.sound or false }
   end
   return list
 end

@@ -10,7 +10,11 @@ local reference = {}
 
 --- What a value may be, in words.
 local function form(declared)
-  if declared.items then return 'list of "' .. table.concat(declared.items, '", "') .. '"' end
+  if declared.items and not declared.items[1] then return ("list of at most %d tables"):format(declared.own.max) end
+  if declared.items then
+    return 'list of "' .. table.concat(declared.items, '", "') .. '"' .. (declared.own and (", and at most %d tables of your own"):format(declared.own.max) or "")
+  end
+  if declared.texts then return ("list of at most %d strings of at most %d bytes"):format(declared.texts.max, declared.texts.bytes) end
   if declared.enum then return '"' .. table.concat(declared.enum, '", "') .. '"' end
   if declared.type == "string" and declared.max then return ("string of at most %d byte%s"):format(declared.max, declared.max == 1 and "" or "s") end
   local unit = declared.unit and " " .. declared.unit or ""
@@ -18,21 +22,33 @@ local function form(declared)
   return declared.type .. (unit ~= "" and "," .. unit or "")
 end
 
--- Those of a table within a table stand behind it, as limit.turns.
+-- Those of a table within a table stand behind it, as limit.turns; of the tables in a list, as tools[].name; of whatever name, as parameters.*.
 local function fields(declared, prefix, list)
   list = list or json.array()
+  prefix = prefix or ""
   for _, name in ipairs(names(declared)) do
     local field = declared[name]
-    list[#list + 1] = { name = (prefix or "") .. name, type = field.type, form = form(field), default = field.default, doc = field.doc, min = field.min, max = field.max,
+    list[#list + 1] = { name = prefix .. name, type = field.type, form = form(field), default = field.default, doc = field.doc, min = field.min, max = field.max,
                         enum = field.enum, permission = field.permission }
-    if field.fields then fields(field.fields, (prefix or "") .. name .. ".", list) end
+    if field.fields then fields(field.fields, prefix .. name .. ".", list) end
+    if field.own then fields(field.own.fields, prefix .. name .. "[].", list) end
+    if field.each then fields(field.each.fields, prefix .. name .. ".*.", list) end
+  end
+  return list
+end
+
+-- What a script gives: without what only the cell does.
+local function params_of(verb)
+  local list = {}
+  for _, param in ipairs(verb.params) do
+    if not param.inner then list[#list + 1] = param end
   end
   return list
 end
 
 local function verb_view(verb)
   local params, given, errors = json.array(), {}, json.array()
-  for i, param in ipairs(verb.params) do
+  for i, param in ipairs(params_of(verb)) do
     given[i] = param.optional and "[" .. param.name .. "]" or param.name
     params[i] = { name = param.name, type = param.type, form = form(param), optional = param.optional or false, doc = param.doc,
                   min = param.min, max = param.max, keys = param.keys, fields = param.fields and fields(param.fields) or nil }

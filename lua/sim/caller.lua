@@ -5,6 +5,8 @@
 ---     steps = { { key = "1" }, { keys = "94107" }, { say = "I need help" }, { silence = 5 }, { hangup = true }, { now = ... } },
 ---     transfer = "busy" | { "no_answer", "answered" },      what becomes of each transfer in turn; the last one stands for the rest
 ---     fail = { create_lead = { code =, text = } | { false, { code = } } },     errors of verbs and hooks, each time or in turn
+---     ai = { { tool = "price", given = { size = 40 } }, { say = "That costs 5,400 dollars." }, { unclear = true } },
+---                                                           what the AI of conversations does, one after the other
 ---     agents = { { id =, name =, role = } },                for assignment; two of them unless given
 ---     campaign = { code =, id =, name =, platform =, status = } }   of an outbound call: may_contact is asked about it
 ---
@@ -179,6 +181,28 @@ function checks.fail(value)
   return result
 end
 
+local AI_MOST = 500
+
+local function check_ai(step, i)
+  if type(step) ~= "table" then bad('must be a table such as { say = "Hello." }', "ai", i) end
+  local known = { say = "string", tool = "string", unclear = "boolean", given = "table" }
+  for name, value in pairs(step) do
+    if type(value) ~= known[name] then bad(known[name] and "must be a " .. known[name] or "is no field of such a step; there are say, tool with given, and unclear", "ai", i, tostring(name)) end
+  end
+  local kinds_given = (step.say and 1 or 0) + (step.tool and 1 or 0) + (step.unclear and 1 or 0)
+  if kinds_given ~= 1 or step.given and not step.tool then bad("must be one of say, tool (with given) and unclear = true", "ai", i) end
+  if #(step.say or step.tool or "") > 4000 then bad("must be at most 4000 bytes", "ai", i) end
+  return step
+end
+
+function checks.ai(value)
+  if type(value) ~= "table" or not is_list(value) then bad('must be a list such as { { say = "Hello." } }', "ai") end
+  if #value > AI_MOST then bad(("has more than %d steps"):format(AI_MOST), "ai") end
+  local list = {}
+  for i, step in ipairs(value) do list[i] = check_ai(step, i) end
+  return list
+end
+
 -- A table of texts with no other fields than these.
 local function texts(value, fields, ...)
   if type(value) ~= "table" then bad("must be a table", ...) end
@@ -240,7 +264,8 @@ Caller.__index = Caller
 
 --- @param checked table  of caller.check(); it is not changed
 function caller.new(checked)
-  local self = setmetatable({ checked = checked, steps = {}, timed = {}, at = 1, free_ms = 0, calls = {}, transfers = 0 }, Caller)
+  local self = setmetatable({ checked = checked, steps = {}, timed = {}, at = 1, free_ms = 0, calls = {}, transfers = 0, ai = {}, ai_at = 0 }, Caller)
+  for i, step in ipairs(checked.ai or {}) do self.ai[i] = step end
   for _, step in ipairs(checked.steps) do
     local list = step.at_ms and self.timed or self.steps
     list[#list + 1] = step
@@ -255,6 +280,15 @@ function Caller:failure(verb)
   if not errors then return nil end
   self.calls[verb] = (self.calls[verb] or 0) + 1
   return errors.every or errors[self.calls[verb]] or nil
+end
+
+--- What the AI of his conversation does next; nil when the list is at its end.
+--- @param last boolean|nil  the conversation is being ended: only what is said still comes
+function Caller:ai_step(last)
+  local step = self.ai[self.ai_at + 1]
+  if last and step and not step.say then return nil end
+  self.ai_at = self.ai_at + 1
+  return step
 end
 
 --- What becomes of the next transfer.

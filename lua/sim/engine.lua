@@ -10,6 +10,7 @@
 ---     trace = { { at_ms, state, verb, args, result | error, took_ms, used_us }, ... },   used_us: what the script used to get there; or
 ---             { at_ms, state, hook, input, result | error, fallback = what is done without it, took_ms, used_us = by the hook }
 ---     said = { text, ... }, logged = { text, ... }, lead = the last one made, leads = all,
+---     tools = { { name, given, result | error }, ... }   that the AI of its conversations used,
 ---     error = { kind, text, file, line, state } | nil, errors = all of them, flow = its file, heard = what the caller said }
 local caller = require "sim.caller"
 local fallback = require "calls.fallback"
@@ -189,11 +190,12 @@ end
 local traced = {}
 for _, verb in ipairs(gate.verbs) do
   traced[verb.name] = function(call, args, entry, n)
-    local step = { at_ms = call.now_ms, state = call:place(), verb = verb.name, args = given(verb, args) }
+    local goes_on = verbs.goes_on(verb.name, args)
+    local step = { at_ms = call.now_ms, state = call:place(), verb = verb.name, args = goes_on and json.array{ args[2] } or given(verb, args) }
     if call.world.measures then step.used_us = call.cells.used_us() end
     if not call:add_step(step, step.args) then return nil, { code = "gone", text = "the simulated call was ended" } end
-    if call.asked then call:asked(verb, args) end
-    local err, value = call.caller:failure(verb.name), nil
+    if call.asked and not goes_on then call:asked(verb, args) end
+    local err, value = not goes_on and call.caller:failure(verb.name) or nil, nil
     if not err then value, err = verbs.table[verb.name](call, args, entry, n) end
     step.took_ms = call.now_ms - step.at_ms
     step.result = value
@@ -248,7 +250,7 @@ function engine.new(world, given_caller)
     from = given_caller.from or "+15550123", to = to, direction = given_caller.direction, seed = given_caller.seed,
     agents = given_caller.agents, up = given_caller.direction == "outbound",
     now_ms = 0, limit_ms = given_caller.limit_s * 1000, digits = {}, recordings = 0, weight = 0, verbs_most = VERBS_MOST, over_promise = promise.new(),
-    states = {}, trace = {}, said = {}, heard = {}, logged = {}, leads = {}, errors = {},
+    states = {}, trace = {}, said = {}, heard = {}, logged = {}, leads = {}, tools = {}, errors = {},
   }, Call)
   self.started_us = given_caller.now or engine.EPOCH_US
   self:set_wall(self.started_us)
@@ -278,7 +280,7 @@ function engine.play(call)
   return call
 end
 
-local lists = { "states", "trace", "said", "heard", "logged", "leads", "errors" }
+local lists = { "states", "trace", "said", "heard", "logged", "leads", "tools", "errors" }
 
 --- What became of a call that was played.
 function engine.result(call)

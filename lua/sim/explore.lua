@@ -30,7 +30,7 @@ local AT_ONCE = 8                  -- runs of a place that are under way togethe
 -- The caller's script so far -------------------------------------------------------------------------------------------------
 
 local function copy_of(script)
-  local new = { flow = script.flow, steps = { unpack(script.steps) }, transfer = { unpack(script.transfer) }, fail = {} }
+  local new = { flow = script.flow, steps = { unpack(script.steps) }, transfer = { unpack(script.transfer) }, ai = { unpack(script.ai or {}) }, fail = {} }
   for verb, errors in pairs(script.fail) do new.fail[verb] = { unpack(errors) } end
   return new
 end
@@ -40,6 +40,7 @@ local function add(script, verb, outcome, at_ms)
   for _, step in ipairs(outcome.steps or {}) do script.steps[#script.steps + 1] = step end
   if outcome.hangup then script.steps[#script.steps + 1] = { hangup = true, at = (at_ms + HANGS_UP_MS) / 1000 } end
   if outcome.transfer then script.transfer[#script.transfer + 1] = outcome.transfer end
+  for _, step in ipairs(outcome.ai or {}) do script.ai[#script.ai + 1] = step end
   local errors = script.fail[verb] or {}
   errors[#errors + 1] = outcome.fail or false
   script.fail[verb] = errors
@@ -47,7 +48,8 @@ end
 
 -- As it is given to simulate{ ... }.
 local function given(script)
-  local result = { flow = script.flow, steps = script.steps, transfer = #script.transfer > 0 and script.transfer or nil }
+  local result = { flow = script.flow, steps = script.steps, transfer = #script.transfer > 0 and script.transfer or nil,
+    ai = script.ai and #script.ai > 0 and script.ai or nil }
   for verb, errors in pairs(script.fail) do
     while errors[#errors] == false do errors[#errors] = nil end
     if #errors > 0 then
@@ -71,6 +73,7 @@ local function apply(call, outcome)
   for _, step in ipairs(outcome.steps or {}) do
     him.steps[#him.steps + 1] = { keys = step.keys or step.key, say = step.say, silence = step.silence, interrupt = step.interrupt }
   end
+  for _, step in ipairs(outcome.ai or {}) do him.ai[#him.ai + 1] = step end
   if outcome.hangup then table.insert(him.timed, 1, { hangup = true, at_ms = call.now_ms + HANGS_UP_MS }) end
 end
 

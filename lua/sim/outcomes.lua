@@ -2,7 +2,7 @@
 --- What can become of a verb: what a caller may do in it, and what else may happen. Pure.
 ---
 --- An outcome: { label =, steps = what the caller does, acts = true when he does anything, transfer = what becomes of it,
----   fail = { code, text }, hangup = true }. The first of a list is the common one; `idle` marks the one without the caller's doing.
+---   ai = what the AI of his conversation does, fail = { code, text }, hangup = true }. The first of a list is the common one; `idle` marks the one without the caller's doing.
 local outcomes = {}
 
 local DIGITS = "1234567890"
@@ -66,14 +66,30 @@ function of.transfer()
   return list
 end
 
-function of.converse()
-  return {
-    { label = "asks and is answered", steps = { { say = "What are your opening hours?" }, { silence = 30 } }, acts = true },
+local SAMPLES = { string = "Ann", number = 40, integer = 4, boolean = true }
+local QUESTION, HOURS = { say = "What are your opening hours?" }, { say = "We are open from eight to six." }
+
+-- What a model might give to a tool of the script's own.
+local function sample(tool)
+  local given = {}
+  for name, parameter in pairs(tool.parameters) do given[name] = parameter.enum and parameter.enum[1] or SAMPLES[parameter.type] end
+  return given
+end
+
+function of.converse(args)
+  local list = {
+    { label = "asks and is answered", steps = { QUESTION, { silence = 30 } }, ai = { HOURS }, acts = true },
     { label = "asks for a human", steps = { { say = "I want to speak to a human." } }, acts = true },
     { label = "is silent", steps = { { silence = 30 } }, idle = true },
     { label = "no conversation is possible", fail = FAILED },
-    HANGS_UP,
   }
+  for _, tool in ipairs((args[1] or {}).tools or {}) do
+    if type(tool) == "table" then
+      list[#list + 1] = { label = "the AI uses " .. tool.name, steps = { QUESTION, { silence = 30 } }, ai = { { tool = tool.name, given = sample(tool) }, HOURS }, acts = true }
+    end
+  end
+  list[#list + 1] = HANGS_UP
+  return list
 end
 
 function of.wait()

@@ -24,6 +24,8 @@ local CALLER = {
   { "`transfer`", "what becomes of transfers: `answered`, `busy`, `no_answer`, `rejected`, `limit` or `failed`, or a list of them in turn" },
   { "`fail`", "errors of verbs and hooks: `{ create_lead = { code = \"failed\" } }` each time, `{ create_lead = { false, { code = \"failed\" } } }` "
     .. "in turn; `{ scoring = { code = \"late\" } }` is a hook that takes too long" },
+  { "`ai`", "what the AI of conversations does, one after the other: `{ say = \"...\" }`, `{ tool = \"price\", given = { size = 40 } }`, `{ unclear = true }` (it asks again). "
+    .. "An answer takes steps up to the first that says something; without any the caller is answered with nothing. Your own tools and your rule are run as in a real call" },
   { "`agents`", "`{ id, name, role }` of those whom `assignment` may choose; two of them unless given" },
   { "`campaign`", "`code`, `id`, `name`, `platform`, `status` of the campaign that an outbound call is for: `may_contact` is asked about it" },
   { "`now`, `seed`, `limit_s`", "when it is, where chance starts, and the longest it may last (3600)" },
@@ -33,6 +35,7 @@ local RESULT = {
   { "`outcome`", "`done`, `hangup`, `fallback`, `unanswered`, `endless`, or `not_allowed` (by `may_contact`, with `reason`); `hangup_by` says who" },
   { "`states`, `said`, `heard`, `logged`", "lists: states entered, what the caller heard and said, the script log" },
   { "`lead`, `leads`", "the last lead and all: `score`, `reasons` where the hook scored it, `agent` where one was assigned, and the fields given" },
+  { "`tools`", "what the AI of conversations used: `{ name, given, result or error }`" },
   { "`route`", "what `routing` gave; nil where there is no such hook, it left the decision, or failed" },
   { "`flow`, `data`, `seconds`", "the flow that ran, `call.data` at its end, how long the call was" },
   { "`error`, `errors`", "`{ kind, text, file, line, state }`: the first and all. A hook that failed is one of kind `hook`; the call goes on" },

@@ -2,14 +2,18 @@
 --- What the verbs do to a simulated call: verbs.table[name](call, args, entry, n) -> value | nil, err. They never wait: time is
 --- the call's own and goes on by as much as the verb would have taken. Which keys count is decided by calls/keys, as for a real call.
 local caller = require "sim.caller"
-local escalation = require "calls.talk.escalation"
 local hooks = require "sim.hooks"
 local keys = require "calls.keys"
 local lead_rules = require "leads.rules"
 local media = require "core.media"
 local phone = require "core.phone"
+local talk = require "sim.talk"
 
 local verbs = { table = {} }
+
+--- Does the verb only go on, with what a function of the script gave?
+function verbs.goes_on(name, args) return name == "converse" and args[2] ~= nil and args[2].id ~= nil end
+
 local act = verbs.table
 
 local BEEP_MS, THINKS_MS = 300, 2000
@@ -251,42 +255,20 @@ function act.create_lead(call, args)
   return { id = lead.id, score = lead.score, status = lead.status }
 end
 
-local SILENCE_MS, SILENCES, THINKS_OF_IT_MS = 7000, 3, 1000
+local conversation = {
+  prompt = function(call, text) return (prompt(call, text, false)) end,
+  hear = function(call, text) return (hear(call, caller.speaking_ms(text), false)) end,
+  rest = function(call, ms) return (rest(call, ms)) end,
+  create_lead = act.create_lead,
+}
 
--- Played without a model and without a knowledge base: each thing the caller says is a turn that is answered; who asks for a human, or is
--- silent for long, ends it.
 function act.converse(call, args)
-  local options = args[1] or {}
   local up, err = sound(call)
   if not up then return nil, err end
-  local how
-  how, err = prompt(call, options.greeting or "Hello. How can I help you?", false)
-  if not how then return nil, err end
-  local turns, silences, why = 0, 0, nil
-  local over_at = call.now_ms + options.limit.seconds * 1000
-  while not why do
-    local heard_before = #call.heard
-    local kind, ms = call.caller:await(call, math.min(SILENCE_MS, math.max(0, over_at - call.now_ms)), "keys", true)
-    if kind == "gone" then return left() end
-    if kind == "timeout" then
-      silences = silences + 1
-      why = call.now_ms >= over_at and "limit" or silences >= SILENCES and "silence" or nil
-    else
-      turns, silences = turns + 1, 0
-      if kind == "speech" then
-        call:move_to(call.now_ms + ms)
-        if escalation.asks_for_human(call.heard[heard_before + 1] or "", options.language) then why = "asked_for" end
-      else
-        if call.digits[1] == "0" then why = "asked_for" end
-        call.digits = {}
-      end
-      if call.gone_why then return left() end
-      how, err = rest(call, THINKS_OF_IT_MS)
-      if not how then return nil, err end
-      why = why or turns >= options.limit.turns and "limit" or nil
-    end
-  end
-  return { wants_human = why == "asked_for", why = why, turns = turns }
+  local told = args[2]
+  local result = talk.play(call, args[1] or {}, told and told.id and told or nil, conversation)
+  if not result then return left() end
+  return result
 end
 
 function act.log(call, args)

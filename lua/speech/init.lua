@@ -4,22 +4,25 @@
 ---   speech.open(tenant, options, scope) -> session     what is heard (speech.recogniser); options.language is the tenant's unless given
 ---   speech.say(tenant, asked, scope) -> stream         what is said, kept by text and voice (speech.prompts); asked as of speech.synthesiser
 ---   speech.audio(tenant, asked, scope) -> audio | nil, err     the same whole, as core.media plays it
----   speech.conversation(tenant, scope, language) -> { open = f(options) -> session, say = f(asked, kept) -> stream, is_live = f(session), language }
+---   speech.conversation(tenant, scope, language) -> { open = f(options) -> session, say = f(asked, kept) -> stream, is_live = f(session), language,
+---                                                      may_lead = f() -> boolean: is there a realtime model that can be asked now, lead = f(options) -> session of speech.realtime }
 ---                                                      the same, without ever waiting: by order, keys and budget as they are then, or, while what was changed
 ---                                                      is being read, as they were; kept: as a prompt is
 ---   speech.targets(tenant, purpose) -> targets, found  in their order; purpose "recognise", "synthesise" or "realtime"
----   speech.account(tenant, scope) -> account           for who asks a realtime model (speech.account)
+---   speech.account(tenant, scope) -> account           for who asks by himself (speech.account)
 ---     scope  { purpose, call_row, call_id, campaign_id, external_ref, trace }: for whom and for what it is
 ---
 --- Where nothing is set up, or nothing can be read, the programs of this machine speak and listen. Each may wait the first time.
 local account = require "speech.account"
 local adapters = require "speech.adapters"
 local config = require "core.config"
+local fallback = require "speech.fallback"
 local log = require "core.log"
 local media = require "core.media"
 local programs = require "speech.programs"
 local prompts = require "speech.prompts"
 local providers = require "ai.providers"
+local realtime = require "speech.realtime"
 local recogniser = require "speech.recogniser"
 local rules = require "speech.rules"
 local synthesiser = require "speech.synthesiser"
@@ -85,7 +88,7 @@ end
 function speech.conversation(tenant, scope, language)
   local found = found_of(tenant)
   local spoken = language or found.speech.language or "en"
-  local hears, speaks = order_of(found, "recognise"), order_of(found, "synthesise")
+  local hears, speaks, leads = order_of(found, "recognise"), order_of(found, "synthesise"), order_of(found, "realtime")
   local its_account = account.new(tenant, scope, found)
   local reading = false
   -- It lasts for minutes: what is set, revoked or spent meanwhile holds for the next that is heard or said.
@@ -93,7 +96,7 @@ function speech.conversation(tenant, scope, language)
     local ok, now = pcall(providers.of, tenant, true)
     reading = false
     if not ok then return log.warn("speech.providers_away", { tenant = tenant.slug, text = tostring(now) }) end
-    hears, speaks, its_account.found = order_of(now, "recognise"), order_of(now, "synthesise"), now
+    hears, speaks, leads, its_account.found = order_of(now, "recognise"), order_of(now, "synthesise"), order_of(now, "realtime"), now
   end
   local function renew()
     if reading then return end
@@ -116,6 +119,16 @@ function speech.conversation(tenant, scope, language)
     is_live = function(session)
       local adapter = session.target and adapters.recogniser(session.target.kind)
       return adapter ~= nil and adapter.transport == "ws"
+    end,
+    may_lead = function()
+      for _, target in ipairs(leads) do
+        if adapters.realtime(target.kind) and fallback.allows(world, target) then return true end
+      end
+      return false
+    end,
+    lead = function(options)
+      renew()
+      return realtime.open(world, with(options, { language = spoken, account = its_account }), leads)
     end,
   }
 end

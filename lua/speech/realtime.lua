@@ -16,7 +16,7 @@
 --- little-endian mono at 8 kHz both ways, whatever the provider takes. All events are told in the order in which they happened:
 ---
 ---   ready { provider, model, again }    it listens; again = true after a connection that ended
----   speech_started, speech_ended        the caller, as the provider hears him; some tell the end only with the answer
+---   speech_started { turn }, speech_ended    the caller, as the provider hears him; some tell the end only with the answer
 ---   user_text { turn, text, final }     what he said: all of that turn's words so far. The final one may come after the answer has begun, or never
 ---   audio { reply, pcm }                what is to be played; faster than it is spoken
 ---   agent_text { reply, text }          the next piece of what is spoken, about when its sound comes
@@ -26,7 +26,7 @@
 ---   interrupted { reply }               the provider has given it up, for the caller speaks
 ---   turn_done { reply, reason = "end" | "tool" | "length" | "refused" | "interrupted" | "failed" | "lost", usage }    always, and last of a reply. "lost": the
 ---                                       connection broke, and after the next `ready` the model goes on in another reply
----   usage { usage }                     what was used besides: transcription, or what a provider told late
+---   usage { usage }                     what was used besides: what a provider told late, or { model, seconds } of who wrote down what he said
 ---   error { class, text, retry, retry_after_s, failures }   the last event: no provider is left. The classes are those of speech.failure; retry:
 ---                                       the same may go well when it is asked again
 ---
@@ -39,8 +39,7 @@
 --- provider is asked again if it had worked, and then the next. The next one is told what was said, and hears what the caller had said
 --- without an answer, and all that he said meanwhile (20 s of it are kept). Nothing is told but `ready` with again = true.
 ---
---- usage counts tokens, the kinds that are priced apart within their sums: { input, cached, output, reasoning, written } as in ai.fields, and of them { input_audio,
---- cached_audio, output_audio, input_image }; a transcription's has model, and seconds instead of tokens where it is priced so.
+--- usage: the units of speech.realtime_usage. It is paid for here as it is told (speech.realtime_meter), where there is an account.
 local adapters = require "speech.adapters"
 local fallback = require "speech.fallback"
 local history = require "speech.realtime_history"
@@ -187,7 +186,7 @@ local function again(self, target)
     if other ~= target then order[#order + 1] = other end
   end
   local failures = self.way.failures
-  self.way = fallback.new(self.world, order, adapters.realtime)
+  self.way = fallback.new(self.world, order, adapters.realtime, nil, self.account)
   self.way.failures = failures
 end
 
@@ -211,7 +210,8 @@ local function run(self)
     self.target = try.target
     local began = self.world.mono_ms()
     local failure = guarded(self, try)
-    local proven = self.proven or (self.ready_ms and self.world.mono_ms() - self.ready_ms > PROVEN_MS)
+    -- One that listens and does not answer has not worked, however long it has listened.
+    local proven = self.proven or (failure and failure.class ~= "timeout" and self.ready_ms and self.world.mono_ms() - self.ready_ms > PROVEN_MS)
     local heard = self.ready_ms ~= nil
     self.link, self.ready_ms, self.proven = nil, nil, nil
     if self.closed then return fallback.ended(try, not heard and { class = "cancelled", text = "closed", cut = true } or nil) end
@@ -226,15 +226,16 @@ end
 
 --- Opens a session. Returns at once; a provider is connected meanwhile.
 --- @param world table    { mono_ms, after, health, open_ws } of speech.world
---- @param options table  as above, and { ready_ms, answer_ms, idle_ms = the longest waits, silence_ms = after which the provider takes a turn as ended }
+--- @param options table  as above, and { ready_ms, answer_ms, idle_ms = the longest waits, silence_ms = after which the provider takes a turn as ended,
+---   account = of speech.account }
 --- @param targets table  of ai.providers, in the order in which they are tried
 function realtime.open(world, options, targets)
   local asked = {}
   for name, value in pairs(options) do asked[name] = value end
-  asked.tools, asked.language = options.tools or {}, options.language or "en"
+  asked.tools, asked.language, asked.account = options.tools or {}, options.language or "en", nil
   if (options.rate or 8000) ~= 8000 then error("a realtime session has sound of 8000 Hz", 2) end
-  local self = setmetatable({ world = world, options = asked, on_event = options.on_event, targets = targets, events = {}, queued = 0, kept = { bytes = 0 },
-    said = history.new(options.history), replies = 0, turns = 0, handles = {}, way = fallback.new(world, targets, adapters.realtime) }, Session)
+  local self = setmetatable({ world = world, options = asked, account = options.account, on_event = options.on_event, targets = targets, events = {}, queued = 0, kept = { bytes = 0 },
+    said = history.new(options.history), replies = 0, turns = 0, handles = {}, way = fallback.new(world, targets, adapters.realtime, nil, options.account) }, Session)
   task.spawn(function()
     run(self)
     self.over = true

@@ -3,6 +3,7 @@
 --- What is a provider's own stands in its plugin, plugins.realtime_KIND, as `realtime`:
 ---
 ---   request(options, target) -> { url, headers };  refused(err) -> failure of a handshake;  longest_ms = a connection's age at which it is to be renewed, or nil
+---   tokens_a_second = of its own sound: what an answer is taken to have cost that broke off before that was told
 ---   connection(options, target, handle) -> codec
 ---
 --- A codec encodes and decodes, and does nothing; its functions give lists of texts that are to be sent. A reply is known by a key of its own.
@@ -17,7 +18,9 @@
 ---   closed(err) -> failure            nobody had asked for it; { renew = true }: it is the provider's limit
 local fallback = require "speech.fallback"
 local json = require "core.json"
+local meter = require "speech.realtime_meter"
 local pcm = require "core.pcm"
+local realtime_usage = require "speech.realtime_usage"
 local wav = require "speech.wav"
 
 local link = {}
@@ -32,6 +35,8 @@ local CALLS_MOST = 64
 local RENEW_WAIT_MS = 240000      -- how long a quiet moment is waited for behind longest_ms
 local LATE_MS = 1000              -- left of the time that a provider gives
 local CHECK_MS = 500
+
+local CANCELLED = { class = "cancelled", text = "cancelled", cut = true }
 
 local Link = {}
 Link.__index = Link
@@ -165,8 +170,9 @@ end
 function take.speech_started(self, event)
   self.caller = true
   self.awaiting_ms = event.words and self.awaiting_ms and self.session.world.mono_ms() or nil
-  self.session:speaks(turn_of(self, event.id))
-  self.session:tell{ type = "speech_started" }
+  local turn = turn_of(self, event.id)
+  self.session:speaks(turn)
+  self.session:tell{ type = "speech_started", turn = turn }
 end
 
 function take.speech_ended(self)
@@ -183,7 +189,10 @@ function take.user_text(self, event)
   self.session:tell{ type = "user_text", turn = turn, text = event.text, final = event.final or nil }
 end
 
-function take.usage(self, event) self.session:tell{ type = "usage", usage = event.usage } end
+function take.usage(self, event)
+  if event.usage.model then self.paid:transcribed(event.usage) else self.paid:used(event.usage) end
+  self.session:tell{ type = "usage", usage = event.usage }
+end
 
 function take.reply(self, event)
   local session = self.session
@@ -254,6 +263,7 @@ function take.done(self, event, reply)
   if self.awaiting_ms then await(self) end  -- what was asked meanwhile is answered from now on
   self.session.said:done(reply.number, event.reason == "lost", reply.stopped)
   if event.reason ~= "failed" and event.reason ~= "lost" then self.session.proven = true end
+  if event.usage then self.paid:used(event.usage) end
   self.session:tell{ type = "turn_done", reply = reply.number, reason = reply.stopped and event.reason ~= "failed" and "interrupted" or event.reason, usage = event.usage }
 end
 
@@ -332,6 +342,16 @@ local function read(self)
   end
 end
 
+-- A provider is paid for what it has said, though it was not there to tell how much that was.
+local function pay_for_rest(self)
+  local ms = 0
+  for _, reply in ipairs(self.replies) do
+    if not reply.done then ms = ms + reply.ms end
+  end
+  local tokens = math.ceil(ms / 1000 * self.try.adapter.tokens_a_second)
+  if tokens > 0 then self.paid:rest(realtime_usage.of({ output = tokens }, { output = tokens })) end
+end
+
 -- What it was in the middle of does not come to an end any more.
 local function leave_replies(self)
   for _, reply in ipairs(self.replies) do
@@ -339,8 +359,7 @@ local function leave_replies(self)
   end
 end
 
---- Holds a conversation until the session is closed: nil; or until the connection ends: a failure, or { renew = true }.
-function link.run(session, try)
+local function connect(session, try, paid)
   local adapter, target, world = try.adapter, try.target, session.world
   local asked = adapter.request(session.options, target)
   local opening
@@ -350,9 +369,10 @@ function link.run(session, try)
   session.on_close = nil
   if not socket then return err.status and adapter.refused(err) or fallback.of_error(err) end
   local handle = session.handles[target]
-  local self = setmetatable({ session = session, try = try, socket = socket, codec = adapter.connection(session.options, target, handle), batch = "", turns = {},
+  local self = setmetatable({ session = session, try = try, paid = paid, socket = socket, codec = adapter.connection(session.options, target, handle), batch = "", turns = {},
     again = session.was_ready, replies = {}, by_key = {}, calls = {}, open_calls = 0, opened_ms = world.mono_ms(), heard_ms = world.mono_ms() }, Link)
   session.on_close = function() socket:close(1000) end
+  function paid.on_refused(failure) fail(self, failure) end
   if session.closed then socket:drop() end
   send(self, self.codec:opened())
   local shortest = math.min(session.options.ready_ms or READY_MS, session.options.answer_ms or ANSWER_MS, session.options.idle_ms or IDLE_MS)
@@ -361,6 +381,7 @@ function link.run(session, try)
   timer:cancel()
   session.on_close, session.link = nil, nil
   socket:drop()
+  pay_for_rest(self)
   leave_replies(self)
   if not ok then error(wrong, 0) end
   if session.closed then return nil end
@@ -370,6 +391,20 @@ function link.run(session, try)
     session.handles[target] = nil
     failure.stale = true
   end
+  return failure
+end
+
+--- Holds a conversation until the session is closed: nil; or until the connection ends: a failure, or { renew = true }.
+function link.run(session, try)
+  local paid, refused = meter.begin(try)
+  if not paid then return refused end
+  if session.closed then
+    paid:over(CANCELLED)
+    return nil
+  end
+  local ok, failure = pcall(connect, session, try, paid)
+  paid:over(ok and failure and not failure.renew and failure or nil)
+  if not ok then error(failure, 0) end
   return failure
 end
 

@@ -5,7 +5,8 @@
 ---   { language = "de", voice = of the local synthesiser, recognise = list of { provider, model }, synthesise = list of { provider, model, voice, speed },
 ---     realtime = list of { provider, model, voice } }
 --- A list that is left out is all models of that purpose, those of the highest quality first. The local programs need not be named: they are the
---- last of each list that has any, so that no call stays silent, and the only ones where nothing is set up.
+--- last of each list that has any, so that no call stays silent, and the only ones where nothing is set up. An empty realtime list is none: conversations
+--- are then led by a recogniser, a language model and a synthesiser, whichever realtime models there are.
 local schema = require "lib.schema"
 
 local rules = {}
@@ -45,7 +46,7 @@ end
 rules.declared = schema.object{
   language = language, voice = rules.voice, recognise = list_of{},
   synthesise = list_of{ voice = rules.voice, speed = { type = "number", minimum = 0.5, maximum = 2 } },
-  realtime = list_of({ voice = rules.voice }, "kept, and without effect as yet: no conversation is led by a realtime model"),
+  realtime = list_of({ voice = rules.voice }, "who leads conversations (call:converse); while none of them can be asked, or an empty list is set, a recogniser, a model and a synthesiser do"),
 }
 
 --- The programs that need neither network nor key, by purpose.

@@ -76,6 +76,7 @@ async function openCall(id, again) {
   if (!again) {
     $("call-title").textContent = "Call " + id;
     $("call-about").textContent = "";
+    $("call-summary").hidden = true;
     Talk.show(null);
     $("call").hidden = false;
     $("call-title").focus();
@@ -92,6 +93,8 @@ async function openCall(id, again) {
   $("call-about").textContent = [about.direction, about.from || (about.direction === "inbound" ? "number withheld" : null), "to " + about.to, about.status, about.outcome,
     about.durationSeconds ? `${about.durationSeconds} s` : null,
     about.quality ? `${about.quality.lossPercent} % lost · jitter ${about.quality.jitterMs} ms · MOS ${about.quality.mos}` : null].filter(Boolean).join(" · ");
+  $("call-summary").textContent = about.summary || "";
+  $("call-summary").hidden = !about.summary;
   Talk.show(talk.utterances);
 }
 
@@ -100,7 +103,7 @@ function closeCall() {
   openId = null;
   Talk.show(null);
   $("call").hidden = true;
-  $("call-about").textContent = "";
+  $("call-about").textContent = $("call-summary").textContent = "";
 }
 
 let talkTimer = null;

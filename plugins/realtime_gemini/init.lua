@@ -11,6 +11,7 @@ local crypto = require "core.crypto"
 local failure = require "plugins.ai_gemini.failure"
 local fields = require "ai.fields"
 local json = require "core.json"
+local realtime_usage = require "speech.realtime_usage"
 local usage_of = require "plugins.realtime_gemini.usage"
 
 local BASE = "https://generativelanguage.googleapis.com"
@@ -20,7 +21,7 @@ local VOICE = "Kore"
 local TEXT_BYTES = 500
 local GO_ON = "Your answer breaks off there. Go on with exactly the next word, and repeat nothing of it."
 
-local realtime = {}
+local realtime = { tokens_a_second = 25 }
 local codec = {}
 codec.__index = codec
 
@@ -231,7 +232,7 @@ function read.usageMetadata(self, told, events)
     events[#events + 1] = { type = "usage", usage = usage_of.metadata(told) }
     return
   end
-  self.used = usage_of.sum(self.used, usage_of.metadata(told))
+  self.used = realtime_usage.sum(self.used, usage_of.metadata(told))
 end
 
 function read.serverContent(self, content, events)

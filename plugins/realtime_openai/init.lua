@@ -20,7 +20,7 @@ local TEXT_BYTES = 500
 local OPEN_BYTES = 256 * 1024      -- of transcripts that are not whole yet
 
 -- A session lasts an hour, and nothing warns of its end.
-local realtime = { longest_ms = 55 * 60 * 1000 }
+local realtime = { longest_ms = 55 * 60 * 1000, tokens_a_second = 20 }
 local codec = {}
 codec.__index = codec
 

@@ -19,6 +19,7 @@ return {
     ["gpt-realtime-2.1-mini"] = { input = 0.60, output = 2.40, cached = 0.06, audio_input = 10, audio_output = 20, audio_cached = 0.30 },
     ["gpt-realtime-whisper"] = { minute = 0.017 },
     ["gpt-transcribe"] = { minute = 0.006 },
+    ["gpt-4o-mini-transcribe"] = { minute = 0.003 },
     ["text-embedding-3-small"] = { input = 0.02 },
     ["text-embedding-3-large"] = { input = 0.13 },
     ["gemini-3.8-flash"] = { input = 1.50, output = 7.50 },

@@ -48,6 +48,39 @@ def talks(stack):
     return token
 
 
+RULED_ADDRESS, RULED_NUMBER = "127.0.0.158", "+15550358"
+RULED_FLOW = """
+local flow = require "flow"
+
+return flow.define {
+  start = "talk",
+
+  talk = function(call)
+    local talk, err = call:converse {
+      greeting = "Acme Solar, good morning. What would you like to know?", limit = { turns = 12, seconds = 120 },
+      escalate = function(turn)
+        call.data.asked = (call.data.asked or 0) + 1
+        call:log("turn " .. turn.n .. ": " .. turn.text, { sentiment = turn.sentiment })
+        if turn.text:lower():find("prices", 1, true) then return "asks for prices" end
+      end,
+    }
+    call:log("talked", talk and { why = talk.why, reason = talk.reason, human = talk.wants_human, asked = call.data.asked } or { failed = err.text })
+    if talk and talk.wants_human then call:say "A human will take over." end
+    return flow.done
+  end,
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def ruled(stack):
+    """The token of a tenant whose script has a rule of its own for putting callers through."""
+    token = make_tenant("ruled", RULED_ADDRESS, RULED_NUMBER)
+    answer = push(token, {**FILES, "flows/main.lua": RULED_FLOW})
+    assert answer.status in (200, 201), answer.body
+    return token
+
+
 # Rendered before the call: while Python resamples, no packet goes out, and the late ones would come all at once.
 VOICE = {text: audio.say(text) for text in ("What are your opening hours?", "Tell me about prices.", "Yes.", "No.")}
 
@@ -136,4 +169,31 @@ def test_a_worker_that_dies_in_the_midst_of_a_turn_greets_nobody_twice_and_the_a
     assert share_of("Thank you. We will call you back.", c.after)[0] > 0.5
     found = leads_of(c.caller, talks)
     assert len(found) == 1 and found[0]["notes"] == "asked about: what are your opening hours", found
+    nothing_is_held()
+
+
+def test_a_rule_of_the_script_is_asked_of_each_turn_once_also_when_a_worker_dies_and_puts_the_caller_through(ruled):
+    async def scene():
+        async with Caller(RULED_NUMBER, RULED_ADDRESS, ruled) as c:
+            await c.prompt_over(1.0, 20, c.up)
+            await answered(c, await says(c, "What are your opening hours?"))
+            c.id = c.live_id()
+            os.kill(worker_of(c.id)[1], signal.SIGKILL)
+            await answered(c, time.monotonic())
+            began = await says(c, "Tell me about prices.")
+            await c.ended(30)
+            c.sound = sound_since(c, began)
+            return c
+
+    c = asyncio.run(scene())
+    wait_workers()
+    assert share_of("A human will take over.", c.sound)[0] > 0.5
+    log = [line["text"] for line in api.call("GET", "/scripts/log?limit=50", token=ruled).json["entries"]]
+    for turn in ("turn 1: ", "turn 2: "):
+        assert sum(line.startswith(turn) for line in log) == 1, log
+    assert any('"why":"rule"' in line and '"reason":"asks for prices"' in line and '"asked":2' in line for line in log), log
+    view = api.until(lambda: (call := api.call("GET", "/calls/" + c.id, token=ruled).json).get("summary") and call, what="the summary")
+    assert "opening hours" in view["summary"] and "asks for prices" in view["summary"] and view["sentiment"] == "neutral", view
+    told = api.call("GET", f"/calls/{c.id}/transcript", token=ruled).json["utterances"]
+    assert {one.get("sentiment") for one in told if one["speaker"] == "caller"} == {"neutral"}, told
     nothing_is_held()

@@ -12,7 +12,7 @@ BLOCKS = re.findall(r"<!-- tutorial(: fails)? -->\n```sh\n(.*?)```", (ROOT / "te
 def test_a_new_user_writes_tries_publishes_and_dials_a_flow(stack):
     folder = stack / "dentist"
     shutil.rmtree(folder, ignore_errors=True)
-    assert len(BLOCKS) == 7, "the tutorial marks its blocks of commands"
+    assert len(BLOCKS) == 8, "the tutorial marks its blocks of commands"
     head, said = BLOCKS[0][1].replace("var/", f"{stack}/").split("parley bundle new")[0], []
     version = ""
     for fails, block in BLOCKS:
@@ -30,6 +30,7 @@ def test_a_new_user_writes_tries_publishes_and_dials_a_flow(stack):
     assert "nothing found" in said[4]
     assert "is live" in said[5], said[5]
     assert "is live again" in said[6], said[6]
+    assert "4 passed, 0 failed" in said[7], said[7]
 
 
 def test_what_a_new_bundle_begins_with_has_no_mistake_to_be_found(tmp_path):

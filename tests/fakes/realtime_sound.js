@@ -67,7 +67,8 @@ class Ear {
     if ((this.quiet / this.rate) * 1000 < this.silenceMs) return;
     const first = this.samples.findIndex((sample) => Math.abs(sample) >= LOUD);
     const seconds = this.samples.length / this.rate;
-    const text = hear(Float64Array.from(this.samples.slice(Math.max(0, first))), this.rate) || '';
+    // What a bad line made of it is a letter all the same: no model writes control characters, or half of one.
+    const text = (hear(Float64Array.from(this.samples.slice(Math.max(0, first))), this.rate) || '').replace(/[\u0000-\u001f\ufffd\ud800-\udfff]/g, '?');
     [this.speaking, this.samples, this.quiet] = [false, [], 0];
     this.on.ended(this.ms, text, seconds);
   }

@@ -29,6 +29,22 @@ describe("a call", function()
     audit.transaction, record.remove, record.write, recordings.finish = real.transaction, real.remove, real.write, real.finish
   end)
 
+  -- It went on talking over the fallback.
+  it("ends a conversation that no verb waits for when its state is left, the caller goes or the call moves", function()
+    audit.transaction = function() return true end
+    for _, leave in ipairs{ function(call) call:moved() end, function(call) call:happen("gone") end, function(call) call:happen("frozen") end, function(call) call:cut_short() end } do
+      local call, ended = make(), 0
+      call.left_talking = function()
+        ended = ended + 1
+        call.left_talking = nil
+      end
+      call:happen("digit", "1")
+      assert.equal(0, ended)
+      leave(call)
+      assert.equal(1, ended)
+    end
+  end)
+
   -- It tried for ever, and the row stayed open.
   it("closes its row without what does not fit it", function()
     local failure = select(2, pcall(db.query, "no_such_schema", "SELECT nothing FROM nowhere"))

@@ -3,21 +3,25 @@
 require "stand_in"
 local converse = require "calls.converse"
 local kb = require "kb"
+local live = require "calls.talk.live"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
+local scripts = require "scripts"
 local speech = require "speech"
+local summaries = require "calls.summaries"
 local talk = require "calls.talk"
 local task = require "core.task"
 
 local LEFT = "the caller has hung up"
 
 describe("the verb of a conversation", function()
-  local real = { new = talk.new, headings = kb.headings, models = providers.models, conversation = speech.conversation }
-  local call, given, written, entry
+  local real = { new = talk.new, live = live.new, headings = kb.headings, models = providers.models, conversation = speech.conversation, keep = summaries.keep }
+  local function sum_up() return { turns = 2, summary = "what was said", sentiment = "neutral" } end
+  local call, given, written, entry, ended_how, summed, leads
 
   before_each(function()
-    given, written, entry = nil, {}, {}
-    call = { id = "c-n1-1-x", tenant = { id = 1, slug = "acme" }, visit = 1, digits = {}, leg = {},
+    given, written, entry, ended_how, leads = nil, {}, { name = "converse" }, nil, false
+    call = { id = "c-n1-1-x", tenant = { id = 1, slug = "acme" }, visit = 1, digits = {}, leg = {}, journal = { entries = {} },
       sound = function(self) return self.leg end, take_digit = function() end, digits_kept = function() return "" end,
       keep = function(_, fields) written[#written + 1] = fields end,
       happen = function(self, kind) if self.waiting then self.waiting:give(kind) end end,
@@ -26,14 +30,19 @@ describe("the verb of a conversation", function()
         return self.waiting:wait()
       end }
     kb.headings, providers.models = function() return {} end, function() return {} end
-    speech.conversation = function() return { language = "en" } end
+    speech.conversation = function() return { language = "en", may_lead = function() return leads end } end
+    summaries.keep = function(_, about) summed = about end
     talk.new = function(of)
       given = of
-      return { begin = function() return true end, close = function() end }
+      return { begin = function() return true end, close = function(_, keep_sound) ended_how = { keep_sound } end,
+        sum_up = sum_up }
     end
   end)
 
-  after_each(function() talk.new, kb.headings, providers.models, speech.conversation = real.new, real.headings, real.models, real.conversation end)
+  after_each(function()
+    talk.new, live.new, kb.headings, providers.models = real.new, real.live, real.headings, real.models
+    speech.conversation, summaries.keep = real.conversation, real.keep
+  end)
 
   -- Begins it: what it gave back, once it is over.
   local function run()
@@ -113,6 +122,172 @@ describe("the verb of a conversation", function()
     breaks = false
     keep("two")
     assert.equal(1, #written)
+  end)
+
+  -- Begins one whose script has a tool, and lets it be asked for.
+  local function asked()
+    local back = run()
+    task.spawn(function() back.told, back.problem = given.world.asks:ask({ tool = "price", given = { size = 4 }, said = "how much" }, 1000) end)
+    return back
+  end
+
+  it("returns with a question to the script, and the conversation goes on", function()
+    local back = asked()
+    assert.same({ ask = { id = 1, tool = "price", given = { size = 4 } } }, back.result)
+    assert.same({ id = 1, tool = "price", given = { size = 4 }, said = "how much" }, entry.more.asks.open)
+    assert.is_nil(ended_how)
+    assert.is_table(call.talk)
+  end)
+
+  it("is asked for again with what the script gave, and comes to its end then", function()
+    local back, second = asked(), {}
+    entry.done = true
+    local next_entry = { name = "converse" }
+    call.journal.entries[3] = next_entry
+    task.spawn(function() second.result = converse.run(call, { limit = {} }, next_entry, 3, { id = 1, value = 7 }) end)
+    assert.equal(7, back.told.value)
+    assert.is_nil(second.result)
+    keep("one")
+    assert.is_nil(entry.more)
+    assert.equal("one", next_entry.more.history.turns[1].user)
+    assert.is_table(written[#written]["j1.2"])
+    assert.is_table(written[#written]["j1.3"])
+    given.world.over{ wants_human = true, why = "rule", reason = "x", turns = 0 }
+    assert.same({ wants_human = true, why = "rule", reason = "x", turns = 0 }, second.result)
+    assert.is_nil(call.talk)
+  end)
+
+  it("is taken up by a successor with what was open, and what the script has given to it", function()
+    call.journal.entries[2] = { name = "converse", done = true, more = { greeted = true, asks = { last = 1, open = { id = 1, tool = "price", given = {}, said = "how much" } } } }
+    entry = { name = "converse" }
+    task.spawn(function() converse.run(call, { limit = {} }, entry, 3, { id = 1, value = 7 }) end)
+    assert.equal(7, given.told.value)
+    assert.equal("how much", given.kept.asks.open.said)
+    assert.equal(1, given.world.asks.last)
+  end)
+
+  it("is let go of when the call ends, or moves, while the script is at work", function()
+    for _, kind in ipairs{ "gone", "frozen", "cut" } do
+      local back = asked()
+      call.left_talking(kind)
+      assert.same({ kind == "frozen" }, ended_how)
+      assert.equal(kind ~= "frozen" and "what was said" or nil, summed and summed.summary)
+      summed = nil
+      assert.is_nil(call.talk)
+      assert.equal("gone", back.problem.code)
+      ended_how, entry = nil, {}
+    end
+  end)
+
+  it("tells the script's author what broke", function()
+    local logged
+    local real_log = scripts.log
+    scripts.log = function(_, one) logged = one end
+    call.journal.entries = { { name = "say" }, { name = "converse", done = true } }
+    task.spawn(function() converse.run(call, { limit = {} }, { name = "converse" }, 3, { id = 1, broke = "flows/main.lua:9: no such field" }) end)
+    scripts.log = real_log
+    assert.equal("flows/main.lua", logged.file)
+    assert.equal(9, logged.line)
+    assert.equal("a function of converse: no such field", logged.text)
+  end)
+
+  -- A realtime model leads it: what it was made of, and a list of what happened.
+  local function led()
+    local happened, of = {}, {}
+    leads = true
+    live.new = function(made)
+      of.live = made
+      return { begin = function() happened[#happened + 1] = "live begins" return true end, close = function() happened[#happened + 1] = "live closes" end, sum_up = sum_up }
+    end
+    talk.new = function(made)
+      given = made
+      return { begin = function() happened[#happened + 1] = "talk begins" return true end, close = function() happened[#happened + 1] = "talk closes" end, sum_up = sum_up }
+    end
+    return of, happened
+  end
+
+  it("has a realtime model lead it, where one may be asked", function()
+    local of, happened = led()
+    entry = { more = { greeted = true } }
+    local back = run()
+    assert.is_nil(given)
+    assert.is_true(of.live.kept.greeted)
+    of.live.world.over{ wants_human = true, why = "transfer", turns = 3 }
+    assert.same({ wants_human = true, why = "transfer", turns = 3 }, back.result)
+    assert.same({ "live begins", "live closes" }, happened)
+    assert.is_nil(entry.more)
+  end)
+
+  it("goes on without the realtime model that is lost, as one conversation", function()
+    local of, happened = led()
+    local back = run()
+    local first = call.talk
+    of.live.world.over{ lost = { class = "network" }, turns = 1, going = { again = true, kept = { turns = 1, greeted = true } } }
+    assert.is_nil(back.result)
+    assert.are_not.equal(first, call.talk)
+    assert.same({ 1, true, of.live.key }, { given.kept.turns, given.going.again, given.key })
+    given.world.over{ wants_human = false, why = "hangup", turns = 2 }
+    assert.same({ wants_human = false, why = "hangup", turns = 2 }, back.result)
+    assert.same({ "live begins", "live closes", "talk begins", "talk closes" }, happened)
+    assert.is_nil(call.talk)
+  end)
+
+  it("goes on without the realtime model while the script is at work, and the answer comes to who asked", function()
+    local of, happened = led()
+    local back, second, told = run(), {}, nil
+    task.spawn(function() told = of.live.world.asks:ask({ tool = "price", given = { size = 4 }, said = "how much" }, 1000) end)
+    assert.same({ ask = { id = 1, tool = "price", given = { size = 4 } } }, back.result)
+    of.live.world.over{ lost = { class = "network" }, turns = 1, going = { again = true, kept = { turns = 1, greeted = true } } }
+    assert.same({ "live begins", "live closes", "talk begins" }, happened)
+    assert.is_nil(given.told)
+    entry.done = true
+    given.world.keep({ turns = 1 }, 0)
+    assert.same({ id = 1, tool = "price", given = { size = 4 }, said = "how much" }, entry.more.asks.open)
+    local next_entry = { name = "converse" }
+    call.journal.entries[3] = next_entry
+    task.spawn(function() second.result = converse.run(call, { limit = {} }, next_entry, 3, { id = 1, value = 7 }) end)
+    assert.equal(7, told.value)
+    assert.is_nil(second.result)
+    given.world.over{ wants_human = false, why = "hangup", turns = 2 }
+    assert.same({ wants_human = false, why = "hangup", turns = 2 }, second.result)
+    assert.is_nil(call.talk)
+  end)
+
+  it("is let go of, whoever leads, when the caller hangs up while the script is at work", function()
+    local of, happened = led()
+    local back, problem = run(), nil
+    task.spawn(function() local _, err = of.live.world.asks:ask({ given = { n = 1 } }, 1000) problem = err end)
+    assert.is_table(back.result.ask)
+    of.live.world.over{ lost = { class = "network" }, turns = 0, going = { kept = {} } }
+    call.left_talking("gone")
+    assert.same({ "live begins", "live closes", "talk begins", "talk closes" }, happened)
+    assert.equal("gone", problem.code)
+    assert.equal("what was said", summed.summary)
+  end)
+
+  it("fails, and is heard of, when nobody can go on without the realtime model", function()
+    local of = led()
+    talk.new = function() return { begin = function() return nil, { text = "no ears" } end, close = function() end } end
+    local back = run()
+    of.live.world.over{ lost = { class = "network" }, turns = 0, going = { kept = { turns = 0 } } }
+    assert.same({ code = "failed", text = "no ears" }, back.err)
+  end)
+
+  it("is taken up with what the script has given by a realtime model, too", function()
+    local of = led()
+    call.journal.entries[2] = { name = "converse", done = true, more = { greeted = true, asks = { last = 1, open = { id = 1, tool = "price", given = {}, said = "how much" } } } }
+    entry = { name = "converse" }
+    task.spawn(function() converse.run(call, { limit = {} }, entry, 3, { id = 1, value = 7 }) end)
+    assert.same({ 7, "how much", 1 }, { of.live.told.value, of.live.kept.asks.open.said, of.live.world.asks.last })
+  end)
+
+  it("is over when the caller hangs up as the realtime model is lost", function()
+    local of = led()
+    local back = run()
+    call.gone_why = "hung up"
+    call.await = function() return "gone" end
+    of.live.world.over{ lost = { class = "network" }, turns = 0, going = { kept = {} } }
+    assert.same({ code = "gone", text = LEFT }, back.err)
   end)
 
   it("waits for no database when it is asked whether there is a model", function()

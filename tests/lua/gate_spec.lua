@@ -58,6 +58,46 @@ describe("the gate's table", function()
     assert.equal('converse: options.tools must be a list such as { "book_callback" }', text)
   end)
 
+  local PRICE = { name = "price", description = "What a roof costs.", run = true, parameters = { size = { type = "number" }, colour = { enum = { "red" }, optional = true } } }
+
+  -- The same with other fields; nil where they are to be left out.
+  local function tool(fields, without)
+    local copy = {}
+    for name, value in pairs(PRICE) do copy[name] = value end
+    for name, value in pairs(fields) do copy[name] = value end
+    if without then copy[without] = nil end
+    return gate.check("converse", { { tools = { "hangup", copy } } })
+  end
+
+  it("takes tools of a script's own among those it knows", function()
+    local args = assert(tool{})
+    assert.same({ "hangup", { name = "price", description = "What a roof costs.", run = true,
+      parameters = { size = { type = "number", optional = false }, colour = { type = "string", enum = { "red" }, optional = true } } } }, args[1].tools)
+  end)
+
+  it("refuses a tool that no model could use, and says where", function()
+    local where = "converse: options.tools[2]"
+    for text, answer in pairs{
+      [where .. " lacks description"] = { tool({}, "description") }, [where .. " lacks run"] = { tool({}, "run") }, [where .. ".run must be a function"] = { tool{ run = "price" } },
+      [where .. ".name must be small letters, digits and _, a letter first"] = { tool{ name = "Price!" } },
+      [where .. ".name is 'hangup', which there is already"] = { tool{ name = "hangup" } },
+      [where .. ".name is 'fill', which there is already"] = { tool{ name = "fill" } },
+      [where .. ".parameters.size.type must be one of string, number, integer, boolean"] = { tool{ parameters = { size = { type = "float" } } } },
+      [where .. ".parameters.size must be a table, not a string"] = { tool{ parameters = { size = "number" } } },
+    } do
+      assert.is_nil(answer[1])
+      assert.equal(text, answer[2])
+    end
+    local many = {}
+    for i = 1, 17 do
+      many[i] = {}
+      for name, value in pairs(PRICE) do many[i][name] = value end
+      many[i].name = "tool_" .. i
+    end
+    local _, text = gate.check("converse", { { tools = many } })
+    assert.equal("converse: options.tools may hold at most 16 of your own, it has 17", text)
+  end)
+
   it("fills in the defaults of a table within a table", function()
     local args = assert(gate.check("converse", {}))
     assert.same({ turns = 40, seconds = 600 }, args[1].limit)
@@ -95,7 +135,9 @@ describe("a column of the gate's table", function()
     for _, verb in ipairs(gate.verbs) do
       for i, param in ipairs(verb.params) do
         deal("param", param, verb.name .. ": " .. param.name, verb, i)
-        for name, field in pairs(param.fields or {}) do deal("field", field, verb.name .. ": " .. name, verb, i, name) end
+        if not param.inner then
+          for name, field in pairs(param.fields or {}) do deal("field", field, verb.name .. ": " .. name, verb, i, name) end
+        end
       end
     end
   end

@@ -163,6 +163,15 @@ return flow.define {
   end)
 end)
 
+-- What a script gives.
+local function params_of(verb)
+  local list = {}
+  for _, param in ipairs(verb.params) do
+    if not param.inner then list[#list + 1] = param end
+  end
+  return list
+end
+
 describe("the script reference", function()
   it("names each verb, parameter, field, default, error and permission in Markdown", function()
     local text = reference.markdown()
@@ -171,7 +180,7 @@ describe("the script reference", function()
       says("### call:" .. verb.name .. "(", verb.name)
       says(verb.example, verb.name)
       says(verb.doc, verb.name)
-      for _, param in ipairs(verb.params) do
+      for _, param in ipairs(params_of(verb)) do
         says("`" .. param.name .. "`: ", verb.name)
         for name, field in pairs(param.fields or {}) do says(("| `%s` | "):format(name), verb.name) says(field.doc, verb.name) end
       end
@@ -233,12 +242,12 @@ describe("the annotations for editors", function()
   it("have each verb as a method, with each parameter, field and error code", function()
     for _, verb in ipairs(gate.verbs) do
       local names = {}
-      for i, param in ipairs(verb.params) do names[i] = param.name end
+      for i, param in ipairs(params_of(verb)) do names[i] = param.name end
       local method = ("function Call:%s(%s) end"):format(verb.name, table.concat(names, ", "))
       local at = text:find(method, 1, true)
       assert.truthy(at, method)
       local own = text:sub(1, at):match(".*\n\n(.-)$")
-      for _, param in ipairs(verb.params) do
+      for _, param in ipairs(params_of(verb)) do
         assert.truthy(own:find(("---@param %s%s "):format(param.name, param.optional and "?" or ""), 1, true), method)
         for name, field in pairs(param.fields or {}) do
           assert.truthy(text:find(("---@field %s? %s"):format(name, field.enum and "" or field.type), 1, true), verb.name .. "." .. name)

@@ -200,6 +200,7 @@ describe("a call that is run again", function()
   local json = require "core.json"
   local scripts_store = require "scripts.store"
   local promise = require "lib.promise"
+  local task = require "core.task"
 
   local SOURCE = [[
 local flow = require "flow"
@@ -248,7 +249,7 @@ return flow.define {
     function instance:finished() if self.ending then over:give(true) else flow.ended(self, "flow") end end
     function instance:failed() over:give(true) end
     for name, answer in pairs(answers) do
-      instance.verbs[name] = function() return type(answer) == "function" and answer(instance) or answer end
+      instance.verbs[name] = type(answer) == "function" and answer or function() return answer end
     end
     flow.enter(instance, "greeting")
     over:wait()
@@ -288,6 +289,54 @@ return flow.define {
     assert.same({ { score = 40 } }, first.recorded.args)
     assert.same({ { score = 50 } }, first.now.args)
     assert.same({ "ended", 1, 15 }, { second.state, second.n, second.line })
+  end)
+
+  -- A conversation whose script has a tool that makes a lead.
+  local TALK = [[
+local flow = require "flow"
+return flow.define {
+  start = "greeting",
+  greeting = function(call)
+    local talk = call:converse{ tools = { { name = "price", description = "What a roof costs.", parameters = { size = { type = "number" } }, run = function(given)
+      local lead = call:create_lead{ score = 40 }
+      call.data.priced = (call.data.priced or 0) + 1
+      return { dollars = 100 * given.size, lead = lead.id }
+    end } } }
+    call.data.why = talk.why
+  end,
+}]]
+
+  it("goes through a conversation's tools as they were used, once, also where another worker took it up in the midst of one", function()
+    sources.h6 = TALK
+    sources.h7 = TALK:gsub("100 %* given", "200 * given")
+    local made, told, moved = 0, nil, 0
+    local instance, recorded = play("h6", {
+      create_lead = function() made = made + 1 return { id = "ld_1" } end,
+      converse = function(self, args)
+        if not args[2].id then return { ask = { id = 1, tool = "price", given = { size = 40 } } } end
+        told = args[2]
+        if moved > 0 then return { why = "hangup", wants_human = false, turns = 1 } end
+        moved = moved + 1
+        task.spawn(function()
+          task.sleep(10)
+          flow.resume(self)
+        end)
+        return nil, { code = "frozen", text = "the call moves to another worker" }
+      end,
+    })
+    assert.equal(1, moved)
+    assert.equal(1, made)
+    assert.same({ dollars = 4000, lead = "ld_1" }, told.value)
+    assert.same({ priced = 1, why = "hangup" }, instance.data)
+    local same = assert(replay.run(instance.tenant, recorded))
+    assert.same({}, same.differences)
+    local names = {}
+    for i, verb in ipairs(same.visits[1].verbs) do names[i] = verb.verb end
+    assert.same({ "converse", "create_lead", "converse" }, names)
+    local other = assert(replay.run(instance.tenant, recorded, "h7"))
+    assert.equal(8000, other.differences[1].now.args[2].value.dollars)
+    assert.equal(4000, other.differences[1].recorded.args[2].value.dollars)
+    assert.equal(1, made)
   end)
 
   it("says that a state is no more", function()

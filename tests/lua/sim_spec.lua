@@ -64,6 +64,74 @@ describe("a simulated call", function()
     assert.same({ "Hello?" }, play(talk).said)
   end)
 
+  local ROOFS = [[start = "a", a = function(call)
+    local talk = call:converse{ greeting = "Hello?", limit = { turns = 9, seconds = 300 },
+      tools = { "create_lead", "hangup", { name = "price", description = "What a roof costs.", parameters = { size = { type = "number" } },
+        run = function(given)
+          call.data.asked = (call.data.asked or 0) + 1
+          if given.size > 500 then return nil, "too large" end
+          if given.size < 0 then error("no such roof") end
+          if given.size == 0 then call:say "This is not heard." end
+          if given.size == 1 then return { fn = function() end } end
+          local lead = call:create_lead{ notes = "a roof of " .. given.size }
+          return { dollars = 100 * given.size, lead = lead.id }
+        end } },
+      escalate = function(turn)
+        call.data.turns = turn.n
+        if turn.text:find("lawyer", 1, true) then return "speaks of a lawyer" end
+      end }
+    call.data.why, call.data.reason, call.data.human, call.data.summary = talk.why, talk.reason, talk.wants_human, talk.summary
+  end]]
+
+  it("runs the script's own tools and rule in a conversation as a real one does", function()
+    local result = play(ROOFS, { steps = { { say = "What does a roof of 40 square metres cost?" }, { say = "Thank you." } },
+      ai = { { tool = "price", given = { size = 40 } }, { say = "It costs 4000 dollars." }, { tool = "hangup" }, { say = "Goodbye." } } })
+    assert.same({}, result.errors)
+    assert.same({ "Hello?", "It costs 4000 dollars.", "Goodbye." }, result.said)
+    assert.same({ name = "price", given = { size = 40 }, result = { dollars = 4000, lead = "ld_sim1" } }, result.tools[1])
+    assert.equal("a roof of 40", result.lead.notes)
+    assert.same({ 1, 2, "hangup", false }, { result.data.asked, result.data.turns, result.data.why, result.data.human })
+    assert.truthy(result.data.summary:find("Done: price.", 1, true))
+  end)
+
+  it("puts a caller through whom the script's rule means", function()
+    local result = play(ROOFS, { steps = { { say = "My lawyer will call you." } } })
+    assert.same({ "rule", "speaks of a lawyer", true }, { result.data.why, result.data.reason, result.data.human })
+  end)
+
+  it("puts an angry caller through, and one who is not understood twice", function()
+    assert.equal("anger", play(ROOFS, { steps = { { say = "You are all idiots." } } }).data.why)
+    assert.equal("not_understood", play(ROOFS, { steps = { { say = "The of a." }, { say = "Of the." } }, ai = { { unclear = true }, { unclear = true } } }).data.why)
+  end)
+
+  it("tells the AI what a tool refuses, and puts the caller through where one breaks", function()
+    local result = play(ROOFS, { steps = { { say = "A roof, please." }, { silence = 30 } }, ai = { { tool = "price", given = { size = 900 } }, { say = "That is too large." } } })
+    assert.equal("too large", result.tools[1].error)
+    assert.equal("silence", result.data.why)
+    for size, text in pairs{ [-1] = "no such roof", [0] = "say: the conversation has the caller's line; a function of it can write things down and look them up",
+      [1] = "a function cannot be sent" } do
+      result = play(ROOFS, { steps = { { say = "A roof, please." } }, ai = { { tool = "price", given = { size = size } } } })
+      assert.equal("tool_failed", result.data.why)
+      assert.truthy(result.errors[1].text:find(text, 1, true), result.errors[1].text)
+      assert.equal(1, result.data.asked)
+    end
+    assert.equal("flows/main.lua", play(ROOFS, { steps = { { say = "A roof, please." } }, ai = { { tool = "price", given = { size = -1 } } } }).errors[1].file)
+  end)
+
+  it("says when the AI of a test uses a tool that is not there", function()
+    local result = play(ROOFS, { steps = { { say = "Book me." } }, ai = { { tool = "book" } } })
+    assert.truthy(result.errors[1].text:find("'book', which is none of the conversation's tools", 1, true))
+  end)
+
+  it("refuses what is no tool or rule of a script", function()
+    for given, text in pairs{ ['tools = { { name = "x", description = "y" } }'] = "run of a tool in options.tools must be a function", ["escalate = true"] = "options.escalate must be a function",
+      ['tools = { { name = "x", description = "y", run = true } }'] = "run of a tool in options.tools must be a function" } do
+      local result = play(('start = "a", a = function(call) call:converse{ %s } end'):format(given))
+      assert.equal("converse: " .. text, result.error.text)
+      assert.equal(3, result.error.line)
+    end
+  end)
+
   it("waits for each further key as long as gather says", function()
     local states = [[start = "a", a = function(call) call.data.keys = call:gather{ digits = 4, timeout = 5, between = 3 } end]]
     assert.equal("1234", play(states, { steps = { { keys = "1234" } } }).data.keys)

@@ -224,6 +224,32 @@ describe("a conversation", function()
     must(admin, "PATCH", key, { status = "active" })
   end)
 
+  it("is led by the realtime models that there are, by none where the list is empty, and what befalls them is in the ledger", function()
+    assert.is_false(voice.may_lead())
+    must(operator, "POST", "/admin/ai/providers", { name = "live", kind = "gemini", url = "http://live" })
+    must(admin, "POST", "/ai/providers", { name = "mylive", like = "live" })
+    must(admin, "POST", "/ai/providers/mylive/keys", { name = "one", key = "secret" })
+    must(admin, "PUT", "/ai/providers/mylive/models/talker", { purpose = "realtime" })
+    local led = speech.conversation(acme, { purpose = "call" })
+    assert.is_true(led.may_lead())
+    local open_ws, url, last = world.open_ws, nil, nil
+    world.open_ws = function(request)
+      url = request.url
+      return nil, { code = "network", text = "nobody is there" }
+    end
+    led.lead{ instructions = "x", on_event = function(event) last = event end }
+    task.sleep(300)
+    world.open_ws = open_ws
+    assert.truthy(url:find("ws://live/ws/", 1, true), url)
+    assert.same({ "error", "network" }, { last.type, last.class })
+    ledger.settle(2000)
+    local row = rows("SELECT provider, model, cost, success, error_class FROM ai_call WHERE model = 'talker'")[1]
+    assert.same({ "mylive", 0, 0, "network" }, { row.provider, row.cost, row.success, row.error_class })
+    must(admin, "PUT", "/ai/speech", { realtime = json.array{} })
+    assert.is_false(speech.conversation(acme, { purpose = "call" }).may_lead())
+    must(admin, "DELETE", "/ai/providers/mylive")
+  end)
+
   -- What was changed is read beside the caller, not before he hears something.
   it("does not wait for a database that is slow", function()
     local store, clock = require "ai.store", require "core.clock"

@@ -327,9 +327,13 @@ describe("OpenAI Realtime", function()
     sound(socket, "r1", "i1", 1)
     done(socket, "r1")
     socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u", transcript = "Hi", usage = { type = "duration", seconds = 2.5 } }
-    local usage = self.events[4].usage
-    assert.same({ 100, 30, 50, 60, 20, 40, 0 }, { usage.input, usage.cached, usage.output, usage.input_audio, usage.cached_audio, usage.output_audio, usage.input_image })
-    assert.same({ 2.5, "gpt-4o-mini-transcribe" }, { self.events[6].usage.seconds, self.events[6].usage.model })
+    assert.same({ input = 40, cached = 10, output = 10, audio_input = 60, audio_cached = 20, audio_output = 40 }, self.events[4].usage)
+    assert.same({ seconds = 2.5, model = "gpt-4o-mini-transcribe" }, self.events[6].usage)
+    socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u", transcript = "Hi", usage = { type = "tokens", input_tokens = 31,
+      input_token_details = { audio_tokens = 30, text_tokens = 1 }, output_tokens = 4 } }
+    assert.equal(3, self.events[8].usage.seconds)
+    socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u", transcript = "Hi", usage = { seconds = -1 } }
+    assert.equal(0, self.events[10].usage.seconds)
     self.session:close()
   end)
 end)
@@ -373,7 +377,7 @@ describe("Gemini Live", function()
     socket:put(json.encode{ usageMetadata = { promptTokenCount = 20, responseTokenCount = 8, promptTokensDetails = { { modality = "AUDIO", tokenCount = 15 }, 7 },
       responseTokensDetails = { { modality = "AUDIO", tokenCount = 8 } } }, serverContent = { turnComplete = true } }, true)
     local usage = self.events[#self.events].usage
-    assert.same({ 30, 13, 3, 15, 8 }, { usage.input, usage.output, usage.reasoning, usage.input_audio, usage.output_audio })
+    assert.same({ input = 15, cached = 0, output = 5, audio_input = 15, audio_cached = 0, audio_output = 8 }, usage)
     socket:tell{ usageMetadata = { promptTokenCount = 1 } }
     assert.equal("usage", self.events[#self.events].type)
     self.session:close()
@@ -650,6 +654,34 @@ describe("a realtime session", function()
     for _, text in ipairs(socket.sent) do heard = heard .. (json.decode(text).audio and crypto.unb64(json.decode(text).audio) or "") end
     assert.equal(pcm.encode("ulaw", ("\1\0"):rep(800) .. ("\2\0"):rep(800)), heard)
     self.session:close()
+  end)
+
+  it("pays for an answer what it used, and for one that broke off the sound there was", function()
+    local uses = {}
+    local account = { found = { price = function() return { audio_input = 1, audio_output = 1 } end } }
+    function account.begin(_, target)
+      local use = { target = target, pass = function() end, drop = function() end }
+      function use.done(_, units, failure) use.units, use.failure = units, failure end
+      uses[#uses + 1] = use
+      return use
+    end
+    local self, socket = with_openai{ account = account }
+    assert.is_nil(self.session.options.account)
+    sound(socket, "r1", "i1", 1)
+    done(socket, "r1")
+    assert.same({ input = 40, cached = 10, output = 10, audio_input = 60, audio_cached = 20, audio_output = 40 }, uses[1].units)
+    sound(socket, "r2", "i2", 5)
+    socket:put(nil, { code = "io", text = "reset" })
+    for _ = 1, 5 do task.sleep(0) end
+    assert.same({ 10, "network" }, { uses[2].units.audio_output, uses[2].failure.class })
+    self.sockets[2]:tell{ type = "session.updated" }
+    sound(self.sockets[2], "r3", "i3", 10)
+    self.session:close()
+    task.sleep(0)
+    local last
+    for _, use in ipairs(uses) do last = use.units and use or last end
+    assert.same({ 20 }, { last.units.audio_output })
+    assert.is_nil(last.failure)
   end)
 
   -- Whatever a server sends, an adapter tells of it or leaves it; it does not raise.

@@ -10,6 +10,12 @@ local LEAD = { tools = { "create_lead", "lookup_kb" } }
 
 local function has(text, part) assert.truthy(text:find(part, 1, true), ("'%s' is not in '%s'"):format(part, text)) end
 
+-- How it ended.
+local function ended(w)
+  local result = w.result
+  return result and { wants_human = result.wants_human, why = result.why, turns = result.turns, lead = result.lead }
+end
+
 -- A conversation whose caller has heard the greeting.
 local function greeted(options)
   local w = world.new(options):greeted()
@@ -53,7 +59,7 @@ describe("a conversation without a model", function()
     has(w:spoken(), "Thank you. We will call you back. Is there anything else?")
     w:says("no thanks"):pass(6000)
     has(w:spoken(), "Goodbye")
-    assert.same({ wants_human = false, why = "hangup", turns = 3, lead = { id = "ld_1", score = 10, status = "new" } }, w.result)
+    assert.same({ wants_human = false, why = "hangup", turns = 3, lead = { id = "ld_1", score = 10, status = "new" } }, ended(w))
   end)
 
   it("takes the number by keys where the caller's is withheld", function()
@@ -72,7 +78,7 @@ describe("a conversation without a model", function()
     has(w:spoken(), "put you through")
     assert.is_nil(w.result)
     w:pass(6000)
-    assert.same({ wants_human = true, why = "asked_for", turns = 1 }, w.result)
+    assert.same({ wants_human = true, why = "asked_for", turns = 1 }, ended(w))
   end)
 
   it("gives him to a human when two turns were not understood", function()
@@ -80,7 +86,7 @@ describe("a conversation without a model", function()
     w:says("warranty"):pass(12000)
     has(w:spoken(), "I do not know that. I can tell you about opening hours and prices.")
     w:says("warranty"):pass(8000)
-    assert.same({ wants_human = true, why = "not_understood", turns = 2 }, w.result)
+    assert.same({ wants_human = true, why = "not_understood", turns = 2 }, ended(w))
   end)
 
   it("counts two sounds without words as not understood", function()
@@ -238,7 +244,7 @@ describe("a conversation with a model", function()
     local w = greeted{ args = LEAD, no_lead = true, models = { calls("create_lead", { name = "Ann" }) } }
     w:says("i want a roof"):pass(12000)
     has(w:spoken(), "something does not work on our side")
-    assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, w.result)
+    assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, ended(w))
   end)
 
   it("lets the model mend a call it made wrong", function()
@@ -253,7 +259,7 @@ describe("a conversation with a model", function()
     w:says("that is too hard for you"):pass(800)
     assert.is_nil(w.result)
     w:pass(6000)
-    assert.same({ wants_human = true, why = "transfer", turns = 1 }, w.result)
+    assert.same({ wants_human = true, why = "transfer", turns = 1 }, ended(w))
   end)
 
   it("stays when the caller says something before he is put through", function()
@@ -267,7 +273,7 @@ describe("a conversation with a model", function()
   it("is ended for a human when no model answers", function()
     local w = greeted{ models = { function() return nil, { class = "server", text = "down" } end } }
     w:says("what do you have"):pass(9000)
-    assert.same({ wants_human = true, why = "no_answer", turns = 1 }, w.result)
+    assert.same({ wants_human = true, why = "no_answer", turns = 1 }, ended(w))
   end)
 
   it("fills the silence of a slow model, and gives it up", function()
@@ -346,7 +352,7 @@ describe("a conversation that ends in the midst", function()
     w:pass(4000):says("what do you have"):pass(100)
     w.talk:finish{ wants_human = false, why = "limit" }
     assert.equal("what do you have", w:last("caller").text)
-    assert.same({ wants_human = false, why = "limit", turns = 1 }, w.result)
+    assert.same({ wants_human = false, why = "limit", turns = 1 }, ended(w))
   end)
 
   it("asks no model for a caller who hung up while it was looked whether there is one", function()

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- A conversation's world in a time of its own: a leg that plays, a synthesiser of 60 ms a character, a recogniser that understands what it is told,
 --- a model that says what it is given. Nothing waits for a clock.
+local asks = require "calls.talk.asks"
 local promise = require "lib.promise"
 local talk = require "calls.talk"
 local task = require "core.task"
@@ -13,7 +14,8 @@ local CHARACTER_MS, RATE = 60, 8000
 local LIMIT = { turns = 40, seconds = 600 }
 
 --- @param options table|nil  { args, call, kept, answers = what the knowledge base says by question, models = list of functions(request, options) -> answer, err,
----   headings, first_line, has_model, say = function(text) -> stream }
+---   headings, first_line, has_model, say = function(text) -> stream, script = function(question) -> told: runs what is asked of the script, told,
+---   of = calls.talk or calls.talk.live, going }
 function world.new(options)
   options = options or {}
   local self = setmetatable({ at = 100000, timers = {}, plays = {}, order = {}, said = {}, lines = {}, sessions = {}, asked = {}, kept = {}, closed = {} }, world)
@@ -29,11 +31,27 @@ function world.new(options)
   self:make_leg(leg)
   local args = { expect = "open", language = "en", limit = LIMIT, tools = {} }
   for name, value in pairs(options.args or {}) do args[name] = value end
-  self.talk = talk.new{
-    call = self.call, args = args, key = "k", kept = options.kept,
+  if options.script then
+    self.questions = {}
+    self.asks = asks.new({ after = function(ms, fn) return self:after(ms, fn) end, wake = function()
+      task.spawn(function()
+        local question = self.asks:next()
+        if not question then return end
+        self.questions[#self.questions + 1] = question
+        local told = options.script(question)
+        if told then
+          told.id = question.id
+          self.asks:tell(told)
+        end
+      end)
+    end }, options.kept and options.kept.asks)
+  end
+  self.talk = (options.of or talk).new{
+    call = self.call, args = args, key = "k", kept = options.kept, told = options.told, going = options.going,
     world = {
       now = function() return self.at end, after = function(ms, fn) return self:after(ms, fn) end,
       say = options.say or function(text) return self:stream(text) end,
+      lead = function(asked) return self:lead(asked) end,
       open_ears = function(asked) return self:session(asked) end, is_live = function() return options.live == true end,
       has_model = options.has_model or function() return options.models ~= nil end,
       chat = function(_, request, given)
@@ -41,7 +59,7 @@ function world.new(options)
         return options.models[math.min(#self.asked, #options.models)](request, given, self)
       end,
       answer = function(text) return (options.answers or {})[text] end, headings = options.headings or { "Opening hours", "Prices" },
-      first_line = options.first_line,
+      first_line = options.first_line, asks = self.asks,
       keep = function(kept, used) self.kept, self.keys_used = kept, (self.keys_used or 0) + used end,
       transcript = function(line) self.lines[#self.lines + 1] = line end,
       over = function(result) self.result = result end,
@@ -190,6 +208,48 @@ function world:session(asked)
   end
   self.sessions[#self.sessions + 1] = session
   return session
+end
+
+--- A realtime model, to which nothing is done but what a test does: self.model.asked is what it was asked for, self.model.told what it was told.
+function world:lead(asked)
+  local model = { asked = asked, told = {}, heard_ms = 0 }
+  for _, name in ipairs{ "text", "cancel", "tool_result" } do
+    model[name] = function(_, ...) model.told[#model.told + 1] = { name, ... } end
+  end
+  function model.audio(_, pcm) model.heard_ms = model.heard_ms + bytes_ms(pcm) end
+  function model.expect_answer() model.expected = true end
+  function model.close() model.closed = true end
+  self.model = model
+  return model
+end
+
+--- Something that the realtime model's session tells.
+function world:tell(kind, fields)
+  local event = { type = kind }
+  for name, value in pairs(fields or {}) do event[name] = value end
+  self.model.asked.on_event(event)
+  return self
+end
+
+--- The realtime model answers with so much of sound, whole.
+function world:replies(number, text, ms, reason)
+  self:tell("agent_text", { reply = number, text = text }):tell("audio", { reply = number, pcm = ("\1\0"):rep(ms * RATE / 1000) })
+  return self:tell("audio_end", { reply = number, ms = ms }):tell("turn_done", { reply = number, reason = reason or "end" })
+end
+
+--- The caller says that to the realtime model, which hears him.
+function world:says_to_model(turn, text, ms)
+  self.talk:on_media("speech", 0, 60)
+  self:pass(150):tell("speech_started", { turn = turn })
+  for _ = 1, math.floor((ms or 1000) / 100) do
+    self.on_audio(("\1\0"):rep(RATE / 10))
+    self:pass(100)
+  end
+  for quiet = 200, 400, 200 do
+    self:pass(200)
+    self.talk:on_media("quiet", 0, quiet)
+  end
+  return self:pass(100):tell("speech_ended"):tell("user_text", { turn = turn, text = text, final = true })
 end
 
 --- The caller says that, which takes so long; then he is silent.

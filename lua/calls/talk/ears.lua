@@ -119,6 +119,9 @@ function ears:open()
   return true
 end
 
+--- What the caller said while somebody else listened: it is heard with his voice, which is to be told of next.
+function ears:missed(sound) self.before = sound end
+
 local function begin(self)
   if self.feeding then return end
   self.feeding = true

@@ -1,12 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
---- When a conversation is given to a human: asked for, not understood twice, a tool that does not work, no model that answers.
---- Decisions only, no I/O.
+--- When a conversation is given to a human: asked for, angry (calls.talk.sentiment), not understood twice, a tool that does not work, a rule of
+--- the tenant's script, no model that answers. Decisions only, no I/O.
 local reading = require "voice.reading"
 
 local escalation = {}
 
---- Why, as a script hears it in result.why.
-escalation.WHYS = { asked_for = true, not_understood = true, tool_failed = true, no_answer = true, transfer = true }
 --- So many turns in a row that were not understood.
 escalation.MISSES = 2
 

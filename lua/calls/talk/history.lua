@@ -2,21 +2,27 @@
 --- What was said in a conversation, as a model is told it: of our own words those that were heard and no others. It is kept with the call,
 --- so that whoever takes the call up goes on with it. No I/O.
 ---
---- A turn: { user = text, steps = { messages of tools: assistant with tool_calls, tool }, reply = text | nil }. Tools that ran stay with their
---- results though the words about them were cut off, else a model would do it twice.
+--- A turn: { user = text, steps = { messages of tools: assistant with tool_calls, tool }, reply = text | nil, mark = word in front of the reply
+--- (calls.talk.marks) | nil }. Tools that ran stay with their results though the words about them were cut off, else a model would do it twice.
+---
+--- Of a long conversation the older turns are told in short: a line each of what the caller wanted and what was done, the newest of those.
 local heard = require "voice.heard"
+local marks = require "calls.talk.marks"
 local mask = require "ai.guard.mask"
+local text_of = require "lib.text"
 
 local history = {}
 history.__index = history
 
-local TURNS = 24             -- that a model is told; of older ones only how many there were
-local TURN_BYTES = 8 * 1024  -- of a turn with its tools
+local TURNS = 24              -- that a model is told whole
+local TURN_BYTES = 8 * 1024   -- of a turn with its tools
+local SHORT_BYTES = 160       -- of an older one, told in short
+local EARLIER_BYTES = 2 * 1024
 
 --- @param kept table|nil  as kept() gave it
 function history.new(kept)
   kept = kept or {}
-  return setmetatable({ turns = kept.turns or {}, left_out = kept.left_out or 0 }, history)
+  return setmetatable({ turns = kept.turns or {}, left_out = kept.left_out or 0, earlier = kept.earlier or {} }, history)
 end
 
 local function bytes_of(turn)
@@ -28,20 +34,47 @@ local function bytes_of(turn)
   return bytes
 end
 
+--- The tools of a turn that did what they were asked for: their names.
+function history.done(turn)
+  local names, failed = {}, {}
+  for _, message in ipairs(turn.steps or {}) do
+    if message.is_error then failed[message.tool_call_id] = true end
+  end
+  for _, message in ipairs(turn.steps or {}) do
+    for _, call in ipairs(message.tool_calls or {}) do
+      if not failed[call.id] then names[#names + 1] = call.name end
+    end
+  end
+  return names
+end
+
+-- A turn that is not told whole any more.
+local function shorten(self, turn)
+  self.left_out = self.left_out + 1
+  local said, did = text_of.cut(turn.user or "", SHORT_BYTES), table.concat(history.done(turn), ", ")
+  if said == "" and did == "" then return end
+  local list, bytes = self.earlier, 0
+  list[#list + 1] = did ~= "" and ("%s [%s]"):format(said, did) or said
+  for i = #list, 1, -1 do
+    bytes = bytes + #list[i] + 1
+    if bytes > EARLIER_BYTES then table.remove(list, i) end
+  end
+end
+
 --- Adds a turn that has ended.
 --- @param text string   what was heard of our words
 --- @param all boolean   whether that was all of them
-function history:add(user, steps, text, all)
+--- @param mark string|nil  what the model said of the caller
+function history:add(user, steps, text, all, mark)
   -- What was said before a tool ran is part of what was heard.
   for _, message in ipairs(steps or {}) do
     if message.role == "assistant" then message.text = "" end
   end
-  local turn = { user = user, steps = steps and #steps > 0 and steps or nil, reply = heard.for_history(text, all) }
+  local turn = { user = user, steps = steps and #steps > 0 and steps or nil, reply = heard.for_history(text, all), mark = mark }
   if bytes_of(turn) > TURN_BYTES then turn.steps = nil end
   self.turns[#self.turns + 1] = turn
   while #self.turns > TURNS do
-    table.remove(self.turns, 1)
-    self.left_out = self.left_out + 1
+    shorten(self, table.remove(self.turns, 1))
   end
 end
 
@@ -65,15 +98,37 @@ local function append(list, role, text)
   end
 end
 
+-- Each result right behind its call. A tool whose turn was cut off before it had answered has one, too: providers refuse a call without.
+local function answered(steps)
+  local results, list = {}, {}
+  for _, message in ipairs(steps) do
+    local id = message.tool_call_id
+    if id then
+      results[id] = results[id] or {}
+      table.insert(results[id], message)
+    end
+  end
+  for _, message in ipairs(steps) do
+    if message.role ~= "tool" then list[#list + 1] = message end
+    for _, call in ipairs(message.tool_calls or {}) do
+      list[#list + 1] = results[call.id] and table.remove(results[call.id], 1) or { role = "tool", tool_call_id = call.id, text = '{"error":"it is not known yet what came of it"}', is_error = true }
+    end
+  end
+  return list
+end
+
 --- The messages of all turns, and behind them those of the one that is being answered.
 function history:messages(user, steps)
   local list = {}
+  if self.earlier[1] then
+    append(list, "user", ("(Of what was said before, %d turns, the caller's words and [what was done]: %s)"):format(self.left_out, table.concat(self.earlier, " / ")))
+  end
   local function add(turn_user, turn_steps, reply)
     if turn_user or #list == 0 then append(list, "user", turn_user or "(calls)") end
-    for _, message in ipairs(turn_steps or {}) do list[#list + 1] = message end
+    for _, message in ipairs(answered(turn_steps or {})) do list[#list + 1] = message end
     if reply then append(list, "assistant", reply) end
   end
-  for _, turn in ipairs(self.turns) do add(turn.user, turn.steps, turn.reply) end
+  for _, turn in ipairs(self.turns) do add(turn.user, turn.steps, turn.reply and marks.with(turn.mark, turn.reply)) end
   if user then add(user, steps) end
   return list
 end
@@ -107,9 +162,11 @@ function history:kept()
       steps = steps or {}
       steps[k] = masked_message(message)
     end
-    turns[i] = { user = masked(turn.user), steps = steps, reply = masked(turn.reply) }
+    turns[i] = { user = masked(turn.user), steps = steps, reply = masked(turn.reply), mark = turn.mark }
   end
-  return { turns = turns, left_out = self.left_out }
+  local earlier = {}
+  for i, line in ipairs(self.earlier) do earlier[i] = masked(line) end
+  return { turns = turns, left_out = self.left_out, earlier = earlier }
 end
 
 return history

@@ -6,22 +6,32 @@
 ---   keys ────────────────────────┼──> machine ── actions ──┼──> mind (a model, or without_model)
 ---   leg ── played ──> mouth ─────┘    of turns             └──> the end: over(result)
 ---
---- talk.new{ call, args, key, kept, world }
+--- talk.new{ call, args, key, kept, going, world }
 ---   call   { id, tenant, row_id, hash, from, trace, permissions, verbs, leg, next_play }
----   args   of the verb: agent, prompt, greeting, tools, expect, limit, language
+---   args   of the verb: agent, prompt, greeting, tools, slots, escalate = true: the script has a rule, anger, expect, limit, language
 ---   kept   what keep() was given last: a predecessor's
+---   told   what the script gave to a predecessor's question (calls.talk.asks), or nil
+---   going  of a realtime model that has led it until now, in this call and worker (calls.talk.live): { sound = of the caller that nobody has answered, voice_ms,
+---          quiet_ms, again = an answer was broken off, rule = of calls.talk.rule | nil }; nil where there was none
 ---   world  { now, after, say = function(text, kept) -> stream, open_ears = function(options) -> session, is_live = function(session) -> boolean, chat = of ai.chat,
 ---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
----            keep = function(kept, keys_used), transcript = function(line), over = function(result) }
+---            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil }
+---   result { wants_human, why, reason, turns, lead, slots = name -> value | nil, sentiment, summary, ask_summary = function() -> answer of a model; may wait | nil } | { failed = text }
 local chunks = require "voice.chunks"
 local bounded = require "calls.talk.bounded"
 local ears = require "calls.talk.ears"
 local escalation = require "calls.talk.escalation"
 local history = require "calls.talk.history"
 local log = require "core.log"
+local marks = require "calls.talk.marks"
 local metrics = require "core.metrics"
 local mind = require "calls.talk.mind"
 local mouth = require "calls.talk.mouth"
+local own_tools = require "calls.talk.own_tools"
+local rule = require "calls.talk.rule"
+local sentiment = require "calls.talk.sentiment"
+local slots = require "calls.talk.slots"
+local summary = require "calls.talk.summary"
 local task = require "core.task"
 local timeline = require "voice.timeline"
 local tools = require "calls.talk.tools"
@@ -170,6 +180,13 @@ end
 --- To a human, when he has heard that.
 local function to_human(self, why) self:leave("human:" .. why) end
 
+-- The same, said in the answer to a turn.
+local function give_up(self, turn, why, text)
+  speak(self, turn.reply, text or words.en.human)
+  self.mouth:finish(turn.reply)
+  to_human(self, why)
+end
+
 function act.speak(self, a)
   local saying = table.remove(self.sayings, 1)
   if not saying then return self:tell("replied", { reply = a.reply }) end
@@ -196,6 +213,26 @@ end
 
 -- -- answering ----------------------------------------------------------------------------------------------------------------
 
+-- What the model says of the caller: it knows better than the words alone.
+local function note_mark(self, turn, word)
+  if word == "unclear" then
+    turn.unclear = true
+  elseif word == "angry" then
+    turn.sentiment, turn.anger = "negative", math.max(turn.anger or 0, sentiment.ANGRY)
+  else
+    turn.sentiment = word
+    if word == "positive" then turn.anger = 0 end
+  end
+  turn.mark = word
+end
+
+-- Why the caller is put through behind the model's answer, by what it said of him; nil: he is not.
+local function model_wants_human(self, turn)
+  if self.args.anger ~= false and sentiment.temper(self.temper, turn.anger or 0) >= sentiment.ANGRY then return "anger" end
+  local _, enough = escalation.missed(self.misses, not turn.unclear)
+  return enough and "not_understood" or nil
+end
+
 -- The text of a model as it comes, cut into pieces; where nothing comes for a while what is there is spoken.
 local function sink_of(self, turn)
   local cut, idle = chunks.new(), nil
@@ -207,8 +244,13 @@ local function sink_of(self, turn)
     idle = nil
   end
   turn.quiet = stop_idle
+  local spoke = false
+  local reader = marks.reader(function(word) note_mark(self, turn, word) end)
   return {
     text = function(text)
+      text = reader:feed(text)
+      if text == "" then return end
+      spoke = spoke or text:find("%S") ~= nil
       line_of(self, turn.reply):mark("first_token", self.world.now())
       pieces(cut:feed(text))
       stop_idle()
@@ -221,10 +263,15 @@ local function sink_of(self, turn)
     over = function(outcome)
       stop_idle()
       turn.steps = outcome.steps
+      local rest = reader:finish()
+      spoke = spoke or rest:find("%S") ~= nil
+      pieces(cut:feed(rest))
       pieces(cut:finish())
+      if not outcome.human and not outcome.leave then outcome.human = model_wants_human(self, turn) end
+      if not outcome.human and not outcome.leave and self.slots and slots.complete(self.slots, self.desk.slots) then outcome.leave = "filled" end
       if outcome.human then
         speak(self, turn.reply, outcome.human == "tool_failed" and words.en.broken or words.en.human)
-      elseif not outcome.spoke and not outcome.leave then
+      elseif not spoke and not outcome.leave then
         speak(self, turn.reply, words.en.unclear)
       end
       self.mouth:finish(turn.reply)
@@ -242,7 +289,7 @@ end
 -- What without_model asks of the world; what it does to leads is bound to the turn that asked for it.
 local function papers(self, turn)
   return {
-    titles = self.titles, language = self.args.language, caller_number = self.call.from, can_note = self.can_note, ask = self.world.answer,
+    slots = self.slots, titles = self.titles, language = self.args.language, caller_number = self.call.from, can_note = self.can_note, ask = self.world.answer,
     note_down = function(given)
       self:tell("bound", { reply = turn.reply })
       local lead = tools.run(self, self.tools, self.note_tool, { interest = given.interest, phone = given.phone, at = "as soon as possible" })
@@ -271,22 +318,44 @@ end
 
 local function spoken(turn) return turn.keys and "(presses " .. turn.keys .. ")" or turn.text end
 
-local function answer(self, turn, eager)
-  local has_model = self.world.has_model()
-  if turn.gone or self.is_over then
-    if eager then eager:stop() end
-    return
-  end
-  if not has_model then return answer_without_model(self, turn) end
-  if not turn.keys and escalation.asks_for_human(turn.text, self.args.language) then
-    if eager then eager:stop() end
-    speak(self, turn.reply, words.en.human)
-    self.mouth:finish(turn.reply)
-    return to_human(self, "asked_for")
-  end
+-- A turn as the script's rule is told of it.
+local function for_rule(self, turn)
+  return { n = self.count + 1, text = turn.text or "", keys = turn.keys, sentiment = turn.sentiment, angry = turn.anger >= sentiment.ANGRY,
+    misunderstood = self.misses + (self.desk.misses or 0), seconds = math.floor((self.spent_ms + self.world.now() - self.began) / 1000) }
+end
+
+-- Nobody waits for that answer any more.
+local function unwanted(self, turn, eager)
+  if not turn.gone and not self.is_over then return false end
+  if eager then eager:stop() end
+  return true
+end
+
+local function respond(self, turn, eager)
+  if not self.knows_model then return answer_without_model(self, turn) end
   await_next(self, OPEN)
-  turn.thought = eager or mind.begin(self, spoken(turn))
+  self.said_now = spoken(turn)
+  turn.thought = eager or mind.begin(self, self.said_now)
   turn.thought:attach(sink_of(self, turn))
+end
+
+local function answer(self, turn, eager)
+  self.knows_model = self.world.has_model()
+  if unwanted(self, turn, eager) then return end
+  local why = not turn.keys and escalation.asks_for_human(turn.text, self.args.language) and "asked_for"
+    or self.args.anger ~= false and sentiment.temper(self.temper, turn.anger) >= sentiment.ANGRY and "anger"
+  if why then
+    if eager then eager:stop() end
+    return give_up(self, turn, why, why == "anger" and words.en.upset or nil)
+  end
+  if not self.rule then return respond(self, turn, eager) end
+  task.spawn(function()
+    local is_ruled = self.rule:wait(for_rule(self, turn), spoken(turn))
+    if unwanted(self, turn, eager) then return end
+    if not is_ruled then return respond(self, turn, eager) end
+    if eager then eager:stop() end
+    give_up(self, turn, "rule")
+  end)
 end
 
 function act.begin_model(self, a)
@@ -318,6 +387,8 @@ function act.commit(self, a)
     line:mark("model_asked", now)
   end
   local turn = { id = a.turn, reply = a.reply, text = a.text, keys = a.keys, began = a.began, ended = a.ended }
+  turn.sentiment, turn.anger = "neutral", 0
+  if not turn.keys then turn.sentiment, turn.anger = sentiment.of(turn.text, self.args.language) end
   self.turns[a.reply] = turn
   self.mouth:open(a.reply)
   answer(self, turn, eager)
@@ -325,7 +396,11 @@ end
 
 function act.amend(self, a)
   for _, turn in pairs(self.turns) do
-    if turn.id == a.turn then turn.text = a.text return end
+    if turn.id == a.turn then
+      turn.text = a.text
+      if not turn.mark then turn.sentiment, turn.anger = sentiment.of(turn.text, self.args.language) end
+      return
+    end
   end
   self.history:amend(a.text)
 end
@@ -395,7 +470,7 @@ end
 
 function act.aside(self, a)
   local now = self.world.now()
-  self:write{ party = "caller", text = a.text, began_ms = now, ended_ms = now }
+  self:write{ party = "caller", text = a.text, began_ms = now, ended_ms = now, sentiment = (sentiment.of(a.text, self.args.language)) }
 end
 
 -- -- ends ---------------------------------------------------------------------------------------------------------------------
@@ -422,7 +497,7 @@ end
 
 function Talk:keep()
   self.world.keep({ history = self.history:kept(), turns = self.count, line = self.line, desk = self.desk, lead = self.lead, greeted = true, expect = self.machine.expect,
-    spent_ms = self.spent_ms + self.world.now() - self.began }, self.pressed - #self.machine.keys)
+    mood = self.mood, temper = self.temper, misses = self.misses, spent_ms = self.spent_ms + self.world.now() - self.began }, self.pressed - #self.machine.keys)
   self.pressed = #self.machine.keys
 end
 
@@ -430,11 +505,16 @@ end
 function Talk:said(reply, text, all, whole)
   local turn, line, now = self.turns[reply], self.lines[reply], self.world.now()
   self.turns[reply], self.lines[reply] = nil, nil
-  if turn then self:write{ party = "caller", text = spoken(turn), began_ms = turn.began, ended_ms = turn.ended } end
+  if turn then
+    self:write{ party = "caller", text = spoken(turn), began_ms = turn.began, ended_ms = turn.ended, sentiment = turn.sentiment }
+    if not turn.keys then self.mood = sentiment.mood(self.mood, turn.sentiment) end
+    self.temper = sentiment.temper(self.temper, turn.anger)
+    self.misses = escalation.missed(self.misses, not turn.unclear)
+  end
   local report = line and line:report()
   if turn or text ~= "" then
     self:write{ party = "agent", text = whole, heard = not all and text or nil, began_ms = line and line.at.first_packet or now, ended_ms = now, timeline = report }
-    self.history:add(turn and spoken(turn), turn and turn.steps, text, all)
+    self.history:add(turn and spoken(turn), turn and turn.steps, text, all, turn and turn.mark)
   end
   if line and line.at.stopping and not line.at.silent then self.stopping[reply] = line elseif line then observe(line) end
   if turn then
@@ -445,11 +525,14 @@ function Talk:said(reply, text, all, whole)
   if turn and (self.limit_passed or self.count >= self.args.limit.turns) and not self.leaving then self:leave("limit") end
 end
 
+--- See calls.talk.summary.
+function Talk:sum_up(why) return summary.about(self, self.history:kept(), self.count, why) end
+
 --- It is over: everything is let go of, and the world is told.
 function Talk:finish(result)
   if self.is_over then return end
   self:close()
-  result.turns, result.lead = self.count, self.lead
+  for name, value in pairs(self:sum_up(result.why)) do result[name] = value end
   self.world.over(result)
 end
 
@@ -460,7 +543,8 @@ local function write_open(self)
   table.sort(open)
   for _, reply in ipairs(open) do cut_off(self, reply) end
   local u = self.machine.utterance
-  if u and u:has_words() then self:write{ party = "caller", text = u:text(), began_ms = u.began, ended_ms = u.quiet_since or self.world.now() } end
+  if u and u:has_words() then self:write{ party = "caller", text = u:text(), began_ms = u.began, ended_ms = u.quiet_since or self.world.now(),
+    sentiment = (sentiment.of(u:text(), self.args.language)) } end
 end
 
 --- Writes what was being said, and lets go of recogniser, synthesiser, models, plays and clocks.
@@ -495,6 +579,15 @@ function Talk:on_digit(digit)
   self:tell("key", { digit = digit })
 end
 
+-- He has been greeted, and what he said just now is heard once more.
+local function go_on(self, going)
+  if going.again then self:say(words.en.again) end
+  if not going.sound then return end
+  self.ears:missed(going.sound)
+  self:on_media("speech", nil, going.voice_ms)
+  if going.quiet_ms then self:on_media("quiet", nil, going.quiet_ms) end
+end
+
 --- Begins: greets, or goes on after a predecessor's last finished turn. True, or nil, err.
 --- @param keys table  that were pressed already
 function Talk:begin(keys)
@@ -508,10 +601,17 @@ function Talk:begin(keys)
     self:leave("limit")
   end)
   self.limits[2] = self.world.after(left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
-  if self.resumed then
+  if self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots) then
+    self:say(words.en.filled)
+    self:leave("filled")
+  elseif self.going then
+    go_on(self, self.going)
+  elseif self.resumed then
     self:say(words.en.again)
   else
-    self:say(args.greeting or words.en.greeting, self.call.direction == "outbound" and "speech" or nil)
+    local greeting = args.greeting or words.en.greeting
+    if self.slots then greeting = greeting .. " " .. self.slots[1].prompt end
+    self:say(greeting, self.call.direction == "outbound" and "speech" or nil)
     self:keep()  -- whoever takes it up greets nobody again
   end
   for _, digit in ipairs(keys) do self:on_digit(digit) end
@@ -528,17 +628,31 @@ function talk.new(given)
   local self = setmetatable({
     call = given.call, args = args, key = given.key, world = world, began = world.now(), events = {}, lines = {}, turns = {}, taken_back = {}, stopping = {}, sayings = {}, limits = {},
     awaited = {}, none = {}, count = kept.turns or 0, line = math.max(kept.line or 0, world.first_line or 0), desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
-    resumed = kept.greeted, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
+    resumed = kept.greeted, going = given.going, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
+    asks = world.asks, mood = kept.mood, temper = kept.temper or 0, misses = kept.misses or 0,
   }, Talk)
+  own_tools.take_up(self.history, kept, given.told)
+  if args.escalate and world.asks then
+    self.rule = (given.going and given.going.rule or rule.new(world.asks, world.after)):of(function()
+      if self.is_over then return end
+      self:say(words.en.human)
+      to_human(self, "rule")
+    end)
+  end
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)
   self.titles = words.titles(world.headings)
   self.phrases, self.besides = words.phrases(self.titles), words.phrases(self.titles, true)
-  self.tools = tools.of(args.tools, given.call.permissions)
+  self.slots = args.slots and args.slots[1] and args.slots or nil
+  if self.slots then
+    self.desk.slots = self.desk.slots or slots.new()
+    if not kept.expect then self.expected = slots.expect(self.slots[1]) end
+  end
+  self.tools = tools.of(args.tools, given.call.permissions, self.slots)
   for _, tool in ipairs(self.tools) do
     if tool.name == "book_callback" or tool.name == "create_lead" then self.note_tool = self.note_tool ~= "book_callback" and tool.name or self.note_tool end
   end
   self.can_note = self.note_tool ~= nil
-  self.system = mind.system(given.call, args)
+  self.system = mind.system(given.call, args) .. "\n\n" .. marks.RULE .. (self.slots and "\n\n" .. slots.rule(self.slots) or "")
   put_together(self)
   return self
 end

@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What an agent may do besides talking: list of tools as a model is told of them, and doing one.
 ---
----   local list = tools.of(names, permissions)            for ai.request
+---   local list = tools.of(names, permissions)            for ai.request; among the names tables of the script's own (calls.talk.own_tools)
 ---   local result, err = tools.run(talk, name, arguments) result: table for the model; may wait. What it does to the call stands in
 ---     result.leave = "transfer" | "hangup" (when the caller has heard the sentence before it) and result.bound (it cannot be undone)
 ---
 --- talk: { call, key = text that is this conversation's own, lead = { id, score, status } | nil, keep = function(talk): writes down what a successor
----   needs, is_over = true: nobody goes on with it }
+---   needs, is_over = true: nobody goes on with it, asks = of calls.talk.asks, said_now = what the caller said in this turn, for tools of the
+---   script's own, slots = of the verb and desk = { slots = what is known of them }, for the tool fill }
 local audit = require "audit"
 local db = require "lib.db"
 local fences = require "calls.fence"
@@ -14,8 +15,10 @@ local json = require "core.json"
 local kb = require "kb"
 local leads = require "leads"
 local log = require "core.log"
+local own_tools = require "calls.talk.own_tools"
 local problem = require "lib.problem"
 local redact = require "ai.guard.redact"
+local slots = require "calls.talk.slots"
 local store = require "calls.store"
 local text_of = require "lib.text"
 
@@ -54,12 +57,18 @@ declare("hangup", "Ends the conversation. Say goodbye in the same answer; it hap
 tools.names = { "book_callback", "create_lead", "hangup", "lookup_kb", "transfer", "update_lead" }
 
 --- Those of a conversation, without what the bundle refuses its own scripts.
-function tools.of(names, permissions)
+--- @param wanted table|nil  slots that the caller is to be asked for (calls.talk.slots)
+function tools.of(names, permissions, wanted)
   local list = {}
   for _, name in ipairs(names or {}) do
     local of = declared[name]
-    if of and not (permissions and permissions[of.permission] == false) then list[#list + 1] = of.tool end
+    if type(name) == "table" then
+      list[#list + 1] = own_tools.tool(name)
+    elseif of and not (permissions and permissions[of.permission] == false) then
+      list[#list + 1] = of.tool
+    end
   end
+  if wanted then list[#list + 1] = slots.tool(wanted) end
   return list
 end
 
@@ -149,9 +158,22 @@ function run.book_callback(talk, given)
     local made, err = create(talk, given)
     if not made then return nil, err end
   end
-  local ok, err = change(talk, function() return { data = { callback = { at = at, phone = text_at(given, "phone", 32) } } } end)
+  local ok, err = change(talk, function()
+    local data, lead = {}, leads.get(talk.call.tenant, talk.lead.id)
+    for field, value in pairs(lead and lead.data or {}) do data[field] = value end
+    data.callback = { at = at, phone = text_at(given, "phone", 32) }
+    return { data = data }
+  end)
   if not ok then return nil, err end
   return { lead = talk.lead.id, at = at, bound = true }
+end
+
+-- Only of a conversation that has slots; its tool is none of the names there are.
+function run.fill(talk, given)
+  local known, why = slots.fill(talk.slots, talk.desk.slots, given)
+  if not known then return nil, { code = "invalid", text = why } end
+  talk.desk.slots = known
+  return { known = known.values, complete = slots.complete(talk.slots, known) }
 end
 
 function run.transfer() return { leave = "transfer" } end
@@ -160,13 +182,15 @@ function run.hangup() return { leave = "hangup" } end
 --- Does one. An err with code "invalid" is the model's mistake, which it may mend; any other is a tool that does not work.
 --- @param arguments string|table  JSON, as the model wrote it; or what it stands for
 function tools.run(talk, allowed, name, arguments)
-  local found = false
-  for _, tool in ipairs(allowed) do found = found or tool.name == name end
+  local found
+  for _, tool in ipairs(allowed) do found = tool.name == name and tool or found end
   if not found then return nil, { code = "invalid", text = ("there is no tool '%s'"):format(text_of.clean(tostring(name), 64)) } end
   local given = arguments
   if type(arguments) == "string" then given = json.decode(arguments ~= "" and arguments or "{}") end
   if type(given) ~= "table" then return nil, { code = "invalid", text = "the arguments are no JSON object" } end
-  local ok, result, err = pcall(run[name], talk, given)
+  local function work() return run[name](talk, given) end
+  if own_tools.is(found) then work = function() return own_tools.run(talk, found, given) end end
+  local ok, result, err = pcall(work)
   if not ok then
     log.error("converse.tool_broke", { call = talk.call.id, tool = name, text = tostring(result) })
     return nil, { code = "failed", text = "something went wrong on our side" }

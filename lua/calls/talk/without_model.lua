@@ -10,6 +10,7 @@
 local escalation = require "calls.talk.escalation"
 local lexicon = require "voice.lexicon"
 local reading = require "voice.reading"
+local slots = require "calls.talk.slots"
 local words = require "calls.talk.words"
 
 local without_model = {}
@@ -28,7 +29,7 @@ local CLOSED = { ["not now"] = "no", ["wrong"] = "no", ["thats wrong"] = "no" }
 
 local function folded_of(text) return reading.fold(text):match("^%s*(.-)%s*$") end
 
--- "yes", "no" or nil; a key where it was asked for: 1 and 2.
+--- "yes", "no" or nil; a key where it was asked for: 1 and 2.
 local function closed(said, language)
   if said.keys then return said.keys == "1" and "yes" or said.keys == "2" and "no" or nil end
   local of, folded = lexicon.of(language), reading.fold(said.text)
@@ -38,6 +39,8 @@ local function closed(said, language)
   if lexicon.has(of.no, folded) then return "no" end
   return lexicon.has(of.yes, folded) and "yes" or nil
 end
+
+without_model.closed = closed
 
 local function topics(world)
   if #world.titles == 0 then return words.en.no_topics end
@@ -118,15 +121,21 @@ local function question(state, world, text)
 end
 
 --- Answers a turn: { say, expect, leave = "hangup" | nil, human = why | nil, missed }.
---- @param state table  { stage, misses, topic, noted }; changed, kept with the call
---- @param world table  { titles = of words.titles, language, caller_number, can_note = may a lead be made,
+--- @param state table  { stage, misses, topic, noted, slots = what is known of them (calls.talk.slots) }; changed, kept with the call
+--- @param world table  { slots = list of the verb's, or nil: they are asked for first; titles = of words.titles, language, caller_number, can_note = may a lead be made,
 ---   ask = function(text) -> answer | nil (may wait), note_down = function({ phone, interest }) -> boolean (may wait) }
 --- @param said table   { text, keys }
 function without_model.answer(state, world, said)
   state.stage = state.stage or "open"
   local text = said.text or ""
-  if said.keys == "0" and state.stage ~= "number" then return human("asked_for") end
+  local asked = world.slots and state.slots and world.slots[state.slots.at]
+  if said.keys == "0" and state.stage ~= "number" and not asked then return human("asked_for") end
   if not said.keys and escalation.asks_for_human(text, world.language) then return human("asked_for") end
+  if asked then
+    local answer, known = slots.answer(world.slots, state.slots, said, function(of) return closed(of, world.language) end)
+    state.slots = known
+    return answer
+  end
   local result = stages[state.stage](state, world, { text = text, keys = said.keys })
   if result then
     if not result.missed then state.misses = 0 end

@@ -1,0 +1,69 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What is kept of a conversation besides its transcript: a summary and the caller's sentiment, with the call and with its lead. Personal values
+--- are masked as in transcripts, and it goes when transcripts go.
+---
+--- The short one is written at once, so that whoever takes the call over has it; where there is a model its own follows, and nobody waits.
+local audit = require "audit"
+local clock = require "core.clock"
+local keeping = require "calls.keeping"
+local leads = require "leads"
+local log = require "core.log"
+local pii = require "lib.pii"
+local redact = require "ai.guard.redact"
+local store = require "calls.store"
+local summary = require "calls.talk.summary"
+local task = require "core.task"
+local time = require "lib.time"
+
+local summaries = {}
+
+local SCORES = { positive = 1, neutral = 0, negative = -1 }
+
+local function put_on_call(call, text, sentiment)
+  call:change({ summary = text and pii.seal(call.tenant, "call.summary", text), summary_at = text and time.sql(clock.wall_us()), sentiment = sentiment },
+    { type = "call.summarised", data = { sentiment = sentiment } })
+end
+
+-- Beside what else stands in the lead's data.
+local function put_on_lead(call, id, text, sentiment)
+  local lead = leads.get(call.tenant, id)
+  if not lead then return end
+  local data = {}
+  for name, value in pairs(lead.data or {}) do data[name] = value end
+  data.summary, data.sentiment = text or data.summary, SCORES[sentiment]
+  audit.transaction(call.tenant, function(tx)
+    if not store.hold(tx, call.row_id, call.fence) then return false end
+    return leads.update(call.tenant, tx, id, { data = data }, nil, { actor = "flow", trace = call.trace })
+  end)
+end
+
+local function write(call, given, settings, text)
+  local masked = text and redact.alone(text, { forms = settings.masks })
+  put_on_call(call, masked, given.sentiment)
+  if given.lead then put_on_lead(call, given.lead, masked, given.sentiment) end
+end
+
+local function keep(call, given)
+  local settings = keeping.of(call.tenant)
+  if not given.summary and not given.sentiment then return end
+  write(call, given, settings, given.summary)
+  keeping.expect(call.tenant)
+  if not given.ask or not given.summary then return end
+  local answer = given.ask()
+  local better = answer and answer.degraded == nil and summary.of_answer(answer.text)
+  if better then write(call, given, settings, better) end
+end
+
+--- Keeps them. Returns at once, never fails.
+--- @param given table  { summary = text | nil, sentiment, lead = public id | nil, ask = function() -> answer of ai.chat | nil; may wait }
+function summaries.keep(call, given)
+  task.spawn(function()
+    local ok, err = pcall(keep, call, given)
+    if not ok then log.warn("call.not_summarised", { call = call.id, text = tostring(err) }) end
+  end)
+end
+
+--- The text of a call's row; nil when there is none.
+function summaries.of(tenant, row) return pii.open(tenant, "call.summary", row.summary) end
+
+return summaries

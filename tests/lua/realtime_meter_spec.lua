@@ -1,0 +1,135 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What realtime sessions are paid for: answer by answer, by an account that is played here.
+local clock = require "core.clock"
+local meter = require "speech.realtime_meter"
+local promise = require "lib.promise"
+local realtime_usage = require "speech.realtime_usage"
+
+describe("the usage of a realtime answer", function()
+  it("has text and sound apart, and no part that is more than its sum", function()
+    assert.same({ input = 40, cached = 10, output = 10, audio_input = 60, audio_cached = 20, audio_output = 40 },
+      realtime_usage.of({ input = 100, cached = 30, output = 50 }, { input = 60, cached = 20, output = 40 }))
+    assert.same({ input = 0, cached = 0, output = 0, audio_input = 10, audio_cached = 10, audio_output = 5 },
+      realtime_usage.of({ input = 10, cached = 90, output = 5 }, { input = 600, cached = 200, output = 400 }))
+    assert.same({ input = 0, cached = 0, output = 0, audio_input = 0, audio_cached = 0, audio_output = 0 }, realtime_usage.of({}, {}))
+  end)
+
+  it("is added up, whatever each has", function()
+    assert.same({ input = 3, output = 1, audio_input = 4 }, realtime_usage.sum({ input = 1, output = 1 }, { input = 2, audio_input = 4 }))
+    assert.same({ input = 1 }, realtime_usage.sum(nil, { input = 1 }))
+  end)
+end)
+
+describe("a connection with a realtime model", function()
+  local uses, price, refusal, gate
+
+  -- An account whose uses are kept: { most, goes_on, units, failure, dropped, passed }.
+  local function account()
+    return { found = { price = function() return price end }, begin = function(_, target, most, goes_on)
+      if gate then gate:wait() end
+      if refusal then return nil, refusal end
+      local use = { target = target, most = most, goes_on = goes_on }
+      function use.done(_, units, failure) use.units, use.failure, use.over = units, failure, true end
+      function use.drop() use.dropped = true end
+      function use.pass(_, other) use.passed = other end
+      uses[#uses + 1] = use
+      return use
+    end }
+  end
+
+  local function begun()
+    local try = { owner = { account = account() }, target = { provider = "p", model = "live", purpose = "realtime" } }
+    return assert(meter.begin(try)), try
+  end
+
+  before_each(function()
+    uses, price, refusal, gate = {}, { audio_input = 1, audio_output = 1 }, nil, nil
+  end)
+
+  it("is paid for answer by answer, and is one request of the limits", function()
+    local paid = begun()
+    assert.is_true(uses[1].most.audio_output > 0)
+    assert.is_nil(uses[1].goes_on)
+    paid:used{ input = 5, audio_output = 7 }
+    assert.same({ input = 5, audio_output = 7 }, uses[1].units)
+    assert.equal(uses[2], uses[1].passed)
+    assert.is_true(uses[2].goes_on)
+    paid:used{ input = 1 }
+    paid:over(nil)
+    assert.same({ input = 1 }, uses[2].units)
+    assert.is_true(uses[3].dropped)
+    assert.is_nil(uses[3].over)
+  end)
+
+  it("has what is told while the budget is asked paid with that", function()
+    local paid = begun()
+    gate = promise.new()
+    paid:used{ input = 1 }
+    paid:used{ input = 2 }
+    assert.is_nil(uses[1].over)
+    gate:give()
+    assert.same({ input = 3 }, uses[1].units)
+    assert.equal(2, #uses)
+  end)
+
+  it("that ends while the budget is asked pays what it used, and begins nothing more", function()
+    local paid = begun()
+    gate = promise.new()
+    paid:used{ input = 1 }
+    paid:over{ class = "network" }
+    gate:give()
+    assert.same({ input = 1 }, uses[1].units)
+    assert.equal("network", uses[1].failure.class)
+    assert.is_true(uses[2].dropped)
+  end)
+
+  it("is told when the budget has ended, once", function()
+    local paid = begun()
+    local told = 0
+    paid.on_refused = function(failure)
+      told = told + 1
+      assert.equal("budget", failure.class)
+    end
+    refusal = { class = "budget", ours = true }
+    paid:used{ input = 1 }
+    paid:used{ input = 2 }
+    assert.equal(1, told)
+    paid:over(refusal)
+    assert.same({ input = 3 }, uses[1].units)
+    refusal = { class = "budget" }
+    assert.is_nil((meter.begin{ owner = { account = account() }, target = {} }))
+  end)
+
+  it("is paid by the minute where that is its price", function()
+    local now, real = 1000, clock.mono_ms
+    clock.mono_ms = function() return now end
+    price = { minute = 60 }
+    local paid = begun()
+    assert.same({ seconds = 60 }, uses[1].most)
+    now = 4000
+    paid:used{ input = 5 }
+    assert.same({ seconds = 3 }, uses[1].units)
+    now = 5000
+    paid:over(nil)
+    assert.same({ seconds = 1 }, uses[2].units)
+    clock.mono_ms = real
+  end)
+
+  it("pays who wrote down what was said as a recogniser", function()
+    local paid = begun()
+    paid:transcribed{ model = "scribe", seconds = 2.5 }
+    paid:transcribed{ model = "scribe", seconds = 0 }
+    assert.same({ "p", "scribe", "recognise", 2.5 }, { uses[2].target.provider, uses[2].target.model, uses[2].target.purpose, uses[2].units.seconds })
+    assert.equal(2, #uses)
+    refusal = { class = "budget", text = "it has no price" }
+    paid:transcribed{ model = "scribe", seconds = 1 }
+    paid:over(nil)
+  end)
+
+  it("costs nobody anything without an account", function()
+    local paid = assert(meter.begin{ owner = {}, target = {} })
+    paid:used{ input = 1 }
+    paid:transcribed{ model = "scribe", seconds = 1 }
+    paid:over(nil)
+  end)
+end)

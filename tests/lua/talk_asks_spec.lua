@@ -1,0 +1,85 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What a conversation asks of its script: one question at a time, each answered once.
+local asks = require "calls.talk.asks"
+local task = require "core.task"
+
+describe("a question to the script", function()
+  local timers, woken, questions
+
+  local function make(kept)
+    timers, woken = {}, 0
+    questions = asks.new({
+      after = function(_, fn)
+        local timer = { fire = fn }
+        timer.cancel = function() timer.cancelled = true end
+        timers[#timers + 1] = timer
+        return timer
+      end,
+      wake = function() woken = woken + 1 end,
+    }, kept)
+    return questions
+  end
+
+  local function ask(question)
+    local back = {}
+    task.spawn(function() back.told, back.err = questions:ask(question, 1000) end)
+    return back
+  end
+
+  it("is answered by what the script gave, and its clock is let go of", function()
+    make()
+    local back = ask{ tool = "price", given = { size = 4 } }
+    assert.equal(1, woken)
+    assert.same({ id = 1, tool = "price", given = { size = 4 } }, questions:next())
+    assert.is_true(questions:tell{ id = 1, value = 7 })
+    assert.equal(7, back.told.value)
+    assert.is_true(timers[1].cancelled)
+  end)
+
+  it("waits until the one before has been answered", function()
+    make()
+    local one, two = ask{ tool = "a", given = {} }, ask{ tool = "b", given = {} }
+    assert.equal("a", questions:next().tool)
+    assert.is_nil(questions:next())
+    questions:tell{ id = 1, value = 1 }
+    assert.equal(1, one.told.value)
+    assert.equal("b", questions:next().tool)
+    assert.is_nil(two.told)
+  end)
+
+  it("that is not answered in time is asked no more, and a late answer is nobody's", function()
+    make()
+    local one, two = ask{ tool = "a", given = {} }, ask{ tool = "b", given = {} }
+    questions:next()
+    timers[1].fire()
+    timers[2].fire()
+    assert.equal("timeout", one.err.code)
+    assert.equal("timeout", two.err.code)
+    assert.is_true(questions:tell{ id = 1, value = 1 })
+    assert.is_nil(questions:next())
+    assert.is_false(questions:tell{ id = 2, value = 1 })
+  end)
+
+  it("is answered by nobody when the conversation is over", function()
+    make()
+    local one, two = ask{ tool = "a", given = {} }, ask{ tool = "b", given = {} }
+    questions:next()
+    questions:close()
+    assert.equal("gone", one.err.code)
+    assert.equal("gone", two.err.code)
+    assert.equal("gone", ask{ tool = "c", given = {} }.err.code)
+    assert.is_nil(questions:next())
+  end)
+
+  it("that was open is known to a successor, who numbers his behind it", function()
+    make()
+    ask{ tool = "a", given = { x = 1 }, said = "how much" }
+    questions:next()
+    local kept = questions:kept()
+    assert.same({ last = 1, open = { id = 1, tool = "a", given = { x = 1 }, said = "how much" } }, kept)
+    make(kept)
+    assert.is_false(questions:tell{ id = 1, value = 1 })
+    ask{ tool = "b", given = {} }
+    assert.equal(2, questions:next().id)
+  end)
+end)

@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What a conversation is to find out, by speech and by keys, with a model and without.
+local json = require "core.json"
+local slots = require "calls.talk.slots"
+local without_model = require "calls.talk.without_model"
+local world = require "tests.lua.talk_world"
+
+local ZIP = { name = "zip", kind = "digits", prompt = "What is your zip code?", digits = 5, confirm = true, optional = false }
+local WHO = { name = "who", kind = "name", prompt = "What is your name?", confirm = false, optional = true }
+local OWNER = { name = "owner", kind = "yes_no", prompt = "Is the house yours?", confirm = true, optional = false }
+
+local function has(text, part) assert.truthy(text:find(part, 1, true), ("'%s' is not in '%s'"):format(part, text)) end
+local function closed(said) return without_model.closed(said, "en") end
+local function read(kind, said, more)
+  local slot = { name = "x", kind = kind }
+  for name, value in pairs(more or {}) do slot[name] = value end
+  return slots.read(slot, type(said) == "table" and said or { text = said }, closed)
+end
+
+describe("a slot", function()
+  it("of digits is understood by keys, figures and words", function()
+    assert.equal("94107", read("digits", { keys = "94107#" }))
+    assert.equal("94107", read("digits", "it is 94107"))
+    assert.equal("94107", read("digits", "nine four one oh seven"))
+    assert.equal("9444", read("digits", "nine triple four"))
+    assert.is_nil(read("digits", "nine four one", { digits = 5 }))
+    assert.is_nil(read("digits", "i do not know"))
+  end)
+
+  it("of a phone number has as many digits as one may have, and its plus", function()
+    assert.equal("+12025550123", read("phone", "plus one two oh two five five five oh one two three"))
+    assert.equal("2025550123", read("phone", { keys = "2025550123#" }))
+    assert.is_nil(read("phone", "five five five"))
+  end)
+
+  it("of a spelling takes letters and digits", function()
+    assert.equal("AB12", read("spelling", "A B one two"))
+    assert.equal("DE89", read("spelling", "DE89"))
+  end)
+
+  it("of a name leaves out what stands in front of it, and joins what was spelled", function()
+    assert.equal("Ann Doe", read("name", "My name is Ann Doe."))
+    assert.equal("Jörg Müller", read("name", "ich heiße Jörg Müller"))
+    assert.equal("Doe", read("name", "D O E"))
+    assert.is_nil(read("name", { keys = "1" }))
+    assert.is_nil(read("name", "well that is a very long story which I will tell"))
+  end)
+
+  it("of yes or no is true or false", function()
+    assert.is_true(read("yes_no", "yes please"))
+    assert.is_false(read("yes_no", { keys = "2" }))
+    assert.is_nil(read("yes_no", "perhaps"))
+  end)
+
+  it("takes any bytes", function()
+    for _, kind in ipairs{ "digits", "phone", "spelling", "name", "yes_no", "text" } do
+      for _, text in ipairs{ "", "\255\254", ("1"):rep(5000), ("a "):rep(3000), "%d%s" } do read(kind, text) end
+    end
+  end)
+end)
+
+local function greeted(options)
+  local w = world.new(options):greeted():pass(6000)
+  w:spoken()
+  return w
+end
+
+describe("a conversation with slots, without a model", function()
+  it("asks for one after the other, says back what was spoken, and ends when all is there", function()
+    local w = world.new{ args = { slots = { ZIP, WHO, OWNER } } }:greeted():pass(4000)
+    has(w:spoken(), "How can I help you? What is your zip code?")
+    w:says("nine four one zero seven"):pass(9000)
+    has(w:spoken(), "I have understood: 9 4 1 0 7. Is that right?")
+    w:says("yes"):pass(6000)
+    has(w:spoken(), "What is your name?")
+    w:says("my name is ann"):pass(6000)
+    has(w:spoken(), "Is the house yours?")
+    w:says("no"):pass(9000)
+    assert.same({ zip = "94107", who = "ann", owner = false }, w.result.slots)
+    assert.equal("filled", w.result.why)
+    assert.is_false(w.result.wants_human)
+  end)
+
+  it("takes keys without asking whether they are right", function()
+    local w = greeted{ args = { slots = { ZIP } } }
+    w:keys("94107"):pass(9000)
+    assert.same({ zip = "94107" }, w.result.slots)
+  end)
+
+  it("asks again when it was not right, or not understood, and puts the caller through the second time", function()
+    local w = greeted{ args = { slots = { ZIP } } }
+    w:says("nine four one zero seven"):pass(9000)
+    w:says("no"):pass(9000)
+    has(w:spoken(), "What is your zip code?")
+    w:says("one two"):pass(12000)
+    assert.equal("not_understood", w.result.why)
+    assert.same({}, w.result.slots)
+  end)
+
+  it("goes on without what may be left out", function()
+    local w = greeted{ args = { slots = { WHO, OWNER } } }
+    w:keys("1"):pass(9000)
+    w:keys("1"):pass(9000)
+    has(w:spoken(), "Is the house yours?")
+    w:says("yes"):pass(9000)
+    assert.same({ owner = true }, w.result.slots)
+  end)
+
+  it("goes on behind its last finished turn with whoever takes it up", function()
+    local w = greeted{ args = { slots = { ZIP, OWNER } } }
+    w:keys("94107"):pass(9000)
+    local kept = json.decode(json.encode(w.kept))
+    w.talk:close(true)
+    local after = world.new{ args = { slots = { ZIP, OWNER } }, kept = kept }
+    assert(after.talk:begin{})
+    after:pass(6000):says("yes"):pass(9000)
+    assert.same({ zip = "94107", owner = true }, after.result.slots)
+  end)
+end)
+
+describe("a conversation with slots and a model", function()
+  local function calls(arguments)
+    return function() return { text = "", reason = "tools", tool_calls = { { id = "t1", name = "fill", arguments = json.encode(arguments) } } } end
+  end
+  local function says(text)
+    return function(_, given)
+      given.on_event{ type = "text", text = text }
+      return { text = text, tool_calls = {} }
+    end
+  end
+
+  it("lets the model write them down, holds it to what they are, and ends when all is there", function()
+    local w = greeted{ args = { slots = { ZIP, OWNER } }, models = { calls{ zip = "9410" }, says "Once more, please?", calls{ zip = "94107", owner = true }, says "Thank you." } }
+    w:says("it is nine four one oh"):pass(6000)
+    local messages = w.asked[2].messages
+    assert.equal("zip must be digits, 5 of them", json.decode(messages[#messages].text).error)
+    has(w.asked[1].system, "What is your zip code?")
+    w:says("nine four one oh seven and the house is mine"):pass(9000)
+    assert.same({ zip = "94107", owner = true }, w.result.slots)
+    assert.equal("filled", w.result.why)
+  end)
+end)
