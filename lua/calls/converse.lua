@@ -5,6 +5,7 @@
 --- No key is needed: the local recogniser and synthesiser are always the last in the order, and the knowledge base answers without a model.
 local ai = require "ai"
 local answerer = require "ai.local"
+local cards = require "calls.cards"
 local clock = require "core.clock"
 local kb = require "kb"
 local log = require "core.log"
@@ -44,6 +45,16 @@ local function answer_of(call)
   end
 end
 
+-- What is kept of it, without cards' numbers: also of those that the caller said word by word, over several turns.
+local function without_cards(kept)
+  local turns, texts = kept.history and kept.history.turns or {}, {}
+  for i, turn in ipairs(turns) do texts[i] = turn.user or "" end
+  for i, text in ipairs(redact.cards_said(texts)) do
+    if turns[i].user then turns[i].user = text end
+  end
+  return redact.cards_in(kept)
+end
+
 -- Writes what a successor needs, the newest only, one write after the other: into the visit in which it talks, as long as that is the call's.
 local function keeper(call, entry, n)
   local writing, due, visit = false, false, call.visit
@@ -56,7 +67,7 @@ local function keeper(call, entry, n)
   end
   return function(kept, keys_used)
     for _ = 1, keys_used do call:take_digit() end
-    entry.more = redact.cards_in(kept)
+    entry.more = without_cards(kept)
     if not n then return end
     due = true
     if writing then return end
@@ -77,9 +88,13 @@ local function world_of(call, voice, keep, over)
     is_live = voice.is_live, keep = keep, over = over,
     -- Where its lines are numbered from: behind those of the conversations that the call had before, in whichever worker.
     first_line = math.floor(from_start_ms / LINE_MS),
-    say = function(text, kept) return voice.say({ text = text, rate = RATE }, kept) end,
-    open_ears = voice.open,
+    say = function(text, kept)
+      cards.says(call, text)
+      return voice.say({ text = text, rate = RATE }, kept and not cards.is_in(text))
+    end,
+    open_ears = voice.open, noticed = function(kind, fields) cards.noticed(call, kind, fields) end,
     transcript = function(line)
+      if line.party == "agent" then cards.said(call) end
       line.began_ms, line.ended_ms = line.began_ms + math.floor(from_start_ms), line.ended_ms + math.floor(from_start_ms)
       transcript.add(call, line)
     end,
@@ -124,6 +139,7 @@ function converse.run(call, args, entry, n)
   end)
   conversation:close(kind == "frozen")
   call.talk = nil
+  cards.talked(call)
   if not whole then error(broke, 0) end
   if not ok then return nil, { code = "failed", text = err.text } end
   if not result then return left(kind) end

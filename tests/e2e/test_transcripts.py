@@ -28,7 +28,7 @@ return flow.define {
     return "talk"
   end,
   talk = function(call)
-    call:wait(2)
+    call:wait(4)
     call:pause_recording()
     call:wait(3)
     call:resume_recording()
@@ -62,8 +62,9 @@ def paid(tenant):
     async def scene():
         async with Caller(NUMBER, ADDRESS, tenant.token) as c:
             await c.heard(2)
+            await c.prompt_over(0.6)  # what is said while the number is pressed is silent with it
             await c.call.press(CARD)
-            await c.call.speak(tone(HZ, 14))
+            await c.call.speak(tone(HZ, 16))
             await c.ended(30)
             return c
 
