@@ -294,6 +294,7 @@ static const struct {
     {"core.deflate", bind_open_deflate},
     {"core.ws", bind_open_ws},
     {"core.float32", bind_open_float32},
+    {"core.mp3", bind_open_mp3},
     {"core.pcm", bind_open_pcm},
 };
 

@@ -18,6 +18,7 @@ local keeping = require "calls.keeping"
 local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
+local mp3 = require "core.mp3"
 local store = require "calls.store"
 local task = require "core.task"
 local time = require "lib.time"
@@ -25,6 +26,8 @@ local time = require "lib.time"
 local recordings = {}
 
 local MARGIN = 2000  -- samples, a quarter of a second: sound is on its way for some time, and clocks differ a little
+local MP3_KBPS = 32
+local BUSY_TRIES, BUSY_MS = 600, 50
 local BEHIND = 8000          -- samples that are always kept back: a key is told of when it is let go, a voice when it has begun
 local HELD_MOST = 8000 * 90  -- samples that are kept back at most; what would be more is silence
 
@@ -360,6 +363,55 @@ function recordings.wav(tenant, row)
   if not ok then return nil, err end
   local pcm = table.concat(parts)
   return "RIFF" .. u32(36 + #pcm) .. "WAVEfmt " .. u32(16) .. "\1\0\2\0" .. u32(8000) .. u32(32000) .. "\4\0\16\0data" .. u32(#pcm) .. pcm
+end
+
+-- Turns of the loop are given to others between so many chunks.
+local CHUNKS_AT_ONCE = 20
+
+local function in_turns(give)
+  local count = 0
+  return function(pcm)
+    count = count + 1
+    if count % CHUNKS_AT_ONCE == 0 then task.sleep(0) end
+    return give(pcm)
+  end
+end
+
+-- A piece as MP3; the pool may be busy with others' for a moment.
+local function encoded(encoder, what, ...)
+  for _ = 1, BUSY_TRIES do
+    local bytes, err = encoder[what](encoder, ...)
+    if bytes or err.code ~= "busy" then return bytes, err end
+    task.sleep(BUSY_MS)
+  end
+  return nil, { code = "busy", text = "others' sound is being packed" }
+end
+
+--- A whole recording as MP3 (two channels): a function that writes it, piece by piece, to one that takes bytes and says whether it wants more;
+--- or nil, err. All of it was opened before, so what is written is whole: true, or nil, err.
+function recordings.mp3(tenant, row)
+  local ok, err = read(tenant, row, in_turns(function() end))
+  if not ok then return nil, err end
+  return function(write)
+    local encoder = assert(mp3.encoder(8000, MP3_KBPS))
+    local pieces, failure, wanted = {}, nil, true
+    local function encode(what)
+      local bytes, why = encoded(encoder, what, what == "feed" and table.concat(pieces) or nil)
+      pieces = {}
+      if not bytes then failure = why end
+      if bytes and bytes ~= "" then wanted = write(bytes) and true or false end
+      return bytes ~= nil and wanted
+    end
+    local whole, broke = read(tenant, row, in_turns(function(pcm)
+      pieces[#pieces + 1] = pcm
+      if #pieces == CHUNKS_AT_ONCE then return encode("feed") end
+    end))
+    if not whole then return nil, broke end
+    if not failure and wanted and #pieces > 0 then encode("feed") end
+    if not failure and wanted then encode("finish") end
+    if failure then return nil, failure end
+    return true
+  end
 end
 
 return recordings
