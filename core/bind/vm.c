@@ -296,6 +296,7 @@ static const struct {
     {"core.float32", bind_open_float32},
     {"core.mp3", bind_open_mp3},
     {"core.pcm", bind_open_pcm},
+    {"core.remains", bind_open_remains},
 };
 
 static int on_panic(lua_State *L) {

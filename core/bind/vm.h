@@ -140,5 +140,6 @@ int bind_open_telephony(lua_State *L);
 int bind_open_media(lua_State *L);
 int bind_open_mp3(lua_State *L);
 int bind_open_pcm(lua_State *L);
+int bind_open_remains(lua_State *L);
 int bind_open_cell(lua_State *L);
 int bind_open_bundle(lua_State *L);
