@@ -10,7 +10,8 @@ return {
   -- Worker processes; 0 is one per core. With two or more, a call survives the death of its worker.
   workers = 0,
 
-  -- Pid files and sockets.
+  -- Pid files, sockets, and what workers have in memory and not written yet (remains/, encrypted where it is personal): a folder in memory is
+  -- best, for nothing in it is waited for.
   run_dir = "/run/parley",
 
   http = {

@@ -26,6 +26,7 @@ local nodes = require "nodes"
 local nodes_routes = require "nodes.routes"
 local operator = require "scripts.operator"
 local page = require "plugins.page"
+local remains = require "lib.remains"
 local reviews_routes = require "ai.reviews.routes"
 local revoked = require "auth.revoked"
 local router = require "lib.router"
@@ -74,6 +75,7 @@ ai_providers.start()
 kb.start()
 sequencer.start(tenants.get)
 jobs.start()
+remains.start(tenants.get)
 
 http.serve(router.handle)
 http.upgrade(router.upgrade)

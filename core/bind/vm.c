@@ -307,7 +307,9 @@ static const struct {
     {"core.deflate", bind_open_deflate},
     {"core.ws", bind_open_ws},
     {"core.float32", bind_open_float32},
+    {"core.mp3", bind_open_mp3},
     {"core.pcm", bind_open_pcm},
+    {"core.remains", bind_open_remains},
 };
 
 static int on_panic(lua_State *L) {

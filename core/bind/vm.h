@@ -51,7 +51,7 @@ struct vm_services {
     struct media *media;
     struct telephony *telephony;
     struct work_queue *passwords; /* Argon2 */
-    struct work_queue *packing;   /* deflate */
+    struct work_queue *packing;   /* deflate, MP3 */
     int zygote_fd;                /* control socket to the zygote, -1: none yet */
     int (*zygote_start)(void); /* gives that socket when the first cell is asked for, or -1; NULL: no cells without */
     void (*zygote_lost)(
@@ -140,6 +140,8 @@ int bind_open_http(lua_State *L);
 int bind_open_ws(lua_State *L);
 int bind_open_telephony(lua_State *L);
 int bind_open_media(lua_State *L);
+int bind_open_mp3(lua_State *L);
 int bind_open_pcm(lua_State *L);
+int bind_open_remains(lua_State *L);
 int bind_open_cell(lua_State *L);
 int bind_open_bundle(lua_State *L);

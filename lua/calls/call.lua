@@ -6,6 +6,7 @@
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
 local audit = require "audit"
 local call_recording = require "calls.call_recording"
+local cards = require "calls.cards"
 local clock = require "core.clock"
 local db = require "lib.db"
 local fault = require "core.fault"
@@ -222,8 +223,11 @@ function Call:happen(kind, ...)
   return false
 end
 
-function Call:on_digit(digit)
-  if self.over or self.gone_why or #self.digits >= DIGITS_MOST then return end
+--- @param ms number|nil  for how long it was pressed
+function Call:on_digit(digit, ms)
+  if self.over or self.gone_why then return end
+  cards.pressed(self, digit, ms)
+  if #self.digits >= DIGITS_MOST then return end
   metrics.count("call_digits_total", nil, 1, "keys heard")
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.
@@ -234,7 +238,9 @@ function Call:on_digit(digit)
 end
 
 function Call:take_digit()
-  return table.remove(self.digits, 1)
+  local digit = table.remove(self.digits, 1)
+  if #self.digits == 0 then cards.taken(self) end
+  return digit
 end
 
 function Call:on_media(kind, id, position)

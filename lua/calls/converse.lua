@@ -11,6 +11,7 @@
 local ai = require "ai"
 local asks = require "calls.talk.asks"
 local answerer = require "ai.local"
+local cards = require "calls.cards"
 local clock = require "core.clock"
 local kb = require "kb"
 local live = require "calls.talk.live"
@@ -55,6 +56,16 @@ end
 
 local function entry_name(visit, n) return ("j%d.%d"):format(visit, n) end
 
+-- What is kept of it, without cards' numbers: also of those that the caller said word by word, over several turns.
+local function without_cards(kept)
+  local turns, texts = kept.history and kept.history.turns or {}, {}
+  for i, turn in ipairs(turns) do texts[i] = turn.user or "" end
+  for i, text in ipairs(redact.cards_said(texts)) do
+    if turns[i].user then turns[i].user = text end
+  end
+  return redact.cards_in(kept)
+end
+
 -- Writes what a successor needs, the newest only, one write after the other: into the visit in which it talks, as long as that is the call's.
 local Keeper = {}
 Keeper.__index = Keeper
@@ -87,7 +98,7 @@ function Keeper:note()
   local latest = {}
   for name, value in pairs(self.latest) do latest[name] = value end
   if self.questions.last > 0 then latest.asks = self.questions:kept() end
-  self.entry.more = redact.cards_in(latest)
+  self.entry.more = without_cards(latest)
 end
 
 function Keeper:keep(kept, keys_used)
@@ -119,9 +130,13 @@ local function world_of(call, voice, headings, questions, keep, over)
     is_live = voice.is_live, lead = voice.lead, keep = keep, over = over, asks = questions,
     -- Where its lines are numbered from: behind those of the conversations that the call had before, in whichever worker.
     first_line = math.floor(from_start_ms / LINE_MS),
-    say = function(text, kept) return voice.say({ text = text, rate = RATE }, kept) end,
-    open_ears = voice.open,
+    say = function(text, kept)
+      cards.says(call, text)
+      return voice.say({ text = text, rate = RATE }, kept and not cards.is_in(text))
+    end,
+    open_ears = voice.open, noticed = function(kind, fields) cards.noticed(call, kind, fields) end,
     transcript = function(line)
+      if line.party == "agent" then cards.said(call) end
       line.began_ms, line.ended_ms = line.began_ms + math.floor(from_start_ms), line.ended_ms + math.floor(from_start_ms)
       transcript.add(call, line)
     end,

@@ -89,7 +89,7 @@ local handlers = {
   end,
   ChannelDtmfReceived = function(_, event)
     local call = roster.by_channel[event.channel and event.channel.id]
-    if call and call.on_digit then call:on_digit(event.digit) end
+    if call and call.on_digit then call:on_digit(event.digit, event.duration_ms) end
   end,
 }
 

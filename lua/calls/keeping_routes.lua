@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What was said in a call, and what a tenant wants kept of its calls: GET /calls/{callId}/transcript, /calls/policy.
 local audit = require "audit"
+local fault = require "core.fault"
 local ids = require "lib.ids"
 local json = require "core.json"
 local keeping = require "calls.keeping"
@@ -73,11 +74,13 @@ local function set_policy(ctx)
     end
     if changed.announcement == json.null then changed.announcement = nil end
     keeping.set(tx, changed)
+    fault.point("keeping.set")
     -- The announcement and the forms are a tenant's own words, and may be of persons.
     audit.record(tx, { actor = ctx:actor(), action = "call.policy", trace = ctx.trace.id,
       fields = { recording = changed.recording, recordingDays = changed.recordingDays, transcriptDays = changed.transcriptDays, masks = #changed.masks } })
     return 200, shown(changed)
   end)
+  fault.point("keeping.committed")
   if changed then keeping.moved(ctx.tenant) end
   return status, answer, headers
 end

@@ -4,6 +4,9 @@
 ---
 --- A segment is a row of chunks, each: 4 bytes little-endian length, then AES-256-GCM of interleaved 16 bit PCM (left, right; 8 kHz)
 --- with nonce = chunk number, AAD = recording, segment, chunk, last-flag. A segment without a last chunk was cut short.
+---
+--- What is written stays: no chunk is written twice under one key. So that a secret which is noticed late is in no file, the last second is
+--- kept back in memory, and more where it is not known yet what was said (recordings.hold). A worker that is killed loses what it kept back.
 local audit = require "audit"
 local bit = require "bit"
 local blob = require "core.blob"
@@ -15,6 +18,7 @@ local keeping = require "calls.keeping"
 local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
+local mp3 = require "core.mp3"
 local store = require "calls.store"
 local task = require "core.task"
 local time = require "lib.time"
@@ -22,6 +26,10 @@ local time = require "lib.time"
 local recordings = {}
 
 local MARGIN = 2000  -- samples, a quarter of a second: sound is on its way for some time, and clocks differ a little
+local MP3_KBPS = 32
+local BUSY_TRIES, BUSY_MS = 600, 50
+local BEHIND = 8000          -- samples that are always kept back: a key is told of when it is let go, a voice when it has begun
+local HELD_MOST = 8000 * 90  -- samples that are kept back at most; what would be more is silence
 
 local Recording = {}
 Recording.__index = Recording
@@ -113,7 +121,7 @@ function recordings.open(call, given)
   end
   local self = setmetatable({
     call = call, id = row.id, public_id = row.public_id, blob_key = blob_key, key = segment_key, chunk = 0, samples = 0, bytes = 0,
-    segment = segment, seconds_before = before,
+    segment = segment, seconds_before = before, back = {}, received = 0,
   }, Recording)
   -- Meanwhile the call may have ended, or its recorders may have been closed for who takes it up: nobody would close this one.
   if call.frozen or call.gone_why or given.left ~= call.leg then
@@ -131,20 +139,33 @@ function recordings.open(call, given)
   return self
 end
 
--- How many samples of each channel have been heard by now: the media thread writes a frame every 20 ms.
-local function position(self) return math.floor((clock.mono_ms() - self.opened_ms) * 8) end
+-- How many samples of each channel had been heard at a time (clock.mono_ms): the media thread writes a frame every 20 ms.
+local function position(self, ms) return math.floor((ms - self.opened_ms) * 8) end
 
-function Recording:begin_silence() table.insert(self.silences, { from = position(self) - MARGIN }) end
-function Recording:end_silence() self.silences[#self.silences].to = position(self) + MARGIN end
+function Recording:begin_silence() table.insert(self.silences, { from = position(self, clock.mono_ms()) - MARGIN, open = true }) end
+
+function Recording:end_silence()
+  for _, one in ipairs(self.silences) do
+    if one.open then one.to, one.open = position(self, clock.mono_ms()) + MARGIN, nil end
+  end
+end
+
+-- Silence between two times, as far as it is not written yet.
+local function silence_between(self, from_ms, to_ms)
+  table.insert(self.silences, 1, { from = position(self, from_ms) - MARGIN, to = position(self, to_ms) + MARGIN })
+end
 
 --- What is said from now on is silence in the call's recordings, so that what comes behind it stays in its place. Several may want it, each by
 --- its own name; it lasts until none does.
-function recordings.pause(call, why)
+--- @param since_ms number|nil  clock.mono_ms: and what was said from then on, which is held
+function recordings.pause(call, why, since_ms)
   call.silences = call.silences or {}
-  local silent = next(call.silences)
+  local silent, now = next(call.silences), clock.mono_ms()
   call.silences[why] = true
-  if silent then return end
-  for recorder in pairs(call.recorders) do recorder:begin_silence() end
+  for recorder in pairs(call.recorders) do
+    if since_ms then silence_between(recorder, since_ms, now) end
+    if not silent then recorder:begin_silence() end
+  end
 end
 
 --- One of them does not want it any longer.
@@ -153,6 +174,19 @@ function recordings.resume(call, why)
   call.silences[why] = nil
   if next(call.silences) then return end
   for recorder in pairs(call.recorders) do recorder:end_silence() end
+end
+
+--- What was said since a time is not written before it is known what it is: recordings.pause with that time, or recordings.free. Several may
+--- hold, each by its own name.
+--- @param is_doubtful fun(): boolean  asked when the recording ends before that: is it to be silent from that time on?
+function recordings.hold(call, why, since_ms, is_doubtful)
+  call.holds = call.holds or {}
+  call.holds[why] = { since_ms = since_ms, is_doubtful = is_doubtful }
+end
+
+--- It is known, as far as this one asks.
+function recordings.free(call, why)
+  if call.holds then call.holds[why] = nil end
 end
 
 -- A chunk with what is not to be heard taken out.
@@ -181,12 +215,40 @@ function Recording:append(pcm, last)
   end
 end
 
+-- Up to which sample it may be written.
+local function written_to(self)
+  local limit = self.received - BEHIND
+  for _, hold in pairs(self.call.holds or {}) do limit = math.min(limit, position(self, hold.since_ms) - MARGIN) end
+  return limit
+end
+
+-- Writes what was kept back, as far as it lies before a sample. None waits for the one before: what is appended to a file keeps its order.
+local function let_out(self, limit)
+  while self.back[1] and self.samples + #self.back[1] / 4 <= limit and not self.paused do
+    local pcm = table.remove(self.back, 1)
+    if #self.silences > 0 then pcm = silenced(self, pcm) end
+    self.samples = self.samples + #pcm / 4
+    task.spawn(self.append, self, pcm, false)
+  end
+end
+
 function Recording:write(pcm, lost)
   if lost > 0 then log.warn("recording.lost", { recording = self.public_id, frames = lost }) end
   if self.paused then return end
-  if #self.silences > 0 then pcm = silenced(self, pcm) end
-  self.samples = self.samples + #pcm / 4
-  self:append(pcm, false)
+  table.insert(self.back, pcm)
+  self.received = self.received + #pcm / 4
+  local most = self.received - HELD_MOST
+  if most > self.samples then table.insert(self.silences, { from = self.samples, to = most }) end
+  let_out(self, math.max(most, written_to(self)))
+end
+
+-- It ends: what nobody knows yet is decided now.
+local function let_all_out(self)
+  for _, hold in pairs(self.call.holds or {}) do
+    if hold.is_doubtful() then table.insert(self.silences, { from = position(self, hold.since_ms) - MARGIN, to = math.huge }) end
+  end
+  let_out(self, math.huge)
+  self.back = {}
 end
 
 function Recording:seconds()
@@ -199,6 +261,7 @@ function Recording:close(reason)
   self.closed = true
   self.call.recordings_closing = (self.call.recordings_closing or 0) + 1
   self.recorder:close(true)
+  let_all_out(self)
   if not self.paused then self:append("", true) end
   self.call.recorders[self] = nil
   local tenant, now = self.call.tenant, time.now()
@@ -252,17 +315,18 @@ end
 
 local function damaged(text) return nil, { code = "denied", text = text } end
 
---- The chunks of one segment: PCM text. What does not open, or is less than the row says, is damage.
-local function read_segment(tenant, public_id, segment)
+--- Gives the chunks of one segment, PCM each, to a function, which may wait and ends it by returning false: true, or nil, err. What does not open,
+-- or is less than the row says, is damage.
+local function read_segment(tenant, public_id, segment, give)
   local written = segment.state ~= "open" and segment.chunks or 0
   local bytes = blob.get(segment.blob_key)
   if not bytes then
     if written > 0 then return damaged("a part of the recording is missing") end
-    return ""
+    return true
   end
   local key = crypto.open(wrapping_key(tenant), segment.wrapped_key, segment.blob_key)
   if not key then return damaged("its key is not one of this tenant, or not of this recording") end
-  local parts, at, chunk = {}, 1, 0
+  local at, chunk = 1, 0
   while at + 4 <= #bytes do
     local a, b, c, d = bytes:byte(at, at + 3)
     local size = a + b * 256 + c * 65536 + d * 16777216
@@ -274,25 +338,80 @@ local function read_segment(tenant, public_id, segment)
       if segment.cut then break end  -- chunks that were on their way when one found no room
       return damaged("a chunk of the recording is damaged")
     end
-    parts[#parts + 1] = pcm
+    if pcm and give(pcm) == false then return true end
     at, chunk = at + 4 + size, chunk + 1
     if last then break end
   end
   if chunk < written then return damaged("the end of the recording is missing") end
-  return table.concat(parts)
+  return true
+end
+
+-- The same of a whole recording.
+local function read(tenant, row, give)
+  for _, segment in ipairs(store.segments(tenant.db, row.id)) do
+    if row.state == "failed" then segment.chunks, segment.cut = nil, true end  -- the disk was full: what is there is shown
+    local ok, err = read_segment(tenant, row.public_id, segment, give)
+    if not ok then return nil, err end
+  end
+  return true
 end
 
 --- A whole recording as WAV (two channels, 8 kHz, 16 bit).
 function recordings.wav(tenant, row)
   local parts = {}
-  for i, segment in ipairs(store.segments(tenant.db, row.id)) do
-    if row.state == "failed" then segment.chunks, segment.cut = nil, true end  -- the disk was full: what is there is shown
-    local pcm, err = read_segment(tenant, row.public_id, segment)
-    if not pcm then return nil, err end
-    parts[i] = pcm
-  end
+  local ok, err = read(tenant, row, function(pcm) parts[#parts + 1] = pcm end)
+  if not ok then return nil, err end
   local pcm = table.concat(parts)
   return "RIFF" .. u32(36 + #pcm) .. "WAVEfmt " .. u32(16) .. "\1\0\2\0" .. u32(8000) .. u32(32000) .. "\4\0\16\0data" .. u32(#pcm) .. pcm
+end
+
+-- Turns of the loop are given to others between so many chunks.
+local CHUNKS_AT_ONCE = 20
+
+local function in_turns(give)
+  local count = 0
+  return function(pcm)
+    count = count + 1
+    if count % CHUNKS_AT_ONCE == 0 then task.sleep(0) end
+    return give(pcm)
+  end
+end
+
+-- A piece as MP3; the pool may be busy with others' for a moment.
+local function encoded(encoder, what, ...)
+  for _ = 1, BUSY_TRIES do
+    local bytes, err = encoder[what](encoder, ...)
+    if bytes or err.code ~= "busy" then return bytes, err end
+    task.sleep(BUSY_MS)
+  end
+  return nil, { code = "busy", text = "others' sound is being packed" }
+end
+
+--- A whole recording as MP3 (two channels): a function that writes it, piece by piece, to one that takes bytes and says whether it wants more;
+--- or nil, err. All of it was opened before, so what is written is whole: true, or nil, err.
+function recordings.mp3(tenant, row)
+  local ok, err = read(tenant, row, in_turns(function() end))
+  if not ok then return nil, err end
+  return function(write)
+    local encoder = assert(mp3.encoder(8000, MP3_KBPS))
+    local pieces, failure, wanted = {}, nil, true
+    local function encode(what)
+      local bytes, why = encoded(encoder, what, what == "feed" and table.concat(pieces) or nil)
+      pieces = {}
+      if not bytes then failure = why end
+      if bytes and bytes ~= "" then wanted = write(bytes) and true or false end
+      return bytes ~= nil and wanted
+    end
+    local whole, broke = read(tenant, row, in_turns(function(pcm)
+      pieces[#pieces + 1] = pcm
+      if #pieces == CHUNKS_AT_ONCE then return encode("feed") end
+    end))
+    if not whole then return nil, broke end
+    if not failure and wanted and #pieces > 0 then encode("feed") end
+    if not failure and wanted then encode("finish") end
+    if failure then return nil, failure end
+    return true
+  end
 end
 
 return recordings

@@ -173,16 +173,31 @@ local function set_journal_days(ctx)
   return status, answer, headers
 end
 
+-- What is asked for: by the query, else by what the client takes.
+local function recording_format(ctx)
+  if ctx.query.format then return ctx.query.format end
+  local accept = (ctx.request.headers.accept or ""):lower()
+  local takes_wav = accept:find("audio/wav", 1, true) or accept:find("audio/x-wav", 1, true) or accept:find("audio/vnd.wave", 1, true)
+  return accept:find("audio/mpeg", 1, true) and not takes_wav and "mp3" or "wav"
+end
+
 local function download(ctx)
   local row = store.recording(ctx.tenant.db, ctx.params.recordingId)
   if not row then return problem.new(404, "recording_not_found", "There is no such recording.") end
-  local wav, err = recordings.wav(ctx.tenant, row)
-  if not wav then return problem.new(409, "recording_damaged", "The recording cannot be read: " .. err.text .. ".") end
+  local format = recording_format(ctx)
+  local sound, err = recordings[format](ctx.tenant, row)
+  if not sound then return problem.new(409, "recording_damaged", "The recording cannot be read: " .. err.text .. ".") end
   audit.transaction(ctx.tenant, function(tx)
-    audit.record(tx, { actor = ctx:actor(), action = "recording.read", subject = row.public_id, trace = ctx.trace.id })
+    audit.record(tx, { actor = ctx:actor(), action = "recording.read", subject = row.public_id, fields = { format = format }, trace = ctx.trace.id })
     return true
   end)
-  return 200, wav, { ["Content-Type"] = "audio/wav", ["Content-Disposition"] = ('attachment; filename="%s.wav"'):format(row.public_id) }
+  local headers = { ["Content-Type"] = format == "mp3" and "audio/mpeg" or "audio/wav",
+    ["Content-Disposition"] = ('attachment; filename="%s.%s"'):format(row.public_id, format), Vary = "Accept" }
+  if format == "wav" then return 200, sound, headers end
+  return { status = 200, headers = headers, stream = function(out)
+    local whole, why = sound(function(bytes) return out:write(bytes) end)
+    if not whole then error(why, 0) end  -- cut off: what came is not all
+  end }
 end
 
 local function numbers(ctx)
@@ -235,8 +250,8 @@ local function register_calls()
     roles = readers, limit = "heavy", scope = "calls:read", body_optional = true, response = call_schema, handler = run_again,
     body = schema.object{ version = { type = "string", maxLength = 64, description = "hash of a version, its beginning, or live; the one that ran unless given" },
       tenantId = tenant_id } }
-  router.add{ method = "GET", path = "/recordings/{recordingId}", summary = "A recording as WAV: left is the caller", roles = { "admin", "supervisor" },
-    handler = download }
+  router.add{ method = "GET", path = "/recordings/{recordingId}", summary = "A recording as WAV or MP3: left is the caller", roles = { "admin", "supervisor" },
+    query = { format = { type = "string", enum = { "wav", "mp3" }, description = "else what Accept asks for, else wav" } }, handler = download }
   router.add{ method = "GET", path = "/numbers", summary = "The tenant's numbers", roles = everyone, handler = numbers }
   router.add{ method = "PUT", path = "/admin/tenants/{tenant}/trunks/{name}", summary = "Add or change a trunk and its numbers", roles = { "platform" },
     tenant = false, handler = set_trunk,

@@ -57,6 +57,11 @@ function store.hold(tx, id, fence)
   return true
 end
 
+--- Is there such a call, whoever has it? It stays until the transaction ends.
+function store.hold_any(tx, id)
+  return db.run(tx, "SELECT 1 AS found FROM `call` WHERE id = ? FOR UPDATE", id)[1] ~= nil
+end
+
 --- A new owner takes the call in the row before it acts.
 function store.take(db_name, id, fence)
   return db.query(db_name, "UPDATE `call` SET fence = ? WHERE id = ? AND fence <= ?", fence, id, fence)

@@ -7,12 +7,14 @@
 ---
 --- A row is written by the call's owner only (fence), once by its number: whoever takes the call up may add again what it knows of.
 --- At a planned hand-over nothing waits for more digits any longer, and the slot is given when the rows are written, or after half a second
---- (calls.driver): then the row's fence is the successor's. What may be lost: what waits when a worker is killed, and what the database does
---- not take in that half second.
+--- (calls.driver): then the row's fence is the successor's. What waits is noted (lib.remains), masked and sealed as it would be written, with
+--- the digits that it ends in masked whatever they are: another worker writes it when this one is killed. What may be lost is what the database
+--- does not take in that half second.
 local audit = require "audit"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
 local db = require "lib.db"
+local fault = require "core.fault"
 local fences = require "calls.fence"
 local json = require "core.json"
 local keeping = require "calls.keeping"
@@ -20,6 +22,7 @@ local log = require "core.log"
 local metrics = require "core.metrics"
 local pii = require "lib.pii"
 local redact = require "ai.guard.redact"
+local remains = require "lib.remains"
 local store = require "calls.store"
 local task = require "core.task"
 local text_of = require "lib.text"
@@ -27,6 +30,7 @@ local time = require "lib.time"
 
 local transcript = {}
 
+local KIND = "transcript"
 local MOST, ALL = 500, 20000  -- that wait: of a call, of this worker
 local TEXT_MAX = 16000        -- bytes
 local TIMELINE_MAX = 4000
@@ -128,19 +132,51 @@ end
 
 local function forget(book, rows)
   local gone, left = {}, {}
-  for _, row in ipairs(rows) do gone[row] = true end
+  for _, row in ipairs(rows) do
+    gone[row] = true
+    remains.settled(row.note)
+  end
   for _, row in ipairs(book.rows) do
     if not gone[row] then left[#left + 1] = row end
   end
   book.rows, waiting = left, waiting - #rows
 end
 
-local function sealed(tenant, row)
-  local text, masked = redact.text(row.look)
-  if masked then metrics.count("transcript_masked_total", nil, 1, "utterances with personal values that were masked") end
+local function values_of(tenant, row, text)
   return { row.n, row.speaker, crypto.hex(pii.seal(tenant, "transcript.text", text)), row.confidence or json.null, row.at, row.sentiment or json.null,
     row.began_ms or json.null, row.ended_ms or json.null, row.interrupted and 1 or 0, row.timeline or json.null }
 end
+
+local function sealed(tenant, row)
+  local text, masked = redact.text(row.look)
+  if masked then metrics.count("transcript_masked_total", nil, 1, "utterances with personal values that were masked") end
+  return values_of(tenant, row, text)
+end
+
+-- The text as it may be in a file before it is known what follows: what it ends in may be the beginning of a number.
+local function careful(row)
+  local look = row.look
+  local spans = {}
+  for i, span in ipairs(look.spans) do spans[i] = span end
+  if row.held then spans[#spans + 1] = { look.tail[1].first, look.tail[#look.tail].last, "NUMBER" } end
+  return (redact.text{ text = look.text, spans = spans })
+end
+
+local function note(call, book)
+  for _, row in ipairs(book.rows) do
+    if row.look and not row.note then
+      row.note = remains.note(KIND, call.tenant, { call = call.row_id, row = values_of(call.tenant, row, careful(row)) }) or {}
+      fault.point("transcript.noted")
+    end
+  end
+end
+
+-- The call's row may be another's by now; what was said is as true as it was, and a line that is there stays.
+remains.define(KIND, function(tenant, kept)
+  db.transaction(tenant.db, function(tx)
+    if store.hold_any(tx, kept.call) then store.utterances_insert(tx, kept.call, { kept.row }) end
+  end)
+end)
 
 -- true: written; false: another worker owns the call; nil: not now.
 local function write(call, rows)
@@ -149,9 +185,13 @@ local function write(call, rows)
   local ok, mine = pcall(db.transaction, call.tenant.db, function(tx)
     if not store.hold(tx, call.row_id, call.fence) then return false end
     store.utterances_insert(tx, call.row_id, values)
+    fault.point("transcript.inserted")
     return true
   end)
-  if ok then return mine end
+  if ok then
+    fault.point("transcript.written")
+    return mine
+  end
   local refused = not (db.is_failure(mine) and mine.code ~= "invalid")
   if refused and #rows == 1 then
     log.error("transcript.not_written", { call = call.id, text = tostring(mine) })
@@ -181,6 +221,7 @@ local function run(call, book)
     local done, err = nil, settings
     if ok then
       look_at(book, settings)
+      note(call, book)
       local ready = take_ready(book)
       if #ready == 0 then
         done = true

@@ -2,6 +2,7 @@
 --- What the verbs of the gate do to a call: verbs.table[name](call, args, entry, n) -> value | nil, err.
 --- Arguments are checked and have their defaults. An err with code "gone" or "frozen" means that nobody waits any more.
 local audit = require "audit"
+local cards = require "calls.cards"
 local clock = require "core.clock"
 local converse = require "calls.converse"
 local db = require "lib.db"
@@ -10,6 +11,7 @@ local fences = require "calls.fence"
 local keys = require "calls.keys"
 local leads = require "leads"
 local log = require "core.log"
+local media = require "core.media"
 local problem = require "lib.problem"
 local recordings = require "calls.recordings"
 local redact = require "ai.guard.redact"
@@ -56,9 +58,25 @@ end
 -- What a synthesiser says of itself is no answer to the verb: its "timeout" is not that of a caller who presses no key.
 local function rendered(call, text, voice)
   local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
-  local audio, err = speech.audio(call.tenant, { text = text, voice = voice }, scope)
+  local asked, audio, err = { text = text, voice = voice }
+  if cards.is_in(text) then  -- a rendering is kept for the next time
+    local wav
+    wav, err = speech.wav(call.tenant, asked, scope)
+    if wav then audio, err = media.wav(wav) end
+  else
+    audio, err = speech.audio(call.tenant, asked, scope)
+  end
   if not audio then return nil, { code = "failed", text = err.text } end
   return audio
+end
+
+-- Does what says a text: with a card's number in it, it is silence in recordings.
+local function unrecorded(call, text, fn)
+  if not cards.is_in(text) then return fn() end
+  recordings.pause(call, "says")
+  local result, err = fn()
+  recordings.resume(call, "says")
+  return result, err
 end
 
 --- Says text when there is any. Returns "played", "digit", or nil, err.
@@ -67,7 +85,7 @@ local function prompt(call, text, interrupt, voice)
   if interrupt and #call.digits > 0 then return "digit" end
   local audio, err = rendered(call, text, voice)
   if not audio then return nil, err end
-  return play(call, audio, interrupt)
+  return unrecorded(call, text, function() return play(call, audio, interrupt) end)
 end
 
 -- Returns whether all of it was heard, or nil, err.
@@ -94,7 +112,7 @@ function act.say(call, args)
   -- Rendered while the call is being answered: no silence at the beginning.
   local audio, err = rendered(call, text, options.voice)
   if not audio then return nil, err end
-  return sound(call, audio, options)
+  return unrecorded(call, text, function() return sound(call, audio, options) end)
 end
 
 function act.play(call, args)

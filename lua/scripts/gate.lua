@@ -428,7 +428,7 @@ return flow.define {
     name = "pause_recording", group = "sound", params = {}, resume = "repeat", cost = 1, timeout = 60, always = true,
     result = { type = "boolean", doc = "whether anything is being recorded" }, errors = {},
     doc = "From now on the call's recordings have silence in the place of what is said, until resume_recording. "
-      .. "A gather with secret does it by itself while it reads.",
+      .. "A gather with secret does it by itself while it reads. A card's number is silent without it: pressed, said in a conversation, or said by us.",
     example = [[
 local flow = require "flow"
 

@@ -4,7 +4,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-let sockets = [], retry = 0, lastSeq = null, leads = [], ticking = null, calls = [], generation = 0;
+let sockets = [], retry = 0, lastSeq = null, leads = [], ticking = null, calls = [], generation = 0, hearsRecordings = false;
 
 async function api(method, path, body) {
   const answer = await fetch(path, {
@@ -69,6 +69,30 @@ function talkButton(id) {
   return button;
 }
 
+// One that is being written has no download yet.
+function showRecordings(list) {
+  const done = hearsRecordings ? (list || []).filter((one) => ["stored", "failed"].includes(one.state)) : [];
+  $("recordings").replaceChildren();
+  for (const one of done) {
+    const item = document.createElement("li"), about = document.createElement("span");
+    const kind = one.kind === "message" ? "Message" : "Recording";
+    const length = `${Math.floor(one.seconds / 60)}:${String(Math.floor(one.seconds % 60)).padStart(2, "0")}`;
+    about.textContent = `${kind}, ${length}${one.state === "failed" ? ", not whole" : ""}`;
+    item.append(about);
+    for (const format of ["mp3", "wav"]) {
+      const link = document.createElement("a");
+      link.className = "button";
+      link.href = `/recordings/${encodeURIComponent(one.id)}?format=${format}`;
+      link.download = `${one.id}.${format}`;
+      link.textContent = format.toUpperCase();
+      link.setAttribute("aria-label", `Download ${kind.toLowerCase()} of ${length} as ${format.toUpperCase()}`);
+      item.append(link);
+    }
+    $("recordings").append(item);
+  }
+  $("recordings").hidden = done.length === 0;
+}
+
 let openId = null, opened = 0;
 async function openCall(id, again) {
   const mine = ++opened, path = "/calls/" + encodeURIComponent(id);
@@ -78,6 +102,7 @@ async function openCall(id, again) {
     $("call-about").textContent = "";
     $("call-summary").hidden = true;
     Talk.show(null);
+    showRecordings(null);
     $("call").hidden = false;
     $("call-title").focus();
     $("call").scrollIntoView({ block: "start" });
@@ -95,6 +120,7 @@ async function openCall(id, again) {
     about.quality ? `${about.quality.lossPercent} % lost · jitter ${about.quality.jitterMs} ms · MOS ${about.quality.mos}` : null].filter(Boolean).join(" · ");
   $("call-summary").textContent = about.summary || "";
   $("call-summary").hidden = !about.summary;
+  showRecordings(about.recordings);
   Talk.show(talk.utterances);
 }
 
@@ -102,6 +128,7 @@ function closeCall() {
   opened++;
   openId = null;
   Talk.show(null);
+  showRecordings(null);
   $("call").hidden = true;
   $("call-about").textContent = $("call-summary").textContent = "";
 }
@@ -187,10 +214,8 @@ function onEvent(message) {
   }
   note(`${message.subject || ""} ${new Date(message.at).toLocaleTimeString()}`, message.type);
   if (String(message.type).startsWith("lead.")) loadLeads();
-  if (message.type === "call.ended") {
-    loadRecent();
-    onTalk(message.subject);
-  }
+  if (message.type === "call.ended") loadRecent();
+  if (message.type === "call.ended" || message.type === "recording.stored") onTalk(message.type === "call.ended" ? message.subject : (message.data || {}).call);
 }
 
 function wire(path, onMessage, mine) {
@@ -261,6 +286,7 @@ function enter(me) {
     $("login-problem").textContent = "You are an operator of this installation. This page is for the people of a tenant: log in as one of them.";
     return;
   }
+  hearsRecordings = ["admin", "supervisor"].includes(me.role);
   $("gate").hidden = true;
   $("desk").hidden = $("logout").hidden = $("wire").hidden = false;
   $("top").focus(); // what had it is hidden now: the next key begins at the top

@@ -28,7 +28,7 @@ return flow.define {
     return "talk"
   end,
   talk = function(call)
-    call:wait(2)
+    call:wait(4)
     call:pause_recording()
     call:wait(3)
     call:resume_recording()
@@ -62,8 +62,9 @@ def paid(tenant):
     async def scene():
         async with Caller(NUMBER, ADDRESS, tenant.token) as c:
             await c.heard(2)
+            await c.prompt_over(0.6)  # what is said while the number is pressed is silent with it
             await c.call.press(CARD)
-            await c.call.speak(tone(HZ, 14))
+            await c.call.speak(tone(HZ, 16))
             await c.ended(30)
             return c
 
@@ -101,6 +102,61 @@ def test_a_card_number_that_was_pressed_is_nowhere(tenant, paid, stack):
     assert b"the card is [CARD]" in kept["script log"] and b'"gather"' in kept["journal"]
     for where, content in kept.items():
         assert CARD.encode() not in content and CARD[:13].encode() not in content, where
+
+
+def test_a_recording_is_given_as_mp3_to_those_who_may_have_it(tenant, paid):
+    path = "/recordings/" + paid[1]["recordings"][0]["id"]
+    wav = api.call("GET", path, token=tenant.token)
+    assert wav.headers["content-type"] == "audio/wav"
+    asked = [api.call("GET", path + "?format=mp3", token=tenant.token), api.call("GET", path, token=tenant.token, headers={"Accept": "audio/mpeg,*/*;q=0.1"})]
+    for answer in asked:
+        assert answer.status == 200 and answer.headers["content-type"] == "audio/mpeg" and '.mp3"' in answer.headers["content-disposition"], answer.headers
+        assert answer.body[0] == 0xFF and answer.body[1] & 0xE0 == 0xE0, "it begins with a frame"
+        assert abs(len(answer.body) / (len(wav.body) / 8) - 1) < 0.1, "32 kbit/s"
+    assert asked[0].body == asked[1].body
+    assert api.call("GET", path, token=tenant.token, headers={"Accept": "audio/mpeg, audio/wav"}).headers["content-type"] == "audio/wav"
+    assert api.call("GET", path + "?format=mp3").status == 401
+    api.check_problem(api.call("GET", path + "?format=mp3", token=api.rival()), 404, "recording_not_found")
+    assert api.call("GET", path + "?format=mp3", token=api.agent("agent")[0]).status == 403
+    assert api.call("GET", path + "?format=ogg", token=tenant.token).status in (400, 422)
+
+
+# Decoded by the browser: seconds, and the size of each channel's sound.
+DECODE = """const done = arguments[0], link = document.querySelector("#recordings a");
+fetch(link.href).then((r) => r.arrayBuffer()).then((b) => new OfflineAudioContext(2, 8000, 8000).decodeAudioData(b)).then((sound) => {
+  const size = (channel) => Math.sqrt(sound.getChannelData(channel).reduce((sum, x) => sum + x * x, 0) / sound.length);
+  done([sound.duration, size(0), size(1)]);
+}).catch((e) => done(String(e)));"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_offers_the_recording(tenant, paid, width):
+    row = paid[1]
+    with page.browser(width, 900) as driver:
+        driver.get(api.url() + "/")
+        page.log_in(driver, "admin@kept.example", "a-Long-password-kept")
+        buttons = api.until(lambda: driver.find_elements("css selector", "#recent button"), what="the ended calls")
+        for button in buttons:
+            button.click()
+            api.until(lambda: page.text(driver, "call-about") != "", what="the call")
+            if row["id"] in page.text(driver, "call-title"):
+                break
+        api.until(lambda: page.shown(driver, "recordings"), what="the recording")
+        links = driver.find_elements("css selector", "#recordings a")
+        assert [(link.text, link.get_attribute("download").rpartition(".")[2]) for link in links] == [("MP3", "mp3"), ("WAV", "wav")]
+        assert "Download recording of" in links[0].get_attribute("aria-label")
+        seconds = row["recordings"][0]["seconds"]
+        found = driver.execute_async_script(DECODE)
+        assert not isinstance(found, str), found
+        assert abs(found[0] - seconds) < 1 and found[1] > 0.02 and found[2] > 0.005, (found, seconds)
+        assert page.overflow(driver) <= 0, "nothing sticks out at the side"
+        assert page.contrast(driver)["ratio"] >= 4.5, page.contrast(driver)
+        page.picture(driver, f"recording-{width}")
+        driver.find_element("id", "call-close").click()
+        assert not page.shown(driver, "recordings")
+        driver.find_element("id", "logout").click()
+        bad = [entry for entry in driver.get_log("browser") if "status of 401" not in entry["message"]]
+        assert not bad, bad
 
 
 def test_no_call_is_recorded_where_the_policy_is_off(tenant):

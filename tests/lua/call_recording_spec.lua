@@ -199,6 +199,7 @@ describe("recordings of calls", function()
       for at = 1, #pcm, 3200 do out[#out + 1] = pcm:sub(at, at + 3199):find("\1", 1, true) and (pcm:sub(at, at + 3199):find("\0", 1, true) and "+" or "1") or "0" end
     end
     for _, samples in ipairs(chunks) do recording:write(ones(samples), 0) end
+    recording:close("hangup")
     return table.concat(out)
   end
 
@@ -229,6 +230,66 @@ describe("recordings of calls", function()
     assert.is_true(verbs.table.resume_recording(successor))
     assert.equal("0000000000" .. "00+1111111", heard(recording, { 8000, 8000 }))
     assert.is_nil(successor:head().pausing)
+  end)
+
+  local function open()
+    now = 1000
+    clock.mono_ms = function() return now end
+    return assert(recordings.open(call, { kind = "call", key = call.id .. ":k", left = call.leg }))
+  end
+
+  it("have their last second in no file yet, and all of it when they end", function()
+    local recording = open()
+    local written = 0
+    recording.append = function(_, pcm) written = written + #pcm / 4 end
+    for n = 1, 10 do
+      recording:write(ones(4000), 0)
+      assert.equal(math.max(0, n * 4000 - 8000), written)
+    end
+    recording:close("hangup")
+    assert.equal(40000, written)
+    assert.equal(5, recording:seconds())
+  end)
+
+  it("have nothing in a file of what is held, and silence there when it was a secret", function()
+    local recording = open()
+    now = 3000
+    recordings.hold(call, "a", 2000, function() return false end)
+    now = 9000
+    recordings.pause(call, "a", 2000)
+    recordings.free(call, "a")
+    now = 10000
+    recordings.resume(call, "a")
+    -- From 1,000 ms to 9,000 ms of the recording, and a quarter of a second around it.
+    assert.equal("1111111+" .. ("0"):rep(84) .. "+11111111", heard(recording, { 40000, 40000, 800 }))
+  end)
+
+  it("wait in memory while something of them is held", function()
+    local recording = open()
+    local written = 0
+    recording.append = function(_, pcm) written = written + #pcm / 4 end
+    recordings.hold(call, "a", 2000, function() return false end)
+    for _ = 1, 20 do recording:write(ones(4000), 0) end
+    assert.equal(4000, written)
+    recordings.free(call, "a")
+    recording:write(ones(4000), 0)
+    assert.equal(84000 - 8000, written)
+  end)
+
+  it("are silent from there where they end while nobody knows what was said, and it may be a secret", function()
+    for doubtful, sound in pairs{ [true] = "1111111+00000000", [false] = "1111111111111111" } do
+      call = make()
+      local recording = open()
+      recordings.hold(call, "a", 2000, function() return doubtful end)
+      assert.equal(sound, heard(recording, { 8000, 4800 }))
+    end
+  end)
+
+  it("keep a minute and a half back at most, then what is older is silence", function()
+    local recording = open()
+    recordings.hold(call, "a", 1000, function() return false end)
+    local sound = heard(recording, { 8000 * 60, 8000 * 60 })
+    assert.equal(("0"):rep(300) .. ("1"):rep(900), sound)
   end)
 
   it("are silent while a secret is asked for", function()

@@ -8,6 +8,7 @@ end
 
 local audit = require "audit"
 local auth = require "auth"
+local bit = require "bit"
 local blob = require "core.blob"
 local clock = require "core.clock"
 local db = require "lib.db"
@@ -345,6 +346,43 @@ describe("who wants more", function()
         assert.is_string(name)
       end
       blob.put(segment.blob_key, bytes)
+      assert.truthy(recordings.wav(acme, row))
+    end)
+
+    it("hears it as MP3, and is given none of one that is damaged", function()
+      local write = assert(recordings.mp3(acme, row))
+      local parts = {}
+      assert.is_true(write(function(bytes)
+        parts[#parts + 1] = bytes
+        return true
+      end))
+      local bytes = table.concat(parts)
+      assert.equal(255, bytes:byte(1))
+      assert.is_true(#bytes > 200 and #bytes < 4000)
+      assert.is_true(assert(recordings.mp3(acme, row))(function() return nil, "gone" end))
+      local sealed = blob.get(store.segments(acme.db, row.id)[1].blob_key)
+      local get = blob.get
+      blob.get = function() return sealed:sub(1, 99) .. "\1" .. sealed:sub(101) end
+      local none, err = recordings.mp3(acme, row)
+      blob.get = get
+      assert.same({ nil, "denied" }, { none, err.code })
+    end)
+
+    it("notices each byte of it that is flipped", function()
+      local segment = store.segments(acme.db, row.id)[1]
+      local bytes = blob.get(segment.blob_key)
+      local changed
+      local get = blob.get
+      blob.get = function() return changed end
+      local heard = {}
+      for at = 1, #bytes do
+        for _, bits in ipairs{ 1, 128, 255 } do
+          changed = bytes:sub(1, at - 1) .. string.char(bit.bxor(bytes:byte(at), bits)) .. bytes:sub(at + 1)
+          if recordings.wav(acme, row) then heard[#heard + 1] = at end
+        end
+      end
+      blob.get = get
+      assert.same({}, heard)
       assert.truthy(recordings.wav(acme, row))
     end)
   end)

@@ -32,6 +32,13 @@ describe("a card's number", function()
     assert.equal("it's [CARD]", alone("it's 4111 1111 1111 1111 twelve twenty-seven one two three"))
   end)
 
+  it("that one person told over several texts is taken out of all of them, and nothing else is", function()
+    assert.same({ "I am Jo, +49 176 1234567", "my card is [CARD]", "[CARD]", "[CARD] and that is it", "", "4111" },
+      redact.cards_said{ "I am Jo, +49 176 1234567", "my card is four one one one", "1111 1111", "one one one one and that is it", "", "4111" })
+    assert.same({ "it's [CARD]!" }, redact.cards_said{ "it's 4111-1111-1111-1111!" })
+    assert.same({}, redact.cards_said{})
+  end)
+
   it("is none when its check digit is wrong", function()
     local text = "order four one one one one one one one one one one one one one one two"
     assert.equal(text, alone(text))

@@ -9,11 +9,15 @@ local audit = require "audit"
 local blob = require "core.blob"
 local Call = require "calls.call"
 local clock = require "core.clock"
+local config = require "core.config"
+local core = require "core.remains"
 local db = require "lib.db"
+local file = require "core.file"
 local ids = require "lib.ids"
 local jobs = require "lib.jobs"
 local keeping = require "calls.keeping"
 local pii = require "lib.pii"
+local remains = require "lib.remains"
 local store = require "calls.store"
 local task = require "core.task"
 local tenants = require "tenants"
@@ -113,6 +117,35 @@ describe("transcripts", function()
     keeping.of = real
     assert.is_true(clock.mono_ms() - began < 1000)
     assert.equal("Hello.", settled()[1].text)
+  end)
+
+  -- What waited in a worker that was killed was lost.
+  it("that wait when their worker is killed are written by another, once, with no digit that may be of a number", function()
+    local hold, away = store.hold, true
+    store.hold = function(...)
+      if away then db.query("no_such_schema", "SELECT nothing FROM nowhere") end
+      return hold(...)
+    end
+    transcript.add(call, { n = 1, party = "caller", text = "I am Jo, jo@example.org." })
+    transcript.add(call, { n = 2, party = "caller", text = "My card is four one one one 1111" })
+    task.sleep(400)
+    local folder = config.run_dir .. "/remains"
+    local bytes = {}
+    for _, name in ipairs(file.list(folder)) do bytes[#bytes + 1] = file.read(folder .. "/" .. name) end
+    bytes = table.concat(bytes)
+    local dead = assert(core.create(folder, "dead.transcript"))
+    dead:add(bytes)
+    dead:leave()
+    assert.is_nil(bytes:find("example", 1, true))
+    remains.look(function(id) return id == tenant.id and tenant or nil end)
+    local list = transcript.of(tenant, call.id)
+    assert.same({ 2, "I am Jo, [EMAIL].", "My card is [NUMBER]" }, { #list, list[1] and list[1].text, list[2] and list[2].text })
+    away = false
+    transcript.add(call, { n = 3, party = "caller", text = "and no more." })
+    list = settled()
+    store.hold = hold
+    assert.same({ 3, "I am Jo, [EMAIL].", "My card is [NUMBER]", "and no more." }, { #list, list[1].text, list[2].text, list[3].text })
+    for _, name in ipairs(file.list(folder)) do assert.equal("", file.read(folder .. "/" .. name)) end
   end)
 
   it("have each utterance once, whoever adds it again", function()

@@ -303,6 +303,42 @@ function redact.cards_in(value)
   return copy or value
 end
 
+-- A text without the cards' numbers that redact.look and redact.across saw in it; all else stays.
+local function without_cards(look)
+  local only = {}
+  for _, span in ipairs(look.spans) do
+    if span[3] == "CARD" then only[#only + 1] = span end
+  end
+  if #only == 0 then return redact.cards(look.text) end
+  table.sort(only, function(a, b) return a[1] < b[1] end)
+  local out, at = {}, 1
+  for _, span in ipairs(only) do
+    if span[1] >= at then out[#out + 1] = look.text:sub(at, span[1] - 1) .. "[CARD]" end
+    at = math.max(at, span[2] + 1)
+  end
+  out[#out + 1] = look.text:sub(at)
+  return redact.cards(table.concat(out))
+end
+
+--- What one person said, text by text, without cards' numbers, also where one was told in several of them.
+--- @param texts table  list of texts
+function redact.cards_said(texts)
+  local looks, chain, out = {}, {}, {}
+  for i, text in ipairs(texts) do
+    local look = redact.look(text)
+    looks[i] = look
+    if chain[1] and look.head then
+      chain[#chain + 1] = look
+      redact.across(chain)
+    else
+      chain = { look }
+    end
+    if not look.tail then chain = {} elseif not look.whole then chain = { look } end
+  end
+  for i, look in ipairs(looks) do out[i] = without_cards(look) end
+  return out
+end
+
 --- Is a card's number among keys that were pressed? While it may become one, "perhaps".
 --- @return boolean|string
 function redact.keys(text)

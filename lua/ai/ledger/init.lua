@@ -16,11 +16,11 @@
 --- A batch that the database does not take for what is in it is written in halves, down to the one entry at fault. That one waits until
 --- others have been written, which shows that all else is in order, and if it still fails then it is set aside (ai.ledger.aside).
 ---
---- What may be lost: a worker that ends by itself writes first what it has (ledger.settle); one that is killed loses what was not
---- acknowledged yet, which is what came in the last fifth of a second, or since the database was last there. That was answered and is
---- charged to nobody: there is no row, event or sum of it, and the share that held it is free when its lease ends. Nothing is lost that
---- was acknowledged and nothing is written twice: a batch is one transaction, and one whose end was not heard of is looked for by its
---- first entry's key before it is written again. The database itself takes an attempt's key (ai_call) and an answer's (effect) once.
+--- Nothing is lost with a worker: one that ends by itself writes first what it has (ledger.settle); what one that is killed had not written,
+--- which is what came in the last fifth of a second, or since the database was last there, is noted (lib.remains) and another writes it. A host
+--- that loses its power loses it: there is no row, event or sum of it, and the share that held it is free when its lease ends. Nothing is
+--- written twice: a batch is one transaction, and one whose end was not heard of is looked for by its first entry's key before it is written
+--- again. The database itself takes an attempt's key (ai_call) and an answer's (effect) once.
 ---
 --- A batch is a handful of statements, however many entries it has: rows travel as one parameter (lib.db's rows). What comes while one is
 --- written is the next one's, so that the more there is to do, the less each costs.
@@ -33,6 +33,7 @@ local fault = require "core.fault"
 local log = require "core.log"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
+local remains = require "lib.remains"
 local shares = require "ai.ledger.shares"
 local store = require "ai.ledger.store"
 local task = require "core.task"
@@ -46,6 +47,7 @@ local WRITE_MS = 200
 local BATCH = 512       -- entries of one transaction, at most
 local RETRY_MS = 2000   -- while the database is away
 local TOKENS_MOST = 2 ^ 31 - 1
+local KIND = "ai.ledger"
 
 -- tenant id -> { tenant, count = entries in all, writing, next_ms, batches = list of lists of entries, the oldest first, doubtful = batches of one
 -- entry that failed alone, again_ms = when these are tried again, written = { attempt = batches with attempts that were written, answer = batches } }
@@ -277,6 +279,7 @@ end
 -- A batch, or what is left of one, needs nobody any more.
 local function end_batch(of, batch)
   of.count = of.count - #batch
+  for _, entry in ipairs(batch) do remains.settled(entry.note) end
   local told = batch.told
   told.parts = told.parts - 1
   if told.parts == 0 then told.promise:give(not told.aside) end
@@ -401,6 +404,8 @@ local function write_soon()
 end
 
 local function put(tenant, entry)
+  entry.note = remains.note(KIND, tenant, { row = entry.row, call = entry.call, answer = entry.answer })
+  fault.point("ledger.noted")
   local of = books[tenant.id]
   if not of then
     of = { tenant = tenant, batches = {}, doubtful = {}, count = 0, next_ms = 0, again_ms = 0, written = { attempt = 0, answer = 0 } }
@@ -434,6 +439,11 @@ end
 
 --- Writes an entry that was set aside, unless it is there. May wait; raises when it fails.
 function ledger.write_again(tenant, entry) book(tenant, { entry, tried = true }) end
+
+remains.define(KIND, function(tenant, entry)
+  local ok, err = pcall(ledger.write_again, tenant, entry)
+  if not ok and not (aside.is_own(err) and aside.put(tenant, entry, err)) then error(err, 0) end
+end)
 
 -- What would be lost with this worker, and may be the reason that it is not written.
 local function end_doubtful()

@@ -15,7 +15,8 @@
 ---          quiet_ms, again = an answer was broken off, rule = of calls.talk.rule | nil }; nil where there was none
 ---   world  { now, after, say = function(text, kept) -> stream, open_ears = function(options) -> session, is_live = function(session) -> boolean, chat = of ai.chat,
 ---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
----            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil }
+---            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil,
+---            noticed = function(kind, fields) | nil: what is told of the caller's voice, before anything is done about it }
 ---   result { wants_human, why, reason, turns, lead, slots = name -> value | nil, sentiment, summary, ask_summary = function() -> answer of a model; may wait | nil } | { failed = text }
 local chunks = require "voice.chunks"
 local bounded = require "calls.talk.bounded"
@@ -116,6 +117,10 @@ end
 local function put_together(self)
   local world = self.world
   local function tell(kind, fields) self:tell(kind, fields) end
+  local function notice(kind, fields)
+    if world.noticed then world.noticed(kind, fields) end
+    self:tell(kind, fields)
+  end
   self.mouth = mouth.new{
     leg = function() return self.call.leg end, say = world.say, tell = tell, now = world.now,
     next_id = function()
@@ -127,7 +132,7 @@ local function put_together(self)
     failed = function(_, err) self:speechless(err) end,
   }
   self.ears = ears.new{
-    leg = self.call.leg, open = world.open_ears, is_live = world.is_live, tell = tell, now = world.now, language = self.args.language,
+    leg = self.call.leg, open = world.open_ears, is_live = world.is_live, tell = notice, now = world.now, language = self.args.language,
     failed = function(err) log.warn("converse.not_heard", { call = self.call.id, class = err.class, text = err.text }) end,
     deaf = function(err) log.warn("converse.deaf", { call = self.call.id, class = err.class, text = err.text }) end,
     text_came = function() self.final_text_at = world.now() end,

@@ -41,6 +41,10 @@ return flow.define {
   end,
   message = function(call)
     call.data.message = call:record { seconds = 1, silence = 30, beep = false }.id
+    return "talk"
+  end,
+  talk = function(call)
+    call:converse { greeting = "One more thing", expect = "digits", limit = { turns = 1, seconds = 10 } }
     return "note"
   end,
   note = function(call)
@@ -73,10 +77,10 @@ class Night(load.World):
         self.points.mkdir()
         self.given_env = {"PARLEY_FAULT": str(self.points), **self.given_env}
         super()._start()
-        self.calls, self.leads, self.placed, self.published = 0, [], [], 0
+        self.calls, self.leads, self.placed, self.published, self.days, self.answers = 0, [], [], 0, 0, 0
         self.over, self.lines = {}, queue.Queue()
         self.exchange = subprocess.Popen(
-            [load.BIN / "callgen", "--port", str(self.port), "--commands", "--sound", "--answer", "0.2", "--limit", "60", "--plan", "wait 0.7; keys 47"],
+            [load.BIN / "callgen", "--port", str(self.port), "--commands", "--sound", "--answer", "0.2", "--limit", "60", "--plan", "wait 0.7; keys 47; wait 3; keys 5#"],
             env={**self.env, "PARLEY_ARI_PASSWORD": "secret-of-callgen"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         threading.Thread(target=self._read, daemon=True).start()
         assert self.lines.get(timeout=60) == "ready"
@@ -183,7 +187,14 @@ class Night(load.World):
             call = self.sql(f"SELECT public_id FROM {self.schema()}.`call` ORDER BY id DESC LIMIT 1")
             context = {"callId": call[0][0]} if call else {}
             assert self.ask("POST", "/ai/chat", {"message": f"say night {number}", "context": context})["text"] == f"night {number}"
+            self.answers += 1
             time.sleep(0.5)
+
+    def keep_for(self):
+        """Other days for transcripts each time."""
+        days = 100 + (self.days + 1) % 200
+        assert self.ask("PATCH", "/calls/policy", {"transcriptDays": days}, key=str(uuid.uuid4()))["transcriptDays"] == days
+        self.days += 1
 
     # -- a scene --------------------------------------------------------------------------------------------------------------
 
@@ -208,7 +219,7 @@ class Night(load.World):
                 self.sql("UPDATE parley.job SET due = UTC_TIMESTAMP(6), state = 'waiting'")
             first = self.calls
             names = [self.call_in(), self.call_in(1.9)]
-            threads = [threading.Thread(target=run, args=(act,)) for act in (self.place, self.post_lead, self.publish_next, self.chat)]
+            threads = [threading.Thread(target=run, args=(act,)) for act in (self.place, self.post_lead, self.publish_next, self.chat, self.keep_for)]
             threads += [threading.Thread(target=run, args=(self.call_over, name)) for name in names]
             for thread in threads:
                 thread.start()
@@ -275,6 +286,7 @@ class Night(load.World):
             self.sql(f"UPDATE {s}.`call` SET start_time = start_time - INTERVAL 1 HOUR WHERE end_time IS NULL")
         self.sql("UPDATE parley.job SET due = UTC_TIMESTAMP(6), state = 'waiting' WHERE kind = 'calls.lost' OR state = 'running'")
         until(lambda: self.one(f"SELECT COUNT(*) FROM {s}.`call` WHERE end_time IS NULL") == 0, 10, f"{open_rows} open rows closed")
+        until(lambda: not [path for path in (self.dir / "run/remains").glob("*") if path.stat().st_size > 0], 20, "what the dead had noted is written")
         until(lambda: not self.redis("EXISTS", "{seq}:dirty") == "1" and self.sql(
             f"SELECT (SELECT COUNT(*) FROM {s}.outbox) + (SELECT COUNT(*) FROM {s}.audit_pending), published < seq FROM {s}.sequencer")[0] == ["0", "0"],
             20, "the sequencer caught up")
@@ -311,6 +323,11 @@ class Night(load.World):
         assert int(moves) == int(version) == int(published) == self.published + 1
         assert self.redis("HGET", f"bundle:{self.tenant_id()}", "version") == version
 
+        # What was said: of each call that came to its end our greeting at least, each line once; and the policy that was set last.
+        silent = self.sql(f"""SELECT public_id FROM {s}.`call` c WHERE direction = 'inbound' AND hangup_by = 'flow' AND outcome <> 'fallback'
+            AND NOT EXISTS (SELECT 1 FROM {s}.transcript t WHERE t.call_id = c.id AND t.speaker = 'ai')""")
+        assert silent == [], f"nothing that was said is left of {silent}"
+        assert self.one(f"SELECT transcript_days FROM {s}.tenant WHERE id = 1") == 100 + self.days % 200
         self.money_holds()
 
         # Audit: the chain, by the platform's own check.
@@ -322,7 +339,7 @@ class Night(load.World):
                 AND id > {getattr(self, 'replayed', 0)} ORDER BY id DESC LIMIT 8"""):
             again = self.ask("POST", f"/calls/{call}/replay", {})
             states = [visit["state"] for visit in again["visits"]]
-            assert again["same"] and states[:4] == ["greeting", "message", "note", "bye"], (call, again)
+            assert again["same"] and states[:5] == ["greeting", "message", "talk", "note", "bye"], (call, again)
         self.replayed = self.one(f"SELECT COALESCE(MAX(id), 0) FROM {s}.`call`")
 
         # Recordings: closed, and each opens.
@@ -342,7 +359,7 @@ class Night(load.World):
         assert self.errors() == [], self.errors()[:3]
 
     def money_holds(self):
-        """Each attempt is booked once or, where its worker died with it, not at all; sums, calls and events say the same; nobody holds what a dead worker did."""
+        """Each attempt that was answered is booked once, also where its worker died with it; sums, calls and events say the same; nobody holds what a dead worker did."""
         s = self.schema()
         rows, keys, cost = map(int, self.sql(f"SELECT COUNT(*), COUNT(DISTINCT entry_key), COALESCE(SUM(cost), 0) FROM {s}.ai_call")[0])
         asked = self.fakes.control("GET", "stats")["requests"]
@@ -350,6 +367,7 @@ class Night(load.World):
         for kind, subject in (("ai.attempt", "JSON_VALUE(data, '$.entry')"), ("ai.answer", "subject")):
             events, subjects = map(int, self.sql(f"SELECT COUNT(*), COUNT(DISTINCT {subject}) FROM {s}.event WHERE type = '{kind}'")[0])
             assert events == subjects and (kind == "ai.answer" or events == rows), f"{events} events {kind} of {subjects} for {rows} rows"
+            assert kind == "ai.attempt" or events >= self.answers, f"{self.answers} answers were given, {events} are known"
         assert self.one(f"SELECT COUNT(*) FROM {s}.effect WHERE verb = 'ai.answer'") == events
         for length in (10, 7):  # of a day, of a month
             sums = self.sql(f"SELECT COALESCE(SUM(micros), 0), COALESCE(SUM(requests), 0) FROM {s}.ai_spend WHERE scope = 'all' AND LENGTH(period) = {length}")[0]

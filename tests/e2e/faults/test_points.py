@@ -12,7 +12,8 @@ from night import ROOT, Night
 
 NAMES = re.findall(r"^([\w.]+)\s+\S", (ROOT / "lua/faults.txt").read_text(), re.M)
 # These are passed only after another death: by whoever takes a call up, or closes what the dead one recorded.
-AFTER = {"slot.taken": "verb.begun", "slot.dialled_in": "verb.begun", "call.taken_up": "verb.begun", "recording.segment_cut": "recording.chunk_written", "recording.cut_measured": "recording.last_chunk_written"}
+AFTER = {"slot.taken": "verb.begun", "slot.dialled_in": "verb.begun", "call.taken_up": "verb.begun", "recording.segment_cut": "recording.chunk_written", "recording.cut_measured": "recording.last_chunk_written",
+         "remains.written": "transcript.noted"}
 COMPANY = 6
 LONG = pytest.mark.skipif(not os.environ.get("PARLEY_LONG"), reason="tests/run --long")
 GROUPS = [NAMES[i :: -(-len(NAMES) // COMPANY)] for i in range(-(-len(NAMES) // COMPANY))]

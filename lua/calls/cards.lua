@@ -1,0 +1,301 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Keeps cards' numbers out of a call's recordings, whether they are pressed or said, and by whom.
+---
+--- What may become a number is held back (recordings.hold) from its first sign on: nothing of it is in a file before it is known what it is.
+--- A card's number is silence from there to its end, and so is what is told with it, its expiry and check number; all else is written as it was.
+---
+---   pressed    key by key, across the verbs that ask for them, until FOLLOW_MS pass without one
+---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
+---              digits waits for what he says next, as a transcript's line does
+---   spoken     by us, whose text is known before its sound
+---
+--- What is said where nobody listens, in a message or to a human, cannot be known and is kept as it is.
+local clock = require "core.clock"
+local redact = require "ai.guard.redact"
+local recordings = require "calls.recordings"
+local timer = require "core.timer"
+
+local cards = {}
+
+local FOLLOW_MS = 15000     -- as in calls.transcript: a number is told in groups
+local TAIL_MS = 1000        -- behind the last sign: the sound of a key comes behind the word of it, and some say aloud what they press
+local TEXT_MS = 8000        -- so late the text of what was said may come; a recogniser that is given it whole takes its time
+local SURE_MS = 2500        -- the same behind a text: one that listens all the time tells a sentence in parts
+local LONG_MS = 60000       -- he speaks on and no text comes: nobody listens
+local SHORT_MS = 3000       -- nobody says a card's number in less
+local FEW = 4               -- keys that a verb has taken and that begin no card's number: a menu's
+local MANY = 12             -- digits that may be most of a number
+local LEAST = 13            -- of a card: as many that are heard are one, for a digit that is misheard spoils its check digit
+local CHAIN = 8             -- texts that a number may be spread over
+
+local function restart(part, ms, fn)
+  if part.clock then part.clock:cancel() end
+  part.clock = timer.after(ms, fn)
+end
+
+local function is_over(call) return call.gone_why or call.frozen or call.removed end
+
+-- pressed -------------------------------------------------------------------------------------------------------------------
+
+local function end_keys(call)
+  local keys = call.card_keys
+  call.card_keys = nil
+  if not keys then return end
+  if keys.clock then keys.clock:cancel() end
+  recordings.free(call, "keys")
+  recordings.resume(call, "keys")
+end
+
+local function silence_keys(call, keys, since_ms)
+  recordings.pause(call, "keys", since_ms)
+  recordings.free(call, "keys")
+  restart(keys, TAIL_MS, function()
+    recordings.resume(call, "keys")
+    restart(keys, FOLLOW_MS - TAIL_MS, function() end_keys(call) end)
+  end)
+end
+
+--- A key was pressed.
+--- @param ms number|nil  for how long
+function cards.pressed(call, digit, ms)
+  if not digit:find("^%d$") then return end
+  local keys, began_ms = call.card_keys, clock.mono_ms() - (ms or 0)
+  if not keys then
+    keys = { text = "", since_ms = began_ms }
+    call.card_keys = keys
+    recordings.hold(call, "keys", began_ms, function() return #keys.text >= MANY end)
+  end
+  keys.text = (keys.text .. digit):sub(-60)
+  if keys.card then return silence_keys(call, keys, began_ms) end
+  if redact.keys(keys.text) == true then
+    keys.card = true
+    return silence_keys(call, keys, keys.since_ms)
+  end
+  restart(keys, FOLLOW_MS, function() end_keys(call) end)
+end
+
+--- A verb has taken keys, and none is left.
+function cards.taken(call)
+  local keys = call.card_keys
+  if keys and #keys.text < FEW then end_keys(call) end
+end
+
+-- heard and spoken: a chain of texts, each ending in digits but the last -------------------------------------------------------
+
+local function digits_of(run)
+  local count = 0
+  for _, sign in ipairs(run or {}) do
+    if sign.sign:find("%d") then count = count + 1 end
+  end
+  return count
+end
+
+local function has_card(looks)
+  for _, look in ipairs(looks) do
+    for _, span in ipairs(look.spans) do
+      if span[3] == "CARD" then return true end
+    end
+  end
+  return false
+end
+
+local function clear(chain)
+  while chain[1] do table.remove(chain) end
+end
+
+-- Adds a text: "card" when there is one in what was told so far, "open" when it may go on in the next, else "no".
+local function add(chain, text)
+  local look = redact.look(text)
+  if not (look.head and #chain < CHAIN) then clear(chain) end
+  chain[#chain + 1] = look
+  if #chain > 1 then redact.across(chain) end
+  if has_card(chain) then return "card" end
+  -- One sign alone, behind other words, begins no number: "the second one".
+  local open = look.tail and digits_of(look.tail) > 0 and (look.whole or #look.tail > 1)
+  if not (open and look.whole) then clear(chain) end
+  if not open then return "no" end
+  if not look.whole then chain[1] = look end
+  return "open"
+end
+
+-- As many digits as a card has, and no phone number's 0 or + in front.
+local function is_long(chain)
+  local first, count = nil, 0
+  for _, look in ipairs(chain) do
+    local run = look == chain[1] and look.tail or look.head
+    for _, sign in ipairs(run or {}) do
+      if sign.sign:find("%d") then first, count = first or sign.sign, count + 1 end
+    end
+  end
+  return count >= LEAST and first ~= "0" and not chain[1].tail.plus
+end
+
+local function digits_in(chain, partial)
+  local count = 0
+  for _, look in ipairs(chain) do count = count + digits_of(look.tail) end
+  if partial then
+    local look = redact.look(partial)
+    count = count + digits_of(look.tail or look.head)
+  end
+  return count
+end
+
+-- heard ---------------------------------------------------------------------------------------------------------------------
+
+local function voice_of(call)
+  local voice = call.card_voice
+  if not voice then
+    voice = { chain = {} }
+    call.card_voice = voice
+  end
+  return voice
+end
+
+local function free_voice(call)
+  local voice = call.card_voice
+  if not voice then return end
+  if voice.clock then voice.clock:cancel() end
+  call.card_voice = nil
+  recordings.free(call, "voice")
+  recordings.resume(call, "voice")
+end
+
+local function hold_voice(call, voice, since_ms)
+  voice.since_ms = since_ms
+  recordings.hold(call, "voice", since_ms, function()
+    local unknown = not voice.told and not voice.partial and clock.mono_ms() - since_ms > SHORT_MS
+    return unknown or digits_in(voice.chain, voice.partial) >= MANY
+  end)
+end
+
+-- Silence from where it was held, as long as he speaks; what he says within a while may be told with it.
+local function silence_voice(call, voice)
+  if not voice.silent then
+    recordings.pause(call, "voice", voice.since_ms)
+    recordings.free(call, "voice")
+  end
+  voice.silent, voice.since_ms = true, nil
+end
+
+local function end_silence(call, voice)
+  recordings.resume(call, "voice")
+  voice.silent = nil
+end
+
+local function wait_behind_card(call, voice)
+  restart(voice, TAIL_MS, function()
+    end_silence(call, voice)
+    restart(voice, FOLLOW_MS - TAIL_MS, function() free_voice(call) end)
+  end)
+end
+
+-- He speaks on: what is further back than a text can be late is known, or will not be.
+local function move_on(call, voice)
+  local since_ms = clock.mono_ms() - TEXT_MS
+  if voice.since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
+end
+
+local function await_text(call, voice)
+  restart(voice, LONG_MS, function()
+    move_on(call, voice)
+    await_text(call, voice)
+  end)
+end
+
+local on = {}
+
+function on.speech(call, ms)
+  local voice = voice_of(call)
+  if voice.speaking then return end
+  voice.speaking = true
+  if voice.told == "no" then voice.told = nil end
+  if not (voice.since_ms or voice.silent) then hold_voice(call, voice, clock.mono_ms() - (ms or 0)) end
+  await_text(call, voice)
+end
+
+-- How long what was said may go on, or its text be on its way.
+local function wait_on(call, voice)
+  if voice.silent then return wait_behind_card(call, voice) end
+  local ms = voice.told == "open" and FOLLOW_MS or voice.told and not voice.partial and SURE_MS or TEXT_MS
+  restart(voice, ms, function() free_voice(call) end)
+end
+
+function on.quiet(call)
+  local voice = call.card_voice
+  if not (voice and voice.speaking) then return end
+  voice.speaking = nil
+  wait_on(call, voice)
+end
+
+function on.partial(call, _, text)
+  local voice = call.card_voice
+  if voice then voice.partial = text end
+end
+
+function on.final(call, _, text)
+  local voice = call.card_voice
+  if not voice then return end
+  voice.partial, voice.told = nil, add(voice.chain, text)
+  if voice.told == "open" and is_long(voice.chain) then voice.told = "card" end
+  if voice.told == "card" then silence_voice(call, voice) end
+  if not voice.speaking then return wait_on(call, voice) end
+  await_text(call, voice)
+  if voice.told ~= "no" then return end
+  if not voice.silent then return move_on(call, voice) end
+  end_silence(call, voice)
+  hold_voice(call, voice, clock.mono_ms())
+end
+
+--- What a conversation notices of the caller: "speech" and "quiet" of his voice, since how many ms; "partial" and "final", a text of what he said.
+function cards.noticed(call, kind, fields)
+  if on[kind] and not is_over(call) then on[kind](call, fields.ms, fields.text) end
+end
+
+-- spoken --------------------------------------------------------------------------------------------------------------------
+
+--- Is a card's number in a text of ours? Then its sound is not kept either.
+function cards.is_in(text) return has_card{ redact.look(text) } end
+
+--- We begin to make the sound of a text, which follows those before it until cards.said.
+function cards.says(call, text)
+  local own = call.card_words
+  if not own then
+    own = { chain = {} }
+    call.card_words = own
+  end
+  local told = add(own.chain, text)
+  if told == "no" then
+    if not own.card then
+      own.since_ms = nil
+      recordings.free(call, "words")
+    end
+    return
+  end
+  own.since_ms = own.since_ms or clock.mono_ms()
+  if told == "card" and not own.card then
+    own.card = true
+    recordings.pause(call, "words", own.since_ms)
+    recordings.free(call, "words")
+  elseif not own.card then
+    recordings.hold(call, "words", own.since_ms, function() return digits_in(own.chain) >= MANY end)
+  end
+end
+
+--- All of it was heard, or nothing more of it will be.
+function cards.said(call)
+  call.card_words = nil
+  recordings.free(call, "words")
+  recordings.resume(call, "words")
+end
+
+--- The conversation is over.
+function cards.talked(call)
+  cards.said(call)
+  local voice = call.card_voice
+  if voice and not is_over(call) then
+    voice.speaking = nil
+    wait_on(call, voice)
+  end
+end
+
+return cards

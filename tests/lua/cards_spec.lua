@@ -1,0 +1,211 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What of a call's sound is kept back while it may become a card's number, and what is silence in the end.
+require "stand_in"
+local cards = require "calls.cards"
+local clock = require "core.clock"
+local timer = require "core.timer"
+
+local CARD = "4111111111111111"
+local SAID = "four one one one one one one one one one one one one one one one"
+
+describe("a card's number", function()
+  local real = { mono_ms = clock.mono_ms, after = timer.after }
+  local call, now, timers
+
+  before_each(function()
+    call, now, timers = { recorders = {} }, 100000, {}
+    clock.mono_ms = function() return now end
+    timer.after = function(ms, fn)
+      local one = { at = now + ms, fn = fn }
+      one.cancel = function() one.fn = nil end
+      timers[#timers + 1] = one
+      return one
+    end
+  end)
+  after_each(function() clock.mono_ms, timer.after = real.mono_ms, real.after end)
+
+  local function pass(ms)
+    now = now + ms
+    for _, one in ipairs(timers) do
+      if one.fn and one.at <= now then
+        local fn = one.fn
+        one.fn = nil
+        fn()
+      end
+    end
+  end
+
+  local function press(text)
+    for digit in text:gmatch(".") do
+      cards.pressed(call, digit, 100)
+      pass(400)
+    end
+  end
+
+  local function held(why) return call.holds and call.holds[why] end
+  local function silent(why) return call.silences ~= nil and call.silences[why] ~= nil end
+  local function says(text)
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(5000)
+    cards.noticed(call, "quiet", { ms = 300 })
+    pass(500)
+    cards.noticed(call, "final", { text = text })
+  end
+
+  it("that is pressed is held from its first key on, and silence when its last has come", function()
+    press(CARD:sub(1, 15))
+    assert.equal(100000 - 100, held("keys").since_ms)
+    assert.is_false(silent "keys")
+    press "1"
+    assert.is_true(silent "keys")
+    assert.is_nil(held "keys")
+    pass(1000)
+    assert.is_false(silent "keys")
+    press "12"
+    assert.is_true(silent "keys", "its expiry is told with it")
+    pass(1000)
+    assert.is_false(silent "keys")
+    pass(14000)
+    press "27"
+    assert.is_false(silent "keys")
+  end)
+
+  it("may be pressed in groups, which a script takes one by one", function()
+    for _, group in ipairs{ "4111", "1111", "1111", "1111" } do
+      press(group)
+      cards.taken(call)
+    end
+    assert.is_true(silent "keys")
+  end)
+
+  it("is none in a menu's key, which is written when the menu has it", function()
+    press "1"
+    assert.truthy(held "keys")
+    cards.taken(call)
+    assert.is_nil(held "keys")
+  end)
+
+  it("is none in an order number, which is written when no key follows", function()
+    press "4111111111111112"
+    pass(16000)
+    assert.is_nil(held "keys")
+    assert.is_false(silent "keys")
+  end)
+
+  it("that was not finished when the recording ends is silence as well", function()
+    press(CARD:sub(1, 11))
+    assert.is_false(held("keys").is_doubtful())
+    press "1"
+    assert.is_true(held("keys").is_doubtful())
+  end)
+
+  it("that is said is held from the voice's beginning, and silence until something else is said", function()
+    says(SAID)
+    assert.is_true(silent "voice")
+    assert.is_nil(held "voice")
+    pass(1500)
+    assert.is_false(silent "voice")
+    says "twelve twenty seven"
+    assert.is_true(silent "voice", "its expiry is told with it")
+    pass(1500)
+    says "that is all, thank you"
+    assert.is_false(silent "voice")
+    assert.truthy(held "voice")
+    pass(3000)
+    assert.is_nil(held "voice")
+  end)
+
+  it("may be said in several breaths", function()
+    says "my number is four one one one"
+    pass(3000)
+    local since_ms = held("voice").since_ms
+    says "one one one one"
+    says "one one one one"
+    assert.is_false(silent "voice")
+    assert.equal(since_ms, held("voice").since_ms)
+    says "one one one one"
+    assert.is_true(silent "voice")
+  end)
+
+  it("is one though a digit of it was misheard, and a phone number is none", function()
+    says "four one one one one one one one one one five one one one one one"
+    assert.is_true(silent "voice")
+    says "that was it"
+    pass(3000)
+    assert.is_false(silent "voice")
+    says "plus four nine one seven six one two three four five six seven eight"
+    says "or also"
+    says "zero zero four nine one seven six one two three four five six"
+    assert.is_false(silent "voice")
+  end)
+
+  it("keeps nothing back where none was said, as soon as that is known", function()
+    says "I would like to know your opening hours"
+    assert.truthy(held "voice", "a sentence may be told in parts")
+    pass(3000)
+    assert.is_nil(held "voice")
+  end)
+
+  it("keeps back what was said and is not understood yet, for as long as a text can be late", function()
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(2000)
+    assert.is_false(held("voice").is_doubtful(), "nobody says it so fast")
+    pass(4000)
+    assert.is_true(held("voice").is_doubtful())
+    cards.noticed(call, "quiet", { ms = 300 })
+    pass(7000)
+    assert.truthy(held "voice")
+    pass(1500)
+    assert.is_nil(held "voice")
+  end)
+
+  it("does not keep back more and more of who talks on and on", function()
+    cards.noticed(call, "speech", { ms = 60 })
+    for _ = 1, 10 do
+      pass(20000)
+      cards.noticed(call, "final", { text = "and then we went home again" })
+      assert.is_true(now - held("voice").since_ms <= 8000)
+    end
+    pass(70000)
+    assert.is_true(now - held("voice").since_ms <= 20000, "and no text came")
+  end)
+
+  it("in the midst of a long speech is silence, and what comes behind it is not", function()
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(10000)
+    cards.noticed(call, "final", { text = "here it is " .. SAID })
+    assert.is_true(silent "voice")
+    pass(5000)
+    cards.noticed(call, "final", { text = "so much about that" })
+    assert.is_false(silent "voice")
+    assert.equal(now, held("voice").since_ms)
+  end)
+
+  it("that grows in what is heard meanwhile is doubtful before its text is final", function()
+    cards.noticed(call, "speech", { ms = 60 })
+    cards.noticed(call, "partial", { text = "four one one one one one" })
+    assert.is_false(held("voice").is_doubtful())
+    cards.noticed(call, "partial", { text = "four one one one one one one one one one one one" })
+    assert.is_true(held("voice").is_doubtful())
+  end)
+
+  it("that we say ourselves is silence until it was said", function()
+    cards.says(call, "Thank you.")
+    assert.is_nil(held "words")
+    cards.says(call, "I have four one one one, one one one one,")
+    assert.truthy(held "words")
+    pass(500)
+    cards.says(call, "one one one one, one one one one.")
+    assert.is_true(silent "words")
+    cards.says(call, "Is that right?")
+    assert.is_true(silent "words")
+    cards.said(call)
+    assert.is_false(silent "words")
+  end)
+
+  it("is looked for no longer when the call is over", function()
+    call.gone_why = "hung up"
+    cards.noticed(call, "speech", { ms = 60 })
+    assert.is_nil(held "voice")
+  end)
+end)
