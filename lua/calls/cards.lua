@@ -281,6 +281,13 @@ function cards.says(call, text)
   end
 end
 
+--- The words so far of what we say, the sound of which comes with them.
+function cards.tells(call, text)
+  local own = call.card_words
+  if own then clear(own.chain) end
+  cards.says(call, text)
+end
+
 --- All of it was heard, or nothing more of it will be.
 function cards.said(call)
   call.card_words = nil

@@ -115,6 +115,23 @@ describe("a card's number", function()
     assert.is_nil(held "voice")
   end)
 
+  it("that a model says is silence from its first digit on, though its words come with their sound", function()
+    local told, since_ms = "I read it back: ", nil
+    for word in SAID:gmatch("%S+") do
+      told = told .. word .. " "
+      cards.tells(call, told)
+      since_ms = since_ms or held "words" and held("words").since_ms
+      pass(300)
+    end
+    assert.is_true(silent "words")
+    assert.equal(100000 + 300, since_ms, "one number alone begins no card's, two do")
+    cards.said(call)
+    assert.is_false(silent "words")
+    cards.tells(call, "We open at nine and close at five.")
+    assert.is_false(silent "words")
+    assert.is_nil(held "words")
+  end)
+
   it("may be said in several breaths", function()
     says "my number is four one one one"
     pass(3000)

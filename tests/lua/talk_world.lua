@@ -18,7 +18,7 @@ local LIMIT = { turns = 40, seconds = 600 }
 ---   of = calls.talk or calls.talk.live, going }
 function world.new(options)
   options = options or {}
-  local self = setmetatable({ at = 100000, timers = {}, plays = {}, order = {}, said = {}, lines = {}, sessions = {}, asked = {}, kept = {}, closed = {} }, world)
+  local self = setmetatable({ at = 100000, timers = {}, plays = {}, order = {}, said = {}, lines = {}, noticed = {}, sessions = {}, asked = {}, kept = {}, closed = {} }, world)
   local leg = {}
   self.call = { id = "c-n1-1-x", tenant = { id = 1, slug = "acme", name = "Acme" }, from = "+12025550123", direction = "inbound", leg = leg, next_play = 0,
     verbs = { create_lead = function(_, args, entry)
@@ -62,6 +62,8 @@ function world.new(options)
       first_line = options.first_line, asks = self.asks,
       keep = function(kept, used) self.kept, self.keys_used = kept, (self.keys_used or 0) + used end,
       transcript = function(line) self.lines[#self.lines + 1] = line end,
+      noticed = function(kind, fields) self.noticed[kind] = fields end,
+      telling = function(text) self.telling = text end,
       over = function(result) self.result = result end,
     },
   }
@@ -161,7 +163,7 @@ function world:make_leg(leg)
     self:after(10, function() self.talk:on_media("stopped", id, play.began and self.at - play.began or 0) end, true)
     self:next_play()
   end
-  function leg.duck() end
+  function leg.duck(_, db) self.ducked = db end
   function leg.stats() return { delay_ms = 20 + (self.buffered_ms or 0) } end
 end
 

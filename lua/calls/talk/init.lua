@@ -16,7 +16,8 @@
 ---   world  { now, after, say = function(text, kept) -> stream, open_ears = function(options) -> session, is_live = function(session) -> boolean, chat = of ai.chat,
 ---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil,
----            noticed = function(kind, fields) | nil: what is told of the caller's voice, before anything is done about it }
+---            noticed = function(kind, fields) | nil: what is told of the caller's voice, before anything is done about it,
+---            telling = function(text) | nil: the last words so far of a reply whose sound comes with them }
 ---   result { wants_human, why, reason, turns, lead, slots = name -> value | nil, sentiment, summary, ask_summary = function() -> answer of a model; may wait | nil } | { failed = text }
 local chunks = require "voice.chunks"
 local bounded = require "calls.talk.bounded"

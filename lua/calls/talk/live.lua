@@ -52,6 +52,7 @@ local WORDS_LATE_MS = 1500     -- a provider may write down late what the caller
 local LEAVE_SOON_MS = 400      -- a sentence may stand behind the call that puts him through
 local LEAVE_MOST_MS = 40000    -- the longest sentence before a transfer
 local PAST_LIMIT_MS = 60000    -- the last sentence, and not more
+local TOLD_BYTES = 400  -- of a reply, its last words: as long as a card's number can be when it is said word by word
 local KEYS, BETWEEN_MS = 64, turns.defaults.between_ms
 local SILENCE_MS, SILENCE_MORE_MS, PROMPTS = turns.defaults.silence_ms, turns.defaults.silence_more_ms, turns.defaults.prompts
 
@@ -273,7 +274,12 @@ local function hold(self)
   if not self.leaving then cut_own(self) end
 end
 
+local function notice(self, kind, fields)
+  if self.world.noticed then self.world.noticed(kind, fields) end
+end
+
 local function on_voice(self, position)
+  notice(self, "speech", { ms = position })
   local since = self.caller:voice(position, self.world.now())
   if not is_sounding(self) or is_guarded(self) then return end
   duck(self, -turns.defaults.duck_db)
@@ -281,6 +287,7 @@ local function on_voice(self, position)
 end
 
 local function on_quiet(self, position)
+  notice(self, "quiet", { ms = position })
   local event = self.caller:quiet(position, self.world.now(), self.exchanges:owes())
   stop(self, "hold")
   if self.caller.ended then self.exchanges:quiet(self.caller.ended) end
@@ -447,6 +454,7 @@ function on.speech_ended(self)
 end
 
 function on.user_text(self, event)
+  notice(self, event.final and "final" or "partial", { text = event.text })
   local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller:since(self.world.now()))
   if event.final and not self.muted and not self.leaving then
     judge(self, turn)
@@ -464,6 +472,10 @@ end
 function on.agent_text(self, event)
   if is_unwanted(self, event) or not answered(self, event.reply) then return end
   self.player:text(event.reply, event.text)
+  if not self.world.telling then return end
+  local told = self.told_of == event.reply and self.told or ""
+  self.told_of, self.told = event.reply, (told .. event.text):sub(-TOLD_BYTES)
+  self.world.telling(self.told)
 end
 
 function on.audio_end(self, event)
