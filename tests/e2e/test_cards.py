@@ -15,7 +15,7 @@ import pytest
 
 import api
 from callers import Caller, audio, leads_of, make_tenant, push, redis, seconds_of, tone
-from test_first_call import heard, where
+from test_first_call import Sound, heard
 
 ADDRESS, NUMBER = "127.0.0.63", "+15550963"
 PRESSED, SAID = "4111111111111111", "5500000000000004"
@@ -132,7 +132,8 @@ def test_what_was_said_is_not_in_the_recording(paid):
     def share(voice):
         sound = numpy.array(audio.to_linear(b"".join(voice)), float)
         pieces = [sound[at:at + 4000] for at in range(0, len(sound) - 4000, 4000)]
-        return sum(where(piece, paid.left)[0] > 0.8 for piece in pieces if numpy.abs(piece).mean() > 200), len(pieces)
+        left = Sound(paid.left)
+        return sum(left.where(piece)[0] > 0.8 for piece in pieces if numpy.abs(piece).mean() > 200), len(pieces)
 
     found = [share(paid.voice[group]) for group in SPOKEN]
     talk = api.call("GET", f"/calls/{paid.row['id']}/transcript?as=text", token=paid.caller.token).body
