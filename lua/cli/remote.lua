@@ -3,8 +3,11 @@
 local http = require "core.http"
 local json = require "core.json"
 local shell = require "cli.shell"
+local task = require "core.task"
 
 local remote = {}
+
+local WAIT_MOST_S, WAITS = 10, 3  -- where the server says that it is asked too often; longer is for whoever types to decide
 
 local function base() return (os.getenv("PARLEY_URL") or "http://127.0.0.1:8080"):gsub("/$", "") end
 
@@ -20,13 +23,19 @@ function remote.path(path, query)
   return path .. (#parts > 0 and "?" .. table.concat(parts, "&") or "")
 end
 
---- One request. Returns the reply's data; or nil, one line, the problem document.
+--- One request; one that came too soon is made again when the server says. Returns the reply's data; or nil, one line, the problem document.
 function remote.request(method, path, body, token)
   local headers = {}
   if token then headers.Authorization = "Bearer " .. token end
   if body then headers["Content-Type"] = "application/json" end
-  local answer, err = http.fetch{ method = method, url = base() .. path, headers = headers, body = body and json.encode(body) or nil, timeout_s = 60,
-    ca_file = os.getenv("PARLEY_CA_FILE") }
+  local asked = { method = method, url = base() .. path, headers = headers, body = body and json.encode(body) or nil, timeout_s = 60, ca_file = os.getenv("PARLEY_CA_FILE") }
+  local answer, err = http.fetch(asked)
+  for _ = 1, WAITS do
+    local wait_s = answer and answer.status == 429 and tonumber(answer.headers["retry-after"])
+    if not wait_s or wait_s > WAIT_MOST_S then break end
+    task.sleep(1000 * math.max(1, wait_s))
+    answer, err = http.fetch(asked)
+  end
   if not answer then return nil, ("%s does not answer: %s"):format(base(), err.text) end
   local data = json.decode(answer.body)
   if answer.status >= 400 then

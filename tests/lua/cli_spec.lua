@@ -40,6 +40,29 @@ describe("a command", function()
     assert.equal("/scripts/live", remote.path("/scripts/live", {}))
   end)
 
+  it("waits as long as a server that is asked too often says, and not for ever", function()
+    local http, task = require "core.http", require "core.task"
+    local fetch, sleep = http.fetch, task.sleep
+    local answers, slept, asked = {}, {}, 0
+    http.fetch = function()
+      asked = asked + 1
+      return table.remove(answers, 1) or { status = 200, headers = {}, body = '{"ok":true}' }
+    end
+    task.sleep = function(ms) slept[#slept + 1] = ms end
+    local function refused(after) return { status = 429, headers = { ["retry-after"] = after }, body = '{"detail":"You ask too often here."}' } end
+    finally(function() http.fetch, task.sleep = fetch, sleep end)
+    answers = { refused "1", refused "2" }
+    assert.same({ ok = true }, remote.request("POST", "/scripts/bundles", {}, "t"))
+    assert.same({ 1000, 2000 }, slept)
+    answers, slept, asked = { refused "3600" }, {}, 0
+    local none, text = remote.request("GET", "/x")
+    assert.same({ "You ask too often here.", 1, {} }, { text, asked, slept })
+    assert.is_nil(none)
+    answers, asked = { refused "1", refused "1", refused "1", refused "1", refused "1" }, 0
+    assert.is_nil((remote.request("GET", "/x")))
+    assert.equal(4, asked)
+  end)
+
   it("has no colours where nobody looks", function()
     assert.equal("-a\n+b\n", paint.diff("-a\n+b\n"))
     assert.equal("error", paint.level("error"))
