@@ -27,9 +27,10 @@ RUN deploy/install run && rm -rf /var/lib/apt/lists/*
 COPY CMakeLists.txt ./
 COPY deploy/cmake deploy/cmake
 COPY core core
-# Two folders of tests are named by the build.
+# The folders of tests that CMakeLists.txt names: it asks for every source, also of what is not built here.
 COPY tests/core tests/core
 COPY tests/load tests/load
+COPY tests/bench tests/bench
 RUN cmake -C deploy/cmake/release.cmake -S . -B build && cmake --build build -j "$(nproc)" --target parleyd parley parley-cell
 # The packages that hold the libraries these are linked with, for the image that has no compiler.
 RUN ldd build/bin/parleyd build/bin/parley build/bin/parley-cell | grep -o '/[^ ]*\.so[^ ]*' | sort -u | \
