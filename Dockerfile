@@ -10,7 +10,7 @@
 # SETTINGS are those of deploy/parley.lua, each by its variable or all in a file (-v FILE:/etc/parley/parley.lua:ro); at the least:
 #   -e PARLEY_MASTER_KEY=...                                64 hexadecimal digits: openssl rand -hex 32
 #   -e PARLEY_SQL__HOST=... -e PARLEY_MYSQL_PASSWORD=...    -e PARLEY_REDIS__URL=redis://...
-#   -v parley:/var/lib/parley                               recordings and files, and what waits to become some
+#   -v parley:/var/lib/parley                               recordings and files, what waits to become some or to be written
 # Asterisk nodes are a list, which stands in the file. They send audio to the address telephony.bind, which must be one of the
 # container's own: hence the host's network.
 #
@@ -27,9 +27,10 @@ RUN deploy/install run && rm -rf /var/lib/apt/lists/*
 COPY CMakeLists.txt ./
 COPY deploy/cmake deploy/cmake
 COPY core core
-# Two folders of tests are named by the build.
+# The folders of tests that CMakeLists.txt names: it asks for every source, also of what is not built here.
 COPY tests/core tests/core
 COPY tests/load tests/load
+COPY tests/bench tests/bench
 RUN cmake -C deploy/cmake/release.cmake -S . -B build && cmake --build build -j "$(nproc)" --target parleyd parley parley-cell
 # The packages that hold the libraries these are linked with, for the image that has no compiler.
 RUN ldd build/bin/parleyd build/bin/parley build/bin/parley-cell | grep -o '/[^ ]*\.so[^ ]*' | sort -u | \
@@ -42,7 +43,7 @@ RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-ins
         libwebsockets-evlib-uv espeak-ng pocketsphinx pocketsphinx-en-us ca-certificates curl && \
     rm -rf /var/lib/apt/lists/* /tmp/libraries && \
     useradd --system --user-group --no-create-home --home-dir /var/lib/parley --shell /usr/sbin/nologin parley && \
-    install -d -o parley -g parley -m 700 /run/parley /var/lib/parley /var/lib/parley/blobs /var/lib/parley/spool
+    install -d -o parley -g parley -m 700 /var/lib/parley /var/lib/parley/blobs /var/lib/parley/spool
 COPY --from=build /src/build/bin/parleyd /src/build/bin/parley /src/build/bin/parley-cell /opt/parley/bin/
 COPY lua /opt/parley/lua
 COPY plugins /opt/parley/plugins
@@ -51,7 +52,9 @@ COPY tenants /opt/parley/tenants
 COPY LICENSE /opt/parley/
 RUN ! ldd /opt/parley/bin/* | grep 'not found'
 COPY deploy/parley.lua /etc/parley/parley.lua
-ENV PATH=/opt/parley/bin:$PATH PARLEY_CONFIG=/etc/parley/parley.lua PARLEY_HTTP__BIND=0.0.0.0 PARLEY_SQL__SOCKET=
+# run_dir is the volume itself, so that what workers had not written outlives the container, and no volume lacks the folder.
+ENV PATH=/opt/parley/bin:$PATH PARLEY_CONFIG=/etc/parley/parley.lua PARLEY_RUN_DIR=/var/lib/parley PARLEY_HTTP__BIND=0.0.0.0 \
+    PARLEY_SQL__SOCKET=
 USER parley
 WORKDIR /var/lib/parley
 VOLUME /var/lib/parley

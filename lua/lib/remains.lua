@@ -7,8 +7,9 @@
 ---                                                      the database is away
 ---
 --- Files lie in run_dir/remains. A file whose notes are all settled is emptied, or removed where it was full; so a note that is settled may be
---- written again, and one that is not never goes. Whoever sees first that a file's owner is gone takes it (core.remains); what cannot be written
---- now stays for the next look. The disk is not waited for: a host that loses its power loses what was noted.
+--- written again, and one that is not never goes. Whoever sees first that a file's owner is gone takes it (core.remains). What cannot be written
+--- now stays, and only that: because a database is away, or its schema, or because a newer worker noted it and this one does not know its kind.
+--- Such a file is looked at less and less often. The disk is not waited for: a host that loses its power loses what was noted.
 local clock = require "core.clock"
 local config = require "core.config"
 local core = require "core.remains"
@@ -27,11 +28,16 @@ local remains = {}
 
 local FULL_BYTES = 1024 * 1024
 local LOOK_MS, TELL_MS = 1000, 60000
+local AGAIN_MOST_MS = 15000  -- between two looks at a file of which something stays
 
 local folder = config.run_dir and config.run_dir .. "/remains"
 local kinds = {}
 local current  -- { file, open = notes that are not settled, bytes }
 local count, told_ms, looking, looker = 0, nil, false, nil
+local waits = {}  -- name of a file of which something stays -> { ms = how long it waits, until_ms }
+
+-- A failure that the tenant's next note would meet too, and perhaps as slowly.
+local AWAY = { closed = true, timeout = true, denied = true, not_found = true, io = true }
 
 local function not_noted(err)
   local now = clock.mono_ms()
@@ -40,11 +46,15 @@ local function not_noted(err)
   log.warn("remains.not_noted", { text = err.text })
 end
 
-local function open_file()
-  if current or not folder then return current end
+local function new_name()
   count = count + 1
   local owner = worker.owner ~= "" and worker.owner or "program-" .. crypto.hex(crypto.random(6))
-  local made, err = core.create(folder, ("%s.%d"):format(owner:gsub("[^%w._-]", "-"):sub(-80), count))
+  return ("%s.%d"):format(owner:gsub("[^%w._-]", "-"):sub(-80), count)
+end
+
+local function open_file()
+  if current or not folder then return current end
+  local made, err = core.create(folder, new_name())
   if not made then return not_noted(err) end
   current = { file = made, open = 0, bytes = 0 }
   return current
@@ -79,39 +89,83 @@ end
 --- See above.
 function remains.define(kind, again) kinds[kind] = again end
 
--- Writes one note: false when it must be tried again.
-local function write(line, tenant_of)
+-- Writes one note. true: it needs nobody any more; false, why: not now. away: ids of tenants whose database this look has found to be away.
+local function write(line, tenant_of, away)
   local kept = json.decode(line)  -- nil: the last one was cut off, and nobody was told that it stands
-  local again = type(kept) == "table" and kinds[kept[1]]
-  if not again then return true end
+  if type(kept) ~= "table" then return true end
+  local kind, id = kept[1], kept[2]
+  local again = kinds[kind]
+  if not again then return false, "it is of a kind that is not known here: " .. tostring(kind) end
+  if away[id] then return false, away[id] end
   local ok, err = pcall(function()
-    local tenant = tenant_of(kept[2])
+    local tenant = tenant_of(id)
     if not tenant or tenant.status == "closed" then return end
     again(tenant, kept[3])
-    metrics.count("remains_written_total", { kind = kept[1] }, 1, "what a worker that died had not written, written by another")
+    metrics.count("remains_written_total", { kind = kind }, 1, "what a worker that died had not written, written by another")
   end)
   if ok then return true end
-  if db.is_failure(err) and err.code ~= "invalid" then return false end
-  log.error("remains.not_written", { kind = kept[1], tenant = kept[2], text = tostring(err) })
-  return true
+  if not db.is_failure(err) or err.code == "invalid" then
+    log.error("remains.not_written", { kind = kind, tenant = id, text = tostring(err) })
+    return true
+  end
+  if AWAY[err.code] and id then away[id] = tostring(err) end
+  return false, tostring(err)
 end
 
-local function take(name, tenant_of)
+-- What stays, in a file of its own that is nobody's: its name, or nil and the file that all is in stays as it is.
+local function leave_only(left)
+  local name = new_name()
+  local rest, err = core.create(folder, name)
+  if not rest then return nil, err end
+  local ok
+  ok, err = rest:add(table.concat(left, "\n") .. "\n")
+  if not ok then
+    rest:remove()
+    return nil, err
+  end
+  rest:leave()
+  return name
+end
+
+local function wait(name, ms) waits[name] = { ms = ms, until_ms = clock.mono_ms() + ms } end
+
+local function take(name, tenant_of, away)
   local taken = core.take(folder, name)
   if not taken then return end  -- its owner lives, or another was quicker
+  local waited = waits[name]
+  waits[name] = nil
   local bytes, err = taken:read()
   if not bytes then
-    log.error("remains.not_read", { file = name, text = err.text })
+    if not waited then log.error("remains.not_read", { file = name, text = err.text }) end
+    wait(name, AGAIN_MOST_MS)
     return taken:leave()
   end
-  local lines = 0
+  local lines, left, why = 0, {}, nil
   for line in bytes:gmatch("[^\n]+") do
-    if not write(line, tenant_of) then return taken:leave() end
     lines = lines + 1
+    local done, failure = write(line, tenant_of, away)
+    if not done then
+      left[#left + 1] = line
+      why = why or failure
+    end
   end
   fault.point("remains.written")
-  taken:remove()
-  if lines > 0 then log.info("remains.taken", { file = name, notes = lines }) end
+  if #left > 0 and not waited then log.warn("remains.waiting", { file = name, notes = #left, text = why }) end
+  if #left > 0 and #left == lines then
+    wait(name, waited and math.min(waited.ms * 2, AGAIN_MOST_MS) or LOOK_MS)
+    return taken:leave()
+  end
+  if #left > 0 then
+    local rest
+    rest, err = leave_only(left)
+    wait(rest or name, LOOK_MS)
+    if not rest then
+      log.warn("remains.not_parted", { file = name, text = err.text })
+      return taken:leave()
+    end
+  end
+  taken:remove()  -- not before what stays stands elsewhere: what is written twice is there once
+  if lines > #left then log.info("remains.taken", { file = name, notes = lines - #left }) end
 end
 
 --- Looks once for files of the dead. May wait.
@@ -119,8 +173,13 @@ function remains.look(tenant_of)
   if looking or not folder then return end
   looking = true
   local ok, err = pcall(function()
-    for _, name in ipairs(file.list(folder) or {}) do
-      if not name:find("%.new$") then take(name, tenant_of) end
+    local away, there = {}, file.list(folder) or {}
+    local old = waits
+    waits = {}  -- without those of files that are gone
+    for _, name in ipairs(there) do waits[name] = old[name] end
+    for _, name in ipairs(there) do
+      local due = not waits[name] or waits[name].until_ms <= clock.mono_ms()
+      if due and not name:find("%.new$") then take(name, tenant_of, away) end
     end
   end)
   looking = false

@@ -187,6 +187,18 @@ def fault_points_are_listed_and_passed(root):
             yield f"{where[1]}: {name} is passed in {where[0]} too: one name, one place"
 
 
+def the_image_is_built_from_all_that_the_build_names(root):
+    build, image = root / "CMakeLists.txt", root / "Dockerfile"
+    if not (build.exists() and image.exists()):
+        return
+    copied = {name for line in re.findall(r"^COPY ([^-].*)$", text_of(image), re.M) for name in line.split()[:-1]}
+    for match in re.finditer(r"\badd_executable\(([^)]*)\)", re.sub(r"#.*", "", text_of(build))):
+        for name in re.findall(r"[\w.-]+(?:/[\w.-]+)+", match.group(1)):
+            # CMake asks for the sources of every target, whichever is built.
+            if not copied & {name, *(str(folder) for folder in Path(name).parents)}:
+                yield f"Dockerfile: does not copy {name}, which CMakeLists.txt names"
+
+
 def _run(command, root, what):
     try:
         done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -225,6 +237,7 @@ RULES = [
     top_level_is_the_houses_own,
     every_source_names_its_licence,
     fault_points_are_listed_and_passed,
+    the_image_is_built_from_all_that_the_build_names,
     luacheck_is_clean,
     c_is_formatted,
     shell_scripts_are_clean,

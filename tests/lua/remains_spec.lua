@@ -1,8 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a worker had noted and not written when it died, written by another: once, in its order, and when that can be.
+local clock = require "core.clock"
 local config = require "core.config"
+local db = require "lib.db"
 local file = require "core.file"
 local json = require "core.json"
+local log = require "core.log"
 local task = require "core.task"
 local loaded, core = pcall(require, "core.remains")
 if not (loaded and config.run_dir) then
@@ -12,9 +15,10 @@ end
 local remains = require "lib.remains"
 
 local FOLDER = config.run_dir .. "/remains"
-local TENANT = { id = 7, slug = "acme" }
+local TENANT, OTHER = { id = 7, slug = "acme" }, { id = 9, slug = "other" }
+local mono_ms, warn, error_line = clock.mono_ms, log.warn, log.error
 
-local function tenant_of(id) return id == TENANT.id and TENANT or nil end
+local function tenant_of(id) return id == TENANT.id and TENANT or id == OTHER.id and OTHER or nil end
 
 local function mine()
   local out = {}
@@ -38,20 +42,37 @@ local function die_with(name, text)
   one:leave()
 end
 
+local function line(id, n, kind) return json.encode{ kind or "spec", id, { n = n } } .. "\n" end
+
 describe("what a worker leaves", function()
-  local got, refuse
+  local got, refuse, passed_ms, told
 
   setup(function()
-    remains.define("spec", function(_, value)
-      if refuse then refuse(value) end
+    remains.define("spec", function(tenant, value)
+      if refuse then refuse(value, tenant) end
       got[#got + 1] = value
     end)
+    clock.mono_ms = function() return mono_ms() + passed_ms end
+    log.warn = function(name) told[#told + 1] = name end
+    log.error = log.warn
   end)
+  teardown(function() clock.mono_ms, log.warn, log.error = mono_ms, warn, error_line end)
 
   before_each(function()
-    got, refuse = {}, nil
+    got, refuse, passed_ms, told = {}, nil, 0, {}
     assert.equal("", noted())
   end)
+
+  local function fails(code) db.fail{ code = code, text = "told so", number = 0 } end
+  local function look_later(ms)
+    passed_ms = passed_ms + (ms or 1000)
+    remains.look(tenant_of)
+  end
+  local function numbers()
+    local out = {}
+    for i, value in ipairs(got) do out[i] = value.n end
+    return table.concat(out, " ")
+  end
 
   local function is_there(name) return file.kind(FOLDER .. "/" .. name) == "file" end
 
@@ -94,25 +115,79 @@ describe("what a worker leaves", function()
     assert.is_false(is_there "dead.1")
   end)
 
-  it("waits while the database is away, and is written when it is back", function()
-    local failure = select(2, pcall(require("lib.db").query, "no_such_schema", "SELECT nothing FROM nowhere"))
-    die_with("dead.2", json.encode{ "spec", 7, { n = 1 } } .. "\n" .. json.encode{ "spec", 7, { n = 2 } } .. "\n")
-    refuse = function(value) if value.n == 2 then error(failure, 0) end end
-    remains.look(tenant_of)
-    assert.is_true(is_there "dead.2")
-    refuse = nil
-    remains.look(tenant_of)
-    assert.same({ { n = 1 }, { n = 1 }, { n = 2 } }, got)
+  it("waits while the database is away, alone, and is written when it is back", function()
+    die_with("dead.2", line(7, 1) .. line(7, 2) .. line(7, 3))
+    refuse = function(value) if value.n == 2 then fails "busy" end end
+    look_later()
+    assert.equal("1 3", numbers())
     assert.is_false(is_there "dead.2")
+    assert.equal(line(7, 2), noted())
+    refuse = nil
+    look_later()
+    assert.equal("1 3 2", numbers())
   end)
 
-  it("does not keep the others for one that is good for nothing", function()
-    die_with("dead.3", "no json\n" .. json.encode{ "unheard-of", 7, 1 } .. "\n" .. json.encode{ "spec", 8, { n = 1 } } .. "\n" .. json.encode{ "spec", 7, { n = 2 } } .. "\n"
-      .. json.encode{ "spec", 7, { n = 3 } } .. "\n")
-    refuse = function(value) if value.n == 2 then error("broken", 0) end end
-    remains.look(tenant_of)
-    assert.same({ { n = 3 } }, got)
-    assert.is_false(is_there "dead.3")
+  for _, code in ipairs{ "closed", "denied", "not_found" } do
+    it("holds up no other tenant's, and of its own is tried once a look: " .. code, function()
+      local tries = 0
+      die_with("dead.5", line(9, 1) .. line(7, 2) .. line(9, 3) .. line(7, 4))
+      refuse = function(_, tenant)
+        if tenant ~= OTHER then return end
+        tries = tries + 1
+        fails(code)
+      end
+      look_later()
+      assert.equal("2 4", numbers())
+      assert.equal(1, tries)
+      look_later()
+      assert.equal("2 4", numbers())
+      assert.equal(line(9, 1) .. line(9, 3), noted())
+      assert.same({ "remains.waiting" }, told)
+      refuse = nil
+      look_later(2000)
+      assert.equal("2 4 1 3", numbers())
+    end)
+  end
+
+  it("is tried less and less often, and at least every fifteen seconds", function()
+    local tries = 0
+    die_with("dead.6", line(7, 1))
+    refuse = function()
+      tries = tries + 1
+      fails "closed"
+    end
+    for _ = 1, 120 do look_later() end
+    assert.is_true(tries >= 10 and tries <= 12, tries .. " tries in two minutes")
+    assert.is_true(is_there "dead.6")
+    assert.same({ "remains.waiting" }, told)
+    refuse = nil
+    look_later(15000)
+    assert.equal("1", numbers())
+    assert.is_false(is_there "dead.6")
+  end)
+
+  it("stays where nobody here knows its kind, for a worker that does", function()
+    die_with("dead.7", line(7, 1, "later") .. line(7, 2))
+    look_later()
+    assert.equal("2", numbers())
+    assert.equal(line(7, 1, "later"), noted())
+    remains.define("later", function(_, value) got[#got + 1] = value end)
+    look_later()
+    assert.equal("2 1", numbers())
+  end)
+
+  it("is told of once when it is good for nothing, and keeps no other", function()
+    die_with("dead.3", "no json\n" .. line(8, 1) .. line(7, 2) .. line(7, 3) .. line(7, 4))
+    refuse = function(value)
+      if value.n == 2 then error("broken", 0) end
+      if value.n == 4 then fails "busy" end
+    end
+    for _ = 1, 3 do look_later() end
+    assert.equal("3", numbers())
+    assert.same({ "remains.not_written", "remains.waiting" }, told)
+    refuse = nil
+    look_later(15000)
+    assert.equal("3 4", numbers())
   end)
 
   it("is written by one of several who look", function()
