@@ -79,7 +79,7 @@ static void on_encoded(void *arg) {
 }
 
 static int encode(lua_State *L, struct encoder *n, const char *pcm, size_t len) {
-    struct work_queue *pool = vm_services(L)->packing;
+    struct work_queue *pool = vm_services(L)->encoding;
     struct err e = {0};
 
     if (pool == NULL) return luaL_error(L, "an encoder needs a pool, which this program has not");

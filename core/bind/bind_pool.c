@@ -141,6 +141,18 @@ static int bind_blob_get(lua_State *L) {
     return bind_wait_yield(w);
 }
 
+static int bind_blob_part(lua_State *L) {
+    struct blob_store *b = blobs_of(L);
+    const char *key = luaL_checkstring(L, 1);
+    lua_Number from = luaL_checknumber(L, 2), most = luaL_checknumber(L, 3);
+
+    luaL_argcheck(L, from >= 0 && from < 9007199254740992.0, 2, "a position in bytes, from 0 on");
+    luaL_argcheck(L, most >= 0 && most <= 16.0 * 1024 * 1024, 3, "at most 16 MiB");
+    struct bind_wait *w = bind_wait_begin(L);
+    blob_part(b, key, (size_t)from, (size_t)most, on_blob_get, w);
+    return bind_wait_yield(w);
+}
+
 static int bind_blob_remove(lua_State *L) {
     struct blob_store *b = blobs_of(L);
     const char *key = luaL_checkstring(L, 1);
@@ -155,6 +167,8 @@ static const struct bind_fn blob_functions[] = {
     {"append", bind_blob_append, BIND_YIELDS, "blob.append(key, bytes [, sync]) -> true | nil, err",
      "In order per key."},
     {"get", bind_blob_get, BIND_YIELDS, "blob.get(key [, limit]) -> bytes | nil, err", ""},
+    {"part", bind_blob_part, BIND_YIELDS, "blob.part(key, from, most) -> bytes | nil, err",
+     "From a position on, the first is 0; fewer at the end, \"\" behind it. For what is too large to be held whole."},
     {"remove", bind_blob_remove, BIND_YIELDS, "blob.remove(key) -> true | nil, err", ""},
     {NULL, NULL, 0, NULL, NULL},
 };

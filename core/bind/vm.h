@@ -51,7 +51,8 @@ struct vm_services {
     struct media *media;
     struct telephony *telephony;
     struct work_queue *passwords; /* Argon2 */
-    struct work_queue *packing;   /* deflate, MP3 */
+    struct work_queue *packing;   /* deflate: ends of calls wait for it */
+    struct work_queue *encoding;  /* MP3 */
     int zygote_fd;                /* control socket to the zygote, -1: none yet */
     int (*zygote_start)(void); /* gives that socket when the first cell is asked for, or -1; NULL: no cells without */
     void (*zygote_lost)(

@@ -70,6 +70,7 @@ int services_open(struct vm_services *s, struct err *e) {
     if (open_streams(s, e) < 0) return e->code;
     s->passwords = work_queue_new(s->loop, "passwords", 2, 64);
     s->packing = work_queue_new(s->loop, "packing", 1, 64);
+    s->encoding = work_queue_new(s->loop, "encoding", 1, 64);
     if (c == NULL) return 0;
     if (open_sql(s, e) < 0) return e->code;
     if (text_or_null(config_str(c, "redis.url")) != NULL) {

@@ -16,7 +16,7 @@
 
 enum { KEY_MAX = 200, LANES = 16 };
 
-enum blob_op { BLOB_PUT, BLOB_APPEND, BLOB_GET, BLOB_REMOVE };
+enum blob_op { BLOB_PUT, BLOB_APPEND, BLOB_GET, BLOB_PART, BLOB_REMOVE };
 
 /* Work of one key stays in order: a key always takes the same lane, and a lane does one thing at a time. */
 struct blob_store {
@@ -30,7 +30,7 @@ struct blob_job {
     enum blob_op op;
     char key[KEY_MAX + 1];
     char *data;
-    size_t len, limit;
+    size_t len, limit, from;
     int sync;
     unsigned long serial;
     struct buf result;
@@ -188,6 +188,23 @@ static int do_get(struct blob_job *j, const char *path) {
     return j->e.code;
 }
 
+static int do_part(struct blob_job *j, const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) return fail(j, "reading");
+    while (j->result.len < j->limit) {
+        char chunk[65536];
+        size_t left = j->limit - j->result.len;
+        ssize_t n = pread(fd, chunk, left < sizeof chunk ? left : sizeof chunk, (off_t)(j->from + j->result.len));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) fail(j, "reading");
+        if (n <= 0) break;
+        buf_add(&j->result, chunk, (size_t)n);
+    }
+    close(fd);
+    return j->e.code;
+}
+
 static void job_run(void *arg) {
     struct blob_job *j = arg;
     char path[PATH_MAX];
@@ -209,6 +226,9 @@ static void job_run(void *arg) {
     case BLOB_GET:
         do_get(j, path);
         break;
+    case BLOB_PART:
+        do_part(j, path);
+        break;
     case BLOB_REMOVE:
         if (unlink(path) < 0) fail(j, "removing");
         break;
@@ -220,7 +240,7 @@ static void job_done(void *arg) {
 
     if (j->e.code != 0)
         j->cb(j->arg, NULL, 0, &j->e);
-    else if (j->op == BLOB_GET)
+    else if (j->op == BLOB_GET || j->op == BLOB_PART)
         j->cb(j->arg, j->result.data == NULL ? "" : j->result.data, j->result.len, NULL);
     else
         j->cb(j->arg, NULL, 0, NULL);
@@ -230,7 +250,7 @@ static void job_done(void *arg) {
 }
 
 static void start(struct blob_store *b, enum blob_op op, const char *key, const void *data, size_t len, int sync,
-                  size_t limit, blob_cb cb, void *arg) {
+                  size_t limit, size_t from, blob_cb cb, void *arg) {
     struct err e = {0};
     struct blob_job *j;
     unsigned lane = 5381;
@@ -247,6 +267,7 @@ static void start(struct blob_store *b, enum blob_op op, const char *key, const 
     j->len = len;
     j->sync = sync;
     j->limit = limit;
+    j->from = from;
     j->serial = ++b->serial;
     j->cb = cb;
     j->arg = arg;
@@ -281,17 +302,21 @@ void blob_close(struct blob_store *b) {
 }
 
 void blob_put(struct blob_store *b, const char *key, const void *data, size_t len, blob_cb cb, void *arg) {
-    start(b, BLOB_PUT, key, data, len, 1, 0, cb, arg);
+    start(b, BLOB_PUT, key, data, len, 1, 0, 0, cb, arg);
 }
 
 void blob_append(struct blob_store *b, const char *key, const void *data, size_t len, int sync, blob_cb cb, void *arg) {
-    start(b, BLOB_APPEND, key, data, len, sync, 0, cb, arg);
+    start(b, BLOB_APPEND, key, data, len, sync, 0, 0, cb, arg);
 }
 
 void blob_get(struct blob_store *b, const char *key, size_t limit, blob_cb cb, void *arg) {
-    start(b, BLOB_GET, key, NULL, 0, 0, limit, cb, arg);
+    start(b, BLOB_GET, key, NULL, 0, 0, limit, 0, cb, arg);
+}
+
+void blob_part(struct blob_store *b, const char *key, size_t from, size_t most, blob_cb cb, void *arg) {
+    start(b, BLOB_PART, key, NULL, 0, 0, most, from, cb, arg);
 }
 
 void blob_remove(struct blob_store *b, const char *key, blob_cb cb, void *arg) {
-    start(b, BLOB_REMOVE, key, NULL, 0, 0, 0, cb, arg);
+    start(b, BLOB_REMOVE, key, NULL, 0, 0, 0, 0, cb, arg);
 }

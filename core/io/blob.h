@@ -15,4 +15,7 @@ void blob_put(struct blob_store *b, const char *key, const void *data, size_t le
 void blob_append(struct blob_store *b, const char *key, const void *data, size_t len, int sync, blob_cb cb, void *arg);
 void blob_get(struct blob_store *b, const char *key, size_t limit, blob_cb cb,
               void *arg); /* ERR_NOT_FOUND, ERR_LIMIT */
+/* At most `most` bytes from `from` on: fewer at the end, none behind it. For what is too large to be held whole. */
+void blob_part(struct blob_store *b, const char *key, size_t from, size_t most, blob_cb cb,
+               void *arg); /* ERR_NOT_FOUND */
 void blob_remove(struct blob_store *b, const char *key, blob_cb cb, void *arg);

@@ -315,22 +315,42 @@ end
 
 local function damaged(text) return nil, { code = "denied", text = text } end
 
---- Gives the chunks of one segment, PCM each, to a function, which may wait and ends it by returning false: true, or nil, err. What does not open,
--- or is less than the row says, is damage.
+local PART = 256 * 1024         -- bytes of a recording that are in memory at a time: who listens may be slow for hours
+local CHUNK_MOST = 1024 * 1024  -- bytes of a chunk; what says it is longer is none
+
+-- A function that takes the next n bytes of a blob, fewer at its end, or nil where they cannot be read.
+local function bytes_of(key)
+  local part, at, from = "", 1, 0
+  return function(n)
+    while #part - at + 1 < n do
+      local more = blob.part(key, from, PART)
+      if not more then return nil end
+      if more == "" then break end
+      part, at, from = part:sub(at) .. more, 1, from + #more
+    end
+    at = at + n
+    return part:sub(at - n, at - 1)
+  end
+end
+
+--- Gives the chunks of one segment, PCM each, to a function, which may wait and ends it by returning false: true, "stopped" where it did, or
+-- nil, err. What does not open, or is less than the row says, is damage.
 local function read_segment(tenant, public_id, segment, give)
   local written = segment.state ~= "open" and segment.chunks or 0
-  local bytes = blob.get(segment.blob_key)
-  if not bytes then
+  local take = bytes_of(segment.blob_key)
+  local length = take(4)
+  if not length then
     if written > 0 then return damaged("a part of the recording is missing") end
     return true
   end
   local key = crypto.open(wrapping_key(tenant), segment.wrapped_key, segment.blob_key)
   if not key then return damaged("its key is not one of this tenant, or not of this recording") end
-  local at, chunk = 1, 0
-  while at + 4 <= #bytes do
-    local a, b, c, d = bytes:byte(at, at + 3)
+  local chunk = 0
+  while #length == 4 do
+    local a, b, c, d = length:byte(1, 4)
     local size = a + b * 256 + c * 65536 + d * 16777216
-    local sealed = bytes:sub(at + 4, at + 3 + size)
+    local sealed = take(math.min(size, CHUNK_MOST))
+    if not sealed then return damaged("a part of the recording cannot be read") end
     if #sealed < size then break end  -- cut short by a crash
     local pcm = crypto.open(key, sealed, aad(public_id, segment.segment_number, chunk, false))
     local last = not pcm
@@ -338,9 +358,11 @@ local function read_segment(tenant, public_id, segment, give)
       if segment.cut then break end  -- chunks that were on their way when one found no room
       return damaged("a chunk of the recording is damaged")
     end
-    if pcm and give(pcm) == false then return true end
-    at, chunk = at + 4 + size, chunk + 1
+    if pcm and give(pcm) == false then return "stopped" end
+    chunk = chunk + 1
     if last then break end
+    length = take(4)
+    if not length then return damaged("a part of the recording cannot be read") end
   end
   if chunk < written then return damaged("the end of the recording is missing") end
   return true
@@ -351,18 +373,9 @@ local function read(tenant, row, give)
   for _, segment in ipairs(store.segments(tenant.db, row.id)) do
     if row.state == "failed" then segment.chunks, segment.cut = nil, true end  -- the disk was full: what is there is shown
     local ok, err = read_segment(tenant, row.public_id, segment, give)
-    if not ok then return nil, err end
+    if ok ~= true then return ok, err end
   end
   return true
-end
-
---- A whole recording as WAV (two channels, 8 kHz, 16 bit).
-function recordings.wav(tenant, row)
-  local parts = {}
-  local ok, err = read(tenant, row, function(pcm) parts[#parts + 1] = pcm end)
-  if not ok then return nil, err end
-  local pcm = table.concat(parts)
-  return "RIFF" .. u32(36 + #pcm) .. "WAVEfmt " .. u32(16) .. "\1\0\2\0" .. u32(8000) .. u32(32000) .. "\4\0\16\0data" .. u32(#pcm) .. pcm
 end
 
 -- Turns of the loop are given to others between so many chunks.
@@ -377,6 +390,26 @@ local function in_turns(give)
   end
 end
 
+--- A whole recording as WAV (two channels, 8 kHz, 16 bit): a function that writes it, piece by piece, to one that takes bytes and says whether
+--- it wants more; or nil, err. All of it was opened before, so what is written is whole: true, or nil, err.
+function recordings.wav(tenant, row)
+  local size = 0
+  local ok, err = read(tenant, row, in_turns(function(pcm) size = size + #pcm end))
+  if not ok then return nil, err end
+  return function(write)
+    local left = size  -- what is recorded meanwhile is not in it
+    if not write("RIFF" .. u32(36 + size) .. "WAVEfmt " .. u32(16) .. "\1\0\2\0" .. u32(8000) .. u32(32000) .. "\4\0\16\0data" .. u32(size)) then return true end
+    local whole, broke = read(tenant, row, in_turns(function(pcm)
+      pcm = pcm:sub(1, left)
+      left = left - #pcm
+      return write(pcm) and left > 0 or false
+    end))
+    if not whole then return nil, broke end
+    if whole ~= "stopped" and left > 0 then return damaged("a part of the recording is missing") end
+    return true
+  end
+end
+
 -- A piece as MP3; the pool may be busy with others' for a moment.
 local function encoded(encoder, what, ...)
   for _ = 1, BUSY_TRIES do
@@ -387,8 +420,7 @@ local function encoded(encoder, what, ...)
   return nil, { code = "busy", text = "others' sound is being packed" }
 end
 
---- A whole recording as MP3 (two channels): a function that writes it, piece by piece, to one that takes bytes and says whether it wants more;
---- or nil, err. All of it was opened before, so what is written is whole: true, or nil, err.
+--- A whole recording as MP3 (two channels), as recordings.wav gives it.
 function recordings.mp3(tenant, row)
   local ok, err = read(tenant, row, in_turns(function() end))
   if not ok then return nil, err end

@@ -5,6 +5,7 @@ local calls = require "calls"
 local campaigns = require "campaigns"
 local cursor = require "lib.cursor"
 local db = require "lib.db"
+local downloads = require "calls.downloads"
 local hooks = require "scripts.hooks"
 local journals = require "calls.journals"
 local json = require "core.json"
@@ -181,9 +182,7 @@ local function recording_format(ctx)
   return accept:find("audio/mpeg", 1, true) and not takes_wav and "mp3" or "wav"
 end
 
-local function download(ctx)
-  local row = store.recording(ctx.tenant.db, ctx.params.recordingId)
-  if not row then return problem.new(404, "recording_not_found", "There is no such recording.") end
+local function sound_of(ctx, row)
   local format = recording_format(ctx)
   local sound, err = recordings[format](ctx.tenant, row)
   if not sound then return problem.new(409, "recording_damaged", "The recording cannot be read: " .. err.text .. ".") end
@@ -193,11 +192,19 @@ local function download(ctx)
   end)
   local headers = { ["Content-Type"] = format == "mp3" and "audio/mpeg" or "audio/wav",
     ["Content-Disposition"] = ('attachment; filename="%s.%s"'):format(row.public_id, format), Vary = "Accept" }
-  if format == "wav" then return 200, sound, headers end
   return { status = 200, headers = headers, stream = function(out)
     local whole, why = sound(function(bytes) return out:write(bytes) end)
     if not whole then error(why, 0) end  -- cut off: what came is not all
   end }
+end
+
+local function download(ctx)
+  local row = store.recording(ctx.tenant.db, ctx.params.recordingId)
+  if not row then return problem.new(404, "recording_not_found", "There is no such recording.") end
+  local reply, err = downloads.run(ctx.tenant, sound_of, ctx, row)
+  if reply then return reply end
+  return problem.new(429, "too_many_downloads", ("%s. Try again in %d s."):format(err.text, err.retry_after_s),
+    { headers = { ["Retry-After"] = tostring(err.retry_after_s) } })
 end
 
 local function numbers(ctx)
@@ -250,7 +257,7 @@ local function register_calls()
     roles = readers, limit = "heavy", scope = "calls:read", body_optional = true, response = call_schema, handler = run_again,
     body = schema.object{ version = { type = "string", maxLength = 64, description = "hash of a version, its beginning, or live; the one that ran unless given" },
       tenantId = tenant_id } }
-  router.add{ method = "GET", path = "/recordings/{recordingId}", summary = "A recording as WAV or MP3: left is the caller", roles = { "admin", "supervisor" },
+  router.add{ method = "GET", path = "/recordings/{recordingId}", summary = "A recording as WAV or MP3: left is the caller", roles = { "admin", "supervisor" }, limit = "heavy",
     query = { format = { type = "string", enum = { "wav", "mp3" }, description = "else what Accept asks for, else wav" } }, handler = download }
   router.add{ method = "GET", path = "/numbers", summary = "The tenant's numbers", roles = everyone, handler = numbers }
   router.add{ method = "PUT", path = "/admin/tenants/{tenant}/trunks/{name}", summary = "Add or change a trunk and its numbers", roles = { "platform" },

@@ -161,6 +161,41 @@ TEST(appends_to_many_keys_at_once_stay_in_order) {
     end();
 }
 
+static void check_part(const char *key, size_t from, size_t most, const char *want) {
+    struct outcome o = {0};
+    blob_part(store, key, from, most, note, &o);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CHECK_INT(1, o.done);
+    CHECK_INT(0, o.code);
+    CHECK_INT(strlen(want), o.data.len);
+    if (o.data.len) assert_memory_equal(o.data.data, want, o.data.len);
+    buf_free(&o.data);
+}
+
+TEST(a_part_is_read_from_where_it_is_asked_and_ends_where_the_blob_does) {
+    struct outcome o = {0};
+    char *large = mem_alloc(200001);
+    begin();
+    CHECK_INT(0, put("k", "0123456789", 10));
+    check_part("k", 0, 4, "0123");
+    check_part("k", 4, 4, "4567");
+    check_part("k", 8, 4, "89");
+    check_part("k", 10, 4, "");
+    check_part("k", 1000, 4, "");
+    check_part("k", 3, 0, "");
+    blob_part(store, "none", 0, 4, note, &o);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CHECK_INT(ERR_NOT_FOUND, o.code);
+    for (int i = 0; i < 200000; i++) large[i] = (char)('a' + i % 26);
+    large[200000] = '\0';
+    CHECK_INT(0, put("large", large, 200000));
+    check_part("large", 1, 300000, large + 1); /* in more than one read */
+    large[100001] = '\0';
+    check_part("large", 1, 100000, large + 1);
+    free(large);
+    end();
+}
+
 TEST(a_put_and_a_get_behind_it_keep_their_order) {
     struct outcome o = {0}, got = {0};
     begin();
@@ -219,6 +254,7 @@ int main(void) {
         RUN(a_key_that_could_leave_the_folder_is_refused_by_each_call),
         RUN(what_is_missing_is_not_found_and_what_is_too_large_is_a_limit),
         RUN(appends_to_many_keys_at_once_stay_in_order),
+        RUN(a_part_is_read_from_where_it_is_asked_and_ends_where_the_blob_does),
         RUN(a_put_and_a_get_behind_it_keep_their_order),
         RUN(a_put_that_fails_leaves_the_old_bytes_and_no_litter),
         RUN(nobody_else_may_read_what_is_stored),

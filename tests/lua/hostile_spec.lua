@@ -313,7 +313,12 @@ describe("who wants more", function()
     end
 
     it("hears it with the key of its own tenant", function()
-      assert.equal(44 + 3 * 320, #assert(recordings.wav(acme, row)))
+      local parts = {}
+      assert.is_true(assert(recordings.wav(acme, row))(function(bytes)
+        parts[#parts + 1] = bytes
+        return true
+      end))
+      assert.equal(44 + 3 * 320, #table.concat(parts))
     end)
 
     it("cannot open it with the key of another tenant", function()
@@ -361,10 +366,10 @@ describe("who wants more", function()
       assert.is_true(#bytes > 200 and #bytes < 4000)
       assert.is_true(assert(recordings.mp3(acme, row))(function() return nil, "gone" end))
       local sealed = blob.get(store.segments(acme.db, row.id)[1].blob_key)
-      local get = blob.get
-      blob.get = function() return sealed:sub(1, 99) .. "\1" .. sealed:sub(101) end
+      local part = blob.part
+      blob.part = function(_, from, most) return (sealed:sub(1, 99) .. "\1" .. sealed:sub(101)):sub(from + 1, from + most) end
       local none, err = recordings.mp3(acme, row)
-      blob.get = get
+      blob.part = part
       assert.same({ nil, "denied" }, { none, err.code })
     end)
 
@@ -372,8 +377,8 @@ describe("who wants more", function()
       local segment = store.segments(acme.db, row.id)[1]
       local bytes = blob.get(segment.blob_key)
       local changed
-      local get = blob.get
-      blob.get = function() return changed end
+      local part = blob.part
+      blob.part = function(_, from, most) return changed:sub(from + 1, from + most) end
       local heard = {}
       for at = 1, #bytes do
         for _, bits in ipairs{ 1, 128, 255 } do
@@ -381,7 +386,7 @@ describe("who wants more", function()
           if recordings.wav(acme, row) then heard[#heard + 1] = at end
         end
       end
-      blob.get = get
+      blob.part = part
       assert.same({}, heard)
       assert.truthy(recordings.wav(acme, row))
     end)

@@ -147,7 +147,7 @@ class Night(load.World):
                     return raw if answer.headers["Content-Type"] == "audio/wav" else json.loads(raw)
             except urllib.error.HTTPError as error:
                 text = error.read().decode(errors="replace")
-                if error.code not in (409, 500, 502, 503) or time.monotonic() > end or status:
+                if error.code not in (409, 429, 500, 502, 503) or time.monotonic() > end or status:
                     raise AssertionError(f"{method} {path}: {error.code} {text}") from None
                 problem = f"{error.code} {text}"
             except (OSError, urllib.error.URLError, json.JSONDecodeError) as error:

@@ -1,0 +1,221 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Recordings that are downloaded: by whom and how many at a time, what of them is in memory, and that one which breaks off goes no further.
+local world = require "data_world"
+if not world then
+  describe("recordings that are downloaded", function() pending("need the host and a database of their own") end)
+  return
+end
+local blob = require "core.blob"
+local deflate = require "core.deflate"
+local downloads = require "calls.downloads"
+local media = require "core.media"
+local mp3 = require "core.mp3"
+local recordings = require "calls.recordings"
+local router = require "lib.router"
+local sql = require "core.sql"
+local store = require "calls.store"
+local task = require "core.task"
+local tenants = require "tenants"
+local time = require "lib.time"
+local timer = require "core.timer"
+
+local function always() return true end
+
+describe("recordings that are downloaded", function()
+  local acme, row
+  local CHUNK, CHUNKS = ("abcd"):rep(4000), 45  -- half a second of sound
+
+  setup(function()
+    world.begin{ "auth", "tenants", "calls" }
+    acme = tenants.create{ slug = "acme", admin_email = "admin@acme.test", admin_password = "a-long-password" }
+    world.token = world.login("admin@acme.test", "a-long-password")
+    local recorder, on_audio = media.recorder, nil
+    media.recorder = function(given)
+      on_audio = given.on_audio
+      return { close = function() end }
+    end
+    local call_id = sql.query(acme.db, "INSERT INTO `call` (public_id, direction, start_time, status, channel_id) VALUES ('c-1', 'inbound', ?, 'connected', 'x')", time.now()).insert_id
+    local leg = {}
+    local call = { id = "c-1", tenant = acme, row_id = call_id, leg = leg, recorders = {} }
+    local recording
+    for _, reason in ipairs{ false, "hangup" } do  -- by one worker, then by another
+      recording = assert(recordings.open(call, { kind = "call", key = "k1", left = leg }))
+      for _ = 1, CHUNKS do on_audio(CHUNK, 0) end
+      recording:close(reason or nil)
+    end
+    media.recorder = recorder
+    row = store.recording(acme.db, recording.public_id)
+    assert.equal(2, #store.segments(acme.db, row.id))
+  end)
+
+  local function whole(sound)
+    local parts = {}
+    assert(sound(function(bytes)
+      parts[#parts + 1] = bytes
+      return true
+    end))
+    return table.concat(parts), parts
+  end
+
+  it("are given as WAV chunk by chunk, with a head that says how much comes", function()
+    local wav, parts = whole(assert(recordings.wav(acme, row)))
+    assert.equal(44 + 2 * CHUNKS * #CHUNK, #wav)
+    assert.equal(CHUNK:rep(2 * CHUNKS), wav:sub(45))
+    local a, b, c = wav:byte(41, 43)
+    assert.equal(2 * CHUNKS * #CHUNK, a + b * 256 + c * 65536)
+    for _, part in ipairs(parts) do assert.is_true(#part <= #CHUNK) end
+  end)
+
+  -- It was 256 MiB of each segment, for as long as the client took.
+  it("are in memory by parts, of which no more is read while the client is slow", function()
+    local part, get = blob.part, blob.get
+    local read = 0
+    blob.get = function() error("all of it at once") end
+    blob.part = function(key, from, most)
+      local bytes, err = part(key, from, most)
+      read = read + #bytes
+      return bytes, err
+    end
+    for _, format in ipairs{ "wav", "mp3" } do
+      local sound = assert(recordings[format](acme, row))
+      read = 0
+      local first
+      sound(function()
+        first = first or read
+        return true
+      end)
+      assert.is_true(first <= 512 * 1024, first)
+      assert.is_true(read > 2 * CHUNKS * #CHUNK)
+    end
+    blob.part, blob.get = part, get
+  end)
+
+  it("go no further where the client has gone", function()
+    for _, format in ipairs{ "wav", "mp3" } do
+      local asked = 0
+      assert.is_true(assert(recordings[format](acme, row))(function()
+        asked = asked + 1
+        return nil, "gone"
+      end))
+      assert.equal(1, asked)
+    end
+  end)
+
+  local function failing_encoder(fails_at)
+    local fed = { feed = 0, finish = 0 }
+    local function step(name)
+      return function()
+        fed[name] = fed[name] + 1
+        if fed.feed == fails_at then return nil, { code = "failed", text = "no room" } end
+        return "sound"
+      end
+    end
+    return { feed = step "feed", finish = step "finish" }, fed
+  end
+
+  -- It went on with the next segment: what was written behind the gap seemed to belong there.
+  it("break off where a piece cannot be packed, with nothing behind the gap", function()
+    local encoder, fed = failing_encoder(2)
+    local real = mp3.encoder
+    mp3.encoder = function() return encoder end
+    local written = 0
+    local ok, err = assert(recordings.mp3(acme, row))(function()
+      written = written + 1
+      return true
+    end)
+    mp3.encoder = real
+    assert.same({ nil, "failed" }, { ok, err and err.code })
+    assert.same({ 1, 2, 0 }, { written, fed.feed, fed.finish })
+  end)
+
+  it("break off where a part of them has gone since they began", function()
+    for _, format in ipairs{ "wav", "mp3" } do
+      local sound = assert(recordings[format](acme, row))
+      local part = blob.part
+      blob.part = function(key, from, most)
+        if from > 0 then return nil, { code = "not_found", text = "gone" } end
+        return part(key, from, most)
+      end
+      local ok, err = sound(always)
+      blob.part = part
+      assert.same({ nil, "denied" }, { ok, err and err.code })
+    end
+  end)
+
+  local function reply() return { status = 200, stream = always } end
+
+  it("are two at a time of a tenant and eight of a worker, until their streams have ended", function()
+    local held = {}
+    for id = 1, 4 do
+      for _ = 1, 2 do held[#held + 1] = assert(downloads.run({ id = id }, reply)) end
+      local none, err = downloads.run({ id = id }, reply)
+      assert.same({ nil, "too_many", 10 }, { none, err.code, err.retry_after_s })
+      assert.truthy(err.text:find("2 recordings", 1, true))
+    end
+    local none, err = downloads.run({ id = 5 }, reply)
+    assert.is_nil(none)
+    assert.truthy(err.text:find("Others", 1, true))
+    held[1].stream()
+    held[1].stream()  -- leaves one place, not two
+    held[#held + 1] = assert(downloads.run({ id = 5 }, reply))
+    assert.is_nil((downloads.run({ id = 6 }, reply)))
+    for _, one in ipairs(held) do one.stream() end
+    for _ = 1, 2 do assert(downloads.run({ id = 1 }, reply)).stream() end
+  end)
+
+  it("keep no place where there is nothing to give, or it fails", function()
+    for _ = 1, 20 do
+      assert.equal(409, downloads.run({ id = 1 }, function() return { status = 409 } end).status)
+      assert.has_error(function() downloads.run({ id = 1 }, function() error("away", 0) end) end, "away")
+      local given = assert(downloads.run({ id = 1 }, function() return { stream = function() error("cut", 0) end } end))
+      assert.has_error(given.stream, "cut")
+    end
+  end)
+
+  it("keep a place for a moment where nobody asks for the body, as with HEAD", function()
+    local after, due = timer.after, nil
+    timer.after = function(_, fn)
+      due = fn
+      return { cancel = function() end }
+    end
+    for _ = 1, 20 do
+      local given = assert(downloads.run({ id = 1 }, reply))
+      due()
+      given.stream()
+    end
+    timer.after = after
+  end)
+
+  it("are refused with 429 and when to come again", function()
+    local path = "/recordings/" .. row.public_id
+    assert.equal(200, (world.ask("GET", path)))
+    assert.equal(200, (world.ask("GET", path .. "?format=mp3")))  -- the streams of both have not begun
+    local status, body, headers = world.ask("GET", path)
+    assert.same({ 429, "too_many_downloads", "10" }, { status, body.code, headers["Retry-After"] })
+    assert.truthy(body.detail:find("Try again in 10 s.", 1, true))
+    for _, route in ipairs(router.routes()) do
+      if route.path == "/recordings/{recordingId}" then assert.equal("heavy", route.limit) end
+    end
+  end)
+
+  -- A queue of 64 took both, and calls that ended waited for downloads.
+  it("do not wait for what ends of calls have to pack", function()
+    local packing, text = 0, ("the journal of a call "):rep(40000)
+    local encoder = assert(mp3.encoder(8000, 32))
+    for _ = 1, 100 do  -- more than it takes
+      task.spawn(function()
+        packing = packing + 1
+        deflate.pack(text)
+        packing = packing - 1
+      end)
+    end
+    assert.is_true(packing > 60, packing)
+    local bytes, err = encoder:feed(CHUNK)
+    assert.equal("string", type(bytes), err and err.text)
+    for _ = 1, 1000 do
+      if packing == 0 then break end
+      task.sleep(10)
+    end
+    assert.equal(0, packing)
+  end)
+end)
