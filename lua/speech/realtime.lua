@@ -7,7 +7,7 @@
 ---   session:expect_answer()             he has ended, says our own voice detection: some providers do not tell, and a model that is silent then is lost
 ---   session:cancel(heard_ms, reply)     play nothing more: so much of that reply's sound had reached him. The reply is the last one unless given; those
 ---                                       behind it were not heard at all
----   session:tool_result(id, text, is_error)   of a call that was told
+---   session:tool_result(id, text, is_error)   of a call that was told: true; false when nobody wants it any more, and no answer comes of it
 ---   session:history()                   what was said, as messages of ai.request; of what was cut off, what was heard
 ---   session:close()                     next() returns nil, on_event is not called any more
 ---   session:next()                      the next event, unless there is an on_event; waits; one task at a time; nil: it is over
@@ -154,9 +154,10 @@ function Session:expect_answer()
 end
 
 function Session:tool_result(id, text, is_error)
-  if self.over or self.closed then return end
+  if self.over or self.closed then return false end
   local call = self.said:tool_result(id, text, is_error)
   if call and self.link then self.link:tool_result(call, text, is_error) end
+  return call ~= nil
 end
 
 function Session:cancel(heard_ms, reply)

@@ -8,6 +8,7 @@
 ---
 --- A codec encodes and decodes, and does nothing; its functions give lists of texts that are to be sent. A reply is known by a key of its own.
 ---   input                             in which form it takes sound: "ulaw", "alaw" or a rate in Hz
+---   one_reply                         what is said of a call's result is of the reply that called
 ---   opened()                          the first that is said
 ---   begun(messages, owes)             it has been taken on: what was said before, and what the model owes (speech.realtime_history)
 ---   audio(bytes), text(text), tool_result(call, text, is_error, known = it was made on this connection), cancel(key, heard_ms)
@@ -15,6 +16,7 @@
 ---     { "user_text", id, text = all of it, final }, { "usage", usage }, { "reply", key }, { "audio", key, bytes, form }, { "agent_text", key, text },
 ---     { "audio_end", key }, { "tool", key, id, name, arguments },
 ---     { "tool_cancelled", id }, { "interrupted", key }, { "done", key, reason, usage }, { "resume", handle }, { "renew", ms }, { "error", class, text, ... }
+---   rest() -> usage | nil             what was told of an answer that is not done; may be left out
 ---   closed(err) -> failure            nobody had asked for it; { renew = true }: it is the provider's limit
 local fallback = require "speech.fallback"
 local json = require "core.json"
@@ -111,9 +113,10 @@ function Link:expect_answer()
 end
 
 function Link:tool_result(call, text, is_error)
-  local known = self.calls[call.id] ~= nil
+  local reply = self.calls[call.id]
+  local known = reply ~= nil
   self.calls[call.id] = nil
-  if known then self.open_calls = self.open_calls - 1 end
+  if known then self.open_calls, reply.owes = self.open_calls - 1, self.codec.one_reply and not reply.done end
   self.heard_ms = self.session.world.mono_ms()
   await(self)
   send(self, self.codec:tool_result(call, text, is_error, known))
@@ -203,9 +206,16 @@ function take.reply(self, event)
   self.awaiting_ms = nil
 end
 
+-- A result is answered.
+local function goes_on(self, reply)
+  if not reply.owes then return end
+  reply.owes, self.awaiting_ms = nil, nil
+end
+
 function take.audio(self, event, reply)
   local session = self.session
   if reply.stopped then return end
+  goes_on(self, reply)
   local bytes = decoded(self, reply, event)
   if bytes == "" then return end
   session:answers(reply.number)
@@ -219,6 +229,7 @@ end
 
 function take.agent_text(self, event, reply)
   if reply.stopped or event.text == "" then return end
+  goes_on(self, reply)
   reply.bytes = reply.bytes + #event.text
   if not fits(self, reply.bytes) then return end
   self.session.said:agent_text(reply.number, event.text)
@@ -227,7 +238,7 @@ end
 
 function take.audio_end(self, _, reply)
   if reply.all then return end
-  reply.all = true
+  reply.all, reply.all_ms = true, self.session.world.mono_ms()
   if reply.ms > 0 then self.session:tell{ type = "audio_end", reply = reply.number, ms = reply.ms } end
 end
 
@@ -301,12 +312,10 @@ local function overdue(self, now)
     return now - self.opened_ms > ms and ("not ready within %d ms"):format(ms)
   end
   if self.open_calls > 0 or self.full then return nil end
-  local reply = active(self)
-  if reply then
-    local ms = options.idle_ms or IDLE_MS
-    -- When all of its sound has come, its end may wait until it has been played.
-    return not reply.all and now - self.heard_ms > ms and ("an answer did not go on within %d ms"):format(ms)
-  end
+  local reply, idle_ms = active(self), options.idle_ms or IDLE_MS
+  if reply and not reply.all then return now - self.heard_ms > idle_ms and ("an answer did not go on within %d ms"):format(idle_ms) end
+  -- When all of its sound has come, its end may wait until it has been played, and not longer.
+  if reply and now - reply.all_ms <= reply.ms + idle_ms then return nil end
   local ms = options.answer_ms or ANSWER_MS
   return self.awaiting_ms and now - self.awaiting_ms > ms and ("no answer within %d ms"):format(ms)
 end
@@ -342,13 +351,14 @@ local function read(self)
   end
 end
 
--- A provider is paid for what it has said, though it was not there to tell how much that was.
+-- A provider is paid for what it has said, though it was not there to tell how much that was, or not of all of it.
 local function pay_for_rest(self)
-  local ms = 0
+  local ms, told = 0, self.codec.rest and self.codec:rest()
+  if told then self.paid:rest(told) end
   for _, reply in ipairs(self.replies) do
     if not reply.done then ms = ms + reply.ms end
   end
-  local tokens = math.ceil(ms / 1000 * self.try.adapter.tokens_a_second)
+  local tokens = math.ceil(ms / 1000 * self.try.adapter.tokens_a_second) - (told and told.audio_output or 0)
   if tokens > 0 then self.paid:rest(realtime_usage.of({ output = tokens }, { output = tokens })) end
 end
 

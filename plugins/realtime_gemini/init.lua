@@ -38,7 +38,7 @@ function realtime.refused(err)
 end
 
 function realtime.connection(options, target, handle)
-  return setmetatable({ options = options, flags = target.flags or {}, model = target.model or "", input = UP, handle = handle, replies = 0, turns = 0 }, codec)
+  return setmetatable({ options = options, flags = target.flags or {}, model = target.model or "", input = UP, one_reply = true, handle = handle, replies = 0, turns = 0 }, codec)
 end
 
 -- -- what is said to it ------------------------------------------------------------------------------------------------------------------------
@@ -307,6 +307,9 @@ function codec:feed(data)
   end
   return events
 end
+
+--- What was used for an answer that is not over: it is told piece by piece, and nobody else has it.
+function codec:rest() return self.used end
 
 -- The reasons of a close, of which only the words are known.
 local WORDS = {

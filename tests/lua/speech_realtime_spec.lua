@@ -383,6 +383,36 @@ describe("Gemini Live", function()
     self.session:close()
   end)
 
+  it("is paid for what it told of an answer that never ended", function()
+    local uses = {}
+    local account = { found = { price = function() return { audio_input = 1, audio_output = 1 } end } }
+    function account.begin()
+      local use = { pass = function() end, drop = function() end }
+      function use.done(_, units) use.units = units end
+      uses[#uses + 1] = use
+      return use
+    end
+    local self, socket = with_gemini{ account = account }
+    self.session:text("Hi")
+    socket:tell{ usageMetadata = { promptTokenCount = 20, responseTokenCount = 8, responseTokensDetails = { { modality = "AUDIO", tokenCount = 8 } } },
+      serverContent = { modelTurn = { parts = { { inlineData = { mimeType = "audio/pcm;rate=24000", data = crypto.b64(("\0"):rep(48000)) } } } } } }
+    self.session:close()
+    for _ = 1, 5 do task.sleep(0) end
+    assert.same({ 20, 25 }, { uses[1].units.input, uses[1].units.audio_output })
+  end)
+
+  it("has answered a result with what it goes on to say in the same answer", function()
+    local self, socket = with_gemini()
+    self.session:text("Hi")
+    socket:tell{ toolCall = { functionCalls = { { id = "a", name = "find", args = { id = "7" } } } } }
+    self.session:tool_result("a", "sent")
+    socket:tell{ serverContent = { modelTurn = { parts = { { inlineData = { mimeType = "audio/pcm;rate=24000", data = crypto.b64(("\0"):rep(48000)) } } } } } }
+    socket:tell{ serverContent = { generationComplete = true, turnComplete = true } }
+    self.pass(60000)
+    assert.is_nil(socket.dropped)
+    self.session:close()
+  end)
+
   it("is taken along by its handle, and without one that is refused", function()
     local self, socket = with_gemini()
     self.session:text("Hi")
@@ -479,6 +509,25 @@ describe("a realtime session", function()
     assert.is_nil(socket.dropped)
     self.pass(2000)
     assert.is_true(socket.dropped)
+    self.session:close()
+  end)
+
+  it("that says nothing to him is lost, though its last answer never ended", function()
+    local self, socket = with_gemini()
+    socket:tell{ serverContent = { modelTurn = { parts = { { inlineData = { mimeType = "audio/pcm;rate=24000", data = crypto.b64(("\0"):rep(96000)) } } } }, generationComplete = true } }
+    self.session:text("Hello?")
+    self.pass(9900)
+    assert.is_nil(socket.dropped)
+    self.pass(600)
+    assert.is_true(socket.dropped)
+    self.session:close()
+  end)
+
+  it("is told which result nobody wants", function()
+    local self, socket = with_openai{ tools = { FIND } }
+    socket:tell{ type = "response.output_item.done", response_id = "r1", item = { type = "function_call", status = "completed", call_id = "a", name = "find", arguments = "{}" } }
+    assert.is_true(self.session:tool_result("a", "sent"))
+    assert.is_false(self.session:tool_result("a", "again"))
     self.session:close()
   end)
 

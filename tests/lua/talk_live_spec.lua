@@ -2,6 +2,7 @@
 --- Conversations that a realtime model leads, from greeting to end: with a leg and a session that are played, in a time of their own.
 local json = require "core.json"
 local live = require "calls.talk.live"
+local promise = require "lib.promise"
 local talk = require "calls.talk"
 local world = require "tests.lua.talk_world"
 
@@ -205,6 +206,80 @@ describe("a conversation that a realtime model leads", function()
     assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, ended(w))
   end)
 
+  it("gives every call a result when he holds up that he is put through, that of the tool that failed too", function()
+    local w = greeted{ args = TOOLS, no_lead = true }
+    w:says_to_model(1, "i want a roof")
+    calls(w, 1, "c1", "create_lead", { name = "Ann" }):tell("turn_done", { reply = 1, reason = "tool" }):pass(500)
+    has(w:spoken(), "something does not work on our side")
+    assert.same({}, told(w, "tool_result"))
+    w:says_to_model(2, "no never mind that")
+    assert.same({ "c1", true }, { told(w, "tool_result")[1][1], told(w, "tool_result")[1][3] })
+    w:replies(2, "What else?", 500):pass(1500)
+    assert.is_nil(w.result)
+    w = greeted{ args = TOOLS }
+    w:says_to_model(1, "that was all")
+    w:tell("agent_text", { reply = 1, text = "Goodbye." }):tell("audio", { reply = 1, pcm = ("\1\0"):rep(16000) })
+    calls(calls(w, 1, "c1", "transfer"), 1, "c2", "hangup"):tell("turn_done", { reply = 1, reason = "tool" }):pass(1000)
+    w:says_to_model(2, "wait")
+    assert.same({ "c1", "c2" }, { told(w, "tool_result")[1][1], told(w, "tool_result")[2][1] })
+  end)
+
+  it("gives a call a result that comes as he has asked for a human", function()
+    local w = greeted{ args = TOOLS }
+    w:tell("speech_started", { turn = 1 }):tell("user_text", { turn = 1, text = "speak to a human" })
+    calls(w, 1, "c1", "create_lead", { name = "Ann" })
+    assert.is_nil(w.leads)
+    assert.same({ "c1", true }, { told(w, "tool_result")[1][1], told(w, "tool_result")[1][3] })
+  end)
+
+  it("waits for nothing behind a call that the provider took back", function()
+    local asked
+    local w = greeted{ args = TOOLS, call = { verbs = { create_lead = function()
+      asked = promise.new()
+      asked:wait()
+      return { id = "ld_1", score = 1, status = "new" }
+    end } } }
+    w:says_to_model(1, "i want a roof")
+    calls(w, 1, "c1", "create_lead", { name = "Ann" }):tell("tool_cancelled", { id = "c1" }):tell("turn_done", { reply = 1, reason = "interrupted" })
+    asked:give()
+    assert.same({}, told(w, "tool_result"))
+    w:pass(8000)
+    has(w:spoken(), "Are you still there")
+  end)
+
+  it("waits for no answer to a result that nobody wants", function()
+    local w = greeted{ args = TOOLS }
+    w.model.tool_result = function() return false end
+    w:says_to_model(1, "i want a roof")
+    calls(w, 1, "c1", "create_lead", { name = "Ann" }):tell("turn_done", { reply = 1, reason = "end" }):pass(8000)
+    has(w:spoken(), "Are you still there")
+  end)
+
+  it("is given to a human though he coughs, or is glad of it, and the rest is heard", function()
+    for _, text in ipairs{ "", "okay", "Thank you.", "yes please" } do
+      local w = greeted()
+      w:says_to_model(1, "speak to a human"):pass(300)
+      w.talk:on_media("speech", 0, 60)
+      w:pass(700):tell("speech_started", { turn = 2 })
+      w.talk:on_media("quiet", 0, 200)
+      w:tell("speech_ended"):tell("user_text", { turn = 2, text = text, final = true }):tell("user_text", { turn = 1, text = "speak to a human", final = true })
+      w:pass(6000)
+      assert.same({ true, "asked_for" }, { w.result.wants_human, w.result.why })
+      assert.is_nil(w:last("agent").heard)
+    end
+  end)
+
+  it("is held up by words, and what the model said to them meanwhile for nobody is asked for again", function()
+    local w = greeted()
+    w:says_to_model(1, "speak to a human"):pass(300)
+    w:tell("speech_started", { turn = 2 }):tell("speech_ended"):replies(1, "Of course.", 500)
+    w:tell("user_text", { turn = 2, text = "no tell me the prices first", final = true })
+    assert.same({ { "no tell me the prices first" } }, told(w, "text"))
+    w:replies(2, "Ten thousand.", 1000):pass(3000)
+    assert.is_nil(w.result)
+    assert.equal("Ten thousand.", w:last("agent").text)
+  end)
+
   it("is silent with the model, and asks whether he is still there", function()
     local w = greeted()
     w:says_to_model(1, "hello"):tell("turn_done", { reply = 1, reason = "end" }):pass(500)
@@ -293,6 +368,39 @@ describe("a caller who speaks over a realtime model", function()
     has(line.text, "straw")
     assert.is_nil(line.heard)
     assert.same({}, told(w, "cancel"))
+  end)
+
+  it("goes on when it is noise without end, and is not held by it again", function()
+    local w = answering(1500)
+    w.talk:on_media("speech", 0, 60)
+    w:pass(4500)
+    assert.is_truthy(next(w.plays))
+    assert.equal(0, w.ducked)
+    w:pass(6000)
+    assert.is_nil(w:last("agent").heard)
+    has(w:last("agent").text, "straw")
+    w:pass(8000)
+    has(w:spoken(), "Are you still there")
+  end)
+
+  it("has the rest of our own words when nobody was heard", function()
+    local w = world.new{ of = live, args = { greeting = "This is a greeting of very many words that takes its time until it is over." } }
+    assert(w.talk:begin{})
+    w:tell("ready", { provider = "p", model = "m" }):pass(1000)
+    w.talk:on_media("speech", 0, 60)
+    w:pass(1000)
+    assert.same({}, w.plays)
+    w:pass(8000)
+    assert.is_nil(w:last("agent").heard)
+    has(w:last("agent").text, "until it is over")
+  end)
+
+  it("whom only the provider heard is silent after ten seconds without a voice, whatever it says", function()
+    local w = greeted()
+    w:tell("speech_started", { turn = 1 })
+    w.talk:on_media("quiet", 0, 10000)
+    w:pass(8000)
+    has(w:spoken(), "Are you still there")
   end)
 
   it("has what was held cut off when the provider hears him after all", function()
@@ -448,6 +556,16 @@ describe("a realtime model that is lost", function()
     w:tell("user_text", { turn = 2, text = "hello there", final = true }):replies(1, "Good day.", 500):pass(1000)
     assert.equal("hello there", w:last("caller").text)
     assert.equal(1, w.kept.turns)
+  end)
+
+  it("is gone on without at once when he speaks over what is held", function()
+    local w = world.new{ of = live, args = { greeting = "This is a greeting of very many words that takes its time until it is over." } }
+    assert(w.talk:begin{})
+    w:pass(500)
+    w.talk:on_media("speech", 0, 60)
+    w:pass(1000):tell("error", LOST)
+    assert.equal("network", w.result.lost.class)
+    assert.is_string(w:last("agent").heard)
   end)
 
   it("is gone on without when he speaks over what is still being said", function()

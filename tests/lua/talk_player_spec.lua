@@ -82,6 +82,35 @@ describe("the player of a realtime model's sound", function()
     assert.same({ 1 }, settled)
   end)
 
+  it("keeps no more than can wait while nothing is played", function()
+    p:hold()
+    for number = 1, 4 do
+      for _ = 1, 40 do p:audio(number, SECOND) end
+    end
+    assert.same({ 4, 0 }, full)
+    assert.equal(0, p.replies[4].parts[1].ms)
+  end)
+
+  it("goes on with so much of what it held as can wait, and tells how much that is", function()
+    p:hold()
+    for _ = 1, 25 do p:audio(1, SECOND) end
+    p:over(1)
+    p:audio(2, SECOND)
+    room = 10000 * 16
+    local taken = 0
+    p.world.leg().play_append = function(_, _, pcm)
+      if taken + #pcm > 200 * 1600 then return nil, { code = "limit", text = "too much waits" } end
+      taken = taken + #pcm
+      return 0
+    end
+    p:resume()
+    assert.same({ 1, 20000 }, full)
+    assert.equal(20000 * 16, taken)
+    assert.same({ 2 }, settled)
+    p:on_media("played", 1, 20000)
+    assert.same({ 2, 1 }, settled)
+  end)
+
   it("leaves the sound to whoever has the call next", function()
     p:audio(1, SECOND)
     done = {}

@@ -139,4 +139,14 @@ describe("a conversation with slots and a model", function()
     assert.same({ zip = "94107", owner = true }, w.result.slots)
     assert.equal("filled", w.result.why)
   end)
+
+  it("taken up expects an answer to what is asked for by now", function()
+    for at, kind in ipairs{ "digits", "open", "yes_no" } do
+      local values = { at > 1 and "94107" or nil, at > 2 and "Ann" or nil }
+      local w = world.new{ args = { slots = { ZIP, WHO, OWNER } }, kept = { greeted = true, desk = { slots = { values = { zip = values[1], who = values[2] }, at = at, misses = 0 } } },
+        models = { says "And then?" } }
+      assert(w.talk:begin{})
+      assert.equal(kind, w.talk.machine.expect.kind)
+    end
+  end)
 end)

@@ -31,7 +31,12 @@ function caller:hears(pcm)
 end
 
 --- Does he speak, by our word or the provider's?
-function caller:is_speaking() return self.speaking or self.provider_hears or false end
+function caller:is_speaking() return self.speaking and not self.noise or self.provider_hears or false end
+
+--- What voice there is now is none of his.
+function caller:is_noise()
+  self.noise, self.resumed = self.speaking, true
+end
 
 --- A voice, that began `position` ms ago: since when that is in ms.
 function caller:voice(position, now)
@@ -50,12 +55,12 @@ end
 --- @param owed boolean  the provider has heard him, and an answer is to come
 function caller:quiet(position, now, owed)
   if self.speaking then
-    self.speaking, self.ended = false, now - position
+    self.speaking, self.noise, self.ended = false, false, now - position
     self.voiced = self.voiced + self.ended - self.from
   end
+  if position >= FORGET_MS then self.provider_hears = false end
   if not self.pending then return nil end
   self.enough = self.enough or position >= BEHIND_MS
-  if position >= FORGET_MS then self.provider_hears = false end
   if position >= FORGET_MS and not owed then return self:answered() end
   if position >= turns.defaults.resume_quiet_ms and not self.resumed and not self.provider_hears then
     self.resumed = true

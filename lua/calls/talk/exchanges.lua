@@ -167,6 +167,12 @@ function exchanges:calls(exchange, more)
   if more > 0 then exchange.made = exchange.made + more else exchange.awaits = true end
 end
 
+--- A call of a tool is to have no result any more.
+function exchanges:uncalled(exchange)
+  exchange.calls = exchange.calls - 1
+  look(self, exchange)
+end
+
 --- Its calls get no results, and nothing more of it is waited for but its sound.
 function exchanges:leave(exchange) leave(self, exchange) end
 

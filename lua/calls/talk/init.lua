@@ -651,7 +651,7 @@ function talk.new(given)
   self.slots = args.slots and args.slots[1] and args.slots or nil
   if self.slots then
     self.desk.slots = self.desk.slots or slots.new()
-    if not kept.expect then self.expected = slots.expect(self.slots[1]) end
+    if not kept.expect then self.expected = slots.expect(self.slots[self.desk.slots.at] or self.slots[1]) end
   end
   self.tools = tools.of(args.tools, given.call.permissions, self.slots)
   for _, tool in ipairs(self.tools) do

@@ -26,12 +26,14 @@ local escalation = require "calls.talk.escalation"
 local exchanges = require "calls.talk.exchanges"
 local history = require "calls.talk.history"
 local json = require "core.json"
+local lexicon = require "voice.lexicon"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local mind = require "calls.talk.mind"
 local mouth = require "calls.talk.mouth"
 local own_tools = require "calls.talk.own_tools"
 local player = require "calls.talk.player"
+local reading = require "voice.reading"
 local rule = require "calls.talk.rule"
 local sentiment = require "calls.talk.sentiment"
 local slots = require "calls.talk.slots"
@@ -53,6 +55,7 @@ local LEAVE_SOON_MS = 400      -- a sentence may stand behind the call that puts
 local LEAVE_MOST_MS = 40000    -- the longest sentence before a transfer
 local PAST_LIMIT_MS = 60000    -- the last sentence, and not more
 local TOLD_BYTES = 400  -- of a reply, its last words: as long as a card's number can be when it is said word by word
+local OPEN = { kind = "open" }
 local KEYS, BETWEEN_MS = 64, turns.defaults.between_ms
 local SILENCE_MS, SILENCE_MORE_MS, PROMPTS = turns.defaults.silence_ms, turns.defaults.silence_more_ms, turns.defaults.prompts
 
@@ -81,9 +84,14 @@ local function is_silent(self)
   return not (is_sounding(self) or self.caller:is_speaking() or self.awaits or self.exchanges:is_open() or self.leaving or self.lost) and #self.keys == 0
 end
 
-local function go(self)
+-- Why a human takes over, where it is that for which is left.
+local function human_of(self)
   local how = self.leaving
-  local human = how:match("^human:(.*)$") or how == "transfer" and "transfer"
+  return how and (how:match("^human:(.*)$") or how == "transfer" and "transfer") or nil
+end
+
+local function go(self)
+  local how, human = self.leaving, human_of(self)
   self:finish{ wants_human = human and true or false, why = human or how }
 end
 
@@ -207,19 +215,22 @@ end
 --- Ends the conversation when the caller has heard what is being said. That it has lasted long enough is the least of reasons.
 function Live:leave(how)
   if self.is_over or self.leaving and how == "limit" then return end
-  self.leaving = how
+  self.leaving, self.left_at = how, self.heard_turn
   after(self, "leave", LEAVE_MOST_MS, go)
 end
 
--- He says something before that: it is not done.
+-- He says something before that: it is not done. The calls that it was to end have no result yet, and the model says nothing more until they have.
 local function stay(self)
   if not self.leaving then return end
   self.leaving, self.muted = nil, nil
   stop(self, "leave")
   stop(self, "leave_soon")
-  local call = self.leaving_call
-  self.leaving_call = nil
-  if call then self.session:tool_result(call, "it was not done: the caller said something before", true) end
+  local calls = self.last_calls
+  self.last_calls = {}
+  for _, call in ipairs(calls) do
+    self.running[call.id] = nil
+    self.session:tool_result(call.id, call.text or "it was not done: the caller said something before", true)
+  end
 end
 
 -- To a human, when he has heard that; the model says nothing more.
@@ -249,6 +260,7 @@ end
 -- The caller takes the floor, for good.
 local function interrupt(self, by_keys)
   stop(self, "hold")
+  stop(self, "noise")
   duck(self, 0)
   local number, ms = self.player:cut()
   if number then
@@ -267,11 +279,32 @@ local function is_guarded(self)
   return false
 end
 
+-- It was a false alarm: the rest of what is held.
+local function resume(self)
+  stop(self, "noise")
+  for id = 1, self.said do
+    if self.own[id] then self.mouth:resume(id) end
+  end
+  self.player:resume()
+end
+
+-- Voice that the provider does not hear: music, a motor, somebody else.
+local function take_for_noise(self)
+  if self.caller.provider_hears and not human_of(self) then return end
+  self.caller:is_noise()
+  duck(self, 0)
+  resume(self)
+end
+
 -- He speaks on: silence, until the provider says what to make of it.
 local function hold(self)
+  if human_of(self) then return end
   if self.lost and not self.muted then return self:hand_over() end
   if self.player:is_busy() then self.player:hold() end
-  if not self.leaving then cut_own(self) end
+  for id, own in pairs(self.leaving and {} or self.own) do
+    if not own.guard then self.mouth:stop(id) end
+  end
+  after(self, "noise", turns.defaults.noise_ms, take_for_noise)
 end
 
 local function notice(self, kind, fields)
@@ -281,7 +314,8 @@ end
 local function on_voice(self, position)
   notice(self, "speech", { ms = position })
   local since = self.caller:voice(position, self.world.now())
-  if not is_sounding(self) or is_guarded(self) then return end
+  -- Who is about to be put through is held up by words only.
+  if not is_sounding(self) or is_guarded(self) or human_of(self) then return end
   duck(self, -turns.defaults.duck_db)
   after(self, "hold", turns.defaults.stop_ms - since, hold)
 end
@@ -292,7 +326,7 @@ local function on_quiet(self, position)
   stop(self, "hold")
   if self.caller.ended then self.exchanges:quiet(self.caller.ended) end
   if position >= turns.defaults.restore_ms then duck(self, 0) end
-  if event == "resume" then self.player:resume() end
+  if event == "resume" then resume(self) end
   if event == "expect" then self.session:expect_answer() end
 end
 
@@ -321,9 +355,14 @@ end
 
 -- -- tools ----------------------------------------------------------------------------------------------------------------------------
 
-local function leave_by(self, exchange, id, how)
+-- Nothing more is said of this call, unless he stays.
+local function keep_call(self, exchange, id, text)
   self.exchanges:leave(exchange)
-  self.leaving_call = id
+  self.last_calls[#self.last_calls + 1] = { id = id, text = text }
+end
+
+local function leave_by(self, exchange, id, how)
+  keep_call(self, exchange, id)
   self:leave(how)
   after(self, "leave_soon", LEAVE_SOON_MS, function() end)
 end
@@ -341,20 +380,24 @@ local function note_result(self, exchange, event, result, err)
 end
 
 local function on_result(self, exchange, event, result, err, text)
+  if self.running[event.id] ~= exchange then return end  -- the provider took it back
   if result and result.leave then return leave_by(self, exchange, event.id, result.leave) end
-  self.exchanges:calls(exchange, -1)
   if not result and err.code ~= "invalid" then
     log.warn("converse.tool_failed", { call = self.call.id, tool = event.name, code = err.code })
-    self.exchanges:leave(exchange)
+    keep_call(self, exchange, event.id, text)
     return to_human(self, "tool_failed", words.en.broken)
   end
+  self.running[event.id] = nil
+  local is_sent = self.session:tool_result(event.id, text, not result)
+  if not is_sent and not self.lost then return self.exchanges:uncalled(exchange) end
+  self.exchanges:calls(exchange, -1)
   self.awaits = true
-  self.session:tool_result(event.id, text, not result)
 end
 
 local function run_tool(self, event)
   local exchange = self.exchanges:of(event.reply)
   self.exchanges:calls(exchange, 1)
+  self.running[event.id] = exchange
   exchange.steps[#exchange.steps + 1] = { role = "assistant", text = "", tool_calls = { { id = event.id, name = event.name, arguments = event.arguments } } }
   self.said_now = self.exchanges.said(exchange)
   self.player:pause(event.reply)
@@ -398,7 +441,7 @@ end
 -- Nothing of that reply is played.
 local function leave_aside(self, number)
   if self.aside[number] then return end
-  self.aside[number] = true
+  self.aside[number], self.unheard = true, true
   self.session:cancel(0, number)
 end
 
@@ -443,8 +486,9 @@ end
 
 function on.speech_started(self, event)
   self.caller.provider_hears, self.ended_at = true, nil
+  self.heard_turn, self.unheard = math.max(self.heard_turn, event.turn), nil
   self.exchanges:spoke(event.turn, self.caller:since(self.world.now()))
-  if not is_guarded(self) then interrupt(self) end
+  if not is_guarded(self) and not human_of(self) then interrupt(self) end
 end
 
 function on.speech_ended(self)
@@ -453,9 +497,34 @@ function on.speech_ended(self)
   self.exchanges:quiet(self.caller.ended or now)
 end
 
+-- Does he want something else than a human? "Mm-hm" and "thank you" are no such words.
+local function objects(self, text, final)
+  local language = self.args.language
+  local want = reading.wants(text, OPEN, language, final)
+  if want == "none" or want == "backchannel" then return false end
+  local folded, of = reading.fold(text), lexicon.of(language)
+  return not lexicon.only(of.closed, folded, of.backchannel) or lexicon.has(of.no, folded)
+end
+
+-- Words that hold him up who is about to be put through: of a turn that is none of those for which he is.
+local function hold_up(self, event, turn)
+  local waits = false
+  for _, other in ipairs(self.exchanges:waiting()) do waits = waits or other == turn end
+  if not waits and event.turn <= self.left_at or not objects(self, event.text, event.final) then return end
+  local unheard = waits and self.unheard
+  if unheard and not event.final then return end
+  if waits then interrupt(self) else stay(self) end
+  if not unheard then return end
+  -- What it answered was for nobody.
+  self.unheard, self.awaits = nil, true
+  self.session:text(event.text)
+end
+
 function on.user_text(self, event)
   notice(self, event.final and "final" or "partial", { text = event.text })
   local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller:since(self.world.now()))
+  if human_of(self) then hold_up(self, event, turn) end
+  self.heard_turn = math.max(self.heard_turn, event.turn)
   if event.final and not self.muted and not self.leaving then
     judge(self, turn)
     if not turn.judged then judge_nothing(self, turn) end
@@ -484,15 +553,22 @@ end
 
 function on.tool(self, event)
   if is_unwanted(self, event) then return self.session:tool_result(event.id, "nobody wants it any more", true) end
-  if answered(self, event.reply) then run_tool(self, event) end
+  if answered(self, event.reply) then return run_tool(self, event) end
+  self.session:tool_result(event.id, "nobody wants it any more", true)
 end
 
 function on.tool_cancelled(self, event)
-  if self.leaving_call == event.id then self.leaving_call = nil end
+  for i, call in ipairs(self.last_calls) do
+    if call.id == event.id then table.remove(self.last_calls, i) break end
+  end
+  local exchange = self.running[event.id]
+  self.running[event.id] = nil
+  if exchange then self.exchanges:uncalled(exchange) end
+  flush(self)
 end
 
 function on.interrupted(self)
-  if self.player:is_busy() and not is_guarded(self) then interrupt(self) end
+  if self.player:is_busy() and not is_guarded(self) and not human_of(self) then interrupt(self) end
 end
 
 function on.turn_done(self, event)
@@ -507,6 +583,8 @@ function on.error(self, event)
   log.warn("converse.realtime_lost", { call = self.call.id, class = event.class, text = event.text })
   metrics.count("conversations_unled_total", { class = event.class }, 1, "conversations that went on without the realtime model that led them")
   self.lost, self.awaits = event, false
+  -- He speaks over what is held, and nobody hears him.
+  if self.clocks.noise and self.caller:is_speaking() and not self.leaving then self:hand_over() end
 end
 
 local function on_event(self, event)
@@ -672,7 +750,8 @@ local live = {}
 function live.new(given)
   local kept, args, world = given.kept or {}, given.args, given.world
   local self = setmetatable({
-    call = given.call, args = args, key = given.key, world = world, clocks = {}, own = {}, aside = {}, said = 0, keys = {}, pressed = 0, silences = 0, misses = kept.misses or 0,
+    call = given.call, args = args, key = given.key, world = world, clocks = {}, own = {}, aside = {}, running = {}, last_calls = {}, heard_turn = 0, left_at = 0, said = 0,
+    keys = {}, pressed = 0, silences = 0, misses = kept.misses or 0,
     desk = kept.desk or {}, lead = kept.lead, resumed = kept.greeted, caller = caller.new(), chronicle = chronicle.new(world, kept),
     asks = world.asks, mood = kept.mood, temper = kept.temper or 0, ruled = kept.turns or 0,
   }, Live)

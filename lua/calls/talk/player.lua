@@ -17,6 +17,8 @@ player.__index = player
 local RATE, BYTES_A_MS = 8000, 16
 local PREBUFFER_MS = 60
 local LATE_MS = 60        -- of what was sent, so much is on its way to his ear
+local HELD_MS = 120000    -- of sound that is not heard, while nothing is played
+local PIECE_BYTES = 10000 * BYTES_A_MS  -- a leg takes all of what it is given or nothing
 local BACK_MS = 200       -- what is gone on with begins so much before the stop: a syllable twice rather than none
 
 function player.new(world) return setmetatable({ world = world, replies = {}, order = {}, plays = {} }, player) end
@@ -89,6 +91,16 @@ local function ms_of(reply)
   return ms
 end
 
+local function waiting_ms(self)
+  local ms = 0
+  for _, reply in ipairs(self.order) do
+    for _, part in ipairs(reply.parts) do
+      if not part.ended then ms = ms + part.ms - (part.played or 0) end
+    end
+  end
+  return ms
+end
+
 -- -- what the model says ------------------------------------------------------------------------------------------------------
 
 --- The next words of a reply, about when their sound comes.
@@ -105,7 +117,9 @@ function player:audio(number, sound)
   if reply.over then return end
   local part = part_of(reply)
   self.world.mark(number, "first_audio", self.world.now())
-  if not self.held and not play(self, reply, part, sound) then
+  local fits
+  if self.held then fits = waiting_ms(self) < HELD_MS else fits = play(self, reply, part, sound) end
+  if not fits then
     self:over(number)
     return self.world.full(number, ms_of(reply))
   end
@@ -169,20 +183,51 @@ function player:hold()
   stop_all(self)
 end
 
+-- False when no more can wait: it ends behind what was taken.
 local function resume_part(self, reply, part)
-  if part.ended or part.ms == 0 then return end
-  local from = math.max(0, (part.played or 0) - BACK_MS)
+  if part.ended or part.ms == 0 then return true end
+  local from = math.floor(math.max(0, (part.played or 0) - BACK_MS))
+  local sound, all = table.concat(part.pcm), true
   part.base_ms = from
-  play(self, reply, part, table.concat(part.pcm):sub(math.floor(from) * BYTES_A_MS + 1))
+  for at = from * BYTES_A_MS + 1, #sound, PIECE_BYTES do
+    all = play(self, reply, part, sound:sub(at, at + PIECE_BYTES - 1))
+    if not all then
+      part.whole, part.pcm, part.ms = true, { sound:sub(1, at - 1) }, (at - 1) / BYTES_A_MS
+    end
+    if not all or part.ended then break end
+  end
   if part.whole then play_end(self, part) end
+  return all
+end
+
+-- Nothing behind that part is played.
+local function end_behind(self, reply, index)
+  local found = false
+  for _, other in ipairs{ unpack(self.order) } do
+    for i, part in ipairs(other.parts) do
+      if found or other == reply and i > index then end_part(part) end
+    end
+    found = found or other == reply
+    if found then
+      other.over = true
+      settle(self, other)
+    end
+  end
 end
 
 --- It was a false alarm: the rest.
 function player:resume()
   if not self.held then return end
   self.held = false
-  for _, reply in ipairs(self.order) do
-    for _, part in ipairs(reply.parts) do resume_part(self, reply, part) end
+  for _, reply in ipairs{ unpack(self.order) } do
+    for i, part in ipairs(reply.parts) do
+      if not resume_part(self, reply, part) then
+        local ms = 0
+        for at = 1, i do ms = ms + reply.parts[at].ms end
+        end_behind(self, reply, i)
+        return self.world.full(reply.number, ms)
+      end
+    end
   end
 end
 
