@@ -23,8 +23,11 @@ local TEXT_MS = 8000        -- so late the text of what was said may come; a rec
 local SURE_MS = 2500        -- the same behind a text: one that listens all the time tells a sentence in parts
 local LONG_MS = 60000       -- he speaks on and no text comes: nobody listens
 local SHORT_MS = 3000       -- nobody says a card's number in less
-local FEW = 4               -- keys that a verb has taken and that begin no card's number: a menu's
+local FEW = 4               -- fewer keys that a verb has taken are written: most are a menu's
+local KEYED_MS = 70000      -- nobody presses one number for longer
+local KEYS = 60             -- that are remembered
 local MANY = 12             -- digits that may be most of a number
+local MOST, MOST_WITHIN = 19, 16  -- digits of a card, alone and among other digits
 local LEAST = 13            -- of a card: as many that are heard are one, for a digit that is misheard spoils its check digit
 local CHAIN = 8             -- texts that a number may be spread over
 
@@ -55,29 +58,56 @@ local function silence_keys(call, keys, since_ms)
   end)
 end
 
+-- The oldest key with which a card's number may begin that has not come to its end: as redact.keys finds them.
+local function first_of(keys)
+  local now, count = clock.mono_ms(), #keys.text
+  for i = 1, count do
+    local begins = i == 1 and count < MOST and keys.text:find("^[1-9]") or count - i + 1 < MOST_WITHIN and keys.text:find("^[2-6]", i)
+    if begins and now - keys.began[i] <= KEYED_MS then return i end
+  end
+end
+
+local function hold_keys(call, keys)
+  local first = first_of(keys)
+  keys.since_ms = first and keys.began[math.max(first, keys.out + 1)]
+  if not keys.since_ms then return recordings.free(call, "keys") end
+  recordings.hold(call, "keys", keys.since_ms, function() return #keys.text - first + 1 >= MANY end)
+end
+
+local function add_key(keys, digit, began_ms)
+  keys.text = (keys.text .. digit):sub(-KEYS)
+  table.insert(keys.began, began_ms)
+  if #keys.began > KEYS then
+    table.remove(keys.began, 1)
+    keys.out = math.max(0, keys.out - 1)
+  end
+end
+
 --- A key was pressed.
 --- @param ms number|nil  for how long
 function cards.pressed(call, digit, ms)
   if not digit:find("^%d$") then return end
   local keys, began_ms = call.card_keys, clock.mono_ms() - (ms or 0)
   if not keys then
-    keys = { text = "", since_ms = began_ms }
+    keys = { text = "", began = {}, out = 0 }
     call.card_keys = keys
-    recordings.hold(call, "keys", began_ms, function() return #keys.text >= MANY end)
   end
-  keys.text = (keys.text .. digit):sub(-60)
+  add_key(keys, digit, began_ms)
   if keys.card then return silence_keys(call, keys, began_ms) end
   if redact.keys(keys.text) == true then
     keys.card = true
-    return silence_keys(call, keys, keys.since_ms)
+    return silence_keys(call, keys, keys.since_ms or began_ms)
   end
+  hold_keys(call, keys)
   restart(keys, FOLLOW_MS, function() end_keys(call) end)
 end
 
---- A verb has taken keys, and none is left.
+--- A verb has taken keys, and none is left. A script may take a number key by key: they are remembered, and from a fourth one on held.
 function cards.taken(call)
   local keys = call.card_keys
-  if keys and #keys.text < FEW then end_keys(call) end
+  if not keys or keys.card or #keys.text >= FEW then return end
+  keys.out, keys.since_ms = #keys.text, nil
+  recordings.free(call, "keys")
 end
 
 -- heard and spoken: a chain of texts, each ending in digits but the last -------------------------------------------------------

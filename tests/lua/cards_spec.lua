@@ -85,6 +85,35 @@ describe("a card's number", function()
     assert.is_nil(held "keys")
   end)
 
+  -- Each key ended the chain: none of sixteen was ever a card's, and the sound of all was written.
+  it("may be pressed for a script that takes each key at once: its first three are written at most", function()
+    press "4"
+    local since_ms
+    cards.taken(call)
+    for digit in CARD:sub(2):gmatch(".") do
+      press(digit)
+      cards.taken(call)
+      since_ms = since_ms or held "keys" and held("keys").since_ms
+    end
+    assert.is_true(silent "keys")
+    assert.equal(100000 + 3 * 400 - 100, since_ms)
+  end)
+
+  it("may be pressed in a group of three and then the rest", function()
+    press(CARD:sub(1, 3))
+    cards.taken(call)
+    assert.is_nil(held "keys")
+    press(CARD:sub(4))
+    assert.is_true(silent "keys")
+  end)
+
+  it("may come behind a menu's key", function()
+    press "1"
+    cards.taken(call)
+    press(CARD)
+    assert.is_true(silent "keys")
+  end)
+
   it("is none in an order number, which is written when no key follows", function()
     press "4111111111111112"
     pass(16000)
