@@ -59,6 +59,7 @@ function Call.new(fields)
   call.next_play = 0
   call.legs, call.recorders = {}, {}
   if call.pausing then recordings.pause(call, "script") end
+  cards.came(call)
   call.states = call.states or {}
   return call
 end
@@ -67,7 +68,7 @@ end
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
   "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed", "announced", "pausing" }
+  "hook_failed", "announced", "pausing", "card_near" }
 
 function Call:head()
   local head = {}
@@ -231,7 +232,7 @@ function Call:on_digit(digit, ms)
   metrics.count("call_digits_total", nil, 1, "keys heard")
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.
-  self:keep{ digits = self:digits_kept() }
+  self:keep{ digits = self:digits_kept(), head = self.frozen and self:head() or nil }
   fault.point("call.digit_written")
   if self.talk then return self.talk:on_digit(digit) end
   self:happen("digit", digit)
@@ -612,6 +613,7 @@ end
 --- The slot is being given away: nothing new is begun; what is under way stays for the successor.
 function Call:freeze()
   self.frozen = true
+  cards.moves(self)
   self:happen("frozen")
   transcript.finish(self)
 end

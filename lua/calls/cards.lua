@@ -9,6 +9,9 @@
 ---              digits waits for what he says next, as a transcript's line does
 ---   spoken     by us, whose text is known before its sound
 ---
+--- Of a number that is on its way when the call moves to another worker nothing is known there but that it may go on (call.card_near): whatever
+--- digits follow are silence until FOLLOW_MS pass without any.
+---
 --- What is said where nobody listens, in a message or to a human, cannot be known and is kept as it is.
 local clock = require "core.clock"
 local redact = require "ai.guard.redact"
@@ -34,6 +37,13 @@ local CHAIN = 8             -- texts that a number may be spread over
 local function restart(part, ms, fn)
   if part.clock then part.clock:cancel() end
   part.clock = timer.after(ms, fn)
+end
+
+-- Other workers' part of a number: goes on with digits only.
+local function follow(call)
+  local near = call.card_follow or {}
+  call.card_follow = near
+  restart(near, FOLLOW_MS, function() call.card_follow = nil end)
 end
 
 local function is_over(call) return call.gone_why or call.frozen or call.removed end
@@ -87,9 +97,10 @@ end
 --- @param ms number|nil  for how long
 function cards.pressed(call, digit, ms)
   if not digit:find("^%d$") then return end
+  if call.frozen then call.card_near = true end  -- its successor hears the next
   local keys, began_ms = call.card_keys, clock.mono_ms() - (ms or 0)
   if not keys then
-    keys = { text = "", began = {}, out = 0 }
+    keys = { text = "", began = {}, out = 0, card = call.card_follow and true }
     call.card_keys = keys
   end
   add_key(keys, digit, began_ms)
@@ -172,6 +183,15 @@ end
 
 -- heard ---------------------------------------------------------------------------------------------------------------------
 
+-- What was told, where the number may have begun at another worker.
+local function told_near(call, text, told)
+  if not call.card_follow then return told end
+  local look = redact.look(text)
+  if digits_of(look.head) + digits_of(look.tail) == 0 then return told end
+  follow(call)
+  return "card"
+end
+
 local function voice_of(call)
   local voice = call.card_voice
   if not voice then
@@ -194,7 +214,7 @@ local function hold_voice(call, voice, since_ms)
   voice.since_ms = since_ms
   recordings.hold(call, "voice", since_ms, function()
     local unknown = not voice.told and not voice.partial and clock.mono_ms() - since_ms > SHORT_MS
-    return unknown or digits_in(voice.chain, voice.partial) >= MANY
+    return call.card_follow or unknown or digits_in(voice.chain, voice.partial) >= MANY
   end)
 end
 
@@ -267,6 +287,7 @@ function on.final(call, _, text)
   if not voice then return end
   voice.partial, voice.told = nil, add(voice.chain, text)
   if voice.told == "open" and is_long(voice.chain) then voice.told = "card" end
+  voice.told = told_near(call, text, voice.told)
   if voice.told == "card" then silence_voice(call, voice) end
   if not voice.speaking then return wait_on(call, voice) end
   await_text(call, voice)
@@ -293,7 +314,7 @@ function cards.says(call, text)
     own = { chain = {} }
     call.card_words = own
   end
-  local told = add(own.chain, text)
+  local told = told_near(call, text, add(own.chain, text))
   if told == "no" then
     if not own.card then
       own.since_ms = nil
@@ -323,6 +344,31 @@ function cards.said(call)
   call.card_words = nil
   recordings.free(call, "words")
   recordings.resume(call, "words")
+end
+
+-- over to another worker -------------------------------------------------------------------------------------------------------
+
+--- The call moves to another worker: what may be a number's beginning is silence, to the recordings' ends, and call.card_near says that it
+--- may go on.
+function cards.moves(call)
+  local keys, voice, own = call.card_keys, call.card_voice, call.card_words
+  local since_ms
+  local function near(from_ms)
+    call.card_near = true
+    since_ms = math.min(since_ms or math.huge, from_ms or clock.mono_ms())
+  end
+  if keys then near(keys.since_ms) end
+  if voice and (voice.silent or voice.chain[1] or digits_in(voice.chain, voice.partial) > 0) then near(voice.since_ms) end
+  if voice and not voice.told then call.card_near = true end  -- its text is not here yet
+  if own and own.since_ms then near(own.since_ms) end
+  if since_ms then recordings.pause(call, "moves", since_ms) end
+end
+
+--- It has come from one, which had said so.
+function cards.came(call)
+  if not call.card_near then return end
+  call.card_near = nil
+  follow(call)
 end
 
 --- The conversation is over.

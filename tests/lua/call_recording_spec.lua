@@ -264,6 +264,20 @@ describe("recordings of calls", function()
     assert.equal("1111111+" .. ("0"):rep(84) .. "+11111111", heard(recording, { 40000, 40000, 800 }))
   end)
 
+  it("are silent where a number may begin when the call moves, and the next worker knows", function()
+    local recording = open()
+    now = 2000
+    call:on_digit("4", 100)
+    now = 2500
+    call:freeze()
+    assert.is_true(call:head().card_near)
+    assert.equal("111111+" .. ("0"):rep(9), heard(recording, { 8000, 4800 }))
+    local successor = make{ id = call.id, row_id = call.row_id, card_near = call:head().card_near }
+    assert.is_nil(successor:head().card_near)
+    successor:on_digit("1", 100)
+    assert.is_true(successor.silences.keys)
+  end)
+
   it("wait in memory while something of them is held", function()
     local recording = open()
     local written = 0

@@ -249,6 +249,76 @@ describe("a card's number", function()
     assert.is_false(silent "words")
   end)
 
+  local function moved()
+    call.frozen = true
+    cards.moves(call)
+    call = { recorders = {}, card_near = call.card_near }
+    timers = {}
+    cards.came(call)
+  end
+
+  -- Ten keys were in one segment's sound and six in the next one's, and neither worker saw a card.
+  it("that is on its way when the call moves is silence at both workers, until nothing follows", function()
+    local from = call
+    press(CARD:sub(1, 10))
+    moved()
+    assert.is_true(from.silences.moves)
+    assert.is_nil(call.card_near, "told once")
+    press(CARD:sub(11))
+    assert.is_true(silent "keys")
+    pass(1500)
+    pass(15000)
+    assert.is_false(silent "keys")
+    press "1"
+    assert.is_false(silent "keys")
+  end)
+
+  it("that was there before the call moved has its check number silent behind that", function()
+    press(CARD)
+    pass(3000)
+    moved()
+    pass(5000)
+    press "123"
+    assert.is_true(silent "keys")
+    moved()
+    says "one two three"
+    assert.is_true(silent "voice")
+  end)
+
+  it("that is being said when the call moves is silence from its first group on", function()
+    local from = call
+    says "my number is four one one one"
+    moved()
+    assert.is_true(from.silences.moves)
+    says "one one one one"
+    assert.is_true(silent "voice")
+    pass(1500)
+    says "thank you"
+    assert.is_false(silent "voice")
+    pass(20000)
+    says "the house number is one one one"
+    assert.is_false(silent "voice")
+  end)
+
+  it("is not looked for at the next worker where none was on its way", function()
+    local from = call
+    says "I would like to know your opening hours"
+    moved()
+    assert.is_nil(from.silences)
+    press "1"
+    assert.is_false(silent "keys")
+  end)
+
+  it("that a model reads back when the call moves is silence as well", function()
+    local from = call
+    cards.says(call, "I have four one one one, one one one one,")
+    moved()
+    cards.said(from)
+    assert.is_true(from.silences.moves)
+    cards.says(call, "one one one one, one one one one.")
+    assert.is_true(silent "words")
+  end)
+
   it("is looked for no longer when the call is over", function()
     call.gone_why = "hung up"
     cards.noticed(call, "speech", { ms = 60 })
