@@ -151,7 +151,7 @@ end
 --- The keys as they may be written: those of a secret are not, nor what is a card's number or may become one.
 function Call:digits_kept()
   local text = table.concat(self.digits)
-  return not self.secret and not redact.keys(text) and text or ""
+  return not self.secret and not cards.is_pressed(self) and not redact.keys(text) and text or ""
 end
 
 function Call:keep_head() return self:keep{ head = self:head() } end
@@ -224,15 +224,32 @@ function Call:happen(kind, ...)
   return false
 end
 
+-- What scripts had gathered is of a card's number, as is known now: the fields of the record that are to be written again for it.
+local function make_secret(call, gathers)
+  local fields = {}
+  for _, one in ipairs(gathers or {}) do
+    one.entry.secret = true
+    call.history:make_secret(one.visit, one.n)
+    if one.visit == call.visit and call.journal.entries[one.n] == one.entry then
+      fields[("j%d.%d"):format(one.visit, one.n)] = journal.kept(one.entry)
+    end
+  end
+  return fields
+end
+
 --- @param ms number|nil  for how long it was pressed
 function Call:on_digit(digit, ms)
   if self.over or self.gone_why then return end
-  cards.pressed(self, digit, ms)
-  if #self.digits >= DIGITS_MOST then return end
+  local fields = make_secret(self, cards.pressed(self, digit, ms))
+  if #self.digits >= DIGITS_MOST then
+    if next(fields) then self:keep(fields) end
+    return
+  end
   metrics.count("call_digits_total", nil, 1, "keys heard")
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.
-  self:keep{ digits = self:digits_kept(), head = self.frozen and self:head() or nil }
+  fields.digits, fields.head = self:digits_kept(), self.frozen and self:head() or nil
+  self:keep(fields)
   fault.point("call.digit_written")
   if self.talk then return self.talk:on_digit(digit) end
   self:happen("digit", digit)

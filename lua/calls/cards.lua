@@ -95,23 +95,37 @@ end
 
 --- A key was pressed.
 --- @param ms number|nil  for how long
+--- @return table|nil  when it is the last of a card's number: what was gathered of it before, as cards.gathered was told
 function cards.pressed(call, digit, ms)
   if not digit:find("^%d$") then return end
   if call.frozen then call.card_near = true end  -- its successor hears the next
   local keys, began_ms = call.card_keys, clock.mono_ms() - (ms or 0)
   if not keys then
-    keys = { text = "", began = {}, out = 0, card = call.card_follow and true }
+    keys = { text = "", began = {}, out = 0, gathers = {}, card = call.card_follow and true }
     call.card_keys = keys
   end
   add_key(keys, digit, began_ms)
   if keys.card then return silence_keys(call, keys, began_ms) end
   if redact.keys(keys.text) == true then
     keys.card = true
-    return silence_keys(call, keys, keys.since_ms or began_ms)
+    silence_keys(call, keys, keys.since_ms or began_ms)
+    return keys.gathers
   end
   hold_keys(call, keys)
   restart(keys, FOLLOW_MS, function() end_keys(call) end)
 end
+
+--- A script is given keys.
+--- @param gather table  visit, n, entry (of the journal)
+--- @return boolean  are they of a card's number, or told with it?
+function cards.gathered(call, gather)
+  local keys = call.card_keys
+  if keys then table.insert(keys.gathers, gather) end
+  return keys ~= nil and keys.card == true or call.card_follow ~= nil
+end
+
+--- May the keys that nobody has taken yet be of a card's number that is known to be one?
+function cards.is_pressed(call) return call.card_keys ~= nil and call.card_keys.card == true end
 
 --- A verb has taken keys, and none is left. A script may take a number key by key: they are remembered, and from a fourth one on held.
 function cards.taken(call)

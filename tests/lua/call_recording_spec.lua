@@ -357,6 +357,50 @@ describe("a card's number that is pressed", function()
     assert.equal(text, journal.kept(entry).value)
   end)
 
+  -- Each group alone is no card's number, and each stood in the journal, though the sound of all was silence.
+  it("is a secret in all of its groups, also of states that have ended", function()
+    local of, texts = call "", {}
+    local kept = {}
+    of.keep = function(_, fields)
+      for name, value in pairs(fields) do kept[name] = value end
+      return true
+    end
+    of.visit, of.state = 1, "pay"
+    for n, group in ipairs{ "4111", "1111", "1111", "1111", "123" } do
+      if n == 3 then
+        of.history:add(1, history.visit(of, { next = "more" }))
+        of.visit, of.journal = 2, journal.new()
+      end
+      for digit in group:gmatch(".") do of:on_digit(digit, 100) end
+      if n == 4 then assert.equal("", of:digits_kept()) end
+      local entry = { name = "gather", args = "h", given = { {} }, done = false }
+      local at = #of.journal.entries + 1
+      of.journal.entries[at] = entry
+      texts[n] = verbs.table.gather(of, { { digits = #group, timeout = 1, between = 1, finish = "#" } }, entry, at)
+      entry.done, entry.ok, entry.value = true, true, texts[n]
+    end
+    assert.same({ "4111", "1111", "1111", "1111", "123" }, texts)
+    for n, entry in ipairs(of.journal.entries) do assert.equal(journal.SECRET, journal.kept(entry).value, n) end
+    assert.equal(journal.SECRET, kept["j2.1"].value)
+    local ended = { visits = {} }
+    of.history:all(ended.visits)
+    assert.is_nil(ended.visits.h1:find("1111", 1, true))
+    assert.equal(ended.visits.h1, of.history:unwritten({}).h1)
+    local back = require("core.json").decode(ended.visits.h1)
+    assert.same({ name = "gather", args = "h", given = { {} }, done = true, ok = true, value = journal.SECRET, secret = true }, back.verbs[2])
+    assert.same({ 2, "pay", "more" }, { #back.verbs, back.state, back.how.next })
+  end)
+
+  it("makes no secret of what was gathered before a number that is none", function()
+    local of = call ""
+    of.keep = function() return true end
+    for _, group in ipairs{ "4111", "1111", "1111", "1112" } do
+      for digit in group:gmatch(".") do of:on_digit(digit, 100) end
+      local text, entry = gather(of, 4)
+      assert.equal(text, journal.kept(entry).value)
+    end
+  end)
+
   it("is not in the record while it is pressed, nor is what it can be told from", function()
     for n = 1, 16 do
       local kept = call(CARD:sub(1, n)):digits_kept()
