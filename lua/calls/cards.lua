@@ -158,19 +158,21 @@ local function clear(chain)
   while chain[1] do table.remove(chain) end
 end
 
--- Adds a text: "card" when there is one in what was told so far, "open" when it may go on in the next, else "no".
+-- Adds a text: "card" when there is one in what was told so far, "open" when it may go on in the next, else "no". And whether what was told
+-- before belongs to it.
 local function add(chain, text)
   local look = redact.look(text)
   if not (look.head and #chain < CHAIN) then clear(chain) end
+  local goes_on = chain[1] ~= nil
   chain[#chain + 1] = look
   if #chain > 1 then redact.across(chain) end
-  if has_card(chain) then return "card" end
+  if has_card(chain) then return "card", goes_on end
   -- One sign alone, behind other words, begins no number: "the second one".
   local open = look.tail and digits_of(look.tail) > 0 and (look.whole or #look.tail > 1)
   if not (open and look.whole) then clear(chain) end
-  if not open then return "no" end
+  if not open then return "no", false end
   if not look.whole then chain[1] = look end
-  return "open"
+  return "open", goes_on and look.whole
 end
 
 -- As many digits as a card has, and no phone number's 0 or + in front.
@@ -253,6 +255,24 @@ local function wait_behind_card(call, voice)
   end)
 end
 
+-- From then on he says what no text has come for; where one may still come for what he said before, it was since that began.
+local function begin_untold(voice, since_ms)
+  local known = voice.told_ms and not voice.partial and since_ms - math.max(voice.told_ms, voice.quiet_ms or 0) > SURE_MS
+  if known or not voice.untold_ms then voice.untold_ms = since_ms end
+  voice.told_ms = nil
+end
+
+-- A text has come, to which nothing belongs that was told before.
+local function hold_from_text(call, voice)
+  if voice.since_ms and voice.untold_ms and voice.untold_ms > voice.since_ms then hold_voice(call, voice, voice.untold_ms) end
+end
+
+-- More of the same voice may come as a text of its own.
+local function note_told(voice)
+  voice.told_ms = clock.mono_ms()
+  voice.untold_ms = math.max(voice.untold_ms or 0, voice.told_ms - TEXT_MS)
+end
+
 -- He speaks on: what is further back than a text can be late is known, or will not be.
 local function move_on(call, voice)
   local since_ms = clock.mono_ms() - TEXT_MS
@@ -273,7 +293,9 @@ function on.speech(call, ms)
   if voice.speaking then return end
   voice.speaking = true
   if voice.told == "no" then voice.told = nil end
-  if not (voice.since_ms or voice.silent) then hold_voice(call, voice, clock.mono_ms() - (ms or 0)) end
+  local since_ms = clock.mono_ms() - (ms or 0)
+  begin_untold(voice, since_ms)
+  if not (voice.since_ms or voice.silent) then hold_voice(call, voice, since_ms) end
   await_text(call, voice)
 end
 
@@ -287,7 +309,7 @@ end
 function on.quiet(call)
   local voice = call.card_voice
   if not (voice and voice.speaking) then return end
-  voice.speaking = nil
+  voice.speaking, voice.quiet_ms = nil, clock.mono_ms()
   wait_on(call, voice)
 end
 
@@ -299,7 +321,10 @@ end
 function on.final(call, _, text)
   local voice = call.card_voice
   if not voice then return end
-  voice.partial, voice.told = nil, add(voice.chain, text)
+  local told, goes_on = add(voice.chain, text)
+  voice.partial, voice.told = nil, told
+  if not goes_on then hold_from_text(call, voice) end
+  note_told(voice)
   if voice.told == "open" and is_long(voice.chain) then voice.told = "card" end
   voice.told = told_near(call, text, voice.told)
   if voice.told == "card" then silence_voice(call, voice) end

@@ -216,6 +216,41 @@ describe("a card's number", function()
     assert.is_true(now - held("voice").since_ms <= 20000, "and no text came")
   end)
 
+  -- What ended in digits held all behind it, however often something else was said: a minute and a half later it was lost for good.
+  it("is none in what ends in digits again and again, of which only the newest is kept back", function()
+    for _ = 1, 12 do
+      local began_ms = now - 60
+      says "the reading of the next meter is four one one one"
+      assert.equal(began_ms, held("voice").since_ms)
+      pass(8000)
+    end
+  end)
+
+  it("is kept back from where its text may have begun, when that comes after more was said", function()
+    says "hello"
+    pass(1000)
+    local began_ms = now - 60
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(4000)
+    cards.noticed(call, "quiet", { ms = 300 })
+    pass(3000)
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(500)
+    cards.noticed(call, "final", { text = "my number is four one one one" })
+    assert.is_true(held("voice").since_ms <= began_ms)
+  end)
+
+  it("is none in an account number and menus' keys behind it, which are let out in time", function()
+    press "4111222243"
+    for _ = 1, 20 do
+      cards.taken(call)
+      pass(14000)
+      press "1"
+      assert.is_false(silent "keys")
+      assert.is_true(not held "keys" or now - held("keys").since_ms < 75000)
+    end
+  end)
+
   it("in the midst of a long speech is silence, and what comes behind it is not", function()
     cards.noticed(call, "speech", { ms = 60 })
     pass(10000)
