@@ -4,7 +4,8 @@
 --- What may become a number is held back (recordings.hold) from its first sign on: nothing of it is in a file before it is known what it is.
 --- A card's number is silence from there to its end, and so is what is told with it, its expiry and check number; all else is written as it was.
 ---
----   pressed    key by key, across the verbs that ask for them, until FOLLOW_MS pass without one
+---   pressed    key by key, across the verbs that ask for them, until FOLLOW_MS pass without one; what a verb takes of it before a fourth key
+---              has come is written, for most are a menu's
 ---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
 ---              digits waits for what he says next, as a transcript's line does
 ---   spoken     by us, whose text is known before its sound
@@ -199,11 +200,12 @@ end
 
 -- heard ---------------------------------------------------------------------------------------------------------------------
 
--- What was told, where the number may have begun at another worker.
+-- What was told, where the number may have begun at another worker. One digit alone, beside other words, is no part of it: "a table for two".
 local function told_near(call, text, told)
   if not call.card_follow then return told end
   local look = redact.look(text)
-  if digits_of(look.head) + digits_of(look.tail) == 0 then return told end
+  local count = digits_of(look.head) + (look.whole and 0 or digits_of(look.tail))
+  if count == 0 or count == 1 and not look.whole then return told end
   follow(call)
   return "card"
 end
@@ -281,6 +283,7 @@ end
 
 local function await_text(call, voice)
   restart(voice, LONG_MS, function()
+    if is_over(call) then return end
     move_on(call, voice)
     await_text(call, voice)
   end)

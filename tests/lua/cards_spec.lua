@@ -328,7 +328,7 @@ describe("a card's number", function()
     says "one one one one"
     assert.is_true(silent "voice")
     pass(1500)
-    says "thank you"
+    says "a table for two"
     assert.is_false(silent "voice")
     pass(20000)
     says "the house number is one one one"
@@ -352,6 +352,17 @@ describe("a card's number", function()
     assert.is_true(from.silences.moves)
     cards.says(call, "one one one one, one one one one.")
     assert.is_true(silent "words")
+  end)
+
+  it("is looked for no longer when the call has ended in the midst of a word", function()
+    cards.noticed(call, "speech", { ms = 60 })
+    call.gone_why = "hung up"
+    cards.talked(call)
+    pass(61000)
+    local count = #timers
+    pass(61000)
+    assert.equal(count, #timers)
+    for _, one in ipairs(timers) do assert.is_nil(one.fn) end
   end)
 
   it("is looked for no longer when the call is over", function()
