@@ -59,6 +59,7 @@ function Call.new(fields)
   call.next_play = 0
   call.legs, call.recorders = {}, {}
   if call.pausing then recordings.pause(call, "script") end
+  cards.came(call)
   call.states = call.states or {}
   return call
 end
@@ -67,7 +68,7 @@ end
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
   "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed", "announced", "pausing" }
+  "hook_failed", "announced", "pausing", "card_near" }
 
 function Call:head()
   local head = {}
@@ -150,7 +151,7 @@ end
 --- The keys as they may be written: those of a secret are not, nor what is a card's number or may become one.
 function Call:digits_kept()
   local text = table.concat(self.digits)
-  return not self.secret and not redact.keys(text) and text or ""
+  return not self.secret and not cards.is_pressed(self) and not redact.keys(text) and text or ""
 end
 
 function Call:keep_head() return self:keep{ head = self:head() } end
@@ -223,15 +224,32 @@ function Call:happen(kind, ...)
   return false
 end
 
+-- What scripts had gathered is of a card's number, as is known now: the fields of the record that are to be written again for it.
+local function make_secret(call, gathers)
+  local fields = {}
+  for _, one in ipairs(gathers or {}) do
+    one.entry.secret = true
+    call.history:make_secret(one.visit, one.n)
+    if one.visit == call.visit and call.journal.entries[one.n] == one.entry then
+      fields[("j%d.%d"):format(one.visit, one.n)] = journal.kept(one.entry)
+    end
+  end
+  return fields
+end
+
 --- @param ms number|nil  for how long it was pressed
 function Call:on_digit(digit, ms)
   if self.over or self.gone_why then return end
-  cards.pressed(self, digit, ms)
-  if #self.digits >= DIGITS_MOST then return end
+  local fields = make_secret(self, cards.pressed(self, digit, ms))
+  if #self.digits >= DIGITS_MOST then
+    if next(fields) then self:keep(fields) end
+    return
+  end
   metrics.count("call_digits_total", nil, 1, "keys heard")
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.
-  self:keep{ digits = self:digits_kept() }
+  fields.digits, fields.head = self:digits_kept(), self.frozen and self:head() or nil
+  self:keep(fields)
   fault.point("call.digit_written")
   if self.talk then return self.talk:on_digit(digit) end
   self:happen("digit", digit)
@@ -612,6 +630,7 @@ end
 --- The slot is being given away: nothing new is begun; what is under way stays for the successor.
 function Call:freeze()
   self.frozen = true
+  cards.moves(self)
   self:happen("frozen")
   transcript.finish(self)
 end

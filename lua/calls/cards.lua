@@ -4,10 +4,14 @@
 --- What may become a number is held back (recordings.hold) from its first sign on: nothing of it is in a file before it is known what it is.
 --- A card's number is silence from there to its end, and so is what is told with it, its expiry and check number; all else is written as it was.
 ---
----   pressed    key by key, across the verbs that ask for them, until FOLLOW_MS pass without one
+---   pressed    key by key, across the verbs that ask for them, until FOLLOW_MS pass without one; what a verb takes of it before a fourth key
+---              has come is written, for most are a menu's
 ---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
 ---              digits waits for what he says next, as a transcript's line does
 ---   spoken     by us, whose text is known before its sound
+---
+--- Of a number that is on its way when the call moves to another worker nothing is known there but that it may go on (call.card_near): whatever
+--- digits follow are silence until FOLLOW_MS pass without any.
 ---
 --- What is said where nobody listens, in a message or to a human, cannot be known and is kept as it is.
 local clock = require "core.clock"
@@ -23,14 +27,24 @@ local TEXT_MS = 8000        -- so late the text of what was said may come; a rec
 local SURE_MS = 2500        -- the same behind a text: one that listens all the time tells a sentence in parts
 local LONG_MS = 60000       -- he speaks on and no text comes: nobody listens
 local SHORT_MS = 3000       -- nobody says a card's number in less
-local FEW = 4               -- keys that a verb has taken and that begin no card's number: a menu's
+local FEW = 4               -- fewer keys that a verb has taken are written: most are a menu's
+local KEYED_MS = 70000      -- nobody presses one number for longer
+local KEYS = 60             -- that are remembered
 local MANY = 12             -- digits that may be most of a number
+local MOST, MOST_WITHIN = 19, 16  -- digits of a card, alone and among other digits
 local LEAST = 13            -- of a card: as many that are heard are one, for a digit that is misheard spoils its check digit
 local CHAIN = 8             -- texts that a number may be spread over
 
 local function restart(part, ms, fn)
   if part.clock then part.clock:cancel() end
   part.clock = timer.after(ms, fn)
+end
+
+-- Other workers' part of a number: goes on with digits only.
+local function follow(call)
+  local near = call.card_follow or {}
+  call.card_follow = near
+  restart(near, FOLLOW_MS, function() call.card_follow = nil end)
 end
 
 local function is_over(call) return call.gone_why or call.frozen or call.removed end
@@ -55,29 +69,71 @@ local function silence_keys(call, keys, since_ms)
   end)
 end
 
+-- The oldest key with which a card's number may begin that has not come to its end: as redact.keys finds them.
+local function first_of(keys)
+  local now, count = clock.mono_ms(), #keys.text
+  for i = 1, count do
+    local begins = i == 1 and count < MOST and keys.text:find("^[1-9]") or count - i + 1 < MOST_WITHIN and keys.text:find("^[2-6]", i)
+    if begins and now - keys.began[i] <= KEYED_MS then return i end
+  end
+end
+
+local function hold_keys(call, keys)
+  local first = first_of(keys)
+  keys.since_ms = first and keys.began[math.max(first, keys.out + 1)]
+  if not keys.since_ms then return recordings.free(call, "keys") end
+  recordings.hold(call, "keys", keys.since_ms, function() return #keys.text - first + 1 >= MANY end)
+end
+
+local function add_key(keys, digit, began_ms)
+  keys.text = (keys.text .. digit):sub(-KEYS)
+  table.insert(keys.began, began_ms)
+  if #keys.began > KEYS then
+    table.remove(keys.began, 1)
+    keys.out = math.max(0, keys.out - 1)
+  end
+end
+
 --- A key was pressed.
 --- @param ms number|nil  for how long
+--- @return table|nil  when it is the last of a card's number: what was gathered of it before, as cards.gathered was told
 function cards.pressed(call, digit, ms)
   if not digit:find("^%d$") then return end
+  if call.frozen then call.card_near = true end  -- its successor hears the next
   local keys, began_ms = call.card_keys, clock.mono_ms() - (ms or 0)
   if not keys then
-    keys = { text = "", since_ms = began_ms }
+    keys = { text = "", began = {}, out = 0, gathers = {}, card = call.card_follow and true }
     call.card_keys = keys
-    recordings.hold(call, "keys", began_ms, function() return #keys.text >= MANY end)
   end
-  keys.text = (keys.text .. digit):sub(-60)
+  add_key(keys, digit, began_ms)
   if keys.card then return silence_keys(call, keys, began_ms) end
   if redact.keys(keys.text) == true then
     keys.card = true
-    return silence_keys(call, keys, keys.since_ms)
+    silence_keys(call, keys, keys.since_ms or began_ms)
+    return keys.gathers
   end
+  hold_keys(call, keys)
   restart(keys, FOLLOW_MS, function() end_keys(call) end)
 end
 
---- A verb has taken keys, and none is left.
+--- A script is given keys.
+--- @param gather table  visit, n, entry (of the journal)
+--- @return boolean  are they of a card's number, or told with it?
+function cards.gathered(call, gather)
+  local keys = call.card_keys
+  if keys then table.insert(keys.gathers, gather) end
+  return keys ~= nil and keys.card == true or call.card_follow ~= nil
+end
+
+--- May the keys that nobody has taken yet be of a card's number that is known to be one?
+function cards.is_pressed(call) return call.card_keys ~= nil and call.card_keys.card == true end
+
+--- A verb has taken keys, and none is left. A script may take a number key by key: they are remembered, and from a fourth one on held.
 function cards.taken(call)
   local keys = call.card_keys
-  if keys and #keys.text < FEW then end_keys(call) end
+  if not keys or keys.card or #keys.text >= FEW then return end
+  keys.out, keys.since_ms = #keys.text, nil
+  recordings.free(call, "keys")
 end
 
 -- heard and spoken: a chain of texts, each ending in digits but the last -------------------------------------------------------
@@ -103,19 +159,21 @@ local function clear(chain)
   while chain[1] do table.remove(chain) end
 end
 
--- Adds a text: "card" when there is one in what was told so far, "open" when it may go on in the next, else "no".
+-- Adds a text: "card" when there is one in what was told so far, "open" when it may go on in the next, else "no". And whether what was told
+-- before belongs to it.
 local function add(chain, text)
   local look = redact.look(text)
   if not (look.head and #chain < CHAIN) then clear(chain) end
+  local goes_on = chain[1] ~= nil
   chain[#chain + 1] = look
   if #chain > 1 then redact.across(chain) end
-  if has_card(chain) then return "card" end
+  if has_card(chain) then return "card", goes_on end
   -- One sign alone, behind other words, begins no number: "the second one".
   local open = look.tail and digits_of(look.tail) > 0 and (look.whole or #look.tail > 1)
   if not (open and look.whole) then clear(chain) end
-  if not open then return "no" end
+  if not open then return "no", false end
   if not look.whole then chain[1] = look end
-  return "open"
+  return "open", goes_on and look.whole
 end
 
 -- As many digits as a card has, and no phone number's 0 or + in front.
@@ -142,6 +200,16 @@ end
 
 -- heard ---------------------------------------------------------------------------------------------------------------------
 
+-- What was told, where the number may have begun at another worker. One digit alone, beside other words, is no part of it: "a table for two".
+local function told_near(call, text, told)
+  if not call.card_follow then return told end
+  local look = redact.look(text)
+  local count = digits_of(look.head) + (look.whole and 0 or digits_of(look.tail))
+  if count == 0 or count == 1 and not look.whole then return told end
+  follow(call)
+  return "card"
+end
+
 local function voice_of(call)
   local voice = call.card_voice
   if not voice then
@@ -164,7 +232,7 @@ local function hold_voice(call, voice, since_ms)
   voice.since_ms = since_ms
   recordings.hold(call, "voice", since_ms, function()
     local unknown = not voice.told and not voice.partial and clock.mono_ms() - since_ms > SHORT_MS
-    return unknown or digits_in(voice.chain, voice.partial) >= MANY
+    return call.card_follow or unknown or digits_in(voice.chain, voice.partial) >= MANY
   end)
 end
 
@@ -189,6 +257,24 @@ local function wait_behind_card(call, voice)
   end)
 end
 
+-- From then on he says what no text has come for; where one may still come for what he said before, it was since that began.
+local function begin_untold(voice, since_ms)
+  local known = voice.told_ms and not voice.partial and since_ms - math.max(voice.told_ms, voice.quiet_ms or 0) > SURE_MS
+  if known or not voice.untold_ms then voice.untold_ms = since_ms end
+  voice.told_ms = nil
+end
+
+-- A text has come, to which nothing belongs that was told before.
+local function hold_from_text(call, voice)
+  if voice.since_ms and voice.untold_ms and voice.untold_ms > voice.since_ms then hold_voice(call, voice, voice.untold_ms) end
+end
+
+-- More of the same voice may come as a text of its own.
+local function note_told(voice)
+  voice.told_ms = clock.mono_ms()
+  voice.untold_ms = math.max(voice.untold_ms or 0, voice.told_ms - TEXT_MS)
+end
+
 -- He speaks on: what is further back than a text can be late is known, or will not be.
 local function move_on(call, voice)
   local since_ms = clock.mono_ms() - TEXT_MS
@@ -197,6 +283,7 @@ end
 
 local function await_text(call, voice)
   restart(voice, LONG_MS, function()
+    if is_over(call) then return end
     move_on(call, voice)
     await_text(call, voice)
   end)
@@ -209,7 +296,9 @@ function on.speech(call, ms)
   if voice.speaking then return end
   voice.speaking = true
   if voice.told == "no" then voice.told = nil end
-  if not (voice.since_ms or voice.silent) then hold_voice(call, voice, clock.mono_ms() - (ms or 0)) end
+  local since_ms = clock.mono_ms() - (ms or 0)
+  begin_untold(voice, since_ms)
+  if not (voice.since_ms or voice.silent) then hold_voice(call, voice, since_ms) end
   await_text(call, voice)
 end
 
@@ -223,7 +312,7 @@ end
 function on.quiet(call)
   local voice = call.card_voice
   if not (voice and voice.speaking) then return end
-  voice.speaking = nil
+  voice.speaking, voice.quiet_ms = nil, clock.mono_ms()
   wait_on(call, voice)
 end
 
@@ -235,8 +324,12 @@ end
 function on.final(call, _, text)
   local voice = call.card_voice
   if not voice then return end
-  voice.partial, voice.told = nil, add(voice.chain, text)
+  local told, goes_on = add(voice.chain, text)
+  voice.partial, voice.told = nil, told
+  if not goes_on then hold_from_text(call, voice) end
+  note_told(voice)
   if voice.told == "open" and is_long(voice.chain) then voice.told = "card" end
+  voice.told = told_near(call, text, voice.told)
   if voice.told == "card" then silence_voice(call, voice) end
   if not voice.speaking then return wait_on(call, voice) end
   await_text(call, voice)
@@ -263,7 +356,7 @@ function cards.says(call, text)
     own = { chain = {} }
     call.card_words = own
   end
-  local told = add(own.chain, text)
+  local told = told_near(call, text, add(own.chain, text))
   if told == "no" then
     if not own.card then
       own.since_ms = nil
@@ -293,6 +386,31 @@ function cards.said(call)
   call.card_words = nil
   recordings.free(call, "words")
   recordings.resume(call, "words")
+end
+
+-- over to another worker -------------------------------------------------------------------------------------------------------
+
+--- The call moves to another worker: what may be a number's beginning is silence, to the recordings' ends, and call.card_near says that it
+--- may go on.
+function cards.moves(call)
+  local keys, voice, own = call.card_keys, call.card_voice, call.card_words
+  local since_ms
+  local function near(from_ms)
+    call.card_near = true
+    since_ms = math.min(since_ms or math.huge, from_ms or clock.mono_ms())
+  end
+  if keys then near(keys.since_ms) end
+  if voice and (voice.silent or voice.chain[1] or digits_in(voice.chain, voice.partial) > 0) then near(voice.since_ms) end
+  if voice and not voice.told then call.card_near = true end  -- its text is not here yet
+  if own and own.since_ms then near(own.since_ms) end
+  if since_ms then recordings.pause(call, "moves", since_ms) end
+end
+
+--- It has come from one, which had said so.
+function cards.came(call)
+  if not call.card_near then return end
+  call.card_near = nil
+  follow(call)
 end
 
 --- The conversation is over.

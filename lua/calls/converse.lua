@@ -172,6 +172,7 @@ end
 -- Everything of a conversation is let go of. Of one that had not come to its end what was said until then is kept.
 local function close(call, going, kind)
   if going.talk then going.talk:close(kind == "frozen") end
+  cards.talked(call)
   if kind == "gone" or kind == "cut" then keep_summary(call, going.talk:sum_up()) end
   going.questions:close()  -- behind that: who waits for an answer has no conversation to go on with
   call.talk, call.conversing, call.left_talking = nil, nil, nil

@@ -81,6 +81,21 @@ function history:add(visit, text)
   while self.bytes > history.MAX_BYTES and make_room(self) do end
 end
 
+--- What a verb gave in a visit that has ended is known for a secret now.
+function history:make_secret(visit, n)
+  for _, one in ipairs(self.visits) do
+    local shown = one.visit == visit and not one.gap and json.decode(one.text)
+    local verb = shown and shown.verbs[n]
+    if verb and verb.done and verb.ok then
+      verb.value, verb.secret = journal.SECRET, true
+      self.bytes = self.bytes - #one.text
+      one.text = json.encode(shown)
+      self.bytes = self.bytes + #one.text
+      self.due[field(visit)] = one.text
+    end
+  end
+end
+
 --- What is to be written, and dropped, with the next write to the record: fields, drop, with what the record has not yet.
 function history:unwritten(fields, drop)
   if next(self.due) then

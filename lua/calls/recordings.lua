@@ -29,7 +29,7 @@ local MARGIN = 2000  -- samples, a quarter of a second: sound is on its way for 
 local MP3_KBPS = 32
 local BUSY_TRIES, BUSY_MS = 600, 50
 local BEHIND = 8000          -- samples that are always kept back: a key is told of when it is let go, a voice when it has begun
-local HELD_MOST = 8000 * 90  -- samples that are kept back at most; what would be more is silence
+local HELD_MOST = 8000 * 90  -- samples that are kept back at most; what would be more is silence where it may be a secret
 
 local Recording = {}
 Recording.__index = Recording
@@ -178,7 +178,7 @@ end
 
 --- What was said since a time is not written before it is known what it is: recordings.pause with that time, or recordings.free. Several may
 --- hold, each by its own name.
---- @param is_doubtful fun(): boolean  asked when the recording ends before that: is it to be silent from that time on?
+--- @param is_doubtful fun(): boolean  asked when the recording ends before that, or too much is held: is it to be silent from that time on?
 function recordings.hold(call, why, since_ms, is_doubtful)
   call.holds = call.holds or {}
   call.holds[why] = { since_ms = since_ms, is_doubtful = is_doubtful }
@@ -232,21 +232,27 @@ local function let_out(self, limit)
   end
 end
 
+-- What is held and may be a secret, up to a sample.
+local function silence_doubtful(self, to)
+  for _, hold in pairs(self.call.holds or {}) do
+    local from = position(self, hold.since_ms) - MARGIN
+    if from < to and hold.is_doubtful() then table.insert(self.silences, { from = from, to = to }) end
+  end
+end
+
 function Recording:write(pcm, lost)
   if lost > 0 then log.warn("recording.lost", { recording = self.public_id, frames = lost }) end
   if self.paused then return end
   table.insert(self.back, pcm)
   self.received = self.received + #pcm / 4
-  local most = self.received - HELD_MOST
-  if most > self.samples then table.insert(self.silences, { from = self.samples, to = most }) end
-  let_out(self, math.max(most, written_to(self)))
+  local most, limit = self.received - HELD_MOST, written_to(self)
+  if most > limit then silence_doubtful(self, most) end
+  let_out(self, math.max(most, limit))
 end
 
 -- It ends: what nobody knows yet is decided now.
 local function let_all_out(self)
-  for _, hold in pairs(self.call.holds or {}) do
-    if hold.is_doubtful() then table.insert(self.silences, { from = position(self, hold.since_ms) - MARGIN, to = math.huge }) end
-  end
+  silence_doubtful(self, math.huge)
   let_out(self, math.huge)
   self.back = {}
 end

@@ -134,7 +134,7 @@ local function collect(call, options, wanted)
   return used, text
 end
 
-function act.gather(call, args, entry)
+function act.gather(call, args, entry, n)
   local options = args[1]
   local leg, err = call:sound()
   if not leg then return nil, err end
@@ -148,7 +148,9 @@ function act.gather(call, args, entry)
   recordings.resume(call, "secret")
   if not how then return nil, err end
   if not used then return nil, text end
-  if redact.keys(text) == true then entry.secret = true end  -- a card's number is a secret, whoever asked for it and how
+  -- A card's number is a secret, whoever asked for it and how; it may be asked for in groups.
+  local of_card = text ~= "" and cards.gathered(call, { visit = call.visit, n = n, entry = entry })
+  if of_card or redact.keys(text) == true then entry.secret = true end
   consume(call, used)
   return keys.gathered(text)
 end

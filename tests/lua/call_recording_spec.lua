@@ -264,6 +264,20 @@ describe("recordings of calls", function()
     assert.equal("1111111+" .. ("0"):rep(84) .. "+11111111", heard(recording, { 40000, 40000, 800 }))
   end)
 
+  it("are silent where a number may begin when the call moves, and the next worker knows", function()
+    local recording = open()
+    now = 2000
+    call:on_digit("4", 100)
+    now = 2500
+    call:freeze()
+    assert.is_true(call:head().card_near)
+    assert.equal("111111+" .. ("0"):rep(9), heard(recording, { 8000, 4800 }))
+    local successor = make{ id = call.id, row_id = call.row_id, card_near = call:head().card_near }
+    assert.is_nil(successor:head().card_near)
+    successor:on_digit("1", 100)
+    assert.is_true(successor.silences.keys)
+  end)
+
   it("wait in memory while something of them is held", function()
     local recording = open()
     local written = 0
@@ -285,11 +299,23 @@ describe("recordings of calls", function()
     end
   end)
 
-  it("keep a minute and a half back at most, then what is older is silence", function()
-    local recording = open()
-    recordings.hold(call, "a", 1000, function() return false end)
-    local sound = heard(recording, { 8000 * 60, 8000 * 60 })
-    assert.equal(("0"):rep(300) .. ("1"):rep(900), sound)
+  -- It was silence whatever it was: of somebody who read out figures minutes were lost.
+  it("keep a minute and a half back at most, then what is older is silence where it may be a secret", function()
+    for doubtful, first in pairs{ [true] = "0", [false] = "1" } do
+      call = make()
+      local recording = open()
+      local full = true
+      recordings.hold(call, "a", 1000, function() return doubtful and full end)
+      local sound = {}
+      recording.append = function(_, pcm) sound[#sound + 1] = pcm end
+      for _ = 1, 12 do recording:write(ones(8000 * 10), 0) end
+      full = false
+      recording:close("hangup")
+      sound = table.concat(sound)
+      assert.equal(120 * 8000 * 4, #sound)
+      assert.equal(first == "0" and 30 * 8000 * 4 or 0, select(2, sound:gsub("%z", "")))
+      assert.equal(first == "0" and 30 * 8000 * 4 + 1 or 1, sound:find("", 1, true))
+    end
   end)
 
   it("are silent while a secret is asked for", function()
@@ -341,6 +367,50 @@ describe("a card's number that is pressed", function()
     text, entry = gather(call("4111111111111112"), 16)
     assert.equal("4111111111111112", text)
     assert.equal(text, journal.kept(entry).value)
+  end)
+
+  -- Each group alone is no card's number, and each stood in the journal, though the sound of all was silence.
+  it("is a secret in all of its groups, also of states that have ended", function()
+    local of, texts = call "", {}
+    local kept = {}
+    of.keep = function(_, fields)
+      for name, value in pairs(fields) do kept[name] = value end
+      return true
+    end
+    of.visit, of.state = 1, "pay"
+    for n, group in ipairs{ "4111", "1111", "1111", "1111", "123" } do
+      if n == 3 then
+        of.history:add(1, history.visit(of, { next = "more" }))
+        of.visit, of.journal = 2, journal.new()
+      end
+      for digit in group:gmatch(".") do of:on_digit(digit, 100) end
+      if n == 4 then assert.equal("", of:digits_kept()) end
+      local entry = { name = "gather", args = "h", given = { {} }, done = false }
+      local at = #of.journal.entries + 1
+      of.journal.entries[at] = entry
+      texts[n] = verbs.table.gather(of, { { digits = #group, timeout = 1, between = 1, finish = "#" } }, entry, at)
+      entry.done, entry.ok, entry.value = true, true, texts[n]
+    end
+    assert.same({ "4111", "1111", "1111", "1111", "123" }, texts)
+    for n, entry in ipairs(of.journal.entries) do assert.equal(journal.SECRET, journal.kept(entry).value, n) end
+    assert.equal(journal.SECRET, kept["j2.1"].value)
+    local ended = { visits = {} }
+    of.history:all(ended.visits)
+    assert.is_nil(ended.visits.h1:find("1111", 1, true))
+    assert.equal(ended.visits.h1, of.history:unwritten({}).h1)
+    local back = require("core.json").decode(ended.visits.h1)
+    assert.same({ name = "gather", args = "h", given = { {} }, done = true, ok = true, value = journal.SECRET, secret = true }, back.verbs[2])
+    assert.same({ 2, "pay", "more" }, { #back.verbs, back.state, back.how.next })
+  end)
+
+  it("makes no secret of what was gathered before a number that is none", function()
+    local of = call ""
+    of.keep = function() return true end
+    for _, group in ipairs{ "4111", "1111", "1111", "1112" } do
+      for digit in group:gmatch(".") do of:on_digit(digit, 100) end
+      local text, entry = gather(of, 4)
+      assert.equal(text, journal.kept(entry).value)
+    end
   end)
 
   it("is not in the record while it is pressed, nor is what it can be told from", function()

@@ -85,6 +85,35 @@ describe("a card's number", function()
     assert.is_nil(held "keys")
   end)
 
+  -- Each key ended the chain: none of sixteen was ever a card's, and the sound of all was written.
+  it("may be pressed for a script that takes each key at once: its first three are written at most", function()
+    press "4"
+    local since_ms
+    cards.taken(call)
+    for digit in CARD:sub(2):gmatch(".") do
+      press(digit)
+      cards.taken(call)
+      since_ms = since_ms or held "keys" and held("keys").since_ms
+    end
+    assert.is_true(silent "keys")
+    assert.equal(100000 + 3 * 400 - 100, since_ms)
+  end)
+
+  it("may be pressed in a group of three and then the rest", function()
+    press(CARD:sub(1, 3))
+    cards.taken(call)
+    assert.is_nil(held "keys")
+    press(CARD:sub(4))
+    assert.is_true(silent "keys")
+  end)
+
+  it("may come behind a menu's key", function()
+    press "1"
+    cards.taken(call)
+    press(CARD)
+    assert.is_true(silent "keys")
+  end)
+
   it("is none in an order number, which is written when no key follows", function()
     press "4111111111111112"
     pass(16000)
@@ -187,6 +216,41 @@ describe("a card's number", function()
     assert.is_true(now - held("voice").since_ms <= 20000, "and no text came")
   end)
 
+  -- What ended in digits held all behind it, however often something else was said: a minute and a half later it was lost for good.
+  it("is none in what ends in digits again and again, of which only the newest is kept back", function()
+    for _ = 1, 12 do
+      local began_ms = now - 60
+      says "the reading of the next meter is four one one one"
+      assert.equal(began_ms, held("voice").since_ms)
+      pass(8000)
+    end
+  end)
+
+  it("is kept back from where its text may have begun, when that comes after more was said", function()
+    says "hello"
+    pass(1000)
+    local began_ms = now - 60
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(4000)
+    cards.noticed(call, "quiet", { ms = 300 })
+    pass(3000)
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(500)
+    cards.noticed(call, "final", { text = "my number is four one one one" })
+    assert.is_true(held("voice").since_ms <= began_ms)
+  end)
+
+  it("is none in an account number and menus' keys behind it, which are let out in time", function()
+    press "4111222243"
+    for _ = 1, 20 do
+      cards.taken(call)
+      pass(14000)
+      press "1"
+      assert.is_false(silent "keys")
+      assert.is_true(not held "keys" or now - held("keys").since_ms < 75000)
+    end
+  end)
+
   it("in the midst of a long speech is silence, and what comes behind it is not", function()
     cards.noticed(call, "speech", { ms = 60 })
     pass(10000)
@@ -218,6 +282,87 @@ describe("a card's number", function()
     assert.is_true(silent "words")
     cards.said(call)
     assert.is_false(silent "words")
+  end)
+
+  local function moved()
+    call.frozen = true
+    cards.moves(call)
+    call = { recorders = {}, card_near = call.card_near }
+    timers = {}
+    cards.came(call)
+  end
+
+  -- Ten keys were in one segment's sound and six in the next one's, and neither worker saw a card.
+  it("that is on its way when the call moves is silence at both workers, until nothing follows", function()
+    local from = call
+    press(CARD:sub(1, 10))
+    moved()
+    assert.is_true(from.silences.moves)
+    assert.is_nil(call.card_near, "told once")
+    press(CARD:sub(11))
+    assert.is_true(silent "keys")
+    pass(1500)
+    pass(15000)
+    assert.is_false(silent "keys")
+    press "1"
+    assert.is_false(silent "keys")
+  end)
+
+  it("that was there before the call moved has its check number silent behind that", function()
+    press(CARD)
+    pass(3000)
+    moved()
+    pass(5000)
+    press "123"
+    assert.is_true(silent "keys")
+    moved()
+    says "one two three"
+    assert.is_true(silent "voice")
+  end)
+
+  it("that is being said when the call moves is silence from its first group on", function()
+    local from = call
+    says "my number is four one one one"
+    moved()
+    assert.is_true(from.silences.moves)
+    says "one one one one"
+    assert.is_true(silent "voice")
+    pass(1500)
+    says "a table for two"
+    assert.is_false(silent "voice")
+    pass(20000)
+    says "the house number is one one one"
+    assert.is_false(silent "voice")
+  end)
+
+  it("is not looked for at the next worker where none was on its way", function()
+    local from = call
+    says "I would like to know your opening hours"
+    moved()
+    assert.is_nil(from.silences)
+    press "1"
+    assert.is_false(silent "keys")
+  end)
+
+  it("that a model reads back when the call moves is silence as well", function()
+    local from = call
+    cards.says(call, "I have four one one one, one one one one,")
+    moved()
+    cards.said(from)
+    assert.is_true(from.silences.moves)
+    cards.says(call, "one one one one, one one one one.")
+    assert.is_true(silent "words")
+  end)
+
+  it("is looked for no longer when the call has ended in the midst of a word", function()
+    cards.noticed(call, "speech", { ms = 60 })
+    call.gone_why = "hung up"
+    cards.talked(call)
+    pass(61000)
+    local count = #timers
+    pass(61000)
+    assert.equal(count, #timers)
+    for _, one in ipairs(timers) do assert.is_nil(one.fn) end
   end)
 
   it("is looked for no longer when the call is over", function()

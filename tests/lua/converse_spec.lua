@@ -104,6 +104,18 @@ describe("the verb of a conversation", function()
     assert.equal(1, #written)
   end)
 
+  -- Cut off in the midst of a card's number, it left the recording silent for the rest of the call.
+  it("leaves no silence in recordings behind it", function()
+    call.recorders = {}
+    local back = run()
+    require("calls.cards").says(call, "I have 4111 1111 1111 1111.")
+    assert.is_true(call.silences.words)
+    given.world.over{ why = "hangup", turns = 1 }
+    task.sleep(20)
+    assert.equal("hangup", back.result.why)
+    assert.is_nil(next(call.silences))
+  end)
+
   it("keeps nothing for a caller who has hung up", function()
     run()
     call.gone_why = "hung up"
