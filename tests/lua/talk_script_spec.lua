@@ -243,6 +243,16 @@ describe("a conversation that is over", function()
     w:says("speak to a human"):pass(9000)
     assert.is_nil(w.result.summary:find("4111", 1, true))
   end)
+
+  it("has none either of a card that was told over several turns", function()
+    local w = greeted{ models = { says "Go on.", says "Thank you.", says "Sum." } }
+    w:says("my card is 4111 1111"):pass(6000)
+    w:says("1111 1111"):pass(6000)
+    w:says("speak to a human"):pass(9000)
+    has(w.result.summary, '"my card is [CARD]" "[CARD]"')
+    w.result.ask_summary()
+    assert.is_nil(w.asked[#w.asked].messages[1].text:find("1111", 1, true))
+  end)
 end)
 
 describe("a long history", function()

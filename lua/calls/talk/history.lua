@@ -9,6 +9,7 @@
 local heard = require "voice.heard"
 local marks = require "calls.talk.marks"
 local mask = require "ai.guard.mask"
+local redact = require "ai.guard.redact"
 local text_of = require "lib.text"
 
 local history = {}
@@ -153,6 +154,24 @@ local function masked_message(message)
   return { role = message.role, text = masked(message.text), tool_calls = calls, tool_call_id = message.tool_call_id, is_error = message.is_error }
 end
 
+-- Nor those that were told over several turns.
+-- @param earlier table  lines of older turns, perhaps with what was done behind the words
+local function mask_across(earlier, turns)
+  local said, did, replied = {}, {}, {}
+  for i, line in ipairs(earlier) do
+    local words, rest = line:match("^(.-)( %[[%w_, ]+%])$")
+    said[i], did[i] = words or line, rest or ""
+  end
+  for i, turn in ipairs(turns) do
+    said[#earlier + i], replied[i] = turn.user or "", turn.reply or ""
+  end
+  said, replied = redact.cards_said(said), redact.cards_said(replied)
+  for i in ipairs(earlier) do earlier[i] = said[i] .. did[i] end
+  for i, turn in ipairs(turns) do
+    turn.user, turn.reply = turn.user and said[#earlier + i], turn.reply and replied[i]
+  end
+end
+
 --- What is written down of it.
 function history:kept()
   local turns = {}
@@ -166,6 +185,7 @@ function history:kept()
   end
   local earlier = {}
   for i, line in ipairs(self.earlier) do earlier[i] = masked(line) end
+  mask_across(earlier, turns)
   return { turns = turns, left_out = self.left_out, earlier = earlier }
 end
 
