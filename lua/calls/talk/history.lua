@@ -20,6 +20,8 @@ local TURN_BYTES = 8 * 1024   -- of a turn with its tools
 local SHORT_BYTES = 160       -- of an older one, told in short
 local EARLIER_BYTES = 2 * 1024
 
+local ended = setmetatable({}, { __mode = "k" })  -- steps of turns that a history has
+
 --- @param kept table|nil  as kept() gave it
 function history.new(kept)
   kept = kept or {}
@@ -72,12 +74,16 @@ function history:add(user, steps, text, all, mark)
     if message.role == "assistant" then message.text = "" end
   end
   local turn = { user = user, steps = steps and #steps > 0 and steps or nil, reply = heard.for_history(text, all), mark = mark }
+  if steps then ended[steps] = true end
   if bytes_of(turn) > TURN_BYTES then turn.steps = nil end
   self.turns[#self.turns + 1] = turn
   while #self.turns > TURNS do
     shorten(self, table.remove(self.turns, 1))
   end
 end
+
+--- Has the turn of these steps ended, so that whoever is told the history knows of them?
+function history.has(steps) return ended[steps] == true end
 
 --- The last turn of the caller was understood better afterwards.
 function history:amend(text)

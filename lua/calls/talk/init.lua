@@ -502,6 +502,7 @@ function Talk:write(line)
 end
 
 function Talk:keep()
+  if self.asks then self.asks:settle(history.has, self.leaving) end
   self.world.keep({ history = self.history:kept(), turns = self.count, line = self.line, desk = self.desk, lead = self.lead, greeted = true, expect = self.machine.expect,
     mood = self.mood, temper = self.temper, misses = self.misses, spent_ms = self.spent_ms + self.world.now() - self.began }, self.pressed - #self.machine.keys)
   self.pressed = #self.machine.keys
@@ -607,7 +608,10 @@ function Talk:begin(keys)
     self:leave("limit")
   end)
   self.limits[2] = self.world.after(left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
-  if self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots) then
+  if self.is_ruled then
+    self:say(words.en.human)
+    to_human(self, "rule")
+  elseif self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots) then
     self:say(words.en.filled)
     self:leave("filled")
   elseif self.going then
@@ -618,8 +622,8 @@ function Talk:begin(keys)
     local greeting = args.greeting or words.en.greeting
     if self.slots then greeting = greeting .. " " .. self.slots[1].prompt end
     self:say(greeting, self.call.direction == "outbound" and "speech" or nil)
-    self:keep()  -- whoever takes it up greets nobody again
   end
+  self:keep()  -- whoever takes it up greets nobody again, and knows what was taken up
   for _, digit in ipairs(keys) do self:on_digit(digit) end
   return true
 end
@@ -644,6 +648,7 @@ function talk.new(given)
       self:say(words.en.human)
       to_human(self, "rule")
     end)
+    self.is_ruled = self.rule:take_up(self.history, kept, given.told)
   end
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)
   self.titles = words.titles(world.headings)

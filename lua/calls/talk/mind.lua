@@ -46,6 +46,7 @@ end
 
 local function run_tool(self, call)
   local talk = self.talk
+  talk.steps_now = self.steps
   local result, err = bounded(talk.world.after, TOOL_MS, tools.run, talk, talk.tools, call.name, call.arguments)
   local ok, text = pcall(json.encode, result or { error = err.text })
   if not ok then
