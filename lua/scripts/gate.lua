@@ -120,7 +120,8 @@ local slot = {
   prompt = { type = "string", max = 500, required = true, doc = "the question" },
   digits = { type = "integer", min = 1, max = 40, doc = "of digits: how many" },
   confirm = { type = "boolean", default = true, doc = "say back what was spoken, and ask whether it is right" },
-  optional = { type = "boolean", default = false, doc = "go on without it when two answers were not understood; else the caller is put through" },
+  optional = { type = "boolean", default = false, doc = "ask for it, too, but go on without it when the caller does not want to tell it, or two answers were not "
+    .. "understood; else the caller is put through" },
 }
 
 local heard = { type = "boolean", doc = "true when it was heard to its end, false when a key stopped it" }
@@ -137,8 +138,8 @@ gate.verbs = {
         doc = "what it may do besides talking; those that write down who somebody is need the permission personal_data, and are left out without it. "
           .. "Tools of your own stand among them, see below",
         own = { max = 16, fields = own_tool, reserved = { "fill" } } },
-      slots = { type = "table", items = {}, own = { max = 12, fields = slot },
-        doc = "what the caller is to be asked for, one after the other, by speech or keys; the conversation is over when all of it is there" },
+      slots = { type = "table", items = {}, own = { max = 12, fields = slot, reserved = { "left_out" } },
+        doc = "what the caller is to be asked for, one after the other, by speech or keys; the conversation is over when all of it is there, or left out where it may be" },
       escalate = { type = "function", doc = "your rule for putting the caller through: asked of each turn of the caller, { n, text, keys, sentiment, angry, misunderstood, seconds }; "
         .. "true or a text, which is then in reason, puts him through" },
       anger = { type = "boolean", default = true, doc = "whether a caller who sounds angry is put through" },

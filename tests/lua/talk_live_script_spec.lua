@@ -269,6 +269,24 @@ describe("slots that a realtime model is to fill", function()
     assert.same({ "filled", { code = "1234", name = "ann" } }, { other.result.why, other.result.slots })
   end)
 
+  it("that may be left out are asked for, too, by their tool or until nothing more comes of it", function()
+    for _, says_so in ipairs{ true, false } do
+      local w = greeted{ args = { slots = { SLOTS[1], { name = "note", kind = "text", prompt = "Anything else?", optional = true } } } }
+      w:says_to_model(1, "one two three four")
+      calls(w, 1, "c1", "fill", { code = "1234" }):replies(2, "Anything else?", 800):pass(2000)
+      assert.is_nil(w.result)
+      w:says_to_model(2, "no")
+      if says_so then
+        calls(w, 3, "c2", "fill", { left_out = "note" }):replies(4, "Good.", 500):pass(2000)
+      else
+        w:replies(3, "Really not?", 500):pass(2000)
+        assert.is_nil(w.result)
+        w:says_to_model(3, "no"):replies(4, "Good.", 500):pass(2000)
+      end
+      assert.same({ "filled", { code = "1234" } }, { w.result.why, w.result.slots })
+    end
+  end)
+
   it("that may all be left out are no reason to end it at once", function()
     local w = greeted{ args = { slots = { { name = "note", kind = "text", prompt = "Anything else?", optional = true } } } }
     w:says_to_model(1, "hello there"):replies(1, "Good day.", 500):pass(2000)

@@ -274,7 +274,11 @@ local function sink_of(self, turn)
       pieces(cut:feed(rest))
       pieces(cut:finish())
       if not outcome.human and not outcome.leave then outcome.human = model_wants_human(self, turn) end
-      if not outcome.human and not outcome.leave and self.slots and slots.complete(self.slots, self.desk.slots) then outcome.leave = "filled" end
+      if self.slots then
+        local is_over
+        self.desk.slots, is_over = slots.turned(self.slots, self.desk.slots)
+        if is_over and not outcome.human and not outcome.leave then outcome.leave = "filled" end
+      end
       if outcome.human then
         speak(self, turn.reply, outcome.human == "tool_failed" and words.en.broken or words.en.human)
       elseif not spoke and not outcome.leave then

@@ -165,7 +165,8 @@ local function write_exchange(self, exchange)
   if self.is_over then return end
   self:keep()
   for _, turn in ipairs(exchange.turns) do ask_rule(self, turn) end  -- whose last words never came
-  if self.slots and slots.complete(self.slots, self.desk.slots) and not self.leaving and not self.caller:is_speaking() and not self.exchanges:owes() then self:leave("filled") end
+  if self.slots and is_turn then self.desk.slots, self.filled = slots.turned(self.slots, self.desk.slots) end
+  if self.slots and (self.filled or slots.complete(self.slots, self.desk.slots)) and not self.leaving and not self.caller:is_speaking() and not self.exchanges:owes() then self:leave("filled") end
   if is_turn and (self.limit_passed or self.chronicle.count >= self.args.limit.turns) then self:leave("limit") end
 end
 
