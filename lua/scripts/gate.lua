@@ -41,9 +41,11 @@ gate.columns = {
     enum = "list of the texts it may be", permission = "of a boolean: the permission that true needs",
     fields = "of a table: name -> field; those with defaults are there when it is left out", items = "of a table that is a list: list of the texts it may hold, each once",
     own = "of such a list: fields of the tables it may hold besides; max: how many; reserved: names that none may have",
-    texts = "of a table that is a list of any texts: max, how many, and bytes of each",
+    texts = "of a table that is a list of any texts: min and max, how many, and bytes of each",
     each = "of an open table: the field that each of its other fields is", open = "of a table: true: it may have other fields too",
     key_form = "of an open table: the Lua pattern of its other fields' names", keys = "of an open table: what its other fields are",
+    most = "of an open table with such keys: how many other fields it may have", key_max = "the most bytes of their names",
+    only = "{ field, value }: it may be there only where that other field has that value",
     required = "true: it may not be left out", form = "of a text: the Lua pattern it must match", form_doc = "the same in words",
   },
 }
@@ -100,12 +102,12 @@ local option = {
 local own_tool = {
   name = { type = "string", max = 48, form = "^%l[%l%d_]*$", form_doc = "small letters, digits and _, a letter first", required = true, doc = "what the model calls it by" },
   description = { type = "string", max = 1000, required = true, doc = "what it does, and when to use it: the model reads that" },
-  parameters = { type = "table", open = true, key_form = "^%l[%l%d_]*$", fields = {}, doc = "what it is to be given, by name",
-    keys = "A name each: small letters, digits and _.",
+  parameters = { type = "table", open = true, key_form = "^%l[%l%d_]*$", key_max = 64, most = 16, fields = {}, doc = "what it is to be given, by name, at most 16",
+    keys = "A name each: small letters, digits and _, at most 64.",
     each = { type = "table", doc = "a parameter", fields = {
       type = { type = "string", enum = { "string", "number", "integer", "boolean" }, default = "string", doc = "of the value" },
       description = { type = "string", max = 500, doc = "what it is: the model reads that" },
-      enum = { type = "table", texts = { max = 50, bytes = 100 }, doc = "of a text: the list of what it may be" },
+      enum = { type = "table", texts = { min = 1, max = 50, bytes = 100 }, only = { field = "type", value = "string" }, doc = "of a text: the list of what it may be" },
       optional = { type = "boolean", default = false, doc = "may be left out" },
     } } },
   run = { type = "function", required = true, doc = "function(given): given has the parameters by name. What it returns is told to the model; nil and a text say why not, "
@@ -144,7 +146,7 @@ gate.verbs = {
         .. "true or a text, which is then in reason, puts him through" },
       anger = { type = "boolean", default = true, doc = "whether a caller who sounds angry is put through" },
       expect = { type = "string", enum = { "open", "yes_no", "digits", "spelling" }, default = "open", doc = "what the greeting asks for: how long a pause may be, and what is understood" },
-      language = { type = "string", max = 16, doc = "that is spoken, such as en or de-AT; else the tenant's" },
+      language = { type = "string", max = 16, form = "^%a%a[%w%-]*$", form_doc = "a language such as en or de-AT", doc = "that is spoken, such as en or de-AT; else the tenant's" },
       limit = { type = "table", doc = "where it ends at the latest", fields = {
         turns = { type = "integer", min = 1, max = 200, default = 40, doc = "turns of the caller" },
         seconds = { type = "number", min = 10, max = 3600, default = 600, unit = "seconds", doc = "how long it may take" },
