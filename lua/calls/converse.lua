@@ -32,6 +32,7 @@ local converse = {}
 local RATE = 8000
 local LINE_MS = 10      -- no conversation has a line in less
 local MODELS_MS = 5000  -- how long is known whether there is a model
+local SAID_BEFORE = 24  -- turns of the caller that a card's number may be told over
 
 -- Whether the tenant has a model that can be asked; asked again now and then, for keys come and go.
 local function model_of(tenant)
@@ -56,12 +57,23 @@ end
 
 local function entry_name(visit, n) return ("j%d.%d"):format(visit, n) end
 
--- What is kept of it, without cards' numbers: also of those that the caller said word by word, over several turns.
+-- What is kept of it, without cards' numbers: also of those that the caller began in turns before (calls.talk.history) and goes on with in the one in
+-- which the script is asked.
 local function without_cards(kept)
-  local turns, texts = kept.history and kept.history.turns or {}, {}
-  for i, turn in ipairs(turns) do texts[i] = turn.user or "" end
-  for i, text in ipairs(redact.cards_said(texts)) do
-    if turns[i].user then turns[i].user = text end
+  local turns, of_asks, texts = kept.history and kept.history.turns or {}, {}, {}
+  local noted = kept.asks or {}
+  for _, one in ipairs(noted.done or {}) do of_asks[#of_asks + 1] = one.said and one end
+  of_asks[#of_asks + 1] = noted.open and noted.open.said and noted.open
+  if of_asks[1] then
+    for i, turn in ipairs(turns) do texts[i] = turn.user or "" end
+    local at = {}
+    for i, one in ipairs(of_asks) do
+      if i == 1 or one.said ~= of_asks[i - 1].said then texts[#texts + 1] = one.said end  -- of one turn
+      at[i] = #texts
+    end
+    texts = redact.cards_said(texts)
+    for i, turn in ipairs(turns) do turn.user = turn.user and texts[i] end
+    for i, one in ipairs(of_asks) do one.said = texts[at[i]] end
   end
   return redact.cards_in(kept)
 end
@@ -178,6 +190,20 @@ local function close(call, going, kind)
   call.talk, call.conversing, call.left_talking = nil, nil, nil
 end
 
+-- A question as the journal has it: of a number that the caller began in turns before, no part that makes it whole.
+local function as_asked(going, question)
+  local turn = not question.tool and question.given
+  local said = turn and (turn.keys or turn.text)
+  if not said then return redact.cards_in(question) end
+  local list, copy = going.said, {}
+  list[#list + 1] = said
+  if #list > SAID_BEFORE then table.remove(list, 1) end
+  local masked = redact.cards_said(list)[#list]
+  for name, value in pairs(turn) do copy[name] = value end
+  copy[turn.keys and "keys" or "text"] = masked
+  return redact.cards_in{ id = question.id, given = copy }
+end
+
 -- Waits for the conversation's end, or for its next question to the script: the verb's result; or nil, err.
 local function follow(call, going, entry)
   local kind, question
@@ -195,7 +221,7 @@ local function follow(call, going, entry)
     going.keeper:note()
     -- Nobody waits meanwhile: whoever ends the call, or the state, ends the conversation.
     call.left_talking = function(why) close(call, going, why) end
-    return { ask = redact.cards_in(question) }
+    return { ask = as_asked(going, question) }
   end
   close(call, going, kind)
   if not whole then error(broke, 0) end
@@ -257,7 +283,8 @@ local function begin(call, args, entry, n, told)
   if call.frozen then return left("frozen") end
   if not call.leg then return left("gone") end
   if call.cutting then return left("cut") end
-  local going = { questions = questions, keeper = keep, told = told, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0) }
+  local going = { questions = questions, keeper = keep, told = told, key = entry.key or ("%s:%d:%d"):format(call.id, call.visit, n or 0), said = {} }
+  for _, turn in ipairs(entry.more and entry.more.history and entry.more.history.turns or {}) do going.said[#going.said + 1] = turn.user end
   going.world = function(over) return world_of(call, voice, headings, questions, function(...) keep:keep(...) end, over) end
   call.conversing = going
   local whole, ok, problem = pcall(lead, call, args, going, voice.may_lead() and live or talk, entry.more)

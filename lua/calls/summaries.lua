@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
---- What is kept of a conversation besides its transcript: a summary and the caller's sentiment, with the call and with its lead. Personal values
---- are masked as in transcripts, and it goes when transcripts go.
+--- What is kept of a conversation besides its transcript: a summary and the caller's sentiment, with the call. Personal values are masked as in
+--- transcripts, and it goes when transcripts go. The call's lead has no text of it, only the call's id: who reads it there and for how long is as with
+--- the call.
 ---
 --- The short one is written at once, so that whoever takes the call over has it; where there is a model its own follows, and nobody waits.
 local audit = require "audit"
@@ -24,13 +25,13 @@ local function put_on_call(call, text, sentiment)
     { type = "call.summarised", data = { sentiment = sentiment } })
 end
 
--- Beside what else stands in the lead's data.
-local function put_on_lead(call, id, text, sentiment)
+-- Beside what else stands in the lead's data: the call that has the summary.
+local function put_on_lead(call, id, sentiment)
   local lead = leads.get(call.tenant, id)
   if not lead then return end
   local data = {}
   for name, value in pairs(lead.data or {}) do data[name] = value end
-  data.summary, data.sentiment = text or data.summary, SCORES[sentiment]
+  data.call, data.sentiment = call.id, SCORES[sentiment]
   audit.transaction(call.tenant, function(tx)
     if not store.hold(tx, call.row_id, call.fence) then return false end
     return leads.update(call.tenant, tx, id, { data = data }, nil, { actor = "flow", trace = call.trace })
@@ -38,15 +39,14 @@ local function put_on_lead(call, id, text, sentiment)
 end
 
 local function write(call, given, settings, text)
-  local masked = text and redact.alone(text, { forms = settings.masks })
-  put_on_call(call, masked, given.sentiment)
-  if given.lead then put_on_lead(call, given.lead, masked, given.sentiment) end
+  put_on_call(call, text and redact.alone(text, { forms = settings.masks }), given.sentiment)
 end
 
 local function keep(call, given)
   local settings = keeping.of(call.tenant)
   if not given.summary and not given.sentiment then return end
   write(call, given, settings, given.summary)
+  if given.lead then put_on_lead(call, given.lead, given.sentiment) end
   keeping.expect(call.tenant)
   if not given.ask or not given.summary then return end
   local answer = given.ask()

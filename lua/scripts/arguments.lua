@@ -20,6 +20,7 @@ end
 
 -- A list of texts, whichever they are.
 local function check_texts(where, texts, value)
+  if #value < (texts.min or 0) then return nil, ("%s must hold at least %d text%s"):format(where, texts.min, texts.min == 1 and "" or "s") end
   if #value > texts.max then return nil, ("%s may hold at most %d texts, it has %d"):format(where, texts.max, #value) end
   for key, item in pairs(value) do
     if type(key) ~= "number" or type(item) ~= "string" or #item > texts.bytes then
@@ -68,7 +69,7 @@ local function check_items(where, declaration, given)
 end
 
 function check_fields(where, declaration, value)
-  local result = {}
+  local result, others = {}, 0
   for name, field in pairs(declaration.fields) do
     local given = value[name]
     if given == nil and field.required then
@@ -91,6 +92,9 @@ function check_fields(where, declaration, value)
         return nil, ("%s has no field %s; it takes %s%s"):format(where, type(name) == "string" and "'" .. name .. "'" or tostring(name),
           table.concat(names(declaration.fields), ", "), also)
       end
+      others = others + 1
+      if declaration.most and others > declaration.most then return nil, ("%s may have at most %d fields"):format(where, declaration.most) end
+      if declaration.key_max and #name > declaration.key_max then return nil, ("%s: a name may have at most %d bytes"):format(where, declaration.key_max) end
       if declaration.each then
         local problem
         given, problem = check_value(where .. "." .. name, declaration.each, given)
@@ -98,6 +102,10 @@ function check_fields(where, declaration, value)
       end
       result[name] = given
     end
+  end
+  for name, field in pairs(declaration.fields) do
+    local of = field.only
+    if of and result[name] ~= nil and result[of.field] ~= of.value then return nil, ("%s.%s may be there only where %s is %s"):format(where, name, of.field, of.value) end
   end
   return result
 end

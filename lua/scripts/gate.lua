@@ -41,9 +41,11 @@ gate.columns = {
     enum = "list of the texts it may be", permission = "of a boolean: the permission that true needs",
     fields = "of a table: name -> field; those with defaults are there when it is left out", items = "of a table that is a list: list of the texts it may hold, each once",
     own = "of such a list: fields of the tables it may hold besides; max: how many; reserved: names that none may have",
-    texts = "of a table that is a list of any texts: max, how many, and bytes of each",
+    texts = "of a table that is a list of any texts: min and max, how many, and bytes of each",
     each = "of an open table: the field that each of its other fields is", open = "of a table: true: it may have other fields too",
     key_form = "of an open table: the Lua pattern of its other fields' names", keys = "of an open table: what its other fields are",
+    most = "of an open table with such keys: how many other fields it may have", key_max = "the most bytes of their names",
+    only = "{ field, value }: it may be there only where that other field has that value",
     required = "true: it may not be left out", form = "of a text: the Lua pattern it must match", form_doc = "the same in words",
   },
 }
@@ -100,12 +102,12 @@ local option = {
 local own_tool = {
   name = { type = "string", max = 48, form = "^%l[%l%d_]*$", form_doc = "small letters, digits and _, a letter first", required = true, doc = "what the model calls it by" },
   description = { type = "string", max = 1000, required = true, doc = "what it does, and when to use it: the model reads that" },
-  parameters = { type = "table", open = true, key_form = "^%l[%l%d_]*$", fields = {}, doc = "what it is to be given, by name",
-    keys = "A name each: small letters, digits and _.",
+  parameters = { type = "table", open = true, key_form = "^%l[%l%d_]*$", key_max = 64, most = 16, fields = {}, doc = "what it is to be given, by name, at most 16",
+    keys = "A name each: small letters, digits and _, at most 64.",
     each = { type = "table", doc = "a parameter", fields = {
       type = { type = "string", enum = { "string", "number", "integer", "boolean" }, default = "string", doc = "of the value" },
       description = { type = "string", max = 500, doc = "what it is: the model reads that" },
-      enum = { type = "table", texts = { max = 50, bytes = 100 }, doc = "of a text: the list of what it may be" },
+      enum = { type = "table", texts = { min = 1, max = 50, bytes = 100 }, only = { field = "type", value = "string" }, doc = "of a text: the list of what it may be" },
       optional = { type = "boolean", default = false, doc = "may be left out" },
     } } },
   run = { type = "function", required = true, doc = "function(given): given has the parameters by name. What it returns is told to the model; nil and a text say why not, "
@@ -120,7 +122,8 @@ local slot = {
   prompt = { type = "string", max = 500, required = true, doc = "the question" },
   digits = { type = "integer", min = 1, max = 40, doc = "of digits: how many" },
   confirm = { type = "boolean", default = true, doc = "say back what was spoken, and ask whether it is right" },
-  optional = { type = "boolean", default = false, doc = "go on without it when two answers were not understood; else the caller is put through" },
+  optional = { type = "boolean", default = false, doc = "ask for it, too, but go on without it when the caller does not want to tell it, or two answers were not "
+    .. "understood; else the caller is put through" },
 }
 
 local heard = { type = "boolean", doc = "true when it was heard to its end, false when a key stopped it" }
@@ -137,13 +140,13 @@ gate.verbs = {
         doc = "what it may do besides talking; those that write down who somebody is need the permission personal_data, and are left out without it. "
           .. "Tools of your own stand among them, see below",
         own = { max = 16, fields = own_tool, reserved = { "fill" } } },
-      slots = { type = "table", items = {}, own = { max = 12, fields = slot },
-        doc = "what the caller is to be asked for, one after the other, by speech or keys; the conversation is over when all of it is there" },
+      slots = { type = "table", items = {}, own = { max = 12, fields = slot, reserved = { "left_out" } },
+        doc = "what the caller is to be asked for, one after the other, by speech or keys; the conversation is over when all of it is there, or left out where it may be" },
       escalate = { type = "function", doc = "your rule for putting the caller through: asked of each turn of the caller, { n, text, keys, sentiment, angry, misunderstood, seconds }; "
         .. "true or a text, which is then in reason, puts him through" },
       anger = { type = "boolean", default = true, doc = "whether a caller who sounds angry is put through" },
       expect = { type = "string", enum = { "open", "yes_no", "digits", "spelling" }, default = "open", doc = "what the greeting asks for: how long a pause may be, and what is understood" },
-      language = { type = "string", max = 16, doc = "that is spoken, such as en or de-AT; else the tenant's" },
+      language = { type = "string", max = 16, form = "^%a%a[%w%-]*$", form_doc = "a language such as en or de-AT", doc = "that is spoken, such as en or de-AT; else the tenant's" },
       limit = { type = "table", doc = "where it ends at the latest", fields = {
         turns = { type = "integer", min = 1, max = 200, default = 40, doc = "turns of the caller" },
         seconds = { type = "number", min = 10, max = 3600, default = 600, unit = "seconds", doc = "how long it may take" },

@@ -173,6 +173,11 @@ function phases.answers(call, t, options, world)
   else
     t.misses, t.reply = 0, step.say
   end
+  if t.slots then
+    local is_over
+    t.slots, is_over = slots.turned(options.slots, t.slots)
+    t.filled = t.filled or is_over
+  end
   return end_turn(call, t, options, world)
 end
 

@@ -169,6 +169,14 @@ describe("the verb of a conversation", function()
     assert.is_nil(call.talk)
   end)
 
+  it("tells the journal no part that makes a card's number whole, which he began in turns before", function()
+    entry.more = { history = { turns = { { user = "my card is 4111 1111" } } } }
+    local back = run()
+    task.spawn(function() given.world.asks:ask({ given = { n = 2, text = "1111 1111" }, said = "1111 1111" }, 1000) end)
+    assert.same({ ask = { id = 1, given = { n = 2, text = "[CARD]" } } }, back.result)
+    assert.same({ "my card is [CARD]", "[CARD]" }, { entry.more.history.turns[1].user, entry.more.asks.open.said })
+  end)
+
   it("is taken up by a successor with what was open, and what the script has given to it", function()
     call.journal.entries[2] = { name = "converse", done = true, more = { greeted = true, asks = { last = 1, open = { id = 1, tool = "price", given = {}, said = "how much" } } } }
     entry = { name = "converse" }

@@ -20,7 +20,7 @@ describe("a caller who wants a human", function()
     })
     all(true, "es", { "operador por favor", "quiero hablar con una persona", "necesito un agente de verdad ahora", "páseme con alguien" })
     all(true, "fr", { "un conseiller", "je voudrais parler à une personne", "passez-moi un agent s'il vous plaît", "j'ai besoin d'un conseiller tout de suite" })
-    all(true, "xx", { "operator" })
+    for _, language in ipairs{ "xx", "1", "" } do all(true, language, { "operator" }) end
   end)
 
   it("was heard in ordinary answers that have people in them", function()

@@ -75,14 +75,31 @@ describe("the gate's table", function()
       parameters = { size = { type = "number", optional = false }, colour = { type = "string", enum = { "red" }, optional = true } } } }, args[1].tools)
   end)
 
+  it("takes only what is a language", function()
+    for _, language in ipairs{ "en", "de-AT", "zh-Hans" } do assert(gate.check("converse", { { language = language } })) end
+    for _, language in ipairs{ "", "1", "e", "-en" } do
+      assert.equal("converse: options.language must be a language such as en or de-AT", select(2, gate.check("converse", { { language = language } })))
+    end
+  end)
+
   it("refuses a tool that no model could use, and says where", function()
     local where = "converse: options.tools[2]"
+    local function parameters(n)
+      local list = {}
+      for i = 1, n do list["p" .. i] = {} end
+      return list
+    end
+    assert(tool{ parameters = parameters(16) })
     for text, answer in pairs{
       [where .. " lacks description"] = { tool({}, "description") }, [where .. " lacks run"] = { tool({}, "run") }, [where .. ".run must be a function"] = { tool{ run = "price" } },
       [where .. ".name must be small letters, digits and _, a letter first"] = { tool{ name = "Price!" } },
       [where .. ".name is 'hangup', which there is already"] = { tool{ name = "hangup" } },
       [where .. ".name is 'fill', which there is already"] = { tool{ name = "fill" } },
       [where .. ".parameters.size.type must be one of string, number, integer, boolean"] = { tool{ parameters = { size = { type = "float" } } } },
+      [where .. ".parameters.size.enum may be there only where type is string"] = { tool{ parameters = { size = { type = "integer", enum = { "1", "2" } } } } },
+      [where .. ".parameters.size.enum must hold at least 1 text"] = { tool{ parameters = { size = { enum = {} } } } },
+      [where .. ".parameters: a name may have at most 64 bytes"] = { tool{ parameters = { [("x"):rep(65)] = {} } } },
+      [where .. ".parameters may have at most 16 fields"] = { tool{ parameters = parameters(17) } },
       [where .. ".parameters.size must be a table, not a string"] = { tool{ parameters = { size = "number" } } },
     } do
       assert.is_nil(answer[1])

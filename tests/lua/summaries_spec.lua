@@ -48,15 +48,15 @@ describe("a summary of a conversation", function()
     end
   end
 
-  it("is with the call and its lead, without personal values in either", function()
+  it("is with the call, without personal values, and its lead says with which", function()
     local lead = audit.transaction(tenant, function(tx)
       return leads.create(tenant, tx, { name = "Ann", phone = "+12025550123", source = "call", data = { roof = "flat" } }, { actor = "flow" })
     end)
-    kept({ summary = 'The caller said: "call me at ann@example.com"', sentiment = "negative", lead = lead.id }, function() return (leads.get(tenant, lead.id).data or {}).summary end)
+    kept({ summary = 'The caller said: "call me at ann@example.com"', sentiment = "negative", lead = lead.id }, function() return (leads.get(tenant, lead.id).data or {}).call end)
     local view = calls.view(tenant, row(), true)
     assert.equal('The caller said: "call me at [EMAIL]"', view.summary)
     assert.equal("negative", view.sentiment)
-    assert.same({ roof = "flat", summary = view.summary, sentiment = -1 }, leads.get(tenant, lead.id).data)
+    assert.same({ roof = "flat", call = call.id, sentiment = -1 }, leads.get(tenant, lead.id).data)
     assert.is_nil(row().summary:find("caller", 1, true))
     assert.is_nil(calls.view(tenant, row()).summary)
   end)

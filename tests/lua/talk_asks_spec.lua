@@ -71,6 +71,41 @@ describe("a question to the script", function()
     assert.is_nil(questions:next())
   end)
 
+  it("that was answered is kept until its turn has ended, within bounds", function()
+    make()
+    local steps = {}
+    ask{ tool = "a", given = { x = 1 }, said = "how much", steps = steps }
+    questions:next()
+    questions:tell{ id = 1, value = 7 }
+    questions:settle(function() return false end)
+    assert.same({ { id = 1, tool = "a", given = { x = 1 }, said = "how much", value = 7 } }, questions:kept().done)
+    assert.same({ 7 }, { asks.answered({ asks = questions:kept() })[1].value })
+    questions:settle(function(of) return of == steps end)
+    assert.is_nil(questions:kept().done)
+    assert.is_false(asks.answered({ asks = { open = { id = 1, tool = "a", given = {} } } }, { id = 1, value = false })[1].value)
+    for i = 2, 20 do
+      ask{ tool = "a", given = {} }
+      questions:next()
+      questions:tell{ id = i, value = ("x"):rep(100000) }
+    end
+    local done = questions:kept().done
+    assert.same({ 12, 20 }, { #done, done[12].id })
+    assert.is_nil(done[12].value)
+  end)
+
+  it("of a rule that put nobody through is not kept, one that did while that is being done", function()
+    make()
+    for i, value in ipairs{ false, "lawyer" } do
+      ask{ given = { n = i }, said = "well" }
+      questions:next()
+      questions:tell{ id = i, value = value }
+    end
+    questions:settle(function() return true end, "human:rule")
+    assert.same({ { id = 2, said = "well", value = "lawyer" } }, questions:kept().done)
+    questions:settle(function() return true end)
+    assert.is_nil(questions:kept().done)
+  end)
+
   it("that was open is known to a successor, who numbers his behind it", function()
     make()
     ask{ tool = "a", given = { x = 1 }, said = "how much" }

@@ -95,6 +95,27 @@ describe("a tool of the script's own that a realtime model calls", function()
     assert.same({ result = 5000, bound = true }, json.decode(messages[3].text))
   end)
 
+  it("that a predecessor had the answer of stands there too, before that of the turn's last", function()
+    local w = greeted{ args = { tools = { PRICE } }, script = function(question) return question.id == 1 and { value = 5000 } or nil end }
+    w:says_to_model(1, "what do they cost")
+    w:tell("tool", { reply = 1, id = "c1", name = "price", arguments = '{"size":4}', valid = true }):tell("tool", { reply = 1, id = "c2", name = "price", arguments = '{"size":8}', valid = true })
+    local kept = json.decode(json.encode(w.asks:kept()))
+    local after = world.new{ of = live, args = { tools = { PRICE } }, script = function() end, kept = { greeted = true, asks = kept }, told = { id = 2, value = 9000 } }
+    assert(after.talk:begin{})
+    local told = after.model.asked.history
+    assert.same({ 5000, 9000 }, { json.decode(told[3].text).result, json.decode(told[5].text).result })
+    assert.equal(2, #after.kept.history.turns)
+  end)
+
+  it("is kept as a question no more when its exchange is over", function()
+    local w = greeted{ args = { tools = { PRICE } }, script = function() return { value = 5000 } end }
+    w:says_to_model(1, "what does a roof cost")
+    calls(w, 1, "c1", "price", { size = 40 })
+    assert.equal(1, #w.asks:kept().done)
+    w:replies(2, "Five thousand dollars.", 1000):pass(3000)
+    assert.is_nil(w.asks:kept().done)
+  end)
+
   it("is not asked for again when the model is lost meanwhile: who goes on has the answer when it comes", function()
     local w = greeted{ args = { tools = { PRICE } }, script = function() end }
     w:says_to_model(1, "what does a roof cost")
@@ -150,6 +171,15 @@ describe("a rule of the script's own, where a realtime model leads", function()
     w:pass(8000)
     assert.equal("rule", w.result.why)
     assert.is_nil(w.result.reason)
+  end)
+
+  it("puts him through with whoever takes the call up behind its word", function()
+    local w = world.new{ of = live, args = { escalate = true }, script = function() end, kept = { greeted = true, asks = { last = 1, open = { id = 1, said = "my lawyer" } } },
+      told = { id = 1, value = "lawyer" } }
+    assert(w.talk:begin{})
+    w:tell("ready", { provider = "p", model = "m" }):pass(9000)
+    has(w:spoken(), "put you through")
+    assert.same({ "rule", "lawyer", true }, { w.result.why, w.result.reason, w.result.wants_human })
   end)
 
   it("puts him through whoever leads by then", function()
@@ -237,6 +267,24 @@ describe("slots that a realtime model is to fill", function()
     has(other:spoken(), "I have understood: ann. Is that right?")
     other:says("yes"):pass(6000)
     assert.same({ "filled", { code = "1234", name = "ann" } }, { other.result.why, other.result.slots })
+  end)
+
+  it("that may be left out are asked for, too, by their tool or until nothing more comes of it", function()
+    for _, says_so in ipairs{ true, false } do
+      local w = greeted{ args = { slots = { SLOTS[1], { name = "note", kind = "text", prompt = "Anything else?", optional = true } } } }
+      w:says_to_model(1, "one two three four")
+      calls(w, 1, "c1", "fill", { code = "1234" }):replies(2, "Anything else?", 800):pass(2000)
+      assert.is_nil(w.result)
+      w:says_to_model(2, "no")
+      if says_so then
+        calls(w, 3, "c2", "fill", { left_out = "note" }):replies(4, "Good.", 500):pass(2000)
+      else
+        w:replies(3, "Really not?", 500):pass(2000)
+        assert.is_nil(w.result)
+        w:says_to_model(3, "no"):replies(4, "Good.", 500):pass(2000)
+      end
+      assert.same({ "filled", { code = "1234" } }, { w.result.why, w.result.slots })
+    end
   end)
 
   it("that may all be left out are no reason to end it at once", function()

@@ -99,6 +99,51 @@ describe("a tool of the script's own", function()
   end)
 end)
 
+describe("whoever takes a call up in the midst of a turn with tools", function()
+  local BOOK = { name = "book", description = "Books a day.", run = true, parameters = { day = { type = "string", optional = false } } }
+
+  local function two()
+    return { text = "", reason = "tools", tool_calls = { { id = "t1", name = "book", arguments = '{"day":"Monday"}' }, { id = "t2", name = "price", arguments = '{"size":4}' } } }
+  end
+
+  it("knows of all that was answered, though the last had no answer yet", function()
+    local w = greeted{ args = { tools = { PRICE, BOOK } }, models = { two }, script = function(question) return question.tool == "book" and { value = "booked" } or nil end }
+    w:says("book monday and tell me the price"):pass(3000)
+    local kept = json.decode(json.encode(w.asks:kept()))
+    assert.equal("price", kept.open.tool)
+    local after = world.new{ args = { tools = { PRICE, BOOK } }, models = { says "All done." }, script = function() error("it was asked again") end,
+      kept = { greeted = true, asks = kept }, told = { id = 2, value = 5000 } }
+    assert(after.talk:begin{})
+    -- At once, for the next one.
+    assert.equal(2, #after.kept.history.turns)
+    after:pass(5000):says("well"):pass(6000)
+    local messages = after.asked[1].messages
+    assert.equal("book monday and tell me the price", messages[1].text)
+    assert.same({ "book", "price" }, { messages[2].tool_calls[1].name, messages[4].tool_calls[1].name })
+    assert.same({ result = "booked", bound = true }, json.decode(messages[3].text))
+    assert.same({ result = 5000, bound = true }, json.decode(messages[5].text))
+  end)
+
+  it("is told of none twice: what stands in the history is kept as a question no more", function()
+    local w = greeted{ args = { tools = { PRICE } }, models = { calls("price", { size = 4 }), says "Five thousand." }, script = function() return { value = 5000 } end }
+    w:says("what does it cost"):pass(6000)
+    assert.equal(2, #w.kept.history.turns)
+    assert.is_nil(w.asks:kept().done)
+  end)
+
+  it("puts him through when the rule had said so, to a predecessor or to him", function()
+    for _, asked in ipairs{ { kept = { last = 1, open = { id = 1, said = "my lawyer" } }, told = { id = 1, value = "lawyer" } },
+      { kept = { last = 1, done = { { id = 1, said = "my lawyer", value = "lawyer" } } } } } do
+      local w = world.new{ args = { escalate = true }, models = { says "Never." }, script = function() end, kept = { greeted = true, asks = asked.kept }, told = asked.told }
+      assert(w.talk:begin{})
+      w:pass(9000)
+      has(w:spoken(), "put you through")
+      assert.same({ "rule", "lawyer" }, { w.result.why, w.result.reason })
+      has(w.result.summary, "my lawyer")
+    end
+  end)
+end)
+
 describe("a tool whose turn is cut off before it has answered", function()
   it("has a result for the model all the same, until its own comes", function()
     local told, steps = history.new(), { { role = "assistant", text = "", tool_calls = { { id = "a", name = "price", arguments = "{}" }, { id = "b", name = "price", arguments = "{}" } } },
@@ -242,6 +287,16 @@ describe("a conversation that is over", function()
     w:says("my card is 4111 1111 1111 1111"):pass(6000)
     w:says("speak to a human"):pass(9000)
     assert.is_nil(w.result.summary:find("4111", 1, true))
+  end)
+
+  it("has none either of a card that was told over several turns", function()
+    local w = greeted{ models = { says "Go on.", says "Thank you.", says "Sum." } }
+    w:says("my card is 4111 1111"):pass(6000)
+    w:says("1111 1111"):pass(6000)
+    w:says("speak to a human"):pass(9000)
+    has(w.result.summary, '"my card is [CARD]" "[CARD]"')
+    w.result.ask_summary()
+    assert.is_nil(w.asked[#w.asked].messages[1].text:find("1111", 1, true))
   end)
 end)
 

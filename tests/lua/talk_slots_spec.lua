@@ -149,4 +149,32 @@ describe("a conversation with slots and a model", function()
       assert.equal(kind, w.talk.machine.expect.kind)
     end
   end)
+
+  it("has what may be left out asked for, too, and goes on without it when the caller does not tell it", function()
+    for last, expected in pairs{ [{ who = "Ann" }] = { zip = "94107", who = "Ann" }, [{ left_out = "who" }] = { zip = "94107" } } do
+      local w = greeted{ args = { slots = { ZIP, WHO } }, models = { calls{ zip = "94107" }, says "And your name?", calls(last), says "Thank you." } }
+      w:says("nine four one oh seven"):pass(6000)
+      assert.is_nil(w.result)
+      assert.is_false(json.decode(w.asked[2].messages[#w.asked[2].messages].text).complete)
+      w:says("well"):pass(9000)
+      assert.same({ "filled", expected }, { w.result.why, w.result.slots })
+    end
+  end)
+
+  it("is over when nothing more came of that twice, whatever the model says of it", function()
+    local w = greeted{ args = { slots = { ZIP, WHO } }, models = { calls{ zip = "94107" }, says "And your name?", says "Your name?", says "Well then." } }
+    w:says("nine four one oh seven"):pass(6000)
+    w:says("the the"):pass(6000)
+    assert.is_nil(w.result)
+    w:says("of a"):pass(9000)
+    assert.same({ "filled", { zip = "94107" } }, { w.result.why, w.result.slots })
+  end)
+
+  it("leaves out none that must be there", function()
+    local known, why = slots.fill({ ZIP, WHO }, slots.new(), { left_out = "zip" })
+    assert.is_nil(known)
+    assert.equal("left_out must be the name of one that may be left out", why)
+    assert.is_nil(slots.tool{ ZIP }.parameters.properties.left_out)
+    assert.same({ "who" }, slots.tool{ ZIP, WHO }.parameters.properties.left_out.enum)
+  end)
 end)

@@ -65,9 +65,9 @@ local function is_asked_for(list, at, is, lang)
 end
 
 --- Does the caller ask for a human?
---- @param language string  "en", "de-AT"; of one that is not known English is taken
+--- @param language string  "en", "de-AT"; of one that is not known, or none, English is taken
 function escalation.asks_for_human(text, language)
-  local lang = (language or "en"):match("^%a+"):lower()
+  local lang = ((language or "en"):match("^%a+") or "en"):lower()
   if not ALONE[lang] then lang = "en" end
   local function is(words, word) return set_of(words[lang])[word] == true end
   local list = {}

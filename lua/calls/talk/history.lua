@@ -9,6 +9,7 @@
 local heard = require "voice.heard"
 local marks = require "calls.talk.marks"
 local mask = require "ai.guard.mask"
+local redact = require "ai.guard.redact"
 local text_of = require "lib.text"
 
 local history = {}
@@ -18,6 +19,8 @@ local TURNS = 24              -- that a model is told whole
 local TURN_BYTES = 8 * 1024   -- of a turn with its tools
 local SHORT_BYTES = 160       -- of an older one, told in short
 local EARLIER_BYTES = 2 * 1024
+
+local ended = setmetatable({}, { __mode = "k" })  -- steps of turns that a history has
 
 --- @param kept table|nil  as kept() gave it
 function history.new(kept)
@@ -71,12 +74,16 @@ function history:add(user, steps, text, all, mark)
     if message.role == "assistant" then message.text = "" end
   end
   local turn = { user = user, steps = steps and #steps > 0 and steps or nil, reply = heard.for_history(text, all), mark = mark }
+  if steps then ended[steps] = true end
   if bytes_of(turn) > TURN_BYTES then turn.steps = nil end
   self.turns[#self.turns + 1] = turn
   while #self.turns > TURNS do
     shorten(self, table.remove(self.turns, 1))
   end
 end
+
+--- Has the turn of these steps ended, so that whoever is told the history knows of them?
+function history.has(steps) return ended[steps] == true end
 
 --- The last turn of the caller was understood better afterwards.
 function history:amend(text)
@@ -153,6 +160,24 @@ local function masked_message(message)
   return { role = message.role, text = masked(message.text), tool_calls = calls, tool_call_id = message.tool_call_id, is_error = message.is_error }
 end
 
+-- Nor those that were told over several turns.
+-- @param earlier table  lines of older turns, perhaps with what was done behind the words
+local function mask_across(earlier, turns)
+  local said, did, replied = {}, {}, {}
+  for i, line in ipairs(earlier) do
+    local words, rest = line:match("^(.-)( %[[%w_, ]+%])$")
+    said[i], did[i] = words or line, rest or ""
+  end
+  for i, turn in ipairs(turns) do
+    said[#earlier + i], replied[i] = turn.user or "", turn.reply or ""
+  end
+  said, replied = redact.cards_said(said), redact.cards_said(replied)
+  for i in ipairs(earlier) do earlier[i] = said[i] .. did[i] end
+  for i, turn in ipairs(turns) do
+    turn.user, turn.reply = turn.user and said[#earlier + i], turn.reply and replied[i]
+  end
+end
+
 --- What is written down of it.
 function history:kept()
   local turns = {}
@@ -166,6 +191,7 @@ function history:kept()
   end
   local earlier = {}
   for i, line in ipairs(self.earlier) do earlier[i] = masked(line) end
+  mask_across(earlier, turns)
   return { turns = turns, left_out = self.left_out, earlier = earlier }
 end
 

@@ -274,7 +274,11 @@ local function sink_of(self, turn)
       pieces(cut:feed(rest))
       pieces(cut:finish())
       if not outcome.human and not outcome.leave then outcome.human = model_wants_human(self, turn) end
-      if not outcome.human and not outcome.leave and self.slots and slots.complete(self.slots, self.desk.slots) then outcome.leave = "filled" end
+      if self.slots then
+        local is_over
+        self.desk.slots, is_over = slots.turned(self.slots, self.desk.slots)
+        if is_over and not outcome.human and not outcome.leave then outcome.leave = "filled" end
+      end
       if outcome.human then
         speak(self, turn.reply, outcome.human == "tool_failed" and words.en.broken or words.en.human)
       elseif not spoke and not outcome.leave then
@@ -502,6 +506,7 @@ function Talk:write(line)
 end
 
 function Talk:keep()
+  if self.asks then self.asks:settle(history.has, self.leaving) end
   self.world.keep({ history = self.history:kept(), turns = self.count, line = self.line, desk = self.desk, lead = self.lead, greeted = true, expect = self.machine.expect,
     mood = self.mood, temper = self.temper, misses = self.misses, spent_ms = self.spent_ms + self.world.now() - self.began }, self.pressed - #self.machine.keys)
   self.pressed = #self.machine.keys
@@ -607,7 +612,10 @@ function Talk:begin(keys)
     self:leave("limit")
   end)
   self.limits[2] = self.world.after(left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
-  if self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots) then
+  if self.is_ruled then
+    self:say(words.en.human)
+    to_human(self, "rule")
+  elseif self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots) then
     self:say(words.en.filled)
     self:leave("filled")
   elseif self.going then
@@ -618,8 +626,8 @@ function Talk:begin(keys)
     local greeting = args.greeting or words.en.greeting
     if self.slots then greeting = greeting .. " " .. self.slots[1].prompt end
     self:say(greeting, self.call.direction == "outbound" and "speech" or nil)
-    self:keep()  -- whoever takes it up greets nobody again
   end
+  self:keep()  -- whoever takes it up greets nobody again, and knows what was taken up
   for _, digit in ipairs(keys) do self:on_digit(digit) end
   return true
 end
@@ -644,6 +652,7 @@ function talk.new(given)
       self:say(words.en.human)
       to_human(self, "rule")
     end)
+    self.is_ruled = self.rule:take_up(self.history, kept, given.told)
   end
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)
   self.titles = words.titles(world.headings)

@@ -132,6 +132,7 @@ local function kept_of(self, said)
 end
 
 function Live:keep()
+  if self.asks then self.asks:settle(history.has, self.leaving) end
   self.world.keep(kept_of(self, self.chronicle.history:kept()), self.pressed - #self.keys)
   self.pressed = #self.keys
 end
@@ -164,7 +165,8 @@ local function write_exchange(self, exchange)
   if self.is_over then return end
   self:keep()
   for _, turn in ipairs(exchange.turns) do ask_rule(self, turn) end  -- whose last words never came
-  if self.slots and slots.complete(self.slots, self.desk.slots) and not self.leaving and not self.caller:is_speaking() and not self.exchanges:owes() then self:leave("filled") end
+  if self.slots and is_turn then self.desk.slots, self.filled = slots.turned(self.slots, self.desk.slots) end
+  if self.slots and (self.filled or slots.complete(self.slots, self.desk.slots)) and not self.leaving and not self.caller:is_speaking() and not self.exchanges:owes() then self:leave("filled") end
   if is_turn and (self.limit_passed or self.chronicle.count >= self.args.limit.turns) then self:leave("limit") end
 end
 
@@ -399,7 +401,7 @@ local function run_tool(self, event)
   self.exchanges:calls(exchange, 1)
   self.running[event.id] = exchange
   exchange.steps[#exchange.steps + 1] = { role = "assistant", text = "", tool_calls = { { id = event.id, name = event.name, arguments = event.arguments } } }
-  self.said_now = self.exchanges.said(exchange)
+  self.said_now, self.steps_now = self.exchanges.said(exchange), exchange.steps
   self.player:pause(event.reply)
   task.spawn(function()
     local result, err
@@ -726,14 +728,15 @@ function Live:begin(keys)
   end)
   after(self, "past_limit", left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
   local is_filled = self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots)
-  local saying = is_filled and words.en.filled or self.resumed and words.en.again or args.greeting or words.en.greeting
+  local saying = self.is_ruled and words.en.human or is_filled and words.en.filled or self.resumed and words.en.again or args.greeting or words.en.greeting
   if self.slots and not self.resumed then saying = saying .. " " .. self.slots[1].prompt end
   local before = messages(self, saying)
   self:say(saying, not self.resumed and self.call.direction == "outbound" and "speech" or nil)
   self.session = self.world.lead{ instructions = instructions(self), tools = self.tools, history = before, answer_ms = ANSWER_MS,
     on_event = function(event) safely(self, on_event, event) end }
-  if is_filled then self:leave("filled") end
-  if not self.resumed then self:keep() end  -- whoever takes it up greets nobody again
+  self.muted = self.is_ruled or nil
+  if self.is_ruled then self:leave("human:rule") elseif is_filled then self:leave("filled") end
+  self:keep()  -- whoever takes it up greets nobody again, and knows what was taken up
   for _, digit in ipairs(keys) do self:on_digit(digit) end
   return true
 end
@@ -760,6 +763,7 @@ function live.new(given)
     self.rule = rule.new(world.asks, world.after):of(function()
       if not self.muted then safely(self, put_through) end
     end)
+    self.is_ruled = self.rule:take_up(self.chronicle.history, kept, given.told)
   end
   self.slots = args.slots and args.slots[1] and args.slots or nil
   if self.slots then self.desk.slots = self.desk.slots or slots.new() end

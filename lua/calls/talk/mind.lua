@@ -46,6 +46,7 @@ end
 
 local function run_tool(self, call)
   local talk = self.talk
+  talk.steps_now = self.steps
   local result, err = bounded(talk.world.after, TOOL_MS, tools.run, talk, talk.tools, call.name, call.arguments)
   local ok, text = pcall(json.encode, result or { error = err.text })
   if not ok then
@@ -119,11 +120,11 @@ end
 ---   nil, human = why | nil }
 function Thought:attach(sink)
   self.sink = sink
-  local texts = self.texts
+  local texts, outcome = self.texts, self.outcome  -- what comes to its end from now on tells that itself
   self.texts = {}
   for _, text in ipairs(texts) do sink.text(text) end
   self.chosen:give(true)
-  if self.outcome then sink.over(self.outcome) end
+  if outcome then sink.over(outcome) end
 end
 
 --- Nobody wants it.

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Tools that a script gave to its conversation: how a model is told of one, what it may be given, and running it where its function is.
+local asks = require "calls.talk.asks"
 local json = require "core.json"
 local text_of = require "lib.text"
 
@@ -80,33 +81,38 @@ function own_tools.result(told)
 end
 
 --- Runs it: as tools.run. Waits.
---- @param talk table  { asks = of calls.talk.asks, said = what the caller said in this turn | nil }
+--- @param talk table  { asks = of calls.talk.asks, said_now = what the caller said in this turn | nil, steps_now = where that turn notes
+---   what came of it }
 function own_tools.run(talk, tool, given)
-  local asks = talk.asks
-  if not asks then return nil, { code = "failed", text = "its script cannot be asked here" } end
+  if not talk.asks then return nil, { code = "failed", text = "its script cannot be asked here" } end
   local checked, problem = own_tools.arguments(tool, given)
   if not checked then return nil, { code = "invalid", text = problem } end
-  local told, err = asks:ask({ tool = tool.name, given = checked, said = talk.said_now }, WAIT_MS)
+  local told, err = talk.asks:ask({ tool = tool.name, given = checked, said = talk.said_now, steps = talk.steps_now }, WAIT_MS)
   if not told then return nil, err end
   return own_tools.result(told)
 end
 
 -- The messages of one: it was done, and must not be done again.
-local function steps_of(open, told)
-  local result, err = own_tools.result(told)
-  local id = "taken_up_" .. open.id
+local function steps_of(one)
+  local result, err = own_tools.result(one)
+  local id = "taken_up_" .. one.id
   return {
-    { role = "assistant", text = "", tool_calls = { { id = id, name = open.tool, arguments = json.encode(open.given) } } },
+    { role = "assistant", text = "", tool_calls = { { id = id, name = one.tool, arguments = json.encode(one.given) } } },
     { role = "tool", tool_call_id = id, text = json.encode(result or { error = err.text }), is_error = not result or nil },
   }
 end
 
---- Has the history know of one that a predecessor had asked for, and whose answer came to us.
+--- Has the history know of those that a predecessor had run in a turn that he did not come to the end of, each as a turn: one too large is left out alone.
 --- @param kept table      kept.asks: of asks:kept(), or nil
---- @param told table|nil  the answer
+--- @param told table|nil  the answer to the one that was open, which came to us
 function own_tools.take_up(history, kept, told)
-  local open = kept.asks and kept.asks.open
-  if open and open.tool and told and told.id == open.id then history:add(open.said, steps_of(open, told), "", false) end
+  local said
+  for _, one in ipairs(asks.answered(kept, told)) do
+    if one.tool then
+      history:add(one.said ~= said and one.said or nil, steps_of(one), "", false)
+      said = one.said
+    end
+  end
 end
 
 return own_tools

@@ -6,7 +6,9 @@
 ---   rule:of(put_through)       who leads from now on: put_through() is called when it says so, and nobody waits for it
 ---   rule:wait(turn, said)      whether he is to be put through; waits as long as an answer may, what it says later counts when it says it
 ---   rule:watch(turn, said)     the same, without waiting at all
+---   rule:take_up(history, kept, told)  had it said so to a predecessor, who did not come to do it?
 ---   rule.reason                why, when it said it
+local asks = require "calls.talk.asks"
 local promise = require "lib.promise"
 local task = require "core.task"
 local text_of = require "lib.text"
@@ -18,20 +20,37 @@ local WAIT_MS = 1000       -- an answer waits for it
 local MOST_MS = 30000      -- and what it says later still counts
 local REASON_MOST = 200    -- bytes
 
-function rule.new(asks, after) return setmetatable({ asks = asks, after = after }, rule) end
+function rule.new(questions, after) return setmetatable({ asks = questions, after = after }, rule) end
 
 function rule:of(put_through)
   self.put_through = put_through
   return self
 end
 
--- Waits for its word.
-local function says(self, turn, said)
-  local told = self.asks:ask({ given = turn, said = said }, MOST_MS)
-  local value = told and told.value
+-- Is that what puts him through?
+local function is_word(self, value)
   if value ~= true and (type(value) ~= "string" or value == "") then return false end
   if value ~= true then self.reason = text_of.clean(value, REASON_MOST) end
   return true
+end
+
+-- Waits for its word.
+local function says(self, turn, said)
+  local told = self.asks:ask({ given = turn, said = said }, MOST_MS)
+  return is_word(self, told and told.value)
+end
+
+--- @param history table   has what the caller said then, when it had
+--- @param kept table      of a predecessor: kept.asks is of calls.talk.asks
+--- @param told table|nil  the answer to what he had asked
+function rule:take_up(history, kept, told)
+  for _, one in ipairs(asks.answered(kept, told)) do
+    if not one.tool and is_word(self, one.value) then
+      history:add(one.said, nil, "", false)
+      return true
+    end
+  end
+  return false
 end
 
 --- @param turn table  as the script is told of it

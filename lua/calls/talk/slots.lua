@@ -7,7 +7,8 @@
 ---     └──────────────────────────────────────────────────────────────────────────────┘
 ---
 --- A slot, as the gate has it: { name, kind, prompt, digits, confirm, optional }. What is known: { values = name -> value, at = which is asked for,
----   pending = value that is not confirmed yet, misses }; never changed, for a turn may be taken back.
+---   pending = value that is not confirmed yet, misses, left_out = set of names that the model was told to go on without, idle = turns since all
+---   was there that must be, in which nothing was written down }; never changed, for a turn may be taken back.
 local escalation = require "calls.talk.escalation"
 local json = require "core.json"
 local spelling = require "ai.guard.spelling"
@@ -20,6 +21,10 @@ local TEXT_MAX, NAME_MAX, NAME_WORDS = 500, 80, 5
 local PHONE_LEAST, PHONE_MOST = 7, 15
 local CODE_MOST = 40
 local SILENCE_MS = 12000  -- somebody looks for his number
+local IDLE_MOST = 2       -- answers to one that may be left out, of which nothing was written down
+
+--- What the model says with fill of one that it goes on without; no slot is called so.
+slots.LEFT_OUT = "left_out"
 
 local YES_NO = { kind = "yes_no" }
 
@@ -129,10 +134,14 @@ local function aloud(slot, value)
   return value
 end
 
+local function is_settled(known, slot)
+  return known.values[slot.name] ~= nil or known.left_out ~= nil and known.left_out[slot.name] == true
+end
+
 -- The first place from there that is not known: a model fills in what it hears, in whatever order.
 local function next_at(list, known)
   local at = known.at
-  while list[at] and known.values[list[at].name] ~= nil do at = at + 1 end
+  while list[at] and is_settled(known, list[at]) do at = at + 1 end
   return at
 end
 
@@ -181,12 +190,31 @@ end
 --- Is there none that is still to be asked for?
 function slots.are_over(list, known) return list[known.at] == nil end
 
---- Is all there that must be, and anything at all?
+--- With a model: is each of them there, or left out where it may be?
 function slots.complete(list, known)
+  for _, slot in ipairs(list) do
+    if not is_settled(known, slot) then return false end
+  end
+  return true
+end
+
+-- Is all there that must be, and anything at all?
+local function has_enough(list, known)
   for _, slot in ipairs(list) do
     if known.values[slot.name] == nil and not slot.optional then return false end
   end
   return next(known.values) ~= nil
+end
+
+--- A turn with a model has ended: what is known now, and whether the conversation is over. For those that may be left out it goes on as long as they are being
+--- told or asked for, though the model does not say that the caller does not tell one.
+function slots.turned(list, known)
+  if slots.complete(list, known) then return known, true end
+  if not has_enough(list, known) then return known, false end
+  local open = 0
+  for _, slot in ipairs(list) do open = open + (is_settled(known, slot) and 0 or 1) end
+  known = with(known, { idle = (known.idle or -1) + 1 })
+  return known, known.idle >= math.max(IDLE_MOST, open)
 end
 
 -- -- with a model ---------------------------------------------------------------------------------------------------------------
@@ -195,9 +223,13 @@ local SAYS = { digits = "digits", phone = "a phone number", yes_no = "true or fa
 
 --- The tool that a model writes them down by.
 function slots.tool(list)
-  local properties = {}
+  local properties, optional = {}, {}
   for _, slot in ipairs(list) do
     properties[slot.name] = { type = slot.kind == "yes_no" and "boolean" or "string", description = SAYS[slot.kind] .. (slot.digits and (", %d of them"):format(slot.digits) or "") }
+    if slot.optional then optional[#optional + 1] = slot.name end
+  end
+  if optional[1] then
+    properties[slots.LEFT_OUT] = { type = "string", enum = json.array(optional), description = "one that the caller does not want to tell, or that you did not understand twice" }
   end
   return { name = "fill", description = "Writes down what the caller has told. Call it as soon as you know something, with what is new.",
     parameters = { type = "object", properties = properties, required = json.array{}, additionalProperties = false } }
@@ -205,17 +237,18 @@ end
 
 --- What a model is told of them.
 function slots.rule(list)
-  local lines = {}
+  local lines, may = {}, ""
   for i, slot in ipairs(list) do
+    if slot.optional then may = " Ask for what may be left out, too, once, and say with fill (" .. slots.LEFT_OUT .. ") when you go on without it." end
     lines[i] = ("- %s%s: \"%s\""):format(slot.name, slot.optional and " (may be left out)" or "", slot.prompt)
   end
   return "Find out the following, one after the other, and write it down with the tool fill. Say numbers and spelled names back before you go on; digits that the caller presses "
-    .. "stand as (presses 123). When all is written down, say that in a short sentence.\n" .. table.concat(lines, "\n")
+    .. "stand as (presses 123). When all is written down, say that in a short sentence." .. may .. "\n" .. table.concat(lines, "\n")
 end
 
 --- Writes down what a model gave: what is known now; or nil, and what it did wrong.
 function slots.fill(list, known, given)
-  local any = false
+  local any, left_out = false, given[slots.LEFT_OUT]
   for _, slot in ipairs(list) do
     local value = given[slot.name]
     if value ~= nil and value ~= json.null then
@@ -229,8 +262,16 @@ function slots.fill(list, known, given)
       known, any = filled(known, slot.name, value), true
     end
   end
+  if left_out ~= nil and left_out ~= json.null then
+    local may
+    for _, slot in ipairs(list) do may = may or slot.name == left_out and slot.optional end
+    if not may then return nil, slots.LEFT_OUT .. " must be the name of one that may be left out" end
+    known, any = with(known, { left_out = with(known.left_out or {}, { [left_out] = true }) }), true
+  end
   if not any then return nil, "nothing was given" end
-  return with(known, { at = next_at(list, known) })
+  known = with(known, { at = next_at(list, known) })
+  known.idle = nil
+  return known
 end
 
 return slots

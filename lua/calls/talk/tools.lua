@@ -6,8 +6,8 @@
 ---     result.leave = "transfer" | "hangup" (when the caller has heard the sentence before it) and result.bound (it cannot be undone)
 ---
 --- talk: { call, key = text that is this conversation's own, lead = { id, score, status } | nil, keep = function(talk): writes down what a successor
----   needs, is_over = true: nobody goes on with it, asks = of calls.talk.asks, said_now = what the caller said in this turn, for tools of the
----   script's own, slots = of the verb and desk = { slots = what is known of them }, for the tool fill }
+---   needs, is_over = true: nobody goes on with it, asks = of calls.talk.asks, said_now = what the caller said in this turn and
+---   steps_now = where it notes what came of them, for tools of the script's own, slots = of the verb and desk = { slots = what is known of them }, for the tool fill }
 local audit = require "audit"
 local db = require "lib.db"
 local fences = require "calls.fence"
