@@ -23,7 +23,8 @@ local cards = {}
 
 local FOLLOW_MS = 15000     -- as in calls.transcript: a number is told in groups
 local TAIL_MS = 1000        -- behind the last sign: the sound of a key comes behind the word of it, and some say aloud what they press
-local TEXT_MS = 8000        -- so late the text of what was said may come; a recogniser that is given it whole takes its time
+local TEXT_MS = 8000        -- so late the text of what was said may come while he speaks on; a recogniser that is given it whole takes its time
+local LATE_MS = 20000       -- the same where he is quiet: on a full machine it takes more than ten seconds
 local SURE_MS = 2500        -- the same behind a text: one that listens all the time tells a sentence in parts
 local LONG_MS = 60000       -- he speaks on and no text comes: nobody listens
 local SHORT_MS = 3000       -- nobody says a card's number in less
@@ -305,7 +306,7 @@ end
 -- How long what was said may go on, or its text be on its way.
 local function wait_on(call, voice)
   if voice.silent then return wait_behind_card(call, voice) end
-  local ms = voice.told == "open" and FOLLOW_MS or voice.told and not voice.partial and SURE_MS or TEXT_MS
+  local ms = voice.told == "open" and FOLLOW_MS or voice.told and not voice.partial and SURE_MS or LATE_MS
   restart(voice, ms, function() free_voice(call) end)
 end
 

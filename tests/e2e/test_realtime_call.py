@@ -77,7 +77,7 @@ def tenant_of(stack, models):
     files: of its bundle."""
     def make(slug, faults, files=BUNDLE):
         n = next(_made)
-        address, number = f"127.0.0.{80 + n}", f"+1555096{n}"
+        address, number = f"127.0.0.{90 + n}", f"+1555039{n}"
         token = make_tenant(slug, address, number)
         assert push(token, files).status in (200, 201)
         for kind, fault in faults:
