@@ -393,7 +393,8 @@ def check_newcomers(night, wrong):
     """Who was served has one row and one lead; who was refused has neither left open. Returns how it went, by when it was tried."""
     went = Counter()
     for guest, at, why, waited in night.newcomers:
-        when = "before" if at < night.began - 2 else "after" if at > night.ended + 1 else "meanwhile"
+        # Who came in the seconds before it may have met it: a call takes some.
+        when = "before" if at < night.began - 6 else "after" if at > night.ended + 1 else "meanwhile"
         went[(when, why or "served")] += 1
         found = api.call("GET", f"/calls?phone=%2B{guest.caller[1:]}&limit=5", token=night.token).json["calls"]
         leads = leads_of(guest.caller, night.token)
