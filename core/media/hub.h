@@ -24,9 +24,6 @@ struct media {
     struct media_stream *streams;         /* open, newest first */
     struct map peers;                     /* of those, by peer */
     struct media_recorder *recorders;     /* open, newest first */
-    struct media_recorder *next_recorder; /* of the walk in on_wake() */
-    struct media_listener *listeners;     /* open, newest first */
-    struct media_listener *next_listener; /* of that walk too */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -41,6 +38,7 @@ struct media_stream {
     void *arg;
     int plays;          /* handed to the thread and not reported yet */
     struct feed *feeds; /* ours: of those plays */
+    struct media_listener *listeners; /* ours: open, newest first */
     struct media_stream *joined[SESSION_JOINED_MAX];
     int joined_count;
     bool closed; /* no callback any more; freed at REPORT_GONE */

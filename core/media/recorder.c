@@ -10,7 +10,6 @@ static void unlink_recorder(struct media_recorder *r) {
     if (r->prev != NULL) r->prev->next = r->next;
     if (r->next != NULL) r->next->prev = r->prev;
     if (r->media->recorders == r) r->media->recorders = r->next;
-    if (r->media->next_recorder == r) r->media->next_recorder = r->next;
     r->prev = r->next = NULL;
 }
 

@@ -32,9 +32,7 @@ bool recording_tick(struct recording *r) {
         r->lost_before[ring_index(&r->frames, frame)] = atomic_exchange_explicit(&r->lost, 0, memory_order_relaxed);
         ring_commit(&r->frames);
     }
-    if (++r->since_wake < r->chunk_frames) return false;
-    r->since_wake = 0;
-    return true;
+    return ++r->since_told >= r->chunk_frames;
 }
 
 void recording_skip(struct recording *r, unsigned frames) {

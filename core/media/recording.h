@@ -17,7 +17,7 @@ struct recording {
     enum media_source left_source, right_source;
     int index; /* in the thread's list */
     unsigned chunk_frames;
-    unsigned since_wake;   /* frames since the loop was woken for this recording */
+    unsigned since_told;   /* frames since the loop was told of a whole chunk */
     struct ring frames;    /* of RECORDING_FRAME_SAMPLES int16_t */
     unsigned *lost_before; /* one for each place of the ring */
     atomic_uint lost;      /* not in lost_before yet: the ring has been full since */
@@ -26,7 +26,7 @@ struct recording {
 /* The ring holds RECORDING_RING_MS, rounded up to whole chunks so that a chunk never wraps. */
 void recording_init(struct recording *r, unsigned chunk_frames);
 void recording_deinit(struct recording *r);
-bool recording_tick(struct recording *r); /* true: a chunk is full, the loop should look */
+bool recording_tick(struct recording *r); /* true: a chunk is whole since the loop was told last */
 void recording_skip(struct recording *r, unsigned frames);
 /* Frames that lie ready, at most max, without a loss between them; *lost: how many were lost before them. */
 unsigned recording_read(struct recording *r, size_t from, unsigned max, const int16_t **pcm, unsigned *lost);

@@ -61,10 +61,12 @@ static void count(struct metric *metric, unsigned n) {
 
 /* ---- to the loop ---- */
 
-/* An event of the moment may be lost when the loop has stood still for long; an end of something may not. */
+/* An event of the moment may be lost when the loop has stood still for long, and that something is whole is told again; an end of
+ * something may not be lost. */
 static bool report(void *arg, const struct report *r) {
     struct thread *t = arg;
-    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL;
+    bool may_be_lost = r->type == REPORT_RECORDED || r->type == REPORT_HEARD ||
+                       (r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL);
     if (may_be_lost && ring_free_count(&t->reports) <= REPORTS_SPARE) return false;
     t->loop_wanted = true;
     return ring_push(&t->reports, r);
@@ -252,10 +254,14 @@ static void tick(struct thread *t, uint64_t now_us) {
     for (int i = 0; i < t->session_count; i++)
         if (t->sessions[i]->joined_count > 0) speak(t, t->sessions[i]);
     send_packets(t);
-    for (int i = 0; i < t->recording_count; i++)
-        if (recording_tick(t->recordings[i])) t->loop_wanted = true;
-    for (int i = 0; i < t->tap_count; i++)
-        if (tap_tick(t->taps[i])) t->loop_wanted = true;
+    for (int i = 0; i < t->recording_count; i++) {
+        struct recording *r = t->recordings[i];
+        if (recording_tick(r) && report(t, &(struct report){.type = REPORT_RECORDED, .recording = r})) r->since_told = 0;
+    }
+    for (int i = 0; i < t->tap_count; i++) {
+        struct tap *tap = t->taps[i];
+        if (tap_tick(tap) && report(t, &(struct report){.type = REPORT_HEARD, .tap = tap})) tap->since_told = 0;
+    }
 }
 
 static void skip(struct thread *t, unsigned ticks) {

@@ -28,7 +28,7 @@ struct recording;
 struct tap;
 struct thread {
     int socket;                /* borrowed */
-    uv_async_t *wake;          /* borrowed; the loop looks at reports and recordings */
+    uv_async_t *wake;          /* borrowed; there are reports */
     struct ring commands;      /* struct command, from the loop */
     struct ring reports;       /* struct report, to the loop */
     atomic_bool commands_wait; /* the loop has more of them than the ring holds */
