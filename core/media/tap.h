@@ -20,7 +20,7 @@ struct tap_frame {
 struct tap {
     struct media_listener *listener; /* whose part this is; not looked into */
     struct session *session;         /* borrowed; outlives the tap: the loop ends taps before their stream */
-    int index;                       /* in the thread's list */
+    struct tap *prev, *next;         /* among the session's */
     unsigned samples;                /* of a frame */
     unsigned batch_frames;
     unsigned since_told;                    /* frames since the loop was told of a whole batch */
