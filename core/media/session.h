@@ -68,20 +68,7 @@ void session_init(struct session *s, const struct sockaddr_in *peer, enum media_
 /* Asks for what session_receive() and session_listen() look at first. */
 static inline void session_prefetch(const struct session *s) {
     const char *at = (const char *)s;
-    for (int line = 0; line < 5; line++) __builtin_prefetch(at + 64 * line);
-    __builtin_prefetch(&s->jitter);
-}
-/* And, when that is at hand, for the sound of its next tick. */
-static inline void session_prefetch_sound(const struct session *s) {
-    const struct jitter *j = &s->jitter;
-    const uint8_t *codes = j->codes + j->play_at % JITTER_SAMPLES;
-    for (int line = 0; line < 3; line++) __builtin_prefetch(codes + 64 * line);
-    __builtin_prefetch(&j->there[j->play_at % JITTER_SAMPLES / 64]);
-    __builtin_prefetch(&j->plc.heard[j->plc.at % PLC_RING], 1);
-    for (int line = 0; line < 5; line++) __builtin_prefetch((const char *)s->says + 64 * line, 1);
-    for (int line = 0; line < 5; line++) __builtin_prefetch((const char *)s->hears + 64 * line, 1);
-    __builtin_prefetch(&s->player);
-    __builtin_prefetch(&s->player.queue[0]);
+    for (int line = 0; line < 4; line++) __builtin_prefetch(at + 64 * line);
 }
 /* false: no new audio for us (another source, another payload type, a repeated packet). */
 bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_us, session_report *report, void *arg);

@@ -242,10 +242,7 @@ static void listen_to(struct thread *t, struct session *s, uint64_t now_us) {
 static void tick(struct thread *t, const struct slice *slice, uint64_t now_us) {
     /* Who is joined with nobody speaks at once, while all that is his is at hand; the others when all have listened. */
     for (struct session *s = slice->sessions; s != NULL; s = s->next) {
-        if (s->next != NULL) {
-            session_prefetch_sound(s->next);
-            if (s->next->next != NULL) session_prefetch(s->next->next);
-        }
+        if (s->next != NULL) session_prefetch(s->next);
         listen_to(t, s, now_us);
         if (s->joined_count == 0) speak(t, s);
     }

@@ -5,6 +5,7 @@
 #include "media/slice.h"
 #include "test.h"
 #include <stdlib.h>
+#include <string.h>
 
 enum { MANY = 5000 };
 
