@@ -21,12 +21,9 @@ struct media {
     int port;
     int streams_max, stream_count; /* those too that the thread has not let go of */
     int recorder_count, listener_count;
-    struct media_stream *streams;         /* open, newest first */
-    struct map peers;                     /* of those, by peer */
-    struct media_recorder *recorders;     /* open, newest first */
-    struct media_recorder *next_recorder; /* of the walk in on_wake() */
-    struct media_listener *listeners;     /* open, newest first */
-    struct media_listener *next_listener; /* of that walk too */
+    struct media_stream *streams;     /* open, newest first */
+    struct map peers;                 /* of those, by peer */
+    struct media_recorder *recorders; /* open, newest first */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -39,8 +36,9 @@ struct media_stream {
     struct media_stream *prev, *next;
     void (*on_event)(void *arg, const struct media_event *ev);
     void *arg;
-    int plays;          /* handed to the thread and not reported yet */
-    struct feed *feeds; /* ours: of those plays */
+    int plays;                        /* handed to the thread and not reported yet */
+    struct feed *feeds;               /* ours: of those plays */
+    struct media_listener *listeners; /* ours: open, newest first */
     struct media_stream *joined[SESSION_JOINED_MAX];
     int joined_count;
     bool closed; /* no callback any more; freed at REPORT_GONE */

@@ -10,8 +10,7 @@ enum { LISTENERS_PER_STREAM = 2, BATCH_MS = 100, BATCH_MS_MAX = 1000, KEEP_MS = 
 static void unlink_listener(struct media_listener *l) {
     if (l->prev != NULL) l->prev->next = l->next;
     if (l->next != NULL) l->next->prev = l->prev;
-    if (l->media->listeners == l) l->media->listeners = l->next;
-    if (l->media->next_listener == l) l->media->next_listener = l->next;
+    if (l->stream->listeners == l) l->stream->listeners = l->next;
     l->prev = l->next = NULL;
 }
 
@@ -45,9 +44,9 @@ int media_listen(struct media_listener **out, struct media_stream *s, const stru
     l->on_audio = o->on_audio;
     l->on_closed = o->on_closed;
     l->arg = o->arg;
-    l->next = m->listeners;
+    l->next = s->listeners;
     if (l->next != NULL) l->next->prev = l;
-    m->listeners = l;
+    s->listeners = l;
     m->listener_count++;
     media_send(m, &(struct command){.type = COMMAND_LISTEN, .tap = &l->tap});
     *out = l;
@@ -89,14 +88,9 @@ void media_listener_close(struct media_listener *l) {
 
 /* From the front each time: on_closed() may close others. */
 void listeners_end(struct media_stream *s) {
-    for (struct media_listener *l = s->media->listeners; l != NULL;) {
-        if (l->stream != s) {
-            l = l->next;
-            continue;
-        }
+    for (struct media_listener *l; (l = s->listeners) != NULL;) {
         media_listener_close(l);
         if (l->on_closed != NULL && !s->media->closing) l->on_closed(l->arg);
-        l = s->media->listeners;
     }
 }
 

@@ -120,7 +120,6 @@ static void on_closed(uv_handle_t *handle) {
     while (m->streams != NULL) stream_free(m->streams);
     map_free(&m->peers);
     while (m->recorders != NULL) recorder_free(m->recorders);
-    while (m->listeners != NULL) listener_free(m->listeners);
     close(m->thread->socket);
     thread_deinit(m->thread);
     free(m->thread);
@@ -142,8 +141,14 @@ static bool on_report(struct media *m, const struct report *r) {
     case REPORT_GONE:
         stream_free(r->session->stream);
         break;
+    case REPORT_RECORDED:
+        recorder_read(r->recording->recorder);
+        break;
     case REPORT_RECORDING_GONE:
         recorder_free(r->recording->recorder);
+        break;
+    case REPORT_HEARD:
+        listener_read(r->tap->listener);
         break;
     case REPORT_TAP_GONE:
         listener_free(r->tap->listener);
@@ -161,16 +166,6 @@ static void on_wake(uv_async_t *handle) {
     while (ring_pop(&m->thread->reports, &r))
         if (!on_report(m, &r)) return;
     send_overflow(m);
-    if (m->closing) return;
-    /* on_audio() may close any recorder or listener: closing moves next_recorder and next_listener on. */
-    for (struct media_recorder *recorder = m->recorders; recorder != NULL; recorder = m->next_recorder) {
-        m->next_recorder = recorder->next;
-        recorder_read(recorder);
-    }
-    for (struct media_listener *listener = m->listeners; listener != NULL; listener = m->next_listener) {
-        m->next_listener = listener->next;
-        listener_read(listener);
-    }
 }
 
 /* ---- open and close ---- */

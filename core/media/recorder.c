@@ -10,7 +10,6 @@ static void unlink_recorder(struct media_recorder *r) {
     if (r->prev != NULL) r->prev->next = r->next;
     if (r->next != NULL) r->next->prev = r->prev;
     if (r->media->recorders == r) r->media->recorders = r->next;
-    if (r->media->next_recorder == r) r->media->next_recorder = r->next;
     r->prev = r->next = NULL;
 }
 
@@ -32,8 +31,8 @@ int media_recorder_open(struct media_recorder **out, struct media *m, const stru
     struct media_recorder *r = mem_alloc(sizeof *r);
     recording_init(&r->recording, (unsigned)chunk_ms / FRAME_MS);
     r->recording.recorder = r;
-    r->recording.left_source = o->left_source;
-    r->recording.right_source = o->right_source;
+    r->recording.sides[RECORDING_LEFT].source = o->left_source;
+    r->recording.sides[RECORDING_RIGHT].source = o->right_source;
     r->media = m;
     r->on_audio = o->on_audio;
     r->arg = o->arg;

@@ -17,9 +17,37 @@ void recording_deinit(struct recording *r) {
     free(r->lost_before);
 }
 
-static void put_channel(int16_t *out, const struct session *s, enum media_source source) {
-    const int16_t *pcm = s == NULL ? NULL : source == MEDIA_SAYS ? s->says : s->hears;
+static void put_channel(int16_t *out, const struct recording_side *side) {
+    const struct session *s = side->session;
+    const int16_t *pcm = s == NULL ? NULL : side->source == MEDIA_SAYS ? s->says : s->hears;
     for (int i = 0; i < FRAME_SAMPLES; i++) out[2 * i] = pcm == NULL ? 0 : pcm[i];
+}
+
+static void take_off(struct recording_side *side) {
+    if (side->session == NULL) return;
+    if (side->prev != NULL) side->prev->next = side->next;
+    if (side->next != NULL) side->next->prev = side->prev;
+    if (side->session->recorded == side) side->session->recorded = side->next;
+    side->session = NULL;
+    side->prev = side->next = NULL;
+}
+
+static void put_on(struct recording_side *side, struct session *s) {
+    take_off(side);
+    if (s == NULL) return;
+    side->session = s;
+    side->next = s->recorded;
+    if (side->next != NULL) side->next->prev = side;
+    s->recorded = side;
+}
+
+void recording_set(struct recording *r, struct session *left, struct session *right) {
+    put_on(&r->sides[RECORDING_LEFT], left);
+    put_on(&r->sides[RECORDING_RIGHT], right);
+}
+
+void recording_leave(struct session *s) {
+    while (s->recorded != NULL) take_off(s->recorded);
 }
 
 bool recording_tick(struct recording *r) {
@@ -27,14 +55,12 @@ bool recording_tick(struct recording *r) {
     if (frame == NULL) {
         recording_skip(r, 1);
     } else {
-        put_channel(frame, r->left, r->left_source);
-        put_channel(frame + 1, r->right, r->right_source);
+        put_channel(frame, &r->sides[RECORDING_LEFT]);
+        put_channel(frame + 1, &r->sides[RECORDING_RIGHT]);
         r->lost_before[ring_index(&r->frames, frame)] = atomic_exchange_explicit(&r->lost, 0, memory_order_relaxed);
         ring_commit(&r->frames);
     }
-    if (++r->since_wake < r->chunk_frames) return false;
-    r->since_wake = 0;
-    return true;
+    return ++r->since_told >= r->chunk_frames;
 }
 
 void recording_skip(struct recording *r, unsigned frames) {

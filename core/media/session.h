@@ -19,7 +19,9 @@
 enum { SESSION_JOINED_MAX = 8, SESSION_PACKET_BYTES = RTP_HEADER_BYTES + FRAME_SAMPLES };
 
 struct media_stream;
+struct recording_side;
 struct report;
+struct tap;
 /* Tells the loop; false when there was no room. */
 typedef bool session_report(void *arg, const struct report *report);
 
@@ -28,7 +30,8 @@ struct session {
     struct media_stream *stream; /* whose part this is; not looked into */
     struct sockaddr_in peer;
     enum media_codec codec;
-    int index; /* in the thread's list */
+    int slice; /* among the thread's, and the place in it */
+    struct session *prev, *next;
 
     _Atomic uint64_t received, sent, lost, late, duplicated, reordered, concealed;
     _Atomic uint32_t jitter_x16; /* samples, as RFC 3550 keeps it */
@@ -52,6 +55,8 @@ struct session {
     bool out_marker; /* on the next packet */
     int joined_count;
     struct session *joined[SESSION_JOINED_MAX];
+    struct tap *taps;                /* borrowed: who listens, newest first */
+    struct recording_side *recorded; /* borrowed: the channels of recordings that take their sound here */
 
     struct jitter jitter;
     int16_t says[FRAME_SAMPLES]; /* this tick */
@@ -69,7 +74,8 @@ static inline void session_prefetch(const struct session *s) {
 bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_us, session_report *report, void *arg);
 /* Makes `says` of this tick and tells what the VAD noticed. */
 void session_listen(struct session *s, uint64_t now_us, session_report *report, void *arg);
-/* Makes `hears` of this tick, after all that it is joined with have listened, and the packet that carries it. */
+/* Makes `hears` of this tick, and the packet that carries it, of what those that it is joined with said last: in its own slice
+ * they have listened before it, in the others up to a tick ago. */
 void session_speak(struct session *s, uint8_t packet[SESSION_PACKET_BYTES], session_report *report, void *arg);
 /* Ends play id, or all when 0. */
 void session_stop(struct session *s, uint64_t id, session_report *report, void *arg);

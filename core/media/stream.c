@@ -74,6 +74,7 @@ void media_stream_close(struct media_stream *s) {
 
 void stream_free(struct media_stream *s) {
     for (int i = 0; i < s->session.player.count; i++) media_audio_unref(s->session.player.queue[i].audio);
+    while (s->listeners != NULL) listener_free(s->listeners); /* only where all of it ends at once */
     for (struct feed *f = s->feeds, *next; f != NULL; f = next) {
         next = f->next;
         feed_free(f);

@@ -43,9 +43,7 @@ bool tap_tick(struct tap *t) {
         ring_commit(&t->frames);
     }
     t->number++;
-    if (++t->since_wake < t->batch_frames) return false;
-    t->since_wake = 0;
-    return true;
+    return ++t->since_told >= t->batch_frames;
 }
 
 void tap_skip(struct tap *t, unsigned frames) {

@@ -20,10 +20,10 @@ struct tap_frame {
 struct tap {
     struct media_listener *listener; /* whose part this is; not looked into */
     struct session *session;         /* borrowed; outlives the tap: the loop ends taps before their stream */
-    int index;                       /* in the thread's list */
+    struct tap *prev, *next;         /* among the session's */
     unsigned samples;                /* of a frame */
     unsigned batch_frames;
-    unsigned since_wake;                    /* frames since the loop was woken for this tap */
+    unsigned since_told;                    /* frames since the loop was told of a whole batch */
     uint64_t number;                        /* of the next frame */
     struct SpeexResamplerState_ *resampler; /* ours; NULL: 8000 Hz, as it is */
     struct ring frames;                     /* of struct tap_frame */
@@ -31,5 +31,5 @@ struct tap {
 
 int tap_init(struct tap *t, int rate, unsigned batch_frames, unsigned keep_frames, struct err *e);
 void tap_deinit(struct tap *t);
-bool tap_tick(struct tap *t); /* true: a batch is full, the loop should look */
+bool tap_tick(struct tap *t); /* true: a batch is whole since the loop was told last */
 void tap_skip(struct tap *t, unsigned frames);

@@ -2,7 +2,6 @@
 #include "media/thread.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "media/command.h"
 #include "media/recording.h"
 #include "media/tap.h"
@@ -11,7 +10,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -22,7 +20,7 @@ enum {
     TICK_US = FRAME_MS * 1000,
     TICKS_BEHIND_MAX = 5,
     NAP_US = 1000,
-    BATCHES_MAX = 32, /* in a row, so that a flood cannot keep the ticks away */
+    BATCHES_MAX = 32, /* in a row, so that a flood cannot keep the slices away */
     COMMANDS_CAP = 4096,
     REPORTS_CAP = 8192,
     REPORTS_SPARE = 256, /* kept for what must not be lost: more than one command or one stream's tick can need */
@@ -35,9 +33,6 @@ void thread_init(struct thread *t, int sessions_max) {
     ring_init(&t->reports, sizeof(struct report), REPORTS_CAP);
     atomic_init(&t->commands_wait, false);
     peers_init(&t->peers, (size_t)sessions_max);
-    t->sessions = mem_alloc((size_t)sessions_max * sizeof(struct session *));
-    t->recordings = mem_alloc((size_t)sessions_max * 2 * sizeof(struct recording *));
-    t->taps = mem_alloc((size_t)sessions_max * 2 * sizeof(struct tap *));
     for (int i = 0; i < THREAD_BATCH; i++) {
         t->in_iov[i] = (struct iovec){t->in_bytes[i], THREAD_PACKET_MAX};
         t->in[i].msg_hdr = (struct msghdr){.msg_name = &t->in_from[i], .msg_iov = &t->in_iov[i], .msg_iovlen = 1};
@@ -50,9 +45,6 @@ void thread_deinit(struct thread *t) {
     ring_deinit(&t->commands);
     ring_deinit(&t->reports);
     peers_deinit(&t->peers);
-    free(t->sessions);
-    free(t->recordings);
-    free(t->taps);
 }
 
 static void count(struct metric *metric, unsigned n) {
@@ -61,10 +53,12 @@ static void count(struct metric *metric, unsigned n) {
 
 /* ---- to the loop ---- */
 
-/* An event of the moment may be lost when the loop has stood still for long; an end of something may not. */
+/* An event of the moment may be lost when the loop has stood still for long, and that something is whole is told again; an end of
+ * something may not be lost. */
 static bool report(void *arg, const struct report *r) {
     struct thread *t = arg;
-    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL;
+    bool may_be_lost = r->type == REPORT_RECORDED || r->type == REPORT_HEARD ||
+                       (r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL);
     if (may_be_lost && ring_free_count(&t->reports) <= REPORTS_SPARE) return false;
     t->loop_wanted = true;
     return ring_push(&t->reports, r);
@@ -79,43 +73,41 @@ static void wake_loop(struct thread *t) {
 /* ---- from the loop ---- */
 
 static void open_session(struct thread *t, struct session *s) {
-    s->index = t->session_count;
-    t->sessions[t->session_count++] = s;
+    t->session_count++;
+    slice_add_session(t->slices, s);
     peers_put(&t->peers, &s->peer, s);
 }
 
 static void close_session(struct thread *t, struct session *s) {
     peers_remove(&t->peers, &s->peer);
     while (s->joined_count > 0) session_unjoin(s, s->joined[0]);
-    for (int i = 0; i < t->recording_count; i++) {
-        struct recording *r = t->recordings[i];
-        if (r->left == s) r->left = NULL;
-        if (r->right == s) r->right = NULL;
-    }
-    t->sessions[s->index] = t->sessions[--t->session_count];
-    t->sessions[s->index]->index = s->index;
+    recording_leave(s);
+    slice_remove_session(t->slices, s);
+    t->session_count--;
     report(t, &(struct report){.type = REPORT_GONE, .session = s});
 }
 
-static void begin_recording(struct thread *t, struct recording *r) {
-    r->index = t->recording_count;
-    t->recordings[t->recording_count++] = r;
+static void begin_recording(struct thread *t, const struct command *c) {
+    recording_set(c->recording, c->a, c->b);
+    slice_add_recording(t->slices, c->recording);
 }
 
 static void end_recording(struct thread *t, struct recording *r) {
-    t->recordings[r->index] = t->recordings[--t->recording_count];
-    t->recordings[r->index]->index = r->index;
+    recording_set(r, NULL, NULL);
+    slice_remove_recording(t->slices, r);
     report(t, &(struct report){.type = REPORT_RECORDING_GONE, .recording = r});
 }
 
-static void begin_tap(struct thread *t, struct tap *tap) {
-    tap->index = t->tap_count;
-    t->taps[t->tap_count++] = tap;
+static void begin_tap(struct tap *tap) {
+    tap->next = tap->session->taps;
+    if (tap->next != NULL) tap->next->prev = tap;
+    tap->session->taps = tap;
 }
 
 static void end_tap(struct thread *t, struct tap *tap) {
-    t->taps[tap->index] = t->taps[--t->tap_count];
-    t->taps[tap->index]->index = tap->index;
+    if (tap->prev != NULL) tap->prev->next = tap->next;
+    if (tap->next != NULL) tap->next->prev = tap->prev;
+    if (tap->session->taps == tap) tap->session->taps = tap->next;
     report(t, &(struct report){.type = REPORT_TAP_GONE, .tap = tap});
 }
 
@@ -146,16 +138,16 @@ static bool do_command(struct thread *t, const struct command *c) {
         c->a->muted = c->flag;
         break;
     case COMMAND_RECORD:
-        begin_recording(t, c->recording); /* fall through */
+        begin_recording(t, c);
+        break;
     case COMMAND_RECORD_SET:
-        c->recording->left = c->a;
-        c->recording->right = c->b;
+        recording_set(c->recording, c->a, c->b);
         break;
     case COMMAND_RECORD_END:
         end_recording(t, c->recording);
         break;
     case COMMAND_LISTEN:
-        begin_tap(t, c->tap);
+        begin_tap(c->tap);
         break;
     case COMMAND_LISTEN_END:
         end_tap(t, c->tap);
@@ -185,12 +177,13 @@ static void find_sessions(const struct thread *t, int n, struct session *from[TH
     }
 }
 
-/* All that waits, but for a tick that comes due meanwhile. Says whether more waits. */
+/* All that waits, but for a slice that comes due meanwhile: that one waits until as much was taken as comes in a slice's time, else who
+ * has too much to do would speak on time and hear nobody. Says whether more waits. */
 static bool receive(struct thread *t) {
     struct session *from[THREAD_BATCH];
     unsigned received = 0, unknown = 0, invalid = 0;
-    bool in_time = clock_mono_us() < t->next_tick_us;
-    int n = THREAD_BATCH;
+    bool in_time = clock_mono_us() < t->next_slice_us;
+    int n = THREAD_BATCH, least = t->session_count / SLICES / THREAD_BATCH + 1;
     for (int batch = 0; batch < BATCHES_MAX && n == THREAD_BATCH; batch++) {
         for (int i = 0; i < THREAD_BATCH; i++) t->in[i].msg_hdr.msg_namelen = sizeof t->in_from[i];
         n = recvmmsg(t->socket, t->in, THREAD_BATCH, MSG_DONTWAIT, NULL);
@@ -205,7 +198,7 @@ static bool receive(struct thread *t) {
             else if (session_receive(from[i], &packet, now_us, report, t))
                 received++;
         }
-        if (in_time && now_us >= t->next_tick_us) break;
+        if (in_time && now_us >= t->next_slice_us && batch >= least) break;
     }
     count(t->received, received);
     count(t->unknown, unknown);
@@ -231,7 +224,7 @@ static void send_packets(struct thread *t) {
     t->out_count = 0;
 }
 
-/* ---- ticks ---- */
+/* ---- slices ---- */
 
 static void speak(struct thread *t, struct session *s) {
     t->out[t->out_count].msg_hdr.msg_name = &s->peer;
@@ -240,44 +233,61 @@ static void speak(struct thread *t, struct session *s) {
     if (++t->out_count == THREAD_BATCH) send_packets(t);
 }
 
-static void tick(struct thread *t, uint64_t now_us) {
-    if (t->metrics != NULL) metrics_beat(t->metrics, BEAT_MEDIA);
-    /* Who is joined with nobody speaks at once, while all that is his is at hand; the others when all have listened. */
-    for (int i = 0; i < t->session_count; i++) {
-        struct session *s = t->sessions[i];
-        if (i + 1 < t->session_count) session_prefetch(t->sessions[i + 1]);
-        session_listen(s, now_us, report, t);
-        if (s->joined_count == 0) speak(t, s);
-    }
-    for (int i = 0; i < t->session_count; i++)
-        if (t->sessions[i]->joined_count > 0) speak(t, t->sessions[i]);
-    send_packets(t);
-    for (int i = 0; i < t->recording_count; i++)
-        if (recording_tick(t->recordings[i])) t->loop_wanted = true;
-    for (int i = 0; i < t->tap_count; i++)
-        if (tap_tick(t->taps[i])) t->loop_wanted = true;
+static void listen_to(struct thread *t, struct session *s, uint64_t now_us) {
+    session_listen(s, now_us, report, t);
+    for (struct tap *tap = s->taps; tap != NULL; tap = tap->next)
+        if (tap_tick(tap) && report(t, &(struct report){.type = REPORT_HEARD, .tap = tap})) tap->since_told = 0;
 }
 
+static void tick(struct thread *t, const struct slice *slice, uint64_t now_us) {
+    /* Who is joined with nobody speaks at once, while all that is his is at hand; the others when all have listened. */
+    for (struct session *s = slice->sessions; s != NULL; s = s->next) {
+        if (s->next != NULL) session_prefetch(s->next);
+        listen_to(t, s, now_us);
+        if (s->joined_count == 0) speak(t, s);
+    }
+    for (struct session *s = slice->sessions; s != NULL; s = s->next)
+        if (s->joined_count > 0) speak(t, s);
+    send_packets(t);
+    for (struct recording *r = slice->recordings; r != NULL; r = r->next)
+        if (recording_tick(r) && report(t, &(struct report){.type = REPORT_RECORDED, .recording = r}))
+            r->since_told = 0;
+}
+
+/* All alike, so that they stay in step with each other. */
 static void skip(struct thread *t, unsigned ticks) {
-    for (int i = 0; i < t->session_count; i++) session_skip(t->sessions[i], ticks);
-    for (int i = 0; i < t->recording_count; i++) recording_skip(t->recordings[i], ticks);
-    for (int i = 0; i < t->tap_count; i++) tap_skip(t->taps[i], ticks);
+    for (int i = 0; i < SLICES; i++) {
+        for (struct session *s = t->slices[i].sessions; s != NULL; s = s->next) {
+            session_skip(s, ticks);
+            for (struct tap *tap = s->taps; tap != NULL; tap = tap->next) tap_skip(tap, ticks);
+        }
+        for (struct recording *r = t->slices[i].recordings; r != NULL; r = r->next) recording_skip(r, ticks);
+    }
     count(t->skipped, ticks);
 }
 
-/* next_tick_us only ever grows by whole ticks, so lateness does not add up. Says whether one was due. */
-static bool run_ticks(struct thread *t) {
+/* Over slices that nobody is in, but for the first: the thread's heart beats there. */
+static void go_to_next_slice(struct thread *t) {
+    do {
+        t->slice = (t->slice + 1) % SLICES;
+        t->next_slice_us += SLICE_US;
+    } while (t->slice != 0 && slice_is_empty(&t->slices[t->slice]));
+}
+
+/* next_slice_us only ever grows by whole slices, so lateness does not add up. Says whether one was due. */
+static bool run_slices(struct thread *t) {
     uint64_t now_us = clock_mono_us();
-    if (now_us < t->next_tick_us) return false;
-    uint64_t due = (now_us - t->next_tick_us) / TICK_US + 1;
-    if (due > TICKS_BEHIND_MAX) {
-        skip(t, (unsigned)(due - TICKS_BEHIND_MAX));
-        t->next_tick_us += (due - TICKS_BEHIND_MAX) * TICK_US;
-        due = TICKS_BEHIND_MAX;
+    if (now_us < t->next_slice_us) return false;
+    uint64_t late = (now_us - t->next_slice_us) / TICK_US;
+    if (late >= TICKS_BEHIND_MAX) {
+        late -= TICKS_BEHIND_MAX - 1;
+        skip(t, (unsigned)late);
+        t->next_slice_us += late * TICK_US;
     }
-    for (; due > 0; due--) {
-        tick(t, now_us);
-        t->next_tick_us += TICK_US;
+    while (t->next_slice_us <= now_us) {
+        if (t->slice == 0 && t->metrics != NULL) metrics_beat(t->metrics, BEAT_MEDIA);
+        tick(t, &t->slices[t->slice], now_us);
+        go_to_next_slice(t);
     }
     return true;
 }
@@ -286,7 +296,7 @@ static bool run_ticks(struct thread *t) {
 
 static bool wait_for_packets(const struct thread *t) {
     uint64_t now_us = clock_mono_us();
-    uint64_t left_us = now_us < t->next_tick_us ? t->next_tick_us - now_us : 0;
+    uint64_t left_us = now_us < t->next_slice_us ? t->next_slice_us - now_us : 0;
     struct timespec left = {.tv_nsec = (long)left_us * 1000}; /* less than a second: a tick is 20 ms */
     struct pollfd readable = {.fd = t->socket, .events = POLLIN};
     return ppoll(&readable, 1, &left, NULL) > 0;
@@ -294,7 +304,7 @@ static bool wait_for_packets(const struct thread *t) {
 
 static void nap(const struct thread *t) {
     uint64_t until_us = clock_mono_us() + NAP_US;
-    if (until_us > t->next_tick_us) until_us = t->next_tick_us;
+    if (until_us > t->next_slice_us) until_us = t->next_slice_us;
     struct timespec until = {.tv_sec = (time_t)(until_us / 1000000), .tv_nsec = (long)(until_us % 1000000) * 1000};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
@@ -310,14 +320,14 @@ static void go_first(void) {
 static void *run(void *arg) {
     struct thread *t = arg;
     go_first();
-    t->next_tick_us = clock_mono_us() + TICK_US;
+    t->next_slice_us = clock_mono_us() + TICK_US;
     for (;;) {
         bool packets = wait_for_packets(t);
         if (!take_commands(t)) break;
         bool more = packets && receive(t);
-        bool ticked = run_ticks(t);
+        bool ticked = run_slices(t);
         wake_loop(t);
-        /* What came during a tick is taken at once, but once only: a flood would leave no time to the loop. */
+        /* What came during a slice is taken at once, but once only: a flood would leave no time to the loop. */
         if (packets && !(more && ticked)) nap(t);
     }
     uv_async_send(t->wake);

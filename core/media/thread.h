@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The media thread. Per 20 ms tick: every session listens, every session speaks, every recording and every
- * tap takes a frame.
+/* The media thread. Every session has a tick each 20 ms, at the time of its slice: it listens, its taps take a frame, it speaks; and so has
+ * every recording, which takes a frame of two sessions. Each frame is taken once, but those of another slice may be up to a tick old.
  *
- *        wait for packets, at most until the next tick
+ *        wait for packets, at most until the next slice
  *     -> commands of the loop        (first, so that a session is known before its first packet is looked at)
- *     -> all packets that wait, in batches, but for a tick that comes due; then 1 ms of sleep when it is not yet time: a packet a
+ *     -> all packets that wait, in batches, but for a slice that comes due; then 1 ms of sleep when it is not yet time: a packet a
  *        wake-up costs more
- *     -> the tick, when it is time; up to TICKS_BEHIND_MAX when late, the rest is skipped and counted
+ *     -> the slice, when it is time; all of up to TICKS_BEHIND_MAX ticks when late, the ticks before them are skipped and counted
  *     -> wake the loop, when there is something for it
  *
  * Threads    thread_start(), thread_join(): the loop. All else, but the rings' other ends, is the thread's.
@@ -17,6 +17,7 @@
 #include "media/peers.h"
 #include "media/ring.h"
 #include "media/session.h"
+#include "media/slice.h"
 #include <pthread.h>
 #include <uv.h>
 
@@ -28,7 +29,7 @@ struct recording;
 struct tap;
 struct thread {
     int socket;                /* borrowed */
-    uv_async_t *wake;          /* borrowed; the loop looks at reports and recordings */
+    uv_async_t *wake;          /* borrowed; there are reports */
     struct ring commands;      /* struct command, from the loop */
     struct ring reports;       /* struct report, to the loop */
     atomic_bool commands_wait; /* the loop has more of them than the ring holds */
@@ -38,13 +39,10 @@ struct thread {
     struct metric *received, *sent, *unknown, *invalid, *send_failed, *skipped;
 
     struct peers peers;
-    struct session **sessions;
     int session_count;
-    struct recording **recordings;
-    int recording_count;
-    struct tap **taps;
-    int tap_count;
-    uint64_t next_tick_us;
+    struct slice slices[SLICES];
+    int slice; /* the next one */
+    uint64_t next_slice_us;
     bool loop_wanted;
     _Atomic uint64_t unknown_total; /* packets of unknown sources; the loop may read it */
 

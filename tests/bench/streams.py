@@ -2,7 +2,7 @@
 """Many callers' sound: how many two-way streams the media thread holds beside a bare loop, what bad lines and hostile packets do to them,
 and the whole way to a recogniser and back.
 
-The callers are rtpgen's, on the same machine and pinned to the second core; the media thread has the first.
+The callers are rtpgen's, on the same machine. Of one worker the media thread is pinned to the first core and rtpgen to the second.
 """
 import json
 import os
@@ -82,26 +82,43 @@ class Program:
         self.process.wait()
 
 
-def one(kind, count, seconds, voice, *line, listen=False, first=0):
-    """What the far end and rtpgen say of so many streams for so many seconds."""
-    port, own = free_port(), free_port()
-    far = Program(0, "chrt", "--other", "0", BIN / "streams_bench", kind, port)
-    near = None
+def one(kind, count, seconds, voice, *line, listen=False, first=0, workers=1):
+    """What the far end and rtpgen say of so many streams for so many seconds. One worker has the first core and rtpgen the second; of
+    several each has its share of the streams and an rtpgen of its own, and the kernel places them all."""
+    fars, nears, spent, heard = [], [], [], []
     try:
-        far.hear("ready")
-        near = Program(1, BIN / "rtpgen", "--to", f"127.0.0.1:{port}", "--streams", count, "--port", own, "--voice", voice, *line, priority=20)
-        near.hear("ready")
-        far.ask(f"open {own} {count} {voice} {first}{' listen' if listen else ''}", "opened")
+        for _ in range(workers):
+            port, own = free_port(), free_port()
+            core = lambda n: n if workers == 1 else None  # noqa: E731
+            fars.append(far := Program(core(0), "chrt", "--other", "0", BIN / "streams_bench", kind, port))
+            far.hear("ready")
+            nears.append(near := Program(core(1), BIN / "rtpgen", "--to", f"127.0.0.1:{port}", "--streams", count // workers, "--port", own, "--voice", voice, *line, priority=20))
+            near.hear("ready")
+            far.ask(f"open {own} {count // workers} {voice} {first}{' listen' if listen else ''}", "opened")
         time.sleep(WARM_S)
-        near.say("begin")
-        far.ask("begin", "begun")
+        for far, near in zip(fars, nears):
+            near.say("begin")
+            far.ask("begin", "begun")
         time.sleep(seconds)
-        spent = json.loads(far.ask("end"))
-        return spent, json.loads(near.ask("end"))
+        for far, near in zip(fars, nears):
+            spent.append(json.loads(far.ask("end")))
+            heard.append(json.loads(near.ask("end")))
+        return together(spent), together(heard)
     finally:
-        far.end()
-        if near:
-            near.end()
+        for program in fars + nears:
+            program.end()
+
+
+ADDED = {"cpu_percent", "loop_cpu_percent", "received", "sent", "lost", "late", "duplicated", "reordered", "unknown", "frames", "missing", "again", "out_of_order", "strange"}
+
+
+def together(workers):
+    """What several say, as if one had said it: counts and CPU are added, of all else it is the worst."""
+    def of(name):
+        values = [worker[name] for worker in workers]
+        return sum(values) if name in ADDED else {k: max(v[k] for v in values) for k in values[0]} if isinstance(values[0], dict) else max(values)
+
+    return {name: of(name) for name in workers[0]}
 
 
 def is_held(kind, spent, heard):
@@ -109,33 +126,42 @@ def is_held(kind, spent, heard):
 
 
 def held(say, voice, quick):
-    """Rows of streams by who holds them, and what is held: all rounds, or not."""
+    """Rows of streams by who holds them, and what is held: the most of one worker and of as many as there are cores, in all rounds."""
     seconds, rounds = (2, 1) if quick else (4, 3)
-    rows, most = [], 0
-    for count in (100, 500) if quick else (100, 1000, 2000, 3000, 4000, 5000):
-        found = {"echo": [], "media": []}
-        for _ in range(rounds):
-            for kind in found:
-                found[kind].append(one(kind, count, seconds, voice))
-                say(f"  {count} {kind}: {found[kind][-1]}")
-        cost = {}
-        for kind, list_ in found.items():
-            mid = lambda of: median(of(spent, heard) for spent, heard in list_)  # noqa: E731
-            good = sum(is_held(kind, *pair) for pair in list_)
-            cost[kind] = mid(lambda spent, _: spent["cpu_percent"] * 1e4 / (50 * count))
-            rows.append([count, "bare loop" if kind == "echo" else "media thread", f"{good} of {rounds}", f"{mid(lambda spent, _: spent['cpu_percent']):.0f}",
-                         f"{cost[kind]:.2f}", "1" if kind == "echo" else f"{cost['media'] / cost['echo']:.2f}", max(heard["missing"] for _, heard in list_),
-                         max(heard["out_of_order"] for _, heard in list_), *(f"{mid(lambda _, heard, k=k: heard['pacing_us'][k]) / 1000:.2f}" for k in ("p50", "p99", "max")),
-                         "" if kind == "echo" else f"{mid(lambda spent, _: spent['kb_a_stream']):.1f}", f"{mid(lambda _, heard: heard['own_lateness_us']['p99']) / 1000:.1f}",
-                         f"{mid(lambda _, heard: heard['cpu_percent']):.0f}"])
-            if kind == "media" and good == rounds:
-                most = count
-        if all(heard["missing"] > heard["frames"] / 20 for _, heard in found["media"]):
-            break  # what it cannot hold any more says nothing of what comes after
+    rows, most = [], {}
+    for workers, counts in ((1, (100, 500) if quick else (100, 1000, 2000, 3000, 4000, 5000)), (os.cpu_count(), (500,) if quick else (4000, 5000, 6000))):
+        most[workers] = 0
+        for count in counts:
+            found = {"echo": [], "media": []}
+            for _ in range(rounds):
+                for kind in found:
+                    found[kind].append(one(kind, count, seconds, voice, workers=workers))
+                    say(f"  {workers} {count} {kind}: {found[kind][-1]}")
+            more, good = compared(workers, count, rounds, found)
+            rows += more
+            if good == rounds:
+                most[workers] = count
+            if all(heard["missing"] > heard["frames"] / 20 for _, heard in found["media"]):
+                break  # what it cannot hold any more says nothing of what comes after
     return rows, most
 
 
-HELD_HEAD = ["streams", "who", "rounds held", "% of a core", "us a packet both ways", "ratio", "missing at most", "out of order", "pacing error p50 ms", "p99", "max", "KiB a stream",
+def compared(workers, count, rounds, found):
+    """A row of each, and how many rounds of the media threads were held."""
+    cost, rows = {}, []
+    for kind, list_ in found.items():
+        mid = lambda of: median(of(spent, heard) for spent, heard in list_)  # noqa: E731
+        good = sum(is_held(kind, *pair) for pair in list_)
+        cost[kind] = mid(lambda spent, _: spent["cpu_percent"] * 1e4 / (50 * count))
+        rows.append([workers, count, "bare loop" if kind == "echo" else "media thread", f"{good} of {rounds}", f"{mid(lambda spent, _: spent['cpu_percent']):.0f}",
+                     f"{cost[kind]:.2f}", "1" if kind == "echo" else f"{cost['media'] / cost['echo']:.2f}", max(heard["missing"] for _, heard in list_),
+                     max(heard["out_of_order"] for _, heard in list_), *(f"{mid(lambda _, heard, k=k: heard['pacing_us'][k]) / 1000:.2f}" for k in ("p50", "p99", "max")),
+                     "" if kind == "echo" else f"{mid(lambda spent, _: spent['kb_a_stream']):.1f}", f"{mid(lambda _, heard: heard['own_lateness_us']['p99']) / 1000:.1f}",
+                     f"{mid(lambda _, heard: heard['cpu_percent']):.0f}"])
+    return rows, good
+
+
+HELD_HEAD = ["workers", "streams", "who", "rounds held", "% of a core", "us a packet both ways", "ratio", "missing at most", "out of order", "pacing error p50 ms", "p99", "max", "KiB a stream",
              "rtpgen late p99 ms", "rtpgen % of a core"]
 
 LINES = [

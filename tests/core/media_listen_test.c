@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the media thread hears of peers, and whom it lets hear it. */
+#include "media/slice.h"
 #include "world_media.h"
 
 /* Frames that p heard in which each code is the same: which codes, in order, silence left out. Others are those made up in
@@ -46,6 +47,33 @@ TEST(joined_peers_hear_each_other_and_a_muted_one_is_not_heard) {
     media_stream_close(a);
     media_stream_close(b);
     media_stream_close(c);
+    world_close();
+}
+
+/* More than share the time of one slice: a has its ticks at another time than b. */
+TEST(peers_of_different_slices_hear_each_other_whole_and_in_order) {
+    struct media_stream *a, *b, *between[SLICE_FULL];
+    uint8_t codes[PACKETS_MAX];
+    world_open(NULL);
+    struct peer *pa = peer_open(MEDIA_ULAW);
+    stream_open(&a, pa);
+    for (int i = 0; i < SLICE_FULL - 1; i++) stream_open(&between[i], peer_open(MEDIA_ULAW));
+    struct peer *pb = peer_open(MEDIA_ULAW);
+    stream_open(&b, pb);
+    CHECK_INT(0, media_join(a, b, NULL));
+    talk(pa, 40, 10);
+    run_ms(100);
+    int n = heard_codes(pb, codes);
+    CHECK(n >= 25);
+    for (int i = 1; i < n; i++) CHECK(codes[i] > codes[i - 1]);
+    talk(pb, 40, 10);
+    run_ms(100);
+    n = heard_codes(pa, codes);
+    CHECK(n >= 25);
+    for (int i = 1; i < n; i++) CHECK(codes[i] > codes[i - 1]);
+    for (int i = 0; i < SLICE_FULL - 1; i++) media_stream_close(between[i]);
+    media_stream_close(a);
+    media_stream_close(b);
     world_close();
 }
 
@@ -242,6 +270,7 @@ TEST(speech_quiet_and_silence_of_the_line_are_told) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(joined_peers_hear_each_other_and_a_muted_one_is_not_heard),
+        RUN(peers_of_different_slices_hear_each_other_whole_and_in_order),
         RUN(three_joined_are_mixed_and_cut_and_never_wrap),
         RUN(nine_streams_cannot_be_joined_with_one),
         RUN(unknown_sources_and_wrong_payload_types_are_dropped),

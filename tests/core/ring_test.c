@@ -63,13 +63,15 @@ static int16_t frame_of_left(const int16_t *pcm, unsigned i) {
 
 TEST(a_full_recording_counts_what_it_lost_and_says_where) {
     static struct session left;
-    struct recording r = {.left = &left, .left_source = MEDIA_SAYS};
+    struct recording r = {.sides = {{.source = MEDIA_SAYS}}};
     const int16_t *pcm;
     unsigned lost = 0;
     recording_init(&r, 25);
+    recording_set(&r, &left, NULL);
     for (int i = 0; i < 510; i++) {
         left.says[0] = (int16_t)i;
         CHECK(recording_tick(&r) == (i % 25 == 24));
+        if (i % 25 == 24) r.since_told = 0;
     }
     CHECK_INT(25, recording_read(&r, 0, 25, &pcm, &lost));
     CHECK_INT(0, lost);
