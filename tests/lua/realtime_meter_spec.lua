@@ -126,6 +126,18 @@ describe("a connection with a realtime model", function()
     paid:over(nil)
   end)
 
+  it("pays what is written down while the budget is asked for that together, though it ends meanwhile", function()
+    local paid = begun()
+    gate = promise.new()
+    paid:transcribed{ model = "scribe", seconds = 1 }
+    for _ = 1, 100 do paid:transcribed{ model = "scribe", seconds = 2 } end
+    paid:over(nil)
+    gate:give()
+    local told = {}
+    for _, use in ipairs(uses) do told[#told + 1] = use.target.purpose == "recognise" and use.units.seconds or nil end
+    assert.same({ 1, 200 }, told)
+  end)
+
   it("costs nobody anything without an account", function()
     local paid = assert(meter.begin{ owner = {}, target = {} })
     paid:used{ input = 1 }

@@ -636,11 +636,67 @@ describe("a realtime session", function()
       say("f" .. n)
       socket:tell{ type = "conversation.item.input_audio_transcription.failed", item_id = "f" .. n }
     end
-    for n = 1, 26 do say("u" .. n) end
+    for n = 1, 25 do say("u" .. n) end
     assert.is_nil(socket.dropped)
-    say "u27"
+    say "u26"
     assert.is_true(socket.dropped)
     assert.equal("protocol", self.events[#self.events].class)
+  end)
+
+  -- What is kept of a connection does not grow with what a provider makes up: names, answers that never end, parts and calls of nothing.
+  it("ends a connection that names without end what is nothing", function()
+    local long = ("x"):rep(2000)
+    local endless = {
+      { with_openai, function(socket, n) socket:tell{ type = "response.created", response = { id = "r" .. n } } end },
+      { with_openai, function(socket, n) socket:tell{ type = "response.output_audio.delta", response_id = "r", item_id = "i" .. n, delta = "/w==" } end },
+      { with_openai, function(socket, n) socket:tell{ type = "conversation.item.input_audio_transcription.delta", item_id = "u" .. n, delta = "x" } end },
+      { with_openai, function(socket, n) socket:tell{ type = "input_audio_buffer.speech_started", item_id = long .. n } end },
+      { with_openai, function(socket, n) socket:tell{ type = "response.created", response = { id = long .. n } } end },
+      { with_gemini, function(socket, n)
+        socket:tell{ toolCall = { functionCalls = { { id = "c" .. n, name = "f" } } } }
+        socket:tell{ toolCallCancellation = { ids = { "c" .. n } } }
+      end },
+    }
+    for i, one in ipairs(endless) do
+      local self, socket = one[1]()
+      for n = 1, 5000 do
+        if not socket.dropped then one[2](socket, n) end
+      end
+      assert.is_true(socket.dropped, "case " .. i)
+      assert.equal("protocol", self.events[#self.events].class)
+    end
+  end)
+
+  it("pays for no transcription that was not asked for", function()
+    local target = { provider = "o", kind = "openai", model = "gpt-realtime", key = "k", owner = 0, flags = { transcription = false } }
+    local self = played(nil, { target })
+    local socket = self.sockets[1]
+    socket:tell{ type = "session.updated" }
+    for _ = 1, 2 do
+      socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u", transcript = "Hello", usage = { type = "duration", seconds = 2 } }
+    end
+    assert.is_nil(socket.dropped)
+    assert.is_nil(kinds(self.events):find("usage"))
+    self.session:close()
+  end)
+
+  it("keeps only the last of a caller's turns and of answers that have ended", function()
+    local self, socket = with_openai()
+    local function kept(list)
+      local count = 0
+      for _ in pairs(list) do count = count + 1 end
+      return count
+    end
+    for n = 1, 300 do
+      socket:tell{ type = "input_audio_buffer.speech_started", item_id = "u" .. n }
+      socket:tell{ type = "response.output_audio.delta", response_id = "r" .. n, item_id = "i", delta = "" }
+      done(socket, "r" .. n)
+    end
+    local link = self.session.link
+    assert.is_nil(socket.dropped)
+    assert.is_true(kept(link.turns) <= 64 and kept(link.by_key) <= 64 and kept(link.codec.responses) <= 64)
+    assert.equal(300, self.session.turns)
+    self.session:close()
   end)
 
   it("that nobody takes texts from stops reading", function()
