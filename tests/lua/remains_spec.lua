@@ -87,6 +87,18 @@ describe("what a worker leaves", function()
     remains.settled(nil)
   end)
 
+  -- Programs of the command line all have one owner's name: the second's file took the place of the first's.
+  it("is in no file of another process of the same name", function()
+    local first = remains.note("spec", TENANT, { n = 1 })
+    package.loaded["lib.remains"] = nil
+    local other = require "lib.remains"
+    package.loaded["lib.remains"] = remains
+    local second = other.note("spec", TENANT, { n = 2, text = ("x"):rep(1024 * 1024) })  -- full, so that its file goes with it
+    assert.truthy(noted():find('"n":1', 1, true) and noted():find('"n":2', 1, true))
+    remains.settled(first)
+    other.settled(second)
+  end)
+
   it("is in memory only where it cannot be noted", function()
     assert.is_nil(remains.note("spec", TENANT, { text = "\255" }))
     assert.is_nil(remains.note("spec", TENANT, { fn = print }))
