@@ -30,8 +30,9 @@ local FULL_BYTES = 1024 * 1024
 local LOOK_MS, TELL_MS = 1000, 60000
 local AGAIN_MOST_MS = 15000  -- between two looks at a file of which something stays
 
--- A name that no other process has, or had: its file would take the place of theirs. Programs of the command line share an owner's name.
-local own = ("%s-%s"):format(worker.owner:gsub("[^%w._-]", "-"):sub(-80), crypto.hex(crypto.random(6))):gsub("^%W+", "")
+-- Of its files' names: no other process has it, or had it, for such a file would take the place of theirs. Programs of the command line share an
+-- owner's name.
+local prefix = ("%s-%s"):format(worker.owner:gsub("[^%w._-]", "-"):sub(-80), crypto.hex(crypto.random(6))):gsub("^%W+", "")
 
 local folder = config.run_dir and config.run_dir .. "/remains"
 local kinds = {}
@@ -51,7 +52,7 @@ end
 
 local function new_name()
   count = count + 1
-  return ("%s.%d"):format(own, count)
+  return ("%s.%d"):format(prefix, count)
 end
 
 local function open_file()
