@@ -330,7 +330,7 @@ end)
 
 describe("a recogniser that listens meanwhile", function()
   -- @param on_finalize function  tells what it says to Finalize: list of messages
-  local function session_of(on_finalize)
+  local function session_of(on_finalize, answer_ms)
     local inbox, waiting, gone = { '{"type":"SpeechStarted","timestamp":0.1}' }, nil, false
     local function wake()
       local resume = waiting
@@ -360,7 +360,7 @@ describe("a recogniser that listens meanwhile", function()
       }
     end
     local function target(provider, kind) return { provider = provider, kind = kind, model = "m", url = "http://" .. provider, owner = 0, key = "k" } end
-    return recogniser.open(world, { rate = 8000, answer_ms = 30 }, { target("a", "deepgram"), target("b", "whisper") })
+    return recogniser.open(world, { rate = 8000, answer_ms = answer_ms or 30 }, { target("a", "deepgram"), target("b", "whisper") })
   end
 
   local function final_of(session)
@@ -382,6 +382,22 @@ describe("a recogniser that listens meanwhile", function()
   it("and is there, but has nothing to say to a noise, is kept", function()
     local session = session_of(function()
       return { '{"type":"Results","is_final":false,"start":0,"duration":1,"channel":{"alternatives":[{"transcript":"","words":[]}]}}' }
+    end)
+    assert.same({ "", "a" }, { final_of(session) })
+    session:cancel()
+  end)
+
+  -- The second noise was taken for a silence since the first, and who was there for broken.
+  it("and is there is kept, though another noise ends before it could answer that", function()
+    local asked = 0
+    local session = session_of(function()
+      asked = asked + 1
+      return asked == 1 and { '{"type":"Results","is_final":false,"start":0,"duration":1,"channel":{"alternatives":[{"transcript":"","words":[]}]}}' } or {}
+    end, 300)
+    task.spawn(function()
+      task.sleep(200)
+      session:feed(PCM)
+      session:flush()
     end)
     assert.same({ "", "a" }, { final_of(session) })
     session:cancel()
