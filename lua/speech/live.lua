@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Recognisers that listen while one speaks, over a WebSocket.
+local bounds = require "speech.bounds"
 local fallback = require "speech.fallback"
 local minutes = require "speech.minutes"
 
@@ -89,7 +90,8 @@ function Link:finish()
 end
 
 local function take(self, event)
-  if event.type == "error" then return fail(self, event) end
+  local failure = bounds.failure_in(event)
+  if failure then return fail(self, failure) end
   if event.type == "final" then
     fallback.first(self.try)
     return self:settle(event)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What is said to a caller, by synthesisers that are played here.
 require "stand_in"
+local json = require "core.json"
 local health = require "ai.health"
 local programs = require "speech.programs"
 local recogniser = require "speech.recogniser"
@@ -311,6 +312,18 @@ describe("a provider", function()
 end)
 
 describe("an utterance", function()
+  -- It is looked through for what must not be kept: some MiB of it took seconds in which the worker stood still.
+  it("of which more is told than anybody says is another's to hear", function()
+    local long = ("1 "):rep(40000)
+    local world = world_of{ a = { pieces = { json.encode{ text = long, segments = json.array{} } } }, b = { pieces = { '{"text":" yes","segments":[]}' } } }
+    local function target(provider) return { provider = provider, kind = "whisper", model = "m", url = "http://" .. provider, owner = 0 } end
+    local session, final = recogniser.open(world, { rate = 8000 }, { target "a", target "b" }), nil
+    session:feed(PCM)
+    session:finish()
+    for event in function() return session:next() end do final = event.type == "final" and event or final end
+    assert.same({ "yes", "b" }, { final.text, session.target.provider })
+  end)
+
   -- A minute of silence was transcribed, and paid for, when one that had listened broke off.
   it("is heard without the silence before it, and its words keep their times", function()
     local world, bytes = world_of{ a = { pieces = { '{"text":" yes","segments":[{"words":[{"word":" yes","start":0.5,"end":1.0}]}]}' } } }, nil
@@ -384,6 +397,14 @@ describe("a recogniser that listens meanwhile", function()
       return { '{"type":"Results","is_final":false,"start":0,"duration":1,"channel":{"alternatives":[{"transcript":"","words":[]}]}}' }
     end)
     assert.same({ "", "a" }, { final_of(session) })
+    session:cancel()
+  end)
+
+  it("and tells more than anybody says is followed by the next", function()
+    local session = session_of(function()
+      return { json.encode{ type = "Results", is_final = true, from_finalize = true, start = 0, duration = 1, channel = { alternatives = { { transcript = ("1 "):rep(40000) } } } } }
+    end)
+    assert.same({ "yes", "b" }, { final_of(session) })
     session:cancel()
   end)
 
