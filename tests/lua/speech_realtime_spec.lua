@@ -557,6 +557,22 @@ describe("a realtime session", function()
     self.session:close()
   end)
 
+  it("is not asked without end when its connections are at their limit behind each answer", function()
+    local self = with_openai()
+    for n = 1, 200 do
+      local socket = self.sockets[n]
+      if not socket then break end
+      if n > 1 then socket:tell{ type = "session.updated" } end
+      sound(socket, "r", "i", 1)
+      done(socket, "r")
+      socket:tell{ type = "error", error = { code = "session_expired", message = "x" } }
+      for _ = 1, 5 do task.sleep(0) end
+      self.now = self.now + 100
+    end
+    assert.is_true(#self.sockets > 1 and #self.sockets < 20, #self.sockets)
+    assert.equal("error", self.events[#self.events].type)
+  end)
+
   it("waits for an answer, for its going on, and not while a tool runs", function()
     local self, socket = with_openai{ tools = { FIND } }
     self.session:text("Hi")
