@@ -89,6 +89,8 @@ local function pay_transcription(self, heard)
   local units = { seconds = heard.seconds }
   local ok, use, failure = pcall(self.account.begin, self.account, target, units, true)
   if ok and use then return use:done(units) end
+  if self.unpaid then return end
+  self.unpaid = true  -- is told once: each sentence has one
   log.warn("speech.transcription_not_paid", { provider = target.provider, model = heard.model, text = ok and failure.text or tostring(use) })
 end
 

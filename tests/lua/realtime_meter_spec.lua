@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What realtime sessions are paid for: answer by answer, by an account that is played here.
 local clock = require "core.clock"
+local log = require "core.log"
 local meter = require "speech.realtime_meter"
 local promise = require "lib.promise"
 local realtime_usage = require "speech.realtime_usage"
@@ -122,7 +123,11 @@ describe("a connection with a realtime model", function()
     assert.same({ "p", "scribe", "recognise", 2.5 }, { uses[2].target.provider, uses[2].target.model, uses[2].target.purpose, uses[2].units.seconds })
     assert.equal(2, #uses)
     refusal = { class = "budget", text = "it has no price" }
-    paid:transcribed{ model = "scribe", seconds = 1 }
+    local warn, told = log.warn, 0
+    log.warn = function() told = told + 1 end
+    for _ = 1, 5 do paid:transcribed{ model = "scribe", seconds = 1 } end
+    log.warn = warn
+    assert.equal(1, told)  -- and not for each sentence
     paid:over(nil)
   end)
 
