@@ -5,6 +5,7 @@ local gemini = require("plugins.realtime_gemini").realtime
 local health = require "ai.health"
 local history = require "speech.realtime_history"
 local json = require "core.json"
+local log = require "core.log"
 local openai = require("plugins.realtime_openai").realtime
 local pcm = require "core.pcm"
 local promise = require "lib.promise"
@@ -803,6 +804,71 @@ describe("a realtime session", function()
     for _, use in ipairs(uses) do last = use.units and use or last end
     assert.same({ 20 }, { last.units.audio_output })
     assert.is_nil(last.failure)
+  end)
+
+  -- The same for all of a session: each message is a right one, and they come in any order, while the other side does what it likes.
+  it("bears right messages in any order", function()
+    local random, step, broke, error_line = 1, 0, {}, log.error
+    log.error = function(name, more) broke[#broke + 1] = name .. ": " .. tostring(more.text) end
+    local function any(n)
+      random = (random * 16807) % 2147483647
+      return random % n + 1
+    end
+    local function pick(list) return list[any(#list)] end
+    local function id(letter) return letter .. math.floor(step / 8) + any(4) end
+    local PIECE = crypto.b64(("\255"):rep(800))
+    local says = {
+      [OPENAI] = {
+        function() return { type = "session.updated" } end,
+        function() return { type = "input_audio_buffer.speech_started", item_id = id "u" } end,
+        function() return { type = "input_audio_buffer.speech_stopped" } end,
+        function() return { type = "conversation.item.input_audio_transcription.delta", item_id = id "u", delta = "some " } end,
+        function() return { type = "conversation.item.input_audio_transcription.completed", item_id = id "u", transcript = "some words", usage = { seconds = any(9) } } end,
+        function() return { type = "response.created", response = { id = id "r" } } end,
+        function() return { type = "response.output_audio.delta", response_id = id "r", item_id = id "i", delta = PIECE } end,
+        function() return { type = "response.output_audio_transcript.delta", response_id = id "r", delta = "words " } end,
+        function() return { type = "response.output_item.done", response_id = id "r", item = { type = "function_call", call_id = id "c", name = "find", arguments = "{}" } } end,
+        function() return { type = "response.done", response = { id = id "r", status = pick{ "completed", "cancelled", "incomplete", "failed" }, usage = { input_tokens = any(99) } } } end,
+        function() return { type = "error", error = { code = pick{ "session_expired", "conversation_already_has_active_response", "other" }, type = "invalid_request_error" } } end,
+      },
+      [GEMINI] = {
+        function() return { setupComplete = {} } end,
+        function() return { voiceActivity = { voiceActivityType = pick{ "ACTIVITY_START", "ACTIVITY_END" } } } end,
+        function() return { serverContent = { interrupted = true } } end,
+        function() return { serverContent = { inputTranscription = { text = "some ", finished = any(3) == 1 } } } end,
+        function() return { serverContent = { outputTranscription = { text = "words " } } } end,
+        function() return { serverContent = { modelTurn = { parts = { { inlineData = { data = PIECE, mimeType = "audio/pcm;rate=" .. pick{ 8000, 16000, 24000 } } } } } } } end,
+        function() return { serverContent = { generationComplete = true } } end,
+        function() return { serverContent = { turnComplete = true }, usageMetadata = { promptTokenCount = any(99), responseTokenCount = any(9) } } end,
+        function() return { toolCall = { functionCalls = { { id = id "c", name = "find", args = { a = 1 } } } } } end,
+        function() return { toolCallCancellation = { ids = { id "c" } } } end,
+        function() return { sessionResumptionUpdate = { resumable = true, newHandle = id "h" } } end,
+        function() return { goAway = { timeLeft = any(20) .. "s" } } end,
+      },
+    }
+    for target, list in pairs(says) do
+      for _ = 1, 30 do
+        local self = played({ tools = { FIND } }, { target })
+        local acts = {
+          function() self.session:audio(("\0"):rep(320 * any(9))) end,
+          function() self.session:text "Hello" end,
+          function() self.session:expect_answer() end,
+          function() self.session:cancel(any(2000), any(3) == 1 and any(5) or nil) end,
+          function() self.session:tool_result(id "c", "found", any(2) == 1) end,
+          function() self.pass(any(3000)) end,
+          function() self.sockets[#self.sockets]:put(nil, { code = "closed", text = "the server closed the WebSocket with code 1011" }) end,
+        }
+        self.sockets[1]:tell(list[1]())
+        for _ = 1, 100 do
+          local socket = self.sockets[#self.sockets]
+          step = step + 1
+          if any(4) == 1 then pick(acts)() elseif not socket.dropped then socket:tell(pick(list)()) end
+        end
+        self.session:close()
+      end
+    end
+    log.error = error_line
+    assert.same({}, broke)
   end)
 
   -- Whatever a server sends, an adapter tells of it or leaves it; it does not raise.
