@@ -201,13 +201,21 @@ function take.usage(self, event)
   self.session:tell{ type = "usage", usage = event.usage }
 end
 
-function take.reply(self, event)
-  local session, first = self.session, self.replies[1]
-  if #self.replies >= KEPT then
-    if not first.done then return fail(self, { class = "protocol", text = ("more than %d answers at a time"):format(KEPT) }) end
-    table.remove(self.replies, 1)
-    self.by_key[first.key] = nil
+-- Room for one more: the oldest that is done goes. False when none is.
+local function make_room(self)
+  if #self.replies < KEPT then return true end
+  for i, reply in ipairs(self.replies) do
+    if reply.done then
+      self.by_key[table.remove(self.replies, i).key] = nil
+      return true
+    end
   end
+  return false
+end
+
+function take.reply(self, event)
+  if not make_room(self) then return fail(self, { class = "protocol", text = ("more than %d answers at a time"):format(KEPT) }) end
+  local session = self.session
   session.replies = session.replies + 1
   local reply = { key = event.key, number = session.replies, ms = 0, bytes = 0 }
   self.replies[#self.replies + 1], self.by_key[event.key] = reply, reply

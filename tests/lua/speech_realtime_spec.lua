@@ -704,6 +704,7 @@ describe("a realtime session", function()
       for _ in pairs(list) do count = count + 1 end
       return count
     end
+    socket:tell{ type = "response.created", response = { id = "never done" } }
     for n = 1, 300 do
       socket:tell{ type = "input_audio_buffer.speech_started", item_id = "u" .. n }
       socket:tell{ type = "response.output_audio.delta", response_id = "r" .. n, item_id = "i", delta = "" }
