@@ -145,13 +145,7 @@ static const struct bind_fn functions[] = {
 int bind_open_mp3(lua_State *L) {
     static const luaL_Reg methods[] = {{"feed", lua_encoder_feed}, {"finish", lua_encoder_finish}, {NULL, NULL}};
 
-    luaL_newmetatable(L, ENCODER_TYPE);
-    lua_newtable(L);
-    luaL_register(L, NULL, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, lua_encoder_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    bind_make_type(L, ENCODER_TYPE, methods, lua_encoder_gc);
     bind_module(L, functions);
     return 1;
 }

@@ -92,13 +92,7 @@ int bind_open_remains(lua_State *L) {
     static const luaL_Reg methods[] = {{"add", lua_file_add},       {"clear", lua_file_clear}, {"read", lua_file_read},
                                        {"remove", lua_file_remove}, {"leave", lua_file_leave}, {NULL, NULL}};
 
-    luaL_newmetatable(L, FILE_TYPE);
-    lua_newtable(L);
-    luaL_register(L, NULL, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, lua_file_leave);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    bind_make_type(L, FILE_TYPE, methods, lua_file_leave);
     bind_module(L, functions);
     return 1;
 }

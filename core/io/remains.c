@@ -54,7 +54,10 @@ int remains_create(struct remains **out, const char *folder, const char *name, s
     int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || rename(temporary, path) < 0) {
         rc = fail(e, "making", path);
-        if (fd >= 0) close(fd);
+        if (fd >= 0) {
+            unlink(temporary);
+            close(fd);
+        }
         free(path);
     } else {
         *out = remains_of(fd, path);

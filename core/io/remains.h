@@ -14,7 +14,8 @@
 
 struct remains;
 
-/* Makes folder when it is missing. name: [A-Za-z0-9._-], not ending in ".new", at most 100. */
+/* Makes folder when it is missing. name: [A-Za-z0-9._-], not ending in ".new", at most 100; one that no other process has or had, for a
+ * file of that name is replaced. */
 int remains_create(struct remains **out, const char *folder, const char *name, struct err *e);
 /* Another's: ERR_BUSY while its owner lives or somebody has taken it, ERR_NOT_FOUND. */
 int remains_take(struct remains **out, const char *folder, const char *name, struct err *e);

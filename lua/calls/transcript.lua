@@ -171,8 +171,10 @@ local function note(call, book)
   end
 end
 
--- The call's row may be another's by now; what was said is as true as it was, and a line that is there stays.
+-- The call's row may be another's by now; what was said is as true as it was, and a line that is there stays. Nobody else may have told yet that the
+-- tenant has something that is to go one day.
 remains.define(KIND, function(tenant, kept)
+  keeping.expect(tenant)
   db.transaction(tenant.db, function(tx)
     if store.hold_any(tx, kept.call) then store.utterances_insert(tx, kept.call, { kept.row }) end
   end)

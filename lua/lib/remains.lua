@@ -30,6 +30,10 @@ local FULL_BYTES = 1024 * 1024
 local LOOK_MS, TELL_MS = 1000, 60000
 local AGAIN_MOST_MS = 15000  -- between two looks at a file of which something stays
 
+-- Of its files' names: no other process has it, or had it, for such a file would take the place of theirs. Programs of the command line share an
+-- owner's name.
+local prefix = ("%s-%s"):format(worker.owner:gsub("[^%w._-]", "-"):sub(-80), crypto.hex(crypto.random(6))):gsub("^%W+", "")
+
 local folder = config.run_dir and config.run_dir .. "/remains"
 local kinds = {}
 local current  -- { file, open = notes that are not settled, bytes }
@@ -48,8 +52,7 @@ end
 
 local function new_name()
   count = count + 1
-  local owner = worker.owner ~= "" and worker.owner or "program-" .. crypto.hex(crypto.random(6))
-  return ("%s.%d"):format(owner:gsub("[^%w._-]", "-"):sub(-80), count)
+  return ("%s.%d"):format(prefix, count)
 end
 
 local function open_file()

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Recognisers that are given an utterance whole: by HTTP, or a program that is run.
+local bounds = require "speech.bounds"
 local fallback = require "speech.fallback"
 
 local batch = {}
@@ -68,7 +69,8 @@ local NOTHING = { type = "final", text = "", words = {} }
 
 local function failure_in(events)
   for _, event in ipairs(events) do
-    if event.type == "error" then return event end
+    local failure = bounds.failure_in(event)
+    if failure then return failure end
   end
 end
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Recognisers that listen while one speaks, over a WebSocket.
+local bounds = require "speech.bounds"
 local fallback = require "speech.fallback"
 local minutes = require "speech.minutes"
 
@@ -25,12 +26,13 @@ end
 
 -- The answer to an utterance that has been ended by flush must come.
 local function start_limit(self)
-  if self.limit or not self.session.held:first_closed() then return end
+  local first = self.session.held:first_closed()
+  if self.limit or not first then return end
   local ms = self.session.options.answer_ms
   self.limit = self.session.world.after(ms, function()
     self.limit = nil
     -- One that is there, and has left nothing open, has heard nothing. What it has begun and does not end another is to hear.
-    if self.heard_since and not self.reader:pending() then return self:settle{ type = "final", text = "", words = {}, flushed = true } end
+    if self.messages > first.messages and not self.reader:pending() then return self:settle{ type = "final", text = "", words = {}, flushed = true } end
     fail(self, { class = "timeout", text = ("no final text within %d ms"):format(ms) })
   end)
 end
@@ -51,7 +53,7 @@ function Link:pcm(pcm, utterance)
   utterance.asked = utterance.bytes > 0 or self.reader:pending()
   if not utterance.asked then return end
   -- A sign of life from before does not tell that it has heard this: it may have fallen silent since.
-  self.heard_since = false
+  utterance.messages = self.messages
   send(self, self.adapter.flush())
 end
 
@@ -88,7 +90,8 @@ function Link:finish()
 end
 
 local function take(self, event)
-  if event.type == "error" then return fail(self, event) end
+  local failure = bounds.failure_in(event)
+  if failure then return fail(self, failure) end
   if event.type == "final" then
     fallback.first(self.try)
     return self:settle(event)
@@ -110,7 +113,7 @@ local function read(self)
     local data, binary = self.socket:next()
     local events
     if data then
-      self.heard_since = true
+      self.messages = self.messages + 1
       events = self.reader:feed(data, binary)
     else
       events = (self.failure or self.session.cancelled) and {} or self.reader:closed(binary, self.finished)
@@ -153,7 +156,7 @@ function live.run(session, try)
     return failure
   end
   local self = setmetatable({ session = session, try = try, adapter = adapter, socket = socket, reader = adapter.reader(session.options, try.target),
-    base_ms = session.held:start_ms(), minutes = paid }, Link)
+    base_ms = session.held:start_ms(), minutes = paid, messages = 0 }, Link)
   link = self
   session.on_cancel = function() socket:drop() end
   session.held:replay(function(pcm, utterance) self:pcm(pcm, utterance) end)

@@ -216,7 +216,7 @@ local function run(self)
     local heard = self.ready_ms ~= nil
     self.link, self.ready_ms, self.proven = nil, nil, nil
     if self.closed then return fallback.ended(try, not heard and { class = "cancelled", text = "closed", cut = true } or nil) end
-    if failure.renew and not proven and self.world.mono_ms() - began < PROVEN_MS then
+    if failure.renew and self.world.mono_ms() - began < PROVEN_MS then
       failure = { class = "server", text = "the provider ends its connections as soon as they are open" }
     end
     fallback.ended(try, not failure.renew and failure or nil)

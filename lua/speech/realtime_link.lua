@@ -34,6 +34,9 @@ local BATCH_BYTES, REPLAY_BYTES = 40 * BYTES_A_MS, 500 * BYTES_A_MS  -- how much
 local REPLY_MOST_MS = 600000
 local TEXT_MOST = 64 * 1024       -- bytes of a reply, its calls included, and of a caller's turn: what is spoken in ten minutes is a quarter of it
 local CALLS_MOST = 64
+local CALL_BYTES = 200            -- what a call counts for besides its text
+local KEPT = 32                   -- turns of the caller's, and answers: what belongs to one before them is of nothing
+local NAME_MOST = 1000            -- bytes of what a provider calls something by
 local RENEW_WAIT_MS = 240000      -- how long a quiet moment is waited for behind longest_ms
 local LATE_MS = 1000              -- left of the time that a provider gives
 local CHECK_MS = 500
@@ -162,11 +165,12 @@ end
 
 local function turn_of(self, id)
   local turn = self.turns[id]
-  if not turn then
-    self.session.turns = self.session.turns + 1
-    turn = self.session.turns
-    self.turns[id] = turn
-  end
+  if turn then return turn end
+  local ids = self.turn_ids
+  self.session.turns = self.session.turns + 1
+  turn = self.session.turns
+  self.turns[id], ids[#ids + 1] = turn, id
+  if #ids > KEPT then self.turns[table.remove(ids, 1)] = nil end
   return turn
 end
 
@@ -197,12 +201,24 @@ function take.usage(self, event)
   self.session:tell{ type = "usage", usage = event.usage }
 end
 
+-- Room for one more: the oldest that is done goes. False when none is.
+local function make_room(self)
+  if #self.replies < KEPT then return true end
+  for i, reply in ipairs(self.replies) do
+    if reply.done then
+      self.by_key[table.remove(self.replies, i).key] = nil
+      return true
+    end
+  end
+  return false
+end
+
 function take.reply(self, event)
+  if not make_room(self) then return fail(self, { class = "protocol", text = ("more than %d answers at a time"):format(KEPT) }) end
   local session = self.session
   session.replies = session.replies + 1
   local reply = { key = event.key, number = session.replies, ms = 0, bytes = 0 }
   self.replies[#self.replies + 1], self.by_key[event.key] = reply, reply
-  if #self.replies > 32 and self.replies[1].done then self.by_key[table.remove(self.replies, 1).key] = nil end
   self.awaiting_ms = nil
 end
 
@@ -245,7 +261,7 @@ end
 function take.tool(self, event, reply)
   if self.calls[event.id] ~= nil then return end
   if self.open_calls >= CALLS_MOST then return fail(self, { class = "protocol", text = ("more than %d calls at a time"):format(CALLS_MOST) }) end
-  reply.bytes = reply.bytes + #event.arguments
+  reply.bytes = reply.bytes + #event.id + #event.name + #event.arguments + CALL_BYTES
   if not fits(self, reply.bytes) then return end
   self.calls[event.id], self.open_calls = reply, self.open_calls + 1
   self.session:answers(reply.number)
@@ -289,9 +305,14 @@ function take.error(self, event) fail(self, event.renew and { renew = true } or 
 
 local OF_REPLY = { audio = true, agent_text = true, audio_end = true, tool = true, interrupted = true, done = true }
 
+local function is_long(name) return type(name) == "string" and #name > NAME_MOST end
+
 local function tell(self, events)
   for _, event in ipairs(events) do
     if self.failure or self.session.closed then return end
+    if is_long(event.id) or is_long(event.key) or is_long(event.name) then
+      return fail(self, { class = "protocol", text = ("a name of more than %d bytes"):format(NAME_MOST) })
+    end
     local reply = OF_REPLY[event.type] and self.by_key[event.key]
     if reply or not OF_REPLY[event.type] then take[event.type](self, event, reply) end
   end
@@ -379,7 +400,7 @@ local function connect(session, try, paid)
   session.on_close = nil
   if not socket then return err.status and adapter.refused(err) or fallback.of_error(err) end
   local handle = session.handles[target]
-  local self = setmetatable({ session = session, try = try, paid = paid, socket = socket, codec = adapter.connection(session.options, target, handle), batch = "", turns = {},
+  local self = setmetatable({ session = session, try = try, paid = paid, socket = socket, codec = adapter.connection(session.options, target, handle), batch = "", turns = {}, turn_ids = {},
     again = session.was_ready, replies = {}, by_key = {}, calls = {}, open_calls = 0, opened_ms = world.mono_ms(), heard_ms = world.mono_ms() }, Link)
   session.on_close = function() socket:close(1000) end
   function paid.on_refused(failure) fail(self, failure) end

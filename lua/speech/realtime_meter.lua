@@ -89,12 +89,27 @@ local function pay_transcription(self, heard)
   local units = { seconds = heard.seconds }
   local ok, use, failure = pcall(self.account.begin, self.account, target, units, true)
   if ok and use then return use:done(units) end
+  if self.unpaid then return end
+  self.unpaid = true  -- is told once: each sentence has one
   log.warn("speech.transcription_not_paid", { provider = target.provider, model = heard.model, text = ok and failure.text or tostring(use) })
 end
 
---- See above.
+local function pay_transcriptions(self)
+  while self.heard do
+    local heard = self.heard
+    self.heard = nil
+    pay_transcription(self, heard)
+  end
+  self.transcribing = false
+end
+
+--- See above. One at a time, for a provider tells of as many as it likes: what comes meanwhile is one with the next.
 function meter:transcribed(heard)
-  if self.account and heard.seconds > 0 then task.spawn(pay_transcription, self, heard) end
+  if not self.account or heard.seconds <= 0 then return end
+  self.heard = { model = heard.model, seconds = (self.heard and self.heard.seconds or 0) + heard.seconds }
+  if self.transcribing then return end
+  self.transcribing = true
+  task.spawn(pay_transcriptions, self)
 end
 
 --- See above.

@@ -18,6 +18,8 @@ local VOICE, TRANSCRIPTION = "marin", "gpt-4o-mini-transcribe"
 local BYTES_A_MS = 8               -- of G.711
 local TEXT_BYTES = 500
 local OPEN_BYTES = 256 * 1024      -- of transcripts that are not whole yet
+local OPEN_EACH = 100              -- what one of them counts for besides
+local RESPONSES, ITEMS = 64, 64    -- the last that are known, and those of one
 
 -- A session lasts an hour, and nothing warns of its end.
 local realtime = { longest_ms = 55 * 60 * 1000, tokens_a_second = 20 }
@@ -40,7 +42,7 @@ end
 
 function realtime.connection(options, target)
   local flags = target.flags or {}
-  return setmetatable({ options = options, flags = flags, input = flags.law == "alaw" and "alaw" or "ulaw", transcripts = {}, open_bytes = 0, items = {}, responses = {},
+  return setmetatable({ options = options, flags = flags, input = flags.law == "alaw" and "alaw" or "ulaw", transcripts = {}, open_bytes = 0, responses = {}, keys = {},
     transcription = flags.transcription == nil and TRANSCRIPTION or flags.transcription }, codec)
 end
 
@@ -166,7 +168,7 @@ read["input_audio_buffer.speech_stopped"] = function(_, _, events) events[#event
 read["conversation.item.input_audio_transcription.delta"] = function(self, said, events)
   local id, delta = fields.text(said, "item_id"), fields.text(said, "delta")
   if not id or not delta or delta == "" then return end
-  self.open_bytes = self.open_bytes + #delta
+  self.open_bytes = self.open_bytes + #delta + (self.transcripts[id] and 0 or #id + OPEN_EACH)
   if self.open_bytes > OPEN_BYTES then
     events[#events + 1] = { type = "error", class = "protocol", text = "transcripts do not come to an end" }
     return
@@ -176,7 +178,8 @@ read["conversation.item.input_audio_transcription.delta"] = function(self, said,
 end
 
 local function close_transcript(self, id)
-  self.open_bytes = self.open_bytes - #(self.transcripts[id] or "")
+  if not self.transcripts[id] then return end
+  self.open_bytes = self.open_bytes - #self.transcripts[id] - #id - OPEN_EACH
   self.transcripts[id] = nil
 end
 
@@ -190,7 +193,8 @@ read["conversation.item.input_audio_transcription.completed"] = function(self, s
   if not id then return end
   close_transcript(self, id)
   events[#events + 1] = { type = "user_text", id = id, text = fields.text(said, "transcript") or "", final = true }
-  events[#events + 1] = { type = "usage", usage = usage_of.transcription(said.usage, self.transcription) }
+  -- Where none was asked for, none is paid.
+  if self.transcription then events[#events + 1] = { type = "usage", usage = usage_of.transcription(said.usage, self.transcription) } end
 end
 
 local function response_of(self, key, events)
@@ -198,7 +202,8 @@ local function response_of(self, key, events)
   local response = self.responses[key]
   if not response then
     response = { items = {}, calls = 0 }
-    self.responses[key] = response
+    self.responses[key], self.keys[#self.keys + 1] = response, key
+    if #self.keys > RESPONSES then self.responses[table.remove(self.keys, 1)] = nil end
     events[#events + 1] = { type = "reply", key = key }
   end
   return response
@@ -218,8 +223,13 @@ read["response.output_audio.delta"] = function(self, said, events)
     events[#events + 1] = { type = "error", class = "protocol", text = "the sound is no base64" }
     return
   end
+  if bytes == "" then return end
   local last = response.items[#response.items]
   if not last or last.id ~= id then
+    if #response.items == ITEMS then
+      events[#events + 1] = { type = "error", class = "protocol", text = ("more than %d parts in one answer"):format(ITEMS) }
+      return
+    end
     last = { id = id, bytes = 0, content_index = fields.count(said, "content_index") or 0 }
     response.items[#response.items + 1] = last
   end

@@ -11,6 +11,8 @@ local BASE = "wss://api.deepgram.com"
 local KEEPALIVE_MS = 4000      -- after 10 s without sound or sign of life it closes with NET-0001
 local UTTERANCE_END_MS = 1000  -- the least it takes
 local KEYTERMS_MOST = 50
+local UTTERANCE_BYTES = 64 * 1024  -- of its text; each part and word counts for so much besides:
+local PIECE_BYTES = 16
 local QUERY_MOST = 1800        -- bytes; a WebSocket's URL cannot be much longer (core/io/ws_client.h)
 
 local recogniser = { transport = "ws" }
@@ -54,7 +56,7 @@ function recogniser.keepalive() return '{"type":"KeepAlive"}', KEEPALIVE_MS end
 --- A handshake that was refused.
 function recogniser.refused(err) return failure.of(err.status, {}, { text = err.text }) end
 
-function recogniser.reader() return setmetatable({ parts = {}, words = {}, interim = "" }, reader) end
+function recogniser.reader() return setmetatable({ parts = {}, words = {}, interim = "", bytes = 0 }, reader) end
 
 --- Is there anything that waits for its end?
 function reader:pending() return #self.parts > 0 or self.interim ~= "" end
@@ -66,6 +68,7 @@ local function add_words(self, alternative)
     local text = fields.text(word, "punctuated_word") or fields.text(word, "word")
     if text then
       local from = ms(word.start)
+      self.bytes = self.bytes + #text + PIECE_BYTES
       self.words[#self.words + 1] = { text = text, from_ms = from, to_ms = math.max(from, ms(word["end"])), confidence = type(word.confidence) == "number" and word.confidence or nil }
     end
   end
@@ -81,7 +84,7 @@ local function final_of(self, flushed)
   local sum, count = 0, #self.words
   for _, word in ipairs(self.words) do sum = sum + (word.confidence or 1) end
   local event = { type = "final", text = joined(self, ""), words = self.words, confidence = count > 0 and sum / count or nil, until_ms = self.until_ms, flushed = flushed or nil }
-  self.parts, self.words, self.interim, self.told = {}, {}, "", nil
+  self.parts, self.words, self.interim, self.told, self.bytes = {}, {}, "", nil, 0
   return event
 end
 
@@ -91,7 +94,7 @@ function read.Results(self, message, events)
   local alternative = fields.object(fields.object(message, "channel"), "alternatives")[1]
   local text = fields.text(alternative, "transcript") or ""
   if message.is_final == true then
-    if text ~= "" then self.parts[#self.parts + 1] = text end
+    if text ~= "" then self.parts[#self.parts + 1], self.bytes = text, self.bytes + #text + PIECE_BYTES end
     self.interim, self.until_ms = "", ms(message.start) + ms(message.duration)
     add_words(self, alternative)
     if message.from_finalize == true then
@@ -105,6 +108,10 @@ function read.Results(self, message, events)
     end
   else
     self.interim = text
+  end
+  if self.bytes + #self.interim > UTTERANCE_BYTES then
+    events[#events + 1] = { type = "error", class = "protocol", text = "an utterance does not come to an end" }
+    return
   end
   local whole = joined(self, self.interim)
   if whole ~= "" and (whole ~= self.told or message.is_final == true) then

@@ -8,6 +8,7 @@ local wav = require "speech.wav"
 
 local BASE = "https://api.elevenlabs.io"
 local VOICE = "JBFqnCBsd6RMkjVDRZzb"  -- one of those that every account has
+local WORD_BYTES = 200                -- what is longer is told as several
 local RATES = { [8000] = true, [16000] = true, [22050] = true, [24000] = true, [44100] = true }
 
 local synthesiser = { transport = "http", marks = "word" }
@@ -38,6 +39,8 @@ local function end_word(self, events)
   self.word = ""
 end
 
+local function ms(seconds) return seconds == seconds and math.max(0, math.min(seconds, 1e6)) * 1000 or 0 end
+
 -- Characters with their times become words. The times of a stream over HTTP are those of the whole.
 local function read_times(self, found, events)
   local characters, from, to = fields.object(found, "characters"), fields.object(found, "character_start_times_seconds"), fields.object(found, "character_end_times_seconds")
@@ -46,8 +49,9 @@ local function read_times(self, found, events)
     if character:find("^%s*$") then
       end_word(self, events)
     else
-      if self.word == "" then self.word_from = from[i] * 1000 end
-      self.word, self.word_to = self.word .. character, to[i] * 1000
+      if #self.word + #character > WORD_BYTES then end_word(self, events) end
+      if self.word == "" then self.word_from = ms(from[i]) end
+      self.word, self.word_to = self.word .. character, ms(to[i])
     end
   end
 end

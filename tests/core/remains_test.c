@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,6 +103,18 @@ TEST(names_that_lead_elsewhere_are_refused) {
     CHECK(r == NULL);
 }
 
+TEST(one_that_cannot_have_its_name_leaves_nothing) {
+    struct remains *r = NULL;
+    struct err e = {0};
+    char *path = mem_printf("%s/w.1", folder), *temporary = mem_printf("%s/w.1.new", folder);
+    CHECK_INT(0, mkdir(folder, 0700));
+    CHECK_INT(0, mkdir(path, 0700));
+    CHECK_INT(ERR_IO, remains_create(&r, folder, "w.1", &e));
+    CHECK(access(temporary, F_OK) < 0);
+    free(path);
+    free(temporary);
+}
+
 TEST(a_folder_that_cannot_be_is_an_error) {
     struct remains *r = NULL;
     struct err e = {0};
@@ -116,6 +129,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(one_of_several_gets_it_and_it_can_be_left_for_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_cleared_is_gone_and_more_can_be_added, setup, teardown),
         cmocka_unit_test_setup_teardown(names_that_lead_elsewhere_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_cannot_have_its_name_leaves_nothing, setup, teardown),
         RUN(a_folder_that_cannot_be_is_an_error),
     };
     return RUN_ALL(tests);

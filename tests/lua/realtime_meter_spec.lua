@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What realtime sessions are paid for: answer by answer, by an account that is played here.
 local clock = require "core.clock"
+local log = require "core.log"
 local meter = require "speech.realtime_meter"
 local promise = require "lib.promise"
 local realtime_usage = require "speech.realtime_usage"
@@ -122,8 +123,24 @@ describe("a connection with a realtime model", function()
     assert.same({ "p", "scribe", "recognise", 2.5 }, { uses[2].target.provider, uses[2].target.model, uses[2].target.purpose, uses[2].units.seconds })
     assert.equal(2, #uses)
     refusal = { class = "budget", text = "it has no price" }
-    paid:transcribed{ model = "scribe", seconds = 1 }
+    local warn, told = log.warn, 0
+    log.warn = function() told = told + 1 end
+    for _ = 1, 5 do paid:transcribed{ model = "scribe", seconds = 1 } end
+    log.warn = warn
+    assert.equal(1, told)  -- and not for each sentence
     paid:over(nil)
+  end)
+
+  it("pays what is written down while the budget is asked for that together, though it ends meanwhile", function()
+    local paid = begun()
+    gate = promise.new()
+    paid:transcribed{ model = "scribe", seconds = 1 }
+    for _ = 1, 100 do paid:transcribed{ model = "scribe", seconds = 2 } end
+    paid:over(nil)
+    gate:give()
+    local told = {}
+    for _, use in ipairs(uses) do told[#told + 1] = use.target.purpose == "recognise" and use.units.seconds or nil end
+    assert.same({ 1, 200 }, told)
   end)
 
   it("costs nobody anything without an account", function()

@@ -94,6 +94,18 @@ describe("ElevenLabs", function()
     assert.same({ type = "mark", kind = "word", text = "Good", from_ms = 1000, to_ms = 5000 }, events[2])
   end)
 
+  -- It grew by a copy of itself for each character, and the worker stood still until its watchdog ended it.
+  it("tells a word that has no end as several", function()
+    local reader, characters, times = eleven.reader(say), {}, {}
+    for i = 1, 1000 do characters[i], times[i] = "x", i end
+    times[1] = -1e300
+    local events = reader:feed(false, json.encode{ alignment = { characters = characters, character_start_times_seconds = times, character_end_times_seconds = times } })
+    for _, event in ipairs(reader:finish()) do events[#events + 1] = event end
+    assert.equal("mark mark mark mark mark end", types_of(events))
+    assert.same({ type = "mark", kind = "word", text = ("x"):rep(200), from_ms = 0, to_ms = 200000 }, events[1])
+    assert.equal(201000, events[2].from_ms)
+  end)
+
   it("that sends what is none is told so", function()
     for _, line in ipairs{ "<html>", "[1", "7", '{"audio_base64":"%%%"}' } do
       assert.equal("protocol", eleven.reader(say):feed(false, line)[1].class, line)
@@ -228,6 +240,20 @@ describe("Deepgram", function()
     local final = reader:feed(result("", { is_final = true, from_finalize = true }))[1]
     assert.equal("final", final.type)
     assert.is_true(final.flushed)
+  end)
+
+  it("ends an utterance that never comes to an end", function()
+    for _, more in ipairs{ { is_final = true, text = ("x"):rep(1000) }, { is_final = true, text = "" }, { text = ("x"):rep(70000) } } do
+      local reader = deepgram.reader(options, {})
+      local events, fed = {}, 0
+      while (not events[1] or events[1].type == "partial") and fed < 10000 do
+        fed, events = fed + 1, reader:feed(json.encode{ type = "Results", is_final = more.is_final, start = 0, duration = 1,
+          channel = { alternatives = { { transcript = more.text, words = { { word = "x", start = 0, ["end"] = 1 }, { word = "x", start = 0, ["end"] = 1 } } } } } })
+      end
+      assert.equal("protocol", events[1] and events[1].class)
+    end
+    local reader = deepgram.reader(options, {})  -- of a silence it tells every few seconds
+    for _ = 1, 10000 do assert.same({}, reader:feed(result("", { is_final = true, channel = { alternatives = { { transcript = "", words = json.array{} } } } }))) end
   end)
 
   it("that sends what is none, or closes, is told so", function()

@@ -5,6 +5,7 @@ local gemini = require("plugins.realtime_gemini").realtime
 local health = require "ai.health"
 local history = require "speech.realtime_history"
 local json = require "core.json"
+local log = require "core.log"
 local openai = require("plugins.realtime_openai").realtime
 local pcm = require "core.pcm"
 local promise = require "lib.promise"
@@ -557,6 +558,22 @@ describe("a realtime session", function()
     self.session:close()
   end)
 
+  it("is not asked without end when its connections are at their limit behind each answer", function()
+    local self = with_openai()
+    for n = 1, 200 do
+      local socket = self.sockets[n]
+      if not socket then break end
+      if n > 1 then socket:tell{ type = "session.updated" } end
+      sound(socket, "r", "i", 1)
+      done(socket, "r")
+      socket:tell{ type = "error", error = { code = "session_expired", message = "x" } }
+      for _ = 1, 5 do task.sleep(0) end
+      self.now = self.now + 100
+    end
+    assert.is_true(#self.sockets > 1 and #self.sockets < 20, #self.sockets)
+    assert.equal("error", self.events[#self.events].type)
+  end)
+
   it("waits for an answer, for its going on, and not while a tool runs", function()
     local self, socket = with_openai{ tools = { FIND } }
     self.session:text("Hi")
@@ -636,11 +653,68 @@ describe("a realtime session", function()
       say("f" .. n)
       socket:tell{ type = "conversation.item.input_audio_transcription.failed", item_id = "f" .. n }
     end
-    for n = 1, 26 do say("u" .. n) end
+    for n = 1, 25 do say("u" .. n) end
     assert.is_nil(socket.dropped)
-    say "u27"
+    say "u26"
     assert.is_true(socket.dropped)
     assert.equal("protocol", self.events[#self.events].class)
+  end)
+
+  -- What is kept of a connection does not grow with what a provider makes up: names, answers that never end, parts and calls of nothing.
+  it("ends a connection that names without end what is nothing", function()
+    local long = ("x"):rep(2000)
+    local endless = {
+      { with_openai, function(socket, n) socket:tell{ type = "response.created", response = { id = "r" .. n } } end },
+      { with_openai, function(socket, n) socket:tell{ type = "response.output_audio.delta", response_id = "r", item_id = "i" .. n, delta = "/w==" } end },
+      { with_openai, function(socket, n) socket:tell{ type = "conversation.item.input_audio_transcription.delta", item_id = "u" .. n, delta = "x" } end },
+      { with_openai, function(socket, n) socket:tell{ type = "input_audio_buffer.speech_started", item_id = long .. n } end },
+      { with_openai, function(socket, n) socket:tell{ type = "response.created", response = { id = long .. n } } end },
+      { with_gemini, function(socket, n)
+        socket:tell{ toolCall = { functionCalls = { { id = "c" .. n, name = "f" } } } }
+        socket:tell{ toolCallCancellation = { ids = { "c" .. n } } }
+      end },
+    }
+    for i, one in ipairs(endless) do
+      local self, socket = one[1]()
+      for n = 1, 5000 do
+        if not socket.dropped then one[2](socket, n) end
+      end
+      assert.is_true(socket.dropped, "case " .. i)
+      assert.equal("protocol", self.events[#self.events].class)
+    end
+  end)
+
+  it("pays for no transcription that was not asked for", function()
+    local target = { provider = "o", kind = "openai", model = "gpt-realtime", key = "k", owner = 0, flags = { transcription = false } }
+    local self = played(nil, { target })
+    local socket = self.sockets[1]
+    socket:tell{ type = "session.updated" }
+    for _ = 1, 2 do
+      socket:tell{ type = "conversation.item.input_audio_transcription.completed", item_id = "u", transcript = "Hello", usage = { type = "duration", seconds = 2 } }
+    end
+    assert.is_nil(socket.dropped)
+    assert.is_nil(kinds(self.events):find("usage"))
+    self.session:close()
+  end)
+
+  it("keeps only the last of a caller's turns and of answers that have ended", function()
+    local self, socket = with_openai()
+    local function kept(list)
+      local count = 0
+      for _ in pairs(list) do count = count + 1 end
+      return count
+    end
+    socket:tell{ type = "response.created", response = { id = "never done" } }
+    for n = 1, 300 do
+      socket:tell{ type = "input_audio_buffer.speech_started", item_id = "u" .. n }
+      socket:tell{ type = "response.output_audio.delta", response_id = "r" .. n, item_id = "i", delta = "" }
+      done(socket, "r" .. n)
+    end
+    local link = self.session.link
+    assert.is_nil(socket.dropped)
+    assert.is_true(kept(link.turns) <= 64 and kept(link.by_key) <= 64 and kept(link.codec.responses) <= 64)
+    assert.equal(300, self.session.turns)
+    self.session:close()
   end)
 
   it("that nobody takes texts from stops reading", function()
@@ -731,6 +805,71 @@ describe("a realtime session", function()
     for _, use in ipairs(uses) do last = use.units and use or last end
     assert.same({ 20 }, { last.units.audio_output })
     assert.is_nil(last.failure)
+  end)
+
+  -- The same for all of a session: each message is a right one, and they come in any order, while the other side does what it likes.
+  it("bears right messages in any order", function()
+    local random, step, broke, error_line = 1, 0, {}, log.error
+    log.error = function(name, more) broke[#broke + 1] = name .. ": " .. tostring(more.text) end
+    local function any(n)
+      random = (random * 16807) % 2147483647
+      return random % n + 1
+    end
+    local function pick(list) return list[any(#list)] end
+    local function id(letter) return letter .. math.floor(step / 8) + any(4) end
+    local PIECE = crypto.b64(("\255"):rep(800))
+    local says = {
+      [OPENAI] = {
+        function() return { type = "session.updated" } end,
+        function() return { type = "input_audio_buffer.speech_started", item_id = id "u" } end,
+        function() return { type = "input_audio_buffer.speech_stopped" } end,
+        function() return { type = "conversation.item.input_audio_transcription.delta", item_id = id "u", delta = "some " } end,
+        function() return { type = "conversation.item.input_audio_transcription.completed", item_id = id "u", transcript = "some words", usage = { seconds = any(9) } } end,
+        function() return { type = "response.created", response = { id = id "r" } } end,
+        function() return { type = "response.output_audio.delta", response_id = id "r", item_id = id "i", delta = PIECE } end,
+        function() return { type = "response.output_audio_transcript.delta", response_id = id "r", delta = "words " } end,
+        function() return { type = "response.output_item.done", response_id = id "r", item = { type = "function_call", call_id = id "c", name = "find", arguments = "{}" } } end,
+        function() return { type = "response.done", response = { id = id "r", status = pick{ "completed", "cancelled", "incomplete", "failed" }, usage = { input_tokens = any(99) } } } end,
+        function() return { type = "error", error = { code = pick{ "session_expired", "conversation_already_has_active_response", "other" }, type = "invalid_request_error" } } end,
+      },
+      [GEMINI] = {
+        function() return { setupComplete = {} } end,
+        function() return { voiceActivity = { voiceActivityType = pick{ "ACTIVITY_START", "ACTIVITY_END" } } } end,
+        function() return { serverContent = { interrupted = true } } end,
+        function() return { serverContent = { inputTranscription = { text = "some ", finished = any(3) == 1 } } } end,
+        function() return { serverContent = { outputTranscription = { text = "words " } } } end,
+        function() return { serverContent = { modelTurn = { parts = { { inlineData = { data = PIECE, mimeType = "audio/pcm;rate=" .. pick{ 8000, 16000, 24000 } } } } } } } end,
+        function() return { serverContent = { generationComplete = true } } end,
+        function() return { serverContent = { turnComplete = true }, usageMetadata = { promptTokenCount = any(99), responseTokenCount = any(9) } } end,
+        function() return { toolCall = { functionCalls = { { id = id "c", name = "find", args = { a = 1 } } } } } end,
+        function() return { toolCallCancellation = { ids = { id "c" } } } end,
+        function() return { sessionResumptionUpdate = { resumable = true, newHandle = id "h" } } end,
+        function() return { goAway = { timeLeft = any(20) .. "s" } } end,
+      },
+    }
+    for target, list in pairs(says) do
+      for _ = 1, 30 do
+        local self = played({ tools = { FIND } }, { target })
+        local acts = {
+          function() self.session:audio(("\0"):rep(320 * any(9))) end,
+          function() self.session:text "Hello" end,
+          function() self.session:expect_answer() end,
+          function() self.session:cancel(any(2000), any(3) == 1 and any(5) or nil) end,
+          function() self.session:tool_result(id "c", "found", any(2) == 1) end,
+          function() self.pass(any(3000)) end,
+          function() self.sockets[#self.sockets]:put(nil, { code = "closed", text = "the server closed the WebSocket with code 1011" }) end,
+        }
+        self.sockets[1]:tell(list[1]())
+        for _ = 1, 100 do
+          local socket = self.sockets[#self.sockets]
+          step = step + 1
+          if any(4) == 1 then pick(acts)() elseif not socket.dropped then socket:tell(pick(list)()) end
+        end
+        self.session:close()
+      end
+    end
+    log.error = error_line
+    assert.same({}, broke)
   end)
 
   -- Whatever a server sends, an adapter tells of it or leaves it; it does not raise.

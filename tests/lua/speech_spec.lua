@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What is said to a caller, by synthesisers that are played here.
 require "stand_in"
+local json = require "core.json"
 local health = require "ai.health"
 local programs = require "speech.programs"
 local recogniser = require "speech.recogniser"
@@ -311,6 +312,18 @@ describe("a provider", function()
 end)
 
 describe("an utterance", function()
+  -- It is looked through for what must not be kept: some MiB of it took seconds in which the worker stood still.
+  it("of which more is told than anybody says is another's to hear", function()
+    local long = ("1 "):rep(40000)
+    local world = world_of{ a = { pieces = { json.encode{ text = long, segments = json.array{} } } }, b = { pieces = { '{"text":" yes","segments":[]}' } } }
+    local function target(provider) return { provider = provider, kind = "whisper", model = "m", url = "http://" .. provider, owner = 0 } end
+    local session, final = recogniser.open(world, { rate = 8000 }, { target "a", target "b" }), nil
+    session:feed(PCM)
+    session:finish()
+    for event in function() return session:next() end do final = event.type == "final" and event or final end
+    assert.same({ "yes", "b" }, { final.text, session.target.provider })
+  end)
+
   -- A minute of silence was transcribed, and paid for, when one that had listened broke off.
   it("is heard without the silence before it, and its words keep their times", function()
     local world, bytes = world_of{ a = { pieces = { '{"text":" yes","segments":[{"words":[{"word":" yes","start":0.5,"end":1.0}]}]}' } } }, nil
@@ -330,7 +343,7 @@ end)
 
 describe("a recogniser that listens meanwhile", function()
   -- @param on_finalize function  tells what it says to Finalize: list of messages
-  local function session_of(on_finalize)
+  local function session_of(on_finalize, answer_ms)
     local inbox, waiting, gone = { '{"type":"SpeechStarted","timestamp":0.1}' }, nil, false
     local function wake()
       local resume = waiting
@@ -360,7 +373,7 @@ describe("a recogniser that listens meanwhile", function()
       }
     end
     local function target(provider, kind) return { provider = provider, kind = kind, model = "m", url = "http://" .. provider, owner = 0, key = "k" } end
-    return recogniser.open(world, { rate = 8000, answer_ms = 30 }, { target("a", "deepgram"), target("b", "whisper") })
+    return recogniser.open(world, { rate = 8000, answer_ms = answer_ms or 30 }, { target("a", "deepgram"), target("b", "whisper") })
   end
 
   local function final_of(session)
@@ -382,6 +395,30 @@ describe("a recogniser that listens meanwhile", function()
   it("and is there, but has nothing to say to a noise, is kept", function()
     local session = session_of(function()
       return { '{"type":"Results","is_final":false,"start":0,"duration":1,"channel":{"alternatives":[{"transcript":"","words":[]}]}}' }
+    end)
+    assert.same({ "", "a" }, { final_of(session) })
+    session:cancel()
+  end)
+
+  it("and tells more than anybody says is followed by the next", function()
+    local session = session_of(function()
+      return { json.encode{ type = "Results", is_final = true, from_finalize = true, start = 0, duration = 1, channel = { alternatives = { { transcript = ("1 "):rep(40000) } } } } }
+    end)
+    assert.same({ "yes", "b" }, { final_of(session) })
+    session:cancel()
+  end)
+
+  -- The second noise was taken for a silence since the first, and who was there for broken.
+  it("and is there is kept, though another noise ends before it could answer that", function()
+    local asked = 0
+    local session = session_of(function()
+      asked = asked + 1
+      return asked == 1 and { '{"type":"Results","is_final":false,"start":0,"duration":1,"channel":{"alternatives":[{"transcript":"","words":[]}]}}' } or {}
+    end, 300)
+    task.spawn(function()
+      task.sleep(200)
+      session:feed(PCM)
+      session:flush()
     end)
     assert.same({ "", "a" }, { final_of(session) })
     session:cancel()
