@@ -254,6 +254,23 @@ describe("a conversation with a model", function()
     assert.is_nil(w.result)
   end)
 
+  it("runs no more tools in a turn than are of use", function()
+    local function many()
+      local list = {}
+      for i = 1, 20 do list[i] = { id = "t" .. i, name = "create_lead", arguments = "{}" } end
+      return { text = "", reason = "tools", tool_calls = list }
+    end
+    local w = greeted{ args = LEAD, models = { many, says "That is all." }, call = { verbs = { create_lead = function(call)
+      call.made = (call.made or 0) + 1
+      return nil, { code = "invalid", text = "not so" }
+    end } } }
+    w:says("i want a roof"):pass(6000)
+    assert.equal(12, w.call.made)
+    local messages = w.asked[2].messages
+    has(messages[#messages].text, "too many calls")
+    has(w:spoken(), "That is all.")
+  end)
+
   it("transfers when the sentence before has been heard", function()
     local w = greeted{ args = { tools = { "transfer" } }, models = { calls("transfer", {}, "I am putting you through to sales now.") } }
     w:says("that is too hard for you"):pass(800)
