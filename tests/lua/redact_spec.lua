@@ -39,6 +39,23 @@ describe("a card's number", function()
     assert.same({}, redact.cards_said{})
   end)
 
+  it("that is told behind many other digits is taken out as well", function()
+    local texts = {}
+    for i = 1, 12 do texts[i] = "two three five seven" end
+    for i = 13, 16 do texts[i] = i == 13 and "4111" or "1111" end
+    local out = redact.cards_said(texts)
+    assert.same({ "[CARD]", "[CARD]", "[CARD]", "[CARD]" }, { out[13], out[14], out[15], out[16] })
+    local long = ("23 "):rep(40)
+    assert.same({ long, "[CARD]", "[CARD]" }, redact.cards_said{ long, "4111 1111", "1111 1111" })
+  end)
+
+  it("is looked for in many texts of digits in time that grows with their number", function()
+    local texts, began = {}, os.clock()
+    for i = 1, 400 do texts[i] = ("4111 "):rep(30) end
+    redact.cards_said(texts)
+    assert.is_true(os.clock() - began < 1)
+  end)
+
   it("is none when its check digit is wrong", function()
     local text = "order four one one one one one one one one one one one one one one two"
     assert.equal(text, alone(text))

@@ -220,6 +220,17 @@ function redact.look(text, options)
   return { text = text, spans = spans, head = head, tail = tail, whole = head ~= nil and head == tail, of_ssn = of_ssn }
 end
 
+--- Of looks of which each goes on with the one before, the newest: as many as one number can be in. A list.
+function redact.newest(looks)
+  local signs, first = 0, #looks
+  for i = #looks, 1, -1 do
+    signs = signs + #(i == #looks and looks[i].head or looks[i].tail)
+    if signs > CHAIN_SIGNS then break end
+    first = i
+  end
+  return { unpack(looks, first) }
+end
+
 --- What goes on from one text to the next: adds the spans that are only seen in all of them together.
 --- @param looks table  as redact.look gave them: the first ends with signs, the last begins with them, those between are nothing else
 --- @return boolean  whether anything was found
@@ -329,7 +340,8 @@ function redact.cards_said(texts)
     looks[i] = look
     if chain[1] and look.head then
       chain[#chain + 1] = look
-      redact.across(chain)
+      chain = redact.newest(chain)
+      if #chain > 1 then redact.across(chain) end
     else
       chain = { look }
     end
