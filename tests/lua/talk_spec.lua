@@ -2,6 +2,7 @@
 --- Conversations from greeting to end, with a leg, a recogniser, a synthesiser and a model that are played, in a time of their own.
 local json = require "core.json"
 local promise = require "lib.promise"
+local request = require "ai.request"
 local world = require "tests.lua.talk_world"
 
 local HOURS = "We are open from eight to six."
@@ -238,6 +239,13 @@ describe("a conversation with a model", function()
     local messages = w.asked[2].messages
     assert.equal("tool", messages[#messages].role)
     assert.equal("ld_1", json.decode(messages[#messages].text).lead)
+  end)
+
+  it("has a tool once that the script names twice, for no request may have it twice", function()
+    local w = greeted{ args = { tools = { "hangup", "transfer", "hangup" } }, models = { says "We do." } }
+    w:says("do you have roofs"):pass(6000)
+    assert.truthy(request.check(w.asked[1]))
+    assert.equal(2, #w.asked[1].tools)
   end)
 
   it("gives the caller to a human when a tool does not work", function()

@@ -59,13 +59,13 @@ tools.names = { "book_callback", "create_lead", "hangup", "lookup_kb", "transfer
 --- Those of a conversation, without what the bundle refuses its own scripts.
 --- @param wanted table|nil  slots that the caller is to be asked for (calls.talk.slots)
 function tools.of(names, permissions, wanted)
-  local list = {}
+  local list, seen = {}, {}
   for _, name in ipairs(names or {}) do
     local of = declared[name]
     if type(name) == "table" then
       list[#list + 1] = own_tools.tool(name)
-    elseif of and not (permissions and permissions[of.permission] == false) then
-      list[#list + 1] = of.tool
+    elseif of and not seen[name] and not (permissions and permissions[of.permission] == false) then
+      list[#list + 1], seen[name] = of.tool, true  -- a request has each once
     end
   end
   if wanted then list[#list + 1] = slots.tool(wanted) end
