@@ -51,4 +51,32 @@ describe("what was said before", function()
     of:amend(("elf "):rep(4000))
     assert.is_true(#turn.user <= 4096)
   end)
+
+  it("has of older turns what was wanted and done, in short, the newest of those", function()
+    local of = history.new()
+    of:add("I want a roof", used({ "create_lead" }, "{}"), "Very well.", true)
+    local steps = used({ "order" }, '{"error":"no"}')
+    steps[2].is_error = true
+    of:add("order it", steps, "I cannot.", true)
+    of:add(nil, nil, "Are you still there?", true)
+    for i = 1, 24 do of:add("more " .. i, nil, "Yes.", true) end
+    assert.same({ "I want a roof [create_lead]", "order it" }, of.earlier)
+    assert.same({ 24, 3 }, { #of.turns, of.left_out })
+    local first = of:messages("and").text or of:messages("and")[1].text
+    assert.truthy(first:find("3 turns", 1, true) and first:find("I want a roof [create_lead] / order it", 1, true))
+    for i = 25, 200 do of:add(("word "):rep(100) .. i, nil, "Yes.", true) end
+    assert.is_true(#table.concat(of.earlier) <= 2048 and #of.earlier > 5)
+  end)
+
+  it("has what was said before a tool once, and the caller's last words as they were understood", function()
+    local of = history.new()
+    local steps = used({ "lookup_kb" }, "{}")
+    steps[1].text = "Let me see."
+    of:add("how much", steps, "Let me see. It is ten.", true)
+    of:add(nil, nil, "Are you there?", false)
+    of:amend("how much is it")
+    local messages = of:messages("yes")
+    assert.same({ "user", "assistant", "tool", "assistant", "user" }, { messages[1].role, messages[2].role, messages[3].role, messages[4].role, messages[5].role })
+    assert.same({ "how much is it", "", "Let me see. It is ten.\nAre you there? …" }, { messages[1].text, messages[2].text, messages[4].text })
+  end)
 end)
