@@ -35,7 +35,7 @@ local function leave_queue(self, one)
   end
 end
 
---- An err with code "timeout" means that the function may still come to its end.
+--- An err with code "timeout" means that the function may still come to its end; with "busy" that so many wait that this one is not asked.
 function asks:ask(question, ms)
   if self.closed then return nil, { code = "gone", text = "the conversation is over" } end
   if #self.waiting >= WAITING_MOST then return nil, { code = "busy", text = "the script is asked too much at once" } end
