@@ -49,6 +49,18 @@ describe("a card's number", function()
     assert.same({ long, "[CARD]", "[CARD]" }, redact.cards_said{ long, "4111 1111", "1111 1111" })
   end)
 
+  it("that a cut goes through leaves no part behind, said or written", function()
+    local before = ("x"):rep(80) .. " my card is "
+    for _, number in ipairs{ "4111 1111 1111 1111", "4111-1111-1111-1111", "four one one one one one one one one one one one one one one one" } do
+      for bytes = #before + 4, #before + #number - 4 do assert.equal(before, redact.cut(before .. number .. " thanks", bytes)) end
+    end
+    assert.equal("short 4111", redact.cut("short 4111", 100))
+    assert.equal("große ", redact.cut("große Dächer", 9))
+    assert.equal("große", redact.cut("großes", 6))
+    local digits = ("4"):rep(9000)
+    assert.is_true(#redact.cut(digits, 4096) <= 4096)
+  end)
+
   it("is looked for in many texts of digits in time that grows with their number", function()
     local texts, began = {}, os.clock()
     for i = 1, 400 do texts[i] = ("4111 "):rep(30) end

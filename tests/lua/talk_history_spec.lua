@@ -48,7 +48,10 @@ describe("what was said before", function()
     of:add(("zwölf "):rep(4000), nil, ("Dächer "):rep(4000), true)
     local turn = of.turns[1]
     assert.is_true(#turn.user <= 4096 and #turn.reply <= 4096 + 4)
+    of:add(("x "):rep(2040) .. "my card is 4111 1111 1111 1111", nil, "Thank you.", true)
+    assert.is_nil(of:kept().turns[2].user:find("%d"))
     of:amend(("elf "):rep(4000))
+    turn = of.turns[2]
     assert.is_true(#turn.user <= 4096)
   end)
 

@@ -14,7 +14,7 @@
 ---   asks.answered(kept, told) what a predecessor had been told, as a list
 local json = require "core.json"
 local promise = require "lib.promise"
-local text_of = require "lib.text"
+local redact = require "ai.guard.redact"
 
 local asks = {}
 asks.__index = asks
@@ -40,7 +40,7 @@ function asks:ask(question, ms)
   if self.closed then return nil, { code = "gone", text = "the conversation is over" } end
   if #self.waiting >= WAITING_MOST then return nil, { code = "busy", text = "the script is asked too much at once" } end
   self.last = self.last + 1
-  local one = { id = self.last, tool = question.tool, given = question.given, said = question.said and text_of.cut(question.said, SAID_BYTES), steps = question.steps, done = promise.new() }
+  local one = { id = self.last, tool = question.tool, given = question.given, said = question.said and redact.cut(question.said, SAID_BYTES), steps = question.steps, done = promise.new() }
   self.waiting[#self.waiting + 1] = one
   local limit = self.world.after(ms, function()
     leave_queue(self, one)

@@ -100,8 +100,8 @@ function history:add(user, steps, text, all, mark)
   for _, message in ipairs(steps or {}) do
     if message.role == "assistant" then message.text = "" end
   end
-  self.turns[#self.turns + 1] = { user = user and text_of.cut(user, SAID_BYTES), steps = steps and #steps > 0 and fitting(steps) or nil,
-    reply = heard.for_history(text_of.cut(text, SAID_BYTES), all), mark = mark }
+  self.turns[#self.turns + 1] = { user = user and redact.cut(user, SAID_BYTES), steps = steps and #steps > 0 and fitting(steps) or nil,
+    reply = heard.for_history(redact.cut(text, SAID_BYTES), all), mark = mark }
   if steps then ended[steps] = true end
   while #self.turns > TURNS do
     shorten(self, table.remove(self.turns, 1))
@@ -115,7 +115,7 @@ function history.has(steps) return ended[steps] == true end
 function history:amend(text)
   for i = #self.turns, 1, -1 do
     if self.turns[i].user then
-      self.turns[i].user = text_of.cut(text, SAID_BYTES)
+      self.turns[i].user = redact.cut(text, SAID_BYTES)
       return
     end
   end

@@ -10,6 +10,7 @@
 ---   rule.reason                why, when it said it
 local asks = require "calls.talk.asks"
 local promise = require "lib.promise"
+local redact = require "ai.guard.redact"
 local task = require "core.task"
 local text_of = require "lib.text"
 
@@ -37,7 +38,7 @@ end
 
 -- Waits for its word.
 local function says(self, turn, said)
-  turn.text = text_of.cut(turn.text, TEXT_MOST)
+  turn.text = redact.cut(turn.text, TEXT_MOST)
   local told = self.asks:ask({ given = turn, said = said }, MOST_MS)
   return is_word(self, told and told.value)
 end
