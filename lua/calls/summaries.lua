@@ -18,6 +18,8 @@ local time = require "lib.time"
 
 local summaries = {}
 
+local counts = setmetatable({}, { __mode = "k" })  -- call -> its conversations of which something was kept
+
 local SCORES = { positive = 1, neutral = 0, negative = -1 }
 
 local function put_on_call(call, text, sentiment)
@@ -42,7 +44,8 @@ local function write(call, given, settings, text)
   put_on_call(call, text and redact.alone(text, { forms = settings.masks }), given.sentiment)
 end
 
-local function keep(call, given)
+-- @param n number  which of the call's it is, from 1; what a model says late of one before is not kept
+local function keep(call, given, n)
   local settings = keeping.of(call.tenant)
   if not given.summary and not given.sentiment then return end
   write(call, given, settings, given.summary)
@@ -51,14 +54,16 @@ local function keep(call, given)
   if not given.ask or not given.summary then return end
   local answer = given.ask()
   local better = answer and answer.degraded == nil and summary.of_answer(answer.text)
-  if better then write(call, given, settings, better) end
+  if better and counts[call] == n then write(call, given, settings, better) end
 end
 
 --- Keeps them. Returns at once, never fails.
 --- @param given table  { summary = text | nil, sentiment, lead = public id | nil, ask = function() -> answer of ai.chat | nil; may wait }
 function summaries.keep(call, given)
+  local n = (counts[call] or 0) + 1
+  counts[call] = n
   task.spawn(function()
-    local ok, err = pcall(keep, call, given)
+    local ok, err = pcall(keep, call, given, n)
     if not ok then log.warn("call.not_summarised", { call = call.id, text = tostring(err) }) end
   end)
 end

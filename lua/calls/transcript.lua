@@ -72,15 +72,23 @@ local function has_digit(run)
   return false
 end
 
+-- Puts a row behind those that it goes on with, and looks for numbers in them. What was said before as many as one can be in waits no longer.
+local function add_to(chain, row)
+  chain[#chain + 1] = row
+  local looks = {}
+  for i, part in ipairs(chain) do looks[i] = part.look end
+  looks = redact.newest(looks)
+  for _ = 1, #chain - math.max(1, math.min(#looks, CHAIN)) do table.remove(chain, 1).held = nil end
+  while #looks > #chain do table.remove(looks, 1) end
+  if #looks > 1 then redact.across(looks) end
+end
+
 -- What the party has said before without an end, with this behind it.
 local function follow(book, row)
   local chain = book.chains[row.speaker]
   local look = row.look
   if chain and look.head and clock.mono_ms() < chain.ends then
-    chain[#chain + 1] = row
-    local looks = {}
-    for i, part in ipairs(chain) do looks[i] = part.look end
-    redact.across(looks)
+    add_to(chain, row)
   else
     chain = nil
   end
@@ -89,7 +97,7 @@ local function follow(book, row)
   if not open then
     for _, part in ipairs(book.chains[row.speaker] or {}) do part.held = nil end
     book.chains[row.speaker] = nil
-  elseif chain and look.whole and #chain < CHAIN then
+  elseif chain and look.whole then
     chain.ends = clock.mono_ms() + HOLD_MS
   else
     for _, part in ipairs(book.chains[row.speaker] or {}) do part.held = nil end

@@ -14,6 +14,7 @@
 --- silence from when it waits, hanging up in the next verb that takes time. A step with `at` (seconds since the call began) is
 --- done then, whatever runs. A key with `interrupt = true` does not let a prompt end.
 local clock = require "core.clock"
+local json = require "core.json"
 
 local caller = {}
 
@@ -192,6 +193,10 @@ local function check_ai(step, i)
   local kinds_given = (step.say and 1 or 0) + (step.tool and 1 or 0) + (step.unclear and 1 or 0)
   if kinds_given ~= 1 or step.given and not step.tool then bad("must be one of say, tool (with given) and unclear = true", "ai", i) end
   if #(step.say or step.tool or "") > 4000 then bad("must be at most 4000 bytes", "ai", i) end
+  -- A model writes JSON.
+  for name, value in pairs(step) do
+    if not pcall(json.encode, value) then bad("must be what JSON knows: text in UTF-8, numbers, true and false, lists and tables of them", "ai", i, name) end
+  end
   return step
 end
 

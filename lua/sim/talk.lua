@@ -12,6 +12,7 @@ local own_tools = require "calls.talk.own_tools"
 local sentiment = require "calls.talk.sentiment"
 local slots = require "calls.talk.slots"
 local summary = require "calls.talk.summary"
+local tools = require "calls.talk.tools"
 local without_model = require "calls.talk.without_model"
 local words = require "calls.talk.words"
 
@@ -29,7 +30,7 @@ local builtin = {}
 
 function builtin.create_lead(call, t, given, world)
   if t.lead then return builtin.update_lead(call, t, given, world) end
-  local made, err = world.create_lead(call, { { name = given.name, phone = given.phone, email = given.email, score = given.score, notes = given.interest } })
+  local made, err = world.create_lead(call, { tools.lead_of(given) })
   if not made then return nil, err end
   t.lead = made
   return { lead = made.id }
@@ -37,20 +38,22 @@ end
 
 function builtin.update_lead(call, t, given, world)
   if not t.lead then return builtin.create_lead(call, t, given, world) end
-  local lead = call.leads[#call.leads]
-  lead.name, lead.phone, lead.email = given.name or lead.name, given.phone or lead.phone, given.email or lead.email
-  lead.notes, lead.score = given.interest or lead.notes, given.score or lead.score
+  local fields, lead = tools.lead_of(given), call.leads[#call.leads]
+  if not next(fields) then return nil, { code = "invalid", text = "nothing was given that could be changed" } end
+  for name, value in pairs(fields) do lead[name] = value end
   t.lead.score = lead.score
   return { lead = lead.id }
 end
 
 function builtin.book_callback(call, t, given, world)
+  local callback = tools.callback_of(given)
+  if not callback then return nil, { code = "invalid", text = "at is missing" } end
   if not t.lead then
     local made, err = builtin.create_lead(call, t, given, world)
     if not made then return nil, err end
   end
-  call.leads[#call.leads].data = { callback = { at = given.at, phone = given.phone } }
-  return { lead = t.lead.id, at = given.at }
+  call.leads[#call.leads].data = { callback = callback }
+  return { lead = t.lead.id, at = callback.at }
 end
 
 function builtin.lookup_kb() return { passages = {} } end

@@ -39,6 +39,35 @@ describe("a card's number", function()
     assert.same({}, redact.cards_said{})
   end)
 
+  it("that is told behind many other digits is taken out as well", function()
+    local texts = {}
+    for i = 1, 12 do texts[i] = "two three five seven" end
+    for i = 13, 16 do texts[i] = i == 13 and "4111" or "1111" end
+    local out = redact.cards_said(texts)
+    assert.same({ "[CARD]", "[CARD]", "[CARD]", "[CARD]" }, { out[13], out[14], out[15], out[16] })
+    local long = ("23 "):rep(40)
+    assert.same({ long, "[CARD]", "[CARD]" }, redact.cards_said{ long, "4111 1111", "1111 1111" })
+  end)
+
+  it("that a cut goes through leaves no part behind, said or written", function()
+    local before = ("x"):rep(80) .. " my card is "
+    for _, number in ipairs{ "4111 1111 1111 1111", "4111-1111-1111-1111", "four one one one one one one one one one one one one one one one" } do
+      for bytes = #before + 4, #before + #number - 4 do assert.equal(before, redact.cut(before .. number .. " thanks", bytes)) end
+    end
+    assert.equal("short 4111", redact.cut("short 4111", 100))
+    assert.equal("große ", redact.cut("große Dächer", 9))
+    assert.equal("große", redact.cut("großes", 6))
+    local digits = ("4"):rep(9000)
+    assert.is_true(#redact.cut(digits, 4096) <= 4096)
+  end)
+
+  it("is looked for in many texts of digits in time that grows with their number", function()
+    local texts, began = {}, os.clock()
+    for i = 1, 400 do texts[i] = ("4111 "):rep(30) end
+    redact.cards_said(texts)
+    assert.is_true(os.clock() - began < 1)
+  end)
+
   it("is none when its check digit is wrong", function()
     local text = "order four one one one one one one one one one one one one one one two"
     assert.equal(text, alone(text))

@@ -123,6 +123,26 @@ describe("a simulated call", function()
     assert.truthy(result.errors[1].text:find("'book', which is none of the conversation's tools", 1, true))
   end)
 
+  it("takes what the AI gives to the tools there are as a real conversation does", function()
+    local LEADS = [[start = "a", a = function(call)
+      call.data.why = call:converse{ tools = { "create_lead", "update_lead", "book_callback" } }.why
+    end]]
+    local function used(...) return play(LEADS, { steps = { { say = "A roof, please." } }, ai = { ... } }) end
+    local result = used({ tool = "create_lead", given = { name = {}, score = "many", interest = "a roof, 4111 1111 1111 1111", colour = "red" } },
+      { tool = "update_lead", given = { score = 900, name = 3 } }, { tool = "update_lead", given = { colour = "red" } }, { say = "Done." })
+    assert.same({}, result.errors)
+    assert.same({ "a roof, [CARD]", 100 }, { result.lead.notes, result.lead.score })
+    assert.is_nil(result.lead.name or result.lead.colour)
+    assert.equal("nothing was given that could be changed", result.tools[3].error)
+    assert.equal("silence", result.data.why)
+    assert.equal("at is missing", used({ tool = "book_callback", given = { at = {} } }, { say = "Done." }).tools[1].error)
+    assert.equal("lead", used({ tool = "book_callback", given = { at = "tomorrow" } }).tools[1].result.lead and "lead")
+    local open, problem = used{ tool = "create_lead", given = { score = 0 / 0 } }
+    assert.is_nil(open)
+    assert.same({ "ai", 1, "given" }, problem.path)
+    assert.is_nil((used{ say = "\255" }))
+  end)
+
   it("refuses what is no tool or rule of a script", function()
     for given, text in pairs{ ['tools = { { name = "x", description = "y" } }'] = "run of a tool in options.tools must be a function", ["escalate = true"] = "options.escalate must be a function",
       ['tools = { { name = "x", description = "y", run = true } }'] = "run of a tool in options.tools must be a function" } do

@@ -73,6 +73,16 @@ describe("a summary of a conversation", function()
     assert.equal("Ann wants a roof, her number is [PHONE].", summaries.of(tenant, row()))
   end)
 
+  it("is that of the newest conversation, though the model's of one before comes later", function()
+    local go = promise.new()
+    kept({ summary = "the first", sentiment = "negative", ask = function() return go:wait() end }, function() return row().summary end)
+    kept({ summary = "the second", sentiment = "neutral" }, function() return summaries.of(tenant, row()) == "the second" end)
+    go:give{ text = "The first, in the model's words." }
+    task.sleep(100)
+    assert.equal("the second", summaries.of(tenant, row()))
+    assert.equal("neutral", row().sentiment)
+  end)
+
   it("stays as it is when the model has none, or breaks", function()
     for _, ask in ipairs{ function() return nil, { class = "server" } end, function() error("broken", 0) end, function() return { text = "" } end } do
       kept({ summary = "short", sentiment = "neutral", ask = ask }, function() return row().summary end)

@@ -60,6 +60,20 @@ describe("a question to the script", function()
     assert.is_false(questions:tell{ id = 2, value = 1 })
   end)
 
+  it("is refused when more wait than a script can be asked, and waits for nothing", function()
+    make()
+    local list = {}
+    for i = 1, 100 do list[i] = ask{ given = { n = i }, said = ("well "):rep(2000) } end
+    assert.equal("busy", list[100].err.code)
+    assert.is_true(#timers < 50)
+    local first = questions:next()
+    assert.equal(1, first.given.n)
+    assert.is_true(#questions:kept().open.said <= 4096)
+    questions:tell{ id = first.id, value = true }
+    assert.is_true(list[1].told.value)
+    assert.is_nil(ask{ given = { n = 101 } }.err)
+  end)
+
   it("is answered by nobody when the conversation is over", function()
     make()
     local one, two = ask{ tool = "a", given = {} }, ask{ tool = "b", given = {} }

@@ -155,6 +155,13 @@ describe("a rule of the script's own, where a realtime model leads", function()
     assert.is_nil(w.result)
   end)
 
+  it("is told no more of a turn than there is room for", function()
+    local w = greeted{ args = { escalate = true }, script = function() return {} end }
+    w:says_to_model(1, ("grün "):rep(8000))
+    local text = w.questions[1].given.text
+    assert.is_true(#text > 3900 and #text <= 4096 and pcall(json.encode, text))
+  end)
+
   it("puts the caller through with its reason, and the model says nothing more", function()
     local w = greeted{ args = { escalate = true }, script = function() return { value = "speaks of a lawyer" } end }
     w:says_to_model(1, "my lawyer will call you")

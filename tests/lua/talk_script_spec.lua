@@ -182,6 +182,23 @@ describe("a rule of the script's own", function()
     assert.is_nil(w.result.reason)
   end)
 
+  it("that says neither true nor why puts nobody through", function()
+    for _, value in ipairs{ "", 7, {}, false } do
+      local w = greeted{ args = { escalate = true }, models = { says "We do." }, script = function() return { value = value } end }
+      w:says("do you have roofs"):pass(9000)
+      has(w:spoken(), "We do.")
+      assert.is_nil(w.result)
+    end
+  end)
+
+  it("has nothing to do with what a tool gave to a predecessor", function()
+    local w = world.new{ args = { escalate = true, tools = { PRICE } }, models = { says "Well." }, script = function() end,
+      kept = { greeted = true, asks = { last = 1, open = { id = 1, tool = "price", given = { size = 4 }, said = "what does it cost" } } }, told = { id = 1, value = true } }
+    assert(w.talk:begin{})
+    w:pass(9000)
+    assert.is_nil(w.result)
+  end)
+
   it("that breaks puts nobody through", function()
     local w = greeted{ args = { escalate = true }, models = { says "We do." }, script = function() return { broke = "x" } end }
     w:says("do you have roofs"):pass(6000)

@@ -52,6 +52,35 @@ describe("a slot", function()
     assert.is_nil(read("yes_no", "perhaps"))
   end)
 
+  it("that is said back is known with yes, asked for again with no, and another with its value once more", function()
+    local function say(known, text) return slots.answer({ ZIP, WHO }, known, { text = text }, closed) end
+    local answer, known = say(slots.new(), "nine four one zero seven")
+    assert.same({ kind = "yes_no" }, answer.expect)
+    assert.same({ pending = "94107", at = 1 }, { pending = known.pending, at = known.at })
+    local _, yes = say(known, "yes")
+    assert.same({ { zip = "94107" }, 2, 0 }, { yes.values, yes.at, yes.misses })
+    assert.is_nil(yes.pending)
+    local again, no = say(known, "no")
+    has(again.say, ZIP.prompt)
+    assert.same({ {}, 1, 1 }, { no.values, no.at, no.misses })
+    assert.is_nil(no.pending)
+    local human = say(no, "no")
+    assert.equal("not_understood", human.human)
+    local _, other = say(known, "nine four one one one")
+    assert.equal("94111", other.pending)
+    assert.equal("94107", known.pending)  -- a turn may be taken back
+    local _, keyed = slots.answer({ ZIP, WHO }, known, { keys = "94222" }, closed)
+    assert.same({ { zip = "94222" }, 2 }, { keyed.values, keyed.at })
+    assert.is_nil(keyed.pending)
+  end)
+
+  it("is waited for as long as somebody needs to look it up, and ends with hash", function()
+    assert.same({ "digits", 5, "#", true }, { slots.expect(ZIP).kind, slots.expect(ZIP).count, slots.expect(ZIP).finish, slots.expect(ZIP).silence_ms > 10000 })
+    assert.same({ "digits", "#" }, { slots.expect{ kind = "phone" }.kind, slots.expect{ kind = "phone" }.finish })
+    assert.is_nil(slots.expect{ kind = "phone" }.count)
+    assert.same({ "yes_no", "spelling", "open", "open" }, { slots.expect(OWNER).kind, slots.expect{ kind = "spelling" }.kind, slots.expect{ kind = "text" }.kind, slots.expect(WHO).kind })
+  end)
+
   it("takes any bytes", function()
     for _, kind in ipairs{ "digits", "phone", "spelling", "name", "yes_no", "text" } do
       for _, text in ipairs{ "", "\255\254", ("1"):rep(5000), ("a "):rep(3000), "%d%s" } do read(kind, text) end

@@ -2,6 +2,7 @@
 --- Conversations from greeting to end, with a leg, a recogniser, a synthesiser and a model that are played, in a time of their own.
 local json = require "core.json"
 local promise = require "lib.promise"
+local request = require "ai.request"
 local world = require "tests.lua.talk_world"
 
 local HOURS = "We are open from eight to six."
@@ -240,6 +241,13 @@ describe("a conversation with a model", function()
     assert.equal("ld_1", json.decode(messages[#messages].text).lead)
   end)
 
+  it("has a tool once that the script names twice, for no request may have it twice", function()
+    local w = greeted{ args = { tools = { "hangup", "transfer", "hangup" } }, models = { says "We do." } }
+    w:says("do you have roofs"):pass(6000)
+    assert.truthy(request.check(w.asked[1]))
+    assert.equal(2, #w.asked[1].tools)
+  end)
+
   it("gives the caller to a human when a tool does not work", function()
     local w = greeted{ args = LEAD, no_lead = true, models = { calls("create_lead", { name = "Ann" }) } }
     w:says("i want a roof"):pass(12000)
@@ -252,6 +260,23 @@ describe("a conversation with a model", function()
     w:says("i want a roof"):pass(6000)
     has(w:spoken(), "I cannot do that.")
     assert.is_nil(w.result)
+  end)
+
+  it("runs no more tools in a turn than are of use", function()
+    local function many()
+      local list = {}
+      for i = 1, 20 do list[i] = { id = "t" .. i, name = "create_lead", arguments = "{}" } end
+      return { text = "", reason = "tools", tool_calls = list }
+    end
+    local w = greeted{ args = LEAD, models = { many, says "That is all." }, call = { verbs = { create_lead = function(call)
+      call.made = (call.made or 0) + 1
+      return nil, { code = "invalid", text = "not so" }
+    end } } }
+    w:says("i want a roof"):pass(6000)
+    assert.equal(12, w.call.made)
+    local messages = w.asked[2].messages
+    has(messages[#messages].text, "too many calls")
+    has(w:spoken(), "That is all.")
   end)
 
   it("transfers when the sentence before has been heard", function()

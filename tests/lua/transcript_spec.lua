@@ -79,6 +79,14 @@ describe("transcripts", function()
     assert.same({ "My card is [CARD]", "Yes?", "[CARD] and mail [EMAIL]" }, { list[1].text, list[2].text, list[3].text })
   end)
 
+  it("hold no card's number either that is told behind many utterances of digits", function()
+    local told = { "4711", "23", "42", "0815", "17", "99", "4111", "1111", "1111", "1111", "That is it." }
+    for i, text in ipairs(told) do transcript.add(call, { n = i, party = "caller", text = text }) end
+    local list = settled()
+    assert.equal(11, #list)
+    for i = 7, 10 do assert.equal("[CARD]", list[i].text) end
+  end)
+
   it("wait for what follows digits, and not for ever", function()
     transcript.add(call, { n = 1, party = "caller", text = "It is 4111" })
     transcript.add(call, { n = 2, party = "agent", text = "Go on." })

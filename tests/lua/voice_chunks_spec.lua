@@ -159,6 +159,14 @@ describe("a stream of text", function()
     assert.is_false(whole.cut)
   end)
 
+  it("is not spoken where it is marks and no words", function()
+    for _, text in ipairs{ "…", "—", "« »", "¿?", "...", "Well — …" } do
+      assert.same(text:find("Well") and { text } or {}, (pieces(text, 100)), text)
+    end
+    assert.same({ "ß" }, (pieces("ß", 100)))
+    assert.same({ "你好。" }, (pieces("你好。", 100)))
+  end)
+
   it("keeps little, whatever comes", function()
     for _, part in ipairs{ "x", " ", "\n", "é", "\226\128", ". ", "a, ", "(", "1. ", "\0", "\240\159\152\128" } do
       local c = chunks.new{ total = math.huge }

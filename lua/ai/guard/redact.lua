@@ -14,12 +14,14 @@
 --- A form has no repetition, so whatever a tenant writes takes its length times that of the text at most. Pure; takes any bytes.
 local mask = require "ai.guard.mask"
 local spelling = require "ai.guard.spelling"
+local text_of = require "lib.text"
 
 local redact = {}
 
 redact.MOST_FORMS = 20
 local MOST_BEHIND = 8       -- digits behind a card's number that are of it
 local CHAIN_SIGNS = 40      -- longer ones are no number
+local CUT_BYTES = 400       -- as long as a card's number can be when it is said word by word
 
 -- What signs are ---------------------------------------------------------------------------------------------------------
 
@@ -220,6 +222,17 @@ function redact.look(text, options)
   return { text = text, spans = spans, head = head, tail = tail, whole = head ~= nil and head == tail, of_ssn = of_ssn }
 end
 
+--- Of looks of which each goes on with the one before, the newest: as many as one number can be in. A list.
+function redact.newest(looks)
+  local signs, first = 0, #looks
+  for i = #looks, 1, -1 do
+    signs = signs + #(i == #looks and looks[i].head or looks[i].tail)
+    if signs > CHAIN_SIGNS then break end
+    first = i
+  end
+  return { unpack(looks, first) }
+end
+
 --- What goes on from one text to the next: adds the spans that are only seen in all of them together.
 --- @param looks table  as redact.look gave them: the first ends with signs, the last begins with them, those between are nothing else
 --- @return boolean  whether anything was found
@@ -303,6 +316,17 @@ function redact.cards_in(value)
   return copy or value
 end
 
+--- At most so many bytes of what somebody said, in whole words. Of a number that the cut goes through, said or written, no part stays: it would not be
+--- known for one.
+function redact.cut(text, bytes)
+  if #text <= bytes then return text end
+  local short = text_of.cut(text, bytes)
+  if text:find("^%S", #short + 1) then short = short:match("^(.*%s)%S*$") or short end
+  local from = math.max(0, #short - CUT_BYTES)
+  local tail = redact.look(short:sub(from + 1)).tail
+  return tail and short:sub(1, from + tail[1].first - 1) or short
+end
+
 -- A text without the cards' numbers that redact.look and redact.across saw in it; all else stays.
 local function without_cards(look)
   local only = {}
@@ -329,7 +353,8 @@ function redact.cards_said(texts)
     looks[i] = look
     if chain[1] and look.head then
       chain[#chain + 1] = look
-      redact.across(chain)
+      chain = redact.newest(chain)
+      if #chain > 1 then redact.across(chain) end
     else
       chain = { look }
     end

@@ -14,11 +14,14 @@
 ---   asks.answered(kept, told) what a predecessor had been told, as a list
 local json = require "core.json"
 local promise = require "lib.promise"
+local redact = require "ai.guard.redact"
 
 local asks = {}
 asks.__index = asks
 
+local WAITING_MOST = 32         -- while one is being asked: who tells of more turns than a script is asked about tells of no caller
 local DONE_MOST = 12            -- the newest
+local SAID_BYTES = 4 * 1024     -- as a turn of calls.talk.history has it
 local VALUE_BYTES = 6 * 1024    -- of one, as a successor is told it: less than a turn of calls.talk.history has room for
 
 function asks.new(world, kept)
@@ -32,11 +35,12 @@ local function leave_queue(self, one)
   end
 end
 
---- An err with code "timeout" means that the function may still come to its end.
+--- An err with code "timeout" means that the function may still come to its end; with "busy" that so many wait that this one is not asked.
 function asks:ask(question, ms)
   if self.closed then return nil, { code = "gone", text = "the conversation is over" } end
+  if #self.waiting >= WAITING_MOST then return nil, { code = "busy", text = "the script is asked too much at once" } end
   self.last = self.last + 1
-  local one = { id = self.last, tool = question.tool, given = question.given, said = question.said, steps = question.steps, done = promise.new() }
+  local one = { id = self.last, tool = question.tool, given = question.given, said = question.said and redact.cut(question.said, SAID_BYTES), steps = question.steps, done = promise.new() }
   self.waiting[#self.waiting + 1] = one
   local limit = self.world.after(ms, function()
     leave_queue(self, one)

@@ -5,13 +5,10 @@
 --- chronicle.new(world, kept): world { now, transcript = function(line), first_line }; kept: of a predecessor, see calls.talk
 local history = require "calls.talk.history"
 local metrics = require "core.metrics"
-local text_of = require "lib.text"
 local timeline = require "voice.timeline"
 
 local chronicle = {}
 chronicle.__index = chronicle
-
-local SAID_BYTES = 4 * 1024  -- of what one says in an exchange, as the history has it
 
 function chronicle.new(world, kept)
   return setmetatable({ world = world, began = world.now(), line = math.max(kept.line or 0, world.first_line or 0), count = kept.turns or 0,
@@ -67,8 +64,7 @@ function chronicle:exchange(exchange, player)
   if exchange.user ~= "" then write(self, { party = "caller", text = exchange.user, sentiment = exchange.sentiment, began_ms = exchange.began or now, ended_ms = exchange.ended or now }) end
   if whole ~= "" then write_agent(self, text, all, whole, times) end
   if exchange.user ~= "" or whole ~= "" or #exchange.steps > 0 then
-    local user = text_of.cut(exchange.user, SAID_BYTES)
-    self.history:add(user ~= "" and user or nil, exchange.steps, text_of.cut(text, SAID_BYTES), all)
+    self.history:add(exchange.user ~= "" and exchange.user or nil, exchange.steps, text, all)
   end
   if times.at.stopping and not times.at.silent and exchange.replies[1] then
     for _, number in ipairs(exchange.replies) do self.stopping[number] = times end

@@ -12,17 +12,32 @@
 local exchanges = {}
 exchanges.__index = exchanges
 
-function exchanges.new(world) return setmetatable({ world = world, turns = {}, unanswered = {}, by_reply = {}, replies = {}, list = {}, last = 0 }, exchanges) end
+-- A provider that hears somebody without end is not to fill the memory: the oldest goes first.
+local WAITING_MOST = 64   -- turns that nobody has answered
+local KNOWN_MOST = 128    -- turns whose words may still come
+
+function exchanges.new(world) return setmetatable({ world = world, turns = {}, ids = {}, forgotten = 0, unanswered = {}, by_reply = {}, replies = {}, list = {}, last = 0 }, exchanges) end
 
 -- -- the caller ---------------------------------------------------------------------------------------------------------------
 
+local function wait(self, turn)
+  self.unanswered[#self.unanswered + 1] = turn
+  if #self.unanswered > WAITING_MOST then table.remove(self.unanswered, 1) end
+end
+
+-- Ids are numbers that grow (speech.realtime).
 local function turn_of(self, id, at)
   local turn = self.turns[id]
-  if not turn then
-    turn = { text = "", began = at }
-    self.turns[id] = turn
-    self.unanswered[#self.unanswered + 1] = turn
+  if turn then return turn end
+  turn = { text = "", began = at }
+  if id <= self.forgotten then return turn end
+  self.turns[id] = turn
+  self.ids[#self.ids + 1] = id
+  if #self.ids > KNOWN_MOST then
+    local first = table.remove(self.ids, 1)
+    self.turns[first], self.forgotten = nil, math.max(self.forgotten, first)
   end
+  wait(self, turn)
   return turn
 end
 
@@ -44,7 +59,7 @@ end
 --- Something that needs no hearing: keys.
 function exchanges:typed(text, at)
   local turn = { text = text, final = true, typed = true, began = at, ended = at }
-  self.unanswered[#self.unanswered + 1] = turn
+  wait(self, turn)
   return turn
 end
 

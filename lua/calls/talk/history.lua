@@ -16,10 +16,14 @@ local history = {}
 history.__index = history
 
 local TURNS = 24              -- that a model is told whole
-local TURN_BYTES = 8 * 1024   -- of a turn with its tools
+local SAID_BYTES = 4 * 1024   -- of what one says in a turn
+local STEPS_BYTES = 8 * 1024  -- of the tools of a turn
+local NAME_BYTES = 64         -- of a tool's name, in a request
+local DONE, FAILED = '{"result":"done; what it gave was too much to be kept"}', '{"error":"it failed"}'
 local SHORT_BYTES = 160       -- of an older one, told in short
 local EARLIER_BYTES = 2 * 1024
 
+local without_numbers = setmetatable({}, { __mode = "k" })  -- message of a tool -> as it is written down
 local ended = setmetatable({}, { __mode = "k" })  -- steps of turns that a history has
 
 --- @param kept table|nil  as kept() gave it
@@ -28,13 +32,36 @@ function history.new(kept)
   return setmetatable({ turns = kept.turns or {}, left_out = kept.left_out or 0, earlier = kept.earlier or {} }, history)
 end
 
-local function bytes_of(turn)
-  local bytes = #(turn.user or "") + #(turn.reply or "")
-  for _, message in ipairs(turn.steps or {}) do
+local function bytes_of(steps)
+  local bytes = 0
+  for _, message in ipairs(steps) do
     bytes = bytes + #(message.text or "")
-    for _, call in ipairs(message.tool_calls or {}) do bytes = bytes + #call.arguments end
+    for _, call in ipairs(message.tool_calls or {}) do bytes = bytes + #call.name + #call.arguments end
   end
   return bytes
+end
+
+-- Of tools that gave more than there is room for it stays that they ran: else a model would do it twice. The longest results go first. Nil: there is
+-- no room for their calls alone.
+local function fitting(steps)
+  local bytes, results = bytes_of(steps), {}
+  if bytes <= STEPS_BYTES then return steps end
+  for i, message in ipairs(steps) do
+    if message.role == "tool" then results[#results + 1] = i end
+  end
+  table.sort(results, function(a, b)
+    if #steps[a].text ~= #steps[b].text then return #steps[a].text > #steps[b].text end
+    return a < b
+  end)
+  for _, i in ipairs(results) do
+    local result = steps[i]
+    local text = result.is_error and FAILED or DONE
+    if bytes <= STEPS_BYTES or #result.text <= #text then break end
+    bytes = bytes - #result.text + #text
+    -- In the same list: a result may still come into it.
+    steps[i] = { role = "tool", tool_call_id = result.tool_call_id, text = text, is_error = result.is_error }
+  end
+  return bytes <= STEPS_BYTES and steps or nil
 end
 
 --- The tools of a turn that did what they were asked for: their names.
@@ -73,10 +100,9 @@ function history:add(user, steps, text, all, mark)
   for _, message in ipairs(steps or {}) do
     if message.role == "assistant" then message.text = "" end
   end
-  local turn = { user = user, steps = steps and #steps > 0 and steps or nil, reply = heard.for_history(text, all), mark = mark }
+  self.turns[#self.turns + 1] = { user = user and redact.cut(user, SAID_BYTES), steps = steps and #steps > 0 and fitting(steps) or nil,
+    reply = heard.for_history(redact.cut(text, SAID_BYTES), all), mark = mark }
   if steps then ended[steps] = true end
-  if bytes_of(turn) > TURN_BYTES then turn.steps = nil end
-  self.turns[#self.turns + 1] = turn
   while #self.turns > TURNS do
     shorten(self, table.remove(self.turns, 1))
   end
@@ -89,7 +115,7 @@ function history.has(steps) return ended[steps] == true end
 function history:amend(text)
   for i = #self.turns, 1, -1 do
     if self.turns[i].user then
-      self.turns[i].user = text
+      self.turns[i].user = redact.cut(text, SAID_BYTES)
       return
     end
   end
@@ -105,6 +131,20 @@ local function append(list, role, text)
   end
 end
 
+-- A model makes names up, too, and is told that there is no such tool; no request may have what is none.
+local function named(message)
+  local calls
+  for i, call in ipairs(message.tool_calls or {}) do
+    local name = call.name:gsub("[^%w_%-]", "_"):sub(1, NAME_BYTES)
+    if name == "" then name = "tool" end
+    if name ~= call.name then
+      calls = calls or { unpack(message.tool_calls) }
+      calls[i] = { id = call.id, name = name, arguments = call.arguments, provider_data = call.provider_data }
+    end
+  end
+  return calls and { role = message.role, text = message.text, tool_calls = calls } or message
+end
+
 -- Each result right behind its call. A tool whose turn was cut off before it had answered has one, too: providers refuse a call without.
 local function answered(steps)
   local results, list = {}, {}
@@ -116,7 +156,7 @@ local function answered(steps)
     end
   end
   for _, message in ipairs(steps) do
-    if message.role ~= "tool" then list[#list + 1] = message end
+    if message.role ~= "tool" then list[#list + 1] = named(message) end
     for _, call in ipairs(message.tool_calls or {}) do
       list[#list + 1] = results[call.id] and table.remove(results[call.id], 1) or { role = "tool", tool_call_id = call.id, text = '{"error":"it is not known yet what came of it"}', is_error = true }
     end
@@ -151,13 +191,17 @@ local function masked(text)
   return mask.reveal(text, vault)
 end
 
+-- A message of tools stays as it is, and each turn all of them are written down anew.
 local function masked_message(message)
+  if without_numbers[message] then return without_numbers[message] end
   local calls
   for i, call in ipairs(message.tool_calls or {}) do
     calls = calls or {}
     calls[i] = { id = call.id, name = call.name, arguments = masked(call.arguments) }
   end
-  return { role = message.role, text = masked(message.text), tool_calls = calls, tool_call_id = message.tool_call_id, is_error = message.is_error }
+  local copy = { role = message.role, text = masked(message.text), tool_calls = calls, tool_call_id = message.tool_call_id, is_error = message.is_error }
+  without_numbers[message] = copy
+  return copy
 end
 
 -- Nor those that were told over several turns.

@@ -13,6 +13,7 @@ local tools = require "calls.talk.tools"
 local mind = {}
 
 local ROUNDS = 4         -- of tools in a turn
+local CALLS_MOST = 12    -- of them in a turn
 local TOOL_MS = 10000
 local MOST_TOKENS = 400  -- an answer that is spoken
 
@@ -47,7 +48,13 @@ end
 local function run_tool(self, call)
   local talk = self.talk
   talk.steps_now = self.steps
-  local result, err = bounded(talk.world.after, TOOL_MS, tools.run, talk, talk.tools, call.name, call.arguments)
+  self.calls = self.calls + 1
+  local result, err
+  if self.calls > CALLS_MOST then
+    result, err = nil, { code = "invalid", text = "there were too many calls; answer with what is known" }
+  else
+    result, err = bounded(talk.world.after, TOOL_MS, tools.run, talk, talk.tools, call.name, call.arguments)
+  end
   local ok, text = pcall(json.encode, result or { error = err.text })
   if not ok then
     log.error("converse.tool_broke", { call = talk.call.id, tool = call.name, text = tostring(text) })
@@ -105,7 +112,7 @@ end
 --- @param talk table   { call, world = { chat, after }, history, tools, system }, and what tools.run takes
 --- @param text string  of the caller
 function mind.begin(talk, text)
-  local self = setmetatable({ talk = talk, text = text, texts = {}, steps = {}, cancel = promise.new(), chosen = promise.new() }, Thought)
+  local self = setmetatable({ talk = talk, text = text, texts = {}, steps = {}, calls = 0, cancel = promise.new(), chosen = promise.new() }, Thought)
   task.spawn(function()
     local ok, err = pcall(run, self)
     if ok then return end

@@ -61,7 +61,7 @@ function own_tools.arguments(tool, given)
       if not parameter.optional then return nil, name .. " is missing" end
     else
       value = as(parameter, value)
-      if value == nil then return nil, ("%s must be a %s"):format(name, parameter.type) end
+      if value == nil then return nil, ("%s must be %s %s"):format(name, parameter.type == "integer" and "an" or "a", parameter.type) end
       if parameter.enum and not is_among(parameter.enum, value) then return nil, ("%s must be one of %s"):format(name, table.concat(parameter.enum, ", ")) end
       checked[name] = value
     end

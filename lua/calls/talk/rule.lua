@@ -10,6 +10,7 @@
 ---   rule.reason                why, when it said it
 local asks = require "calls.talk.asks"
 local promise = require "lib.promise"
+local redact = require "ai.guard.redact"
 local task = require "core.task"
 local text_of = require "lib.text"
 
@@ -19,6 +20,7 @@ rule.__index = rule
 local WAIT_MS = 1000       -- an answer waits for it
 local MOST_MS = 30000      -- and what it says later still counts
 local REASON_MOST = 200    -- bytes
+local TEXT_MOST = 4 * 1024 -- bytes of a turn: each question stands in the journal
 
 function rule.new(questions, after) return setmetatable({ asks = questions, after = after }, rule) end
 
@@ -36,6 +38,7 @@ end
 
 -- Waits for its word.
 local function says(self, turn, said)
+  turn.text = redact.cut(turn.text, TEXT_MOST)
   local told = self.asks:ask({ given = turn, said = said }, MOST_MS)
   return is_word(self, told and told.value)
 end

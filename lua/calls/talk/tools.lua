@@ -59,13 +59,13 @@ tools.names = { "book_callback", "create_lead", "hangup", "lookup_kb", "transfer
 --- Those of a conversation, without what the bundle refuses its own scripts.
 --- @param wanted table|nil  slots that the caller is to be asked for (calls.talk.slots)
 function tools.of(names, permissions, wanted)
-  local list = {}
+  local list, seen = {}, {}
   for _, name in ipairs(names or {}) do
     local of = declared[name]
     if type(name) == "table" then
       list[#list + 1] = own_tools.tool(name)
-    elseif of and not (permissions and permissions[of.permission] == false) then
-      list[#list + 1] = of.tool
+    elseif of and not seen[name] and not (permissions and permissions[of.permission] == false) then
+      list[#list + 1], seen[name] = of.tool, true  -- a request has each once
     end
   end
   if wanted then list[#list + 1] = slots.tool(wanted) end
@@ -79,7 +79,8 @@ local function text_at(given, name, most)
   return text_of.clean(redact.cards(value), most)
 end
 
-local function lead_of(given)
+--- What a lead is to have of what a model gave: { name, phone, email, notes, score }, each nil where it is none.
+function tools.lead_of(given)
   local score = tonumber(given.score)
   return { name = text_at(given, "name", 255), phone = text_at(given, "phone", 32), email = text_at(given, "email", 254),
     notes = text_at(given, "interest", 2000), score = score and score == score and math.max(0, math.min(100, score)) or nil }
@@ -112,7 +113,7 @@ local function change(talk, edit)
 end
 
 local function update(talk, given)
-  local fields = lead_of(given)
+  local fields = tools.lead_of(given)
   if not next(fields) then return nil, { code = "invalid", text = "nothing was given that could be changed" } end
   local ok, err = change(talk, function() return fields end)
   if not ok then return nil, err end
@@ -121,7 +122,7 @@ end
 
 local function create(talk, given)
   if talk.lead then return update(talk, given) end
-  local fields = lead_of(given)
+  local fields = tools.lead_of(given)
   local lead, err, existed = talk.call.verbs.create_lead(talk.call, { fields }, { key = talk.key .. ":lead" })
   if not lead then return nil, err end
   talk.lead = lead
@@ -151,9 +152,15 @@ function run.lookup_kb(talk, given)
   return { passages = list }
 end
 
-function run.book_callback(talk, given)
+--- When somebody is to be called back, and on which number: { at, phone }; nil without a time.
+function tools.callback_of(given)
   local at = text_at(given, "at", 100)
-  if not at then return nil, { code = "invalid", text = "at is missing" } end
+  return at and { at = at, phone = text_at(given, "phone", 32) } or nil
+end
+
+function run.book_callback(talk, given)
+  local callback = tools.callback_of(given)
+  if not callback then return nil, { code = "invalid", text = "at is missing" } end
   if not talk.lead then
     local made, err = create(talk, given)
     if not made then return nil, err end
@@ -161,11 +168,11 @@ function run.book_callback(talk, given)
   local ok, err = change(talk, function()
     local data, lead = {}, leads.get(talk.call.tenant, talk.lead.id)
     for field, value in pairs(lead and lead.data or {}) do data[field] = value end
-    data.callback = { at = at, phone = text_at(given, "phone", 32) }
+    data.callback = callback
     return { data = data }
   end)
   if not ok then return nil, err end
-  return { lead = talk.lead.id, at = at, bound = true }
+  return { lead = talk.lead.id, at = callback.at, bound = true }
 end
 
 -- Only of a conversation that has slots; its tool is none of the names there are.
