@@ -29,6 +29,7 @@ local log = require "core.log"
 local marks = require "calls.talk.marks"
 local mind = require "calls.talk.mind"
 local mouth = require "calls.talk.mouth"
+local over = require "calls.talk.over"
 local own_tools = require "calls.talk.own_tools"
 local rule = require "calls.talk.rule"
 local saying = require "calls.talk.saying"
@@ -43,6 +44,7 @@ local written = require "calls.talk.written"
 
 local Talk = {}
 Talk.__index = Talk
+Talk.close, Talk.finish = over.close, over.finish
 Talk.keep, Talk.leave, Talk.mark, Talk.said, Talk.say, Talk.write = written.keep, saying.leave, written.mark, written.said, saying.say, written.write
 
 local TEXT_LATE_MS = 3000     -- a recogniser that is given an utterance whole takes its time
@@ -147,16 +149,8 @@ end
 --- See calls.talk.summary.
 function Talk:sum_up(why) return summary.about(self, self.history:kept(), self.count, why) end
 
---- It is over: everything is let go of, and the world is told.
-function Talk:finish(result)
-  if self.is_over then return end
-  self:close()
-  for name, value in pairs(self:sum_up(result.why)) do result[name] = value end
-  self.world.over(result)
-end
-
--- What was being said when it ended, by us and by him.
-local function write_open(self)
+--- Writes what was being said when it ended, by us and by him.
+function Talk:write_open()
   local open = {}
   for reply in pairs(self.lines) do open[#open + 1] = reply end
   table.sort(open)
@@ -166,15 +160,8 @@ local function write_open(self)
     sentiment = (sentiment.of(u:text(), self.args.language)) } end
 end
 
---- Writes what was being said, and lets go of recogniser, synthesiser, models, plays and clocks.
---- @param keep_sound boolean|nil  the call is another worker's now, who goes on after the last finished turn
-function Talk:close(keep_sound)
-  if self.is_over then return end
-  self.is_over = true
-  if not keep_sound then
-    local ok, err = pcall(write_open, self)
-    if not ok then log.error("converse.not_written", { call = self.call.id, text = tostring(err) }) end
-  end
+--- Lets go of recogniser, synthesiser, models, plays and clocks.
+function Talk:let_go(keep_sound)
   if self.clock then self.clock:cancel() end
   for _, limit in ipairs(self.limits) do limit:cancel() end
   answering.cancel_eager(self)

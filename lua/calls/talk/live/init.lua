@@ -29,6 +29,7 @@ local keys = require "calls.talk.live.keys"
 local leaving = require "calls.talk.live.leaving"
 local log = require "core.log"
 local mouth = require "calls.talk.mouth"
+local over = require "calls.talk.over"
 local own_tools = require "calls.talk.own_tools"
 local own_words = require "calls.talk.live.own_words"
 local player = require "calls.talk.player"
@@ -44,6 +45,7 @@ local words = require "calls.talk.words"
 
 local Live = {}
 Live.__index = Live
+Live.close, Live.finish = over.close, over.finish
 Live.keep, Live.leave, Live.say = keeping.keep, leaving.leave, own_words.say
 
 local ANSWER_MS = 6000         -- the longest silence until the model answers
@@ -92,19 +94,11 @@ end
 
 -- -- ends -------------------------------------------------------------------------------------------------------------------------------
 
---- It is over: everything is let go of, and the world is told.
-function Live:finish(result)
-  if self.is_over then return end
-  self:close()
-  for name, value in pairs(self:sum_up(result.why)) do result[name] = value end
-  self.world.over(result)
-end
-
 --- See calls.talk.summary.
 function Live:sum_up(why) return summary.about(self, self.chronicle.history:kept(), self.chronicle.count, why) end
 
--- What was being said when it ended, by us and by him.
-local function write_open(self)
+--- Writes what was being said when it ended, by us and by him.
+function Live:write_open()
   self.player:cut()
   own_words.cut(self, true)
   for id in pairs(self.own) do own_words.heard(self, id, self.mouth:drop(id)) end
@@ -113,24 +107,13 @@ local function write_open(self)
   if text ~= "" then self.chronicle:unanswered(text, began, ended, (sentiment.of(text, self.args.language))) end
 end
 
-local function let_go(self, keep_sound)
+--- Lets go of session, synthesiser, plays and clocks.
+function Live:let_go(keep_sound)
   for name in pairs(self.clocks) do clocks.stop(self, name) end
   self.player:close(keep_sound)
   self.mouth:close(keep_sound)
   if self.session then self.session:close() end
   if self.listener then self.listener:close() end
-end
-
---- Writes what was being said, and lets go of session, synthesiser, plays and clocks.
---- @param keep_sound boolean|nil  the call is another worker's now, who goes on after the last finished turn
-function Live:close(keep_sound)
-  if self.is_over then return end
-  self.is_over = true
-  if not keep_sound then
-    local ok, err = pcall(write_open, self)
-    if not ok then log.error("converse.not_written", { call = self.call.id, text = tostring(err) }) end
-  end
-  let_go(self, keep_sound)
 end
 
 --- No realtime model is left: others go on. What the caller has said and nobody has answered they hear again; where an answer was broken off he
