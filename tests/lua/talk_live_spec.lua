@@ -325,6 +325,41 @@ describe("a conversation that a realtime model leads", function()
     w:keys("7"):pass(3500)
     assert.equal("(presses 7)", told(w, "text")[2][1])
   end)
+
+  -- The provider had it in writing, and so had its logs.
+  it("tells the model no card's number that is pressed, at once, key by key in groups, or begun in words", function()
+    local w = greeted()
+    w:keys("4111111111111111#"):pass(500)
+    assert.equal("(presses [CARD])", told(w, "text")[1][1])
+    w:replies(1, "Thank you.", 500):pass(1000)
+    assert.equal("(presses [CARD])", w:last("caller").text)
+    w = greeted()
+    for _ = 1, 4 do w:keys("4242"):pass(4000) end
+    assert.same({ "(presses 4242)", "(presses [CARD])" }, { told(w, "text")[1][1], told(w, "text")[4][1] })
+    w = greeted()
+    w:says_to_model(1, "it begins with four one one one one one one one"):pass(500):replies(1, "Yes?", 500):pass(1000)
+    w:keys("11111111#")
+    assert.equal("(presses [CARD])", told(w, "text")[1][1])
+  end)
+
+  it("tells the model nothing that is pressed behind a card's number, but an answer", function()
+    local is_card = false
+    local w = greeted{ is_card = function() return is_card end }
+    is_card = true  -- with the last of these keys
+    w:keys("4*111111111111111#"):pass(500):replies(1, "And until when is it valid?", 500):pass(1000)
+    w:keys("1229#"):pass(500):replies(2, "Press 1 if that is right.", 500):pass(1000):keys("1#")
+    assert.same({ { "(presses [CARD])" }, { "(presses [CARD])" }, { "(presses 1)" } }, told(w, "text"))
+  end)
+
+  it("tells the model no card's number that a tool gives, or that was told before it led", function()
+    local before = { turns = { { user = "it is 4111 1111" }, { user = "one one one one one one one one", reply = "Thank you." } } }
+    local w = greeted{ kept = { history = before, greeted = true, turns = 2 }, args = { tools = { { name = "find", description = "finds", parameters = {} } } },
+      script = function() return { value = { card = 4111111111111111, left = 3 } } end }
+    assert.is_nil(json.encode(w.model.asked.history):find("1111", 1, true))
+    w:says_to_model(1, "find it")
+    calls(w, 1, "c1", "find"):pass(100)
+    assert.same({ card = "[CARD]", left = 3 }, json.decode(told(w, "tool_result")[1][2]).result)
+  end)
 end)
 
 describe("a caller who speaks over a realtime model", function()

@@ -9,8 +9,7 @@ local briefing = {}
 
 --- What was said before, as messages: with what we say to the caller meanwhile.
 function briefing.messages(self, saying)
-  local before = self.chronicle.history
-  local said = history.new{ turns = { unpack(before.turns) }, left_out = before.left_out, earlier = { unpack(before.earlier) } }
+  local said = history.new(self.chronicle.history:kept())
   said:add(nil, nil, saying, true)
   return said:messages()
 end

@@ -4,6 +4,7 @@
 local clocks = require "calls.talk.live.clocks"
 local floor = require "calls.talk.live.floor"
 local keeping = require "calls.talk.live.keeping"
+local outgoing = require "calls.talk.live.outgoing"
 local turns = require "voice.turns"
 
 local keys = {}
@@ -14,7 +15,7 @@ local function send_keys(self)
   clocks.stop(self, "keys")
   if self.lost then return end
   local pressed = table.concat(self.keys)
-  local text = "(presses " .. pressed .. ")"
+  local text = outgoing.keys(self, pressed)
   self.keys, self.awaits = {}, true
   local turn = self.exchanges:typed(text, self.world.now())
   turn.keys = pressed
@@ -27,6 +28,7 @@ function keys.pressed(self, digit)
   self.pressed = self.pressed + 1
   if #self.keys >= KEYS then return end
   floor.interrupt(self, true)
+  if #self.keys == 0 then outgoing.keys_begin(self) end
   if digit ~= "#" or #self.keys == 0 then self.keys[#self.keys + 1] = digit end
   if digit == "#" then return send_keys(self) end
   clocks.after(self, "keys", BETWEEN_MS, send_keys)

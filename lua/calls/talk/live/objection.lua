@@ -4,6 +4,7 @@
 local floor = require "calls.talk.live.floor"
 local leaving = require "calls.talk.live.leaving"
 local lexicon = require "voice.lexicon"
+local outgoing = require "calls.talk.live.outgoing"
 local reading = require "voice.reading"
 
 local objection = {}
@@ -32,7 +33,7 @@ function objection.heard(self, event, turn)
   if not unheard then return end
   -- What it answered was for nobody.
   self.unheard, self.awaits = nil, true
-  self.session:text(event.text)
+  self.session:text(outgoing.words(self, event.turn, event.text))
 end
 
 return objection

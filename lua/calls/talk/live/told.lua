@@ -8,6 +8,7 @@ local leaving = require "calls.talk.live.leaving"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local objection = require "calls.talk.live.objection"
+local outgoing = require "calls.talk.live.outgoing"
 local tool_calls = require "calls.talk.live.tool_calls"
 
 local told = {}
@@ -78,6 +79,7 @@ function on.user_text(self, event)
   local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller:since(self.world.now()))
   if leaving.human_of(self) then objection.heard(self, event, turn) end
   self.heard_turn = math.max(self.heard_turn, event.turn)
+  if event.final then outgoing.words(self, event.turn, event.text) end
   if event.final and not self.muted and not self.leaving then
     judging.words(self, turn)
     if not turn.judged then judging.nothing(self, turn) end

@@ -6,6 +6,7 @@ local clocks = require "calls.talk.live.clocks"
 local json = require "core.json"
 local leaving = require "calls.talk.live.leaving"
 local log = require "core.log"
+local outgoing = require "calls.talk.live.outgoing"
 local task = require "core.task"
 local tools = require "calls.talk.tools"
 local words = require "calls.talk.words"
@@ -30,14 +31,16 @@ end
 
 -- Stands with its exchange, whoever leads by now: nobody is to ask for it again.
 local function note_result(self, exchange, event, result, err)
-  local ok, text = pcall(json.encode, result or { error = err.text })
+  local given = result or { error = err.text }
+  local ok, text = pcall(json.encode, given)
   if not ok then
     log.error("converse.tool_broke", { call = self.call.id, tool = event.name, text = tostring(text) })
     result, err = nil, { code = "failed", text = "something went wrong on our side" }
-    text = json.encode{ error = err.text }
+    given = { error = err.text }
+    text = json.encode(given)
   end
   exchange.steps[#exchange.steps + 1] = { role = "tool", tool_call_id = event.id, text = text, is_error = not result or nil }
-  return result, err, text
+  return result, err, outgoing.result(given, text)
 end
 
 local function on_result(self, exchange, event, result, err, text)
