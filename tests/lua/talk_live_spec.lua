@@ -4,6 +4,7 @@ local json = require "core.json"
 local live = require "calls.talk.live"
 local promise = require "lib.promise"
 local talk = require "calls.talk"
+local words = require "calls.talk.words"
 local world = require "tests.lua.talk_world"
 
 local TOOLS = { tools = { "create_lead", "lookup_kb", "transfer", "hangup" } }
@@ -204,6 +205,17 @@ describe("a conversation that a realtime model leads", function()
     calls(w, 1, "c1", "create_lead", { name = "Ann" }):pass(8000)
     has(w:spoken(), "something does not work on our side")
     assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, ended(w))
+  end)
+
+  it("begs his pardon once for two tools of a reply that do not work", function()
+    local slow = { name = "slow", description = "takes its time", parameters = {} }
+    local w = greeted{ args = { tools = { slow } }, script = function() end }
+    w:says_to_model(1, "look both up")
+    calls(w, 1, "c1", "slow")
+    calls(w, 1, "c2", "slow"):tell("turn_done", { reply = 1, reason = "tool" }):pass(9500)
+    assert.equal(words.en.broken, w:spoken())
+    w:says_to_model(2, "no wait"):pass(200)
+    assert.same({ "c1", "c2" }, { told(w, "tool_result")[1][1], told(w, "tool_result")[2][1] })
   end)
 
   it("gives every call a result when he holds up that he is put through, that of the tool that failed too", function()

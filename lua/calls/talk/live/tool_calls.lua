@@ -49,6 +49,7 @@ local function on_result(self, exchange, event, result, err, text)
   if not result and err.code ~= "invalid" then
     log.warn("converse.tool_failed", { call = self.call.id, tool = event.name, code = err.code })
     keep_call(self, exchange, event.id, text)
+    if self.muted then return end  -- he has been told why he is put through
     return leaving.to_human(self, "tool_failed", words.en.broken)
   end
   self.running[event.id] = nil
