@@ -147,11 +147,14 @@ end
 local built = { [""] = build{ backchannel = sounds, filler = "um uh hm hmm mmm", yes = "ok okay" } }
 for language, lists_of in pairs(lists) do built[language] = build(lists_of) end
 
---- The words of a language: "de", "de-AT", "en_us"; of any other text, or nil, only what is the same everywhere.
-function lexicon.of(language)
+--- Which of the languages here one is: "de" of "de", "de-AT" or "DE_at"; nil of any other text, or nil.
+function lexicon.language(language)
   local tag = type(language) == "string" and language:lower():match("^(%a%a)%f[%A]")
-  return built[tag or ""] or built[""]
+  return lists[tag or ""] and tag or nil
 end
+
+--- The words of a language; of one that is not here only what is the same everywhere.
+function lexicon.of(language) return built[lexicon.language(language) or ""] end
 
 --- Does a folded text, with a space at both ends, consist of a group's words and phrases alone (and of others that may stand among them)?
 function lexicon.only(of, text, among)

@@ -3,8 +3,8 @@
 local json = require "core.json"
 local live = require "calls.talk.live"
 local promise = require "lib.promise"
+local sentences = require "calls.talk.sentences"
 local talk = require "calls.talk"
-local words = require "calls.talk.words"
 local world = require "tests.lua.talk_world"
 
 local TOOLS = { tools = { "create_lead", "lookup_kb", "transfer", "hangup" } }
@@ -213,7 +213,7 @@ describe("a conversation that a realtime model leads", function()
     w:says_to_model(1, "look both up")
     calls(w, 1, "c1", "slow")
     calls(w, 1, "c2", "slow"):tell("turn_done", { reply = 1, reason = "tool" }):pass(9500)
-    assert.equal(words.en.broken, w:spoken())
+    assert.equal(sentences.of("en").broken, w:spoken())
     w:says_to_model(2, "no wait"):pass(200)
     assert.same({ "c1", "c2" }, { told(w, "tool_result")[1][1], told(w, "tool_result")[2][1] })
   end)

@@ -13,7 +13,6 @@ local task = require "core.task"
 local timeline = require "voice.timeline"
 local tools = require "calls.talk.tools"
 local without_model = require "calls.talk.without_model"
-local words = require "calls.talk.words"
 local written = require "calls.talk.written"
 
 local answering = { acts = {} }
@@ -41,7 +40,7 @@ end
 -- What without_model asks of the world; what it does to leads is bound to the turn that asked for it.
 local function papers(self, turn)
   return {
-    slots = self.slots, titles = self.titles, language = self.args.language, caller_number = self.call.from, can_note = self.can_note, ask = self.world.answer,
+    slots = self.slots, says = self.says, titles = self.titles, language = self.args.language, caller_number = self.call.from, can_note = self.can_note, ask = self.world.answer,
     note_down = function(given)
       self:tell("bound", { reply = turn.reply })
       local lead = tools.run(self, self.tools, self.note_tool, { interest = given.interest, phone = given.phone, at = "as soon as possible" })
@@ -58,7 +57,7 @@ local function answer_without_model(self, turn)
     if turn.gone or self.is_over then return end
     if not result then
       log.error("converse.answer_broke", { call = self.call.id, text = err.text })
-      result = { say = words.en.broken, human = "tool_failed" }
+      result = { say = self.says.broken, human = "tool_failed" }
     end
     saying.line(self, turn.reply):mark("first_token", self.world.now())
     saying.speak(self, turn.reply, result.say)
@@ -94,7 +93,7 @@ local function answer(self, turn, eager)
     or self.args.anger ~= false and sentiment.temper(self.temper, turn.anger) >= sentiment.ANGRY and "anger"
   if why then
     if eager then eager:stop() end
-    return saying.give_up(self, turn, why, why == "anger" and words.en.upset or nil)
+    return saying.give_up(self, turn, why, why == "anger" and self.says.upset or nil)
   end
   if not self.rule then return respond(self, turn, eager) end
   task.spawn(function()

@@ -11,7 +11,7 @@
 ---
 --- talk.new{ call, args, key, kept, going, world }
 ---   call   { id, tenant, row_id, hash, from, trace, permissions, verbs, leg, next_play }
----   args   of the verb: agent, prompt, greeting, tools, slots, escalate = true: the script has a rule, anger, expect, limit, language
+---   args   of the verb: agent, prompt, greeting, tools, slots, escalate = true: the script has a rule, anger, expect, limit, language, sentences
 ---   kept   what keep() was given last: a predecessor's
 ---   told   what the script gave to a predecessor's question (calls.talk.asks), or nil
 ---   going  of a realtime model that has led it until now, in this call and worker (calls.talk.live): { sound = of the caller that nobody has answered, voice_ms,
@@ -34,6 +34,7 @@ local over = require "calls.talk.over"
 local own_tools = require "calls.talk.own_tools"
 local rule = require "calls.talk.rule"
 local saying = require "calls.talk.saying"
+local sentences = require "calls.talk.sentences"
 local sentiment = require "calls.talk.sentiment"
 local slots = require "calls.talk.slots"
 local summary = require "calls.talk.summary"
@@ -188,7 +189,7 @@ end
 
 -- He has been greeted, and what he said just now is heard once more.
 local function go_on(self, going)
-  if going.again then self:say(words.en.again) end
+  if going.again then self:say(self.says.again) end
   if not going.sound then return end
   self.ears:missed(going.sound)
   self:on_media("speech", nil, going.voice_ms)
@@ -209,17 +210,17 @@ function Talk:begin(keys)
   end)
   self.limits[2] = self.world.after(left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
   if self.is_ruled then
-    self:say(words.en.human)
+    self:say(self.says.human)
     saying.to_human(self, "rule")
   elseif self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots) then
-    self:say(words.en.filled)
+    self:say(self.says.filled)
     self:leave("filled")
   elseif self.going then
     go_on(self, self.going)
   elseif self.resumed then
-    self:say(words.en.again)
+    self:say(self.says.again)
   else
-    local greeting = args.greeting or words.en.greeting
+    local greeting = args.greeting or self.says.greeting
     if self.slots then greeting = greeting .. " " .. self.slots[1].prompt end
     self:say(greeting, self.call.direction == "outbound" and "speech" or nil)
   end
@@ -239,13 +240,13 @@ function talk.new(given)
     call = given.call, args = args, key = given.key, world = world, began = world.now(), events = {}, lines = {}, turns = {}, taken_back = {}, stopping = {}, sayings = {}, limits = {},
     awaited = {}, none = {}, count = kept.turns or 0, line = math.max(kept.line or 0, world.first_line or 0), desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
     resumed = kept.greeted, going = given.going, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
-    asks = world.asks, mood = kept.mood, temper = kept.temper or 0, misses = kept.misses or 0,
+    says = sentences.of(args.language, args.sentences), asks = world.asks, mood = kept.mood, temper = kept.temper or 0, misses = kept.misses or 0,
   }, Talk)
   own_tools.take_up(self.history, kept, given.told)
   if args.escalate and world.asks then
     self.rule = (given.going and given.going.rule or rule.new(world.asks, world.after)):of(function()
       if self.is_over then return end
-      self:say(words.en.human)
+      self:say(self.says.human)
       saying.to_human(self, "rule")
     end)
     self.is_ruled = self.rule:take_up(self.history, kept, given.told)

@@ -8,7 +8,6 @@ local mind = require "calls.talk.mind"
 local saying = require "calls.talk.saying"
 local sentiment = require "calls.talk.sentiment"
 local slots = require "calls.talk.slots"
-local words = require "calls.talk.words"
 local written = require "calls.talk.written"
 
 local model_answer = {}
@@ -76,9 +75,9 @@ local function sink_of(self, turn)
         if is_over and not outcome.human and not outcome.leave then outcome.leave = "filled" end
       end
       if outcome.human then
-        saying.speak(self, turn.reply, outcome.human == "tool_failed" and words.en.broken or words.en.human)
+        saying.speak(self, turn.reply, outcome.human == "tool_failed" and self.says.broken or self.says.human)
       elseif not spoke and not outcome.leave then
-        saying.speak(self, turn.reply, words.en.unclear)
+        saying.speak(self, turn.reply, self.says.unclear)
       end
       self.mouth:finish(turn.reply)
       if outcome.human then saying.to_human(self, outcome.human) elseif outcome.leave then self:leave(outcome.leave) end

@@ -4,7 +4,6 @@
 local chunks = require "voice.chunks"
 local escalation = require "calls.talk.escalation"
 local timeline = require "voice.timeline"
-local words = require "calls.talk.words"
 
 local saying = { acts = {} }
 
@@ -45,7 +44,7 @@ function saying.to_human(self, why) self:leave("human:" .. why) end
 
 --- The same, said in the answer to a turn.
 function saying.give_up(self, turn, why, text)
-  saying.speak(self, turn.reply, text or words.en.human)
+  saying.speak(self, turn.reply, text or self.says.human)
   self.mouth:finish(turn.reply)
   saying.to_human(self, why)
 end
@@ -63,7 +62,7 @@ function saying.acts.prompt(self, a)
   saying.line(self, a.reply)
   self.mouth:open(a.reply)
   local enough = a.why == "unclear" and a.n >= escalation.MISSES
-  saying.speak(self, a.reply, enough and words.en.human or words.en[a.why])
+  saying.speak(self, a.reply, enough and self.says.human or self.says[a.why])
   self.mouth:finish(a.reply)
   if enough then saying.to_human(self, "not_understood") end
 end
@@ -71,7 +70,7 @@ end
 function saying.acts.filler(self, a)
   if self.mouth:busy(a.reply) then return end
   saying.line(self, a.reply):count("filler")
-  self.mouth:speak(a.reply, { words.en.filler[math.min(a.n, #words.en.filler)] }, { filler = true, kept = true })
+  self.mouth:speak(a.reply, { self.says.filler[math.min(a.n, #self.says.filler)] }, { filler = true, kept = true })
 end
 
 return saying

@@ -35,13 +35,13 @@ local own_words = require "calls.talk.live.own_words"
 local player = require "calls.talk.player"
 local rule = require "calls.talk.rule"
 local sentiment = require "calls.talk.sentiment"
+local sentences = require "calls.talk.sentences"
 local slots = require "calls.talk.slots"
 local summary = require "calls.talk.summary"
 local timeline = require "voice.timeline"
 local told = require "calls.talk.live.told"
 local tools = require "calls.talk.tools"
 local turns = require "voice.turns"
-local words = require "calls.talk.words"
 
 local Live = {}
 Live.__index = Live
@@ -62,7 +62,7 @@ end
 local function ask_whether_there(self)
   self.silences = self.silences + 1
   if self.silences > PROMPTS then return self:finish{ wants_human = false, why = "silence" } end
-  self:say(words.en.silence)
+  self:say(self.says.silence)
 end
 
 -- What is to be done now that something has happened.
@@ -193,7 +193,7 @@ function Live:begin(pressed)
   end)
   clocks.after(self, "past_limit", left_ms + PAST_LIMIT_MS, function() self:finish{ wants_human = false, why = "limit" } end)
   local is_filled = self.resumed and self.slots and slots.are_over(self.slots, self.desk.slots)
-  local saying = self.is_ruled and words.en.human or is_filled and words.en.filled or self.resumed and words.en.again or args.greeting or words.en.greeting
+  local saying = self.is_ruled and self.says.human or is_filled and self.says.filled or self.resumed and self.says.again or args.greeting or self.says.greeting
   if self.slots and not self.resumed then saying = saying .. " " .. self.slots[1].prompt end
   local before = briefing.messages(self, saying)
   self:say(saying, not self.resumed and self.call.direction == "outbound" and "speech" or nil)
@@ -209,7 +209,7 @@ end
 -- The script's rule says so.
 local function put_through(self)
   floor.interrupt(self)
-  leaving.to_human(self, "rule", words.en.human)
+  leaving.to_human(self, "rule", self.says.human)
 end
 
 local live = {}
@@ -221,7 +221,7 @@ function live.new(given)
     call = given.call, args = args, key = given.key, world = world, clocks = {}, own = {}, aside = {}, running = {}, last_calls = {}, heard_turn = 0, left_at = 0, said = 0,
     keys = {}, pressed = 0, words_told = {}, silences = 0, misses = kept.misses or 0,
     desk = kept.desk or {}, lead = kept.lead, resumed = kept.greeted, caller = caller.new(), chronicle = chronicle.new(world, kept),
-    asks = world.asks, mood = kept.mood, temper = kept.temper or 0, ruled = kept.turns or 0,
+    says = sentences.of(args.language, args.sentences), asks = world.asks, mood = kept.mood, temper = kept.temper or 0, ruled = kept.turns or 0,
   }, Live)
   own_tools.take_up(self.chronicle.history, kept, given.told)
   if args.escalate and world.asks then

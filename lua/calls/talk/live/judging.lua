@@ -5,7 +5,6 @@ local escalation = require "calls.talk.escalation"
 local floor = require "calls.talk.live.floor"
 local leaving = require "calls.talk.live.leaving"
 local sentiment = require "calls.talk.sentiment"
-local words = require "calls.talk.words"
 
 local judging = {}
 
@@ -16,12 +15,12 @@ function judging.words(self, turn)
   if turn.typed then return end
   if escalation.asks_for_human(turn.text, self.args.language) then
     floor.interrupt(self)
-    return leaving.to_human(self, "asked_for", words.en.human)
+    return leaving.to_human(self, "asked_for", self.says.human)
   end
   local _, anger = sentiment.of(turn.text, self.args.language)
   if self.args.anger == false or sentiment.temper(self.temper, anger) < sentiment.ANGRY then return end
   floor.interrupt(self)
-  leaving.to_human(self, "anger", words.en.upset)
+  leaving.to_human(self, "anger", self.says.upset)
 end
 
 --- He spoke, and nothing of it was understood: once too often?
@@ -31,7 +30,7 @@ function judging.nothing(self, turn)
   self.misses, enough = escalation.missed(self.misses, false)
   if not enough then return end
   floor.interrupt(self)
-  leaving.to_human(self, "not_understood", words.en.human)
+  leaving.to_human(self, "not_understood", self.says.human)
 end
 
 return judging

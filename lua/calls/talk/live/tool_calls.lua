@@ -9,7 +9,6 @@ local log = require "core.log"
 local outgoing = require "calls.talk.live.outgoing"
 local task = require "core.task"
 local tools = require "calls.talk.tools"
-local words = require "calls.talk.words"
 
 local tool_calls = {}
 
@@ -50,7 +49,7 @@ local function on_result(self, exchange, event, result, err, text)
     log.warn("converse.tool_failed", { call = self.call.id, tool = event.name, code = err.code })
     keep_call(self, exchange, event.id, text)
     if self.muted then return end  -- he has been told why he is put through
-    return leaving.to_human(self, "tool_failed", words.en.broken)
+    return leaving.to_human(self, "tool_failed", self.says.broken)
   end
   self.running[event.id] = nil
   local is_sent = self.session:tool_result(event.id, text, not result)
