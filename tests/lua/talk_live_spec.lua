@@ -207,6 +207,48 @@ describe("a conversation that a realtime model leads", function()
     assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, ended(w))
   end)
 
+  -- A "no, wait" at the end of the announcement was written down when the call was gone.
+  it("waits for the words that he has begun before the end of what puts him through, or wishes him a good day", function()
+    -- He speaks from 300 ms before its end on, for 800 ms.
+    local function announced(how)
+      local w = greeted{ args = TOOLS }
+      w:says_to_model(1, "that is all")
+      w:tell("agent_text", { reply = 1, text = "One moment." }):tell("audio", { reply = 1, pcm = ("\1\0"):rep(16000) })
+      calls(w, 1, "c1", how):tell("turn_done", { reply = 1, reason = "tool" }):pass(1700)
+      w.talk:on_media("speech", 0, 60)
+      w:pass(400):tell("speech_started", { turn = 2 }):pass(400)
+      w.talk:on_media("quiet", 0, 200)
+      return w:tell("speech_ended")
+    end
+    for _, how in ipairs{ "transfer", "hangup" } do
+      local w = announced(how):pass(1500)
+      assert.is_nil(w.result)
+      w:tell("user_text", { turn = 2, text = "no wait", final = true })
+      assert.same({ "c1", true }, { told(w, "tool_result")[1][1], told(w, "tool_result")[1][3] })
+      w:replies(2, "Yes?", 500):pass(3000)
+      assert.is_nil(w.result)
+      w = announced(how):pass(500):tell("user_text", { turn = 2, text = "thank you, bye", final = true })
+      assert.equal(how, w.result.why)
+      w = announced(how):pass(1700)
+      assert.is_nil(w.result)
+      w:pass(200)
+      assert.equal(how, w.result.why)
+    end
+  end)
+
+  it("waits for a cough before the end of what puts him through no longer than the provider takes to hear him", function()
+    local w = greeted{ args = TOOLS }
+    w:says_to_model(1, "that is all")
+    w:tell("agent_text", { reply = 1, text = "One moment." }):tell("audio", { reply = 1, pcm = ("\1\0"):rep(16000) })
+    calls(w, 1, "c1", "transfer"):tell("turn_done", { reply = 1, reason = "tool" }):pass(1900)
+    w.talk:on_media("speech", 0, 60)
+    w:pass(300).talk:on_media("quiet", 0, 200)
+    w:pass(350)
+    assert.is_nil(w.result)
+    w:pass(100)
+    assert.equal("transfer", w.result.why)
+  end)
+
   it("begs his pardon once for two tools of a reply that do not work", function()
     local slow = { name = "slow", description = "takes its time", parameters = {} }
     local w = greeted{ args = { tools = { slow } }, script = function() end }

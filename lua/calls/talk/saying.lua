@@ -36,7 +36,7 @@ end
 function saying.leave(self, how)
   if self.is_over then return end
   self.leaving = how
-  self:tell("leave", { how = how })
+  self:tell("leave", { how = how, firm = how == "limit" })
 end
 
 --- To a human, when he has heard that.

@@ -22,6 +22,9 @@ function floor.is_guarded(self)
   return false
 end
 
+--- Does he take it by words only? Who is about to be put through does, and who was wished a good day.
+function floor.by_words(self) return leaving.human_of(self) ~= nil or leaving.heeds(self) and not floor.is_sounding(self) end
+
 local function mark_cut(self, number)
   local line = not self.exchanges:is_past(number) and self.exchanges:of(number).line
   if not line then return end

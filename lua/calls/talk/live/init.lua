@@ -29,6 +29,7 @@ local keys = require "calls.talk.live.keys"
 local leaving = require "calls.talk.live.leaving"
 local log = require "core.log"
 local mouth = require "calls.talk.mouth"
+local objection = require "calls.talk.live.objection"
 local over = require "calls.talk.over"
 local own_tools = require "calls.talk.own_tools"
 local own_words = require "calls.talk.live.own_words"
@@ -69,7 +70,7 @@ end
 local function look(self)
   if self.is_over then return end
   if self.leaving and not floor.is_sounding(self) and not (self.leaving == "limit" and self.exchanges:is_open()) then
-    if not self.clocks.leave_soon then return leaving.go(self) end
+    if not self.clocks.leave_soon and not objection.is_awaited(self) then return leaving.go(self) end
   elseif self.lost and not floor.is_sounding(self) then
     return self:hand_over()
   end

@@ -13,6 +13,9 @@ function leaving.human_of(self)
   return how and (how:match("^human:(.*)$") or how == "transfer" and "transfer") or nil
 end
 
+--- Is it something that words of his hold up?
+function leaving.heeds(self) return leaving.human_of(self) ~= nil or self.leaving == "hangup" end
+
 --- It is done.
 function leaving.go(self)
   local how, human = self.leaving, leaving.human_of(self)
@@ -32,6 +35,7 @@ function leaving.stay(self)
   self.leaving, self.muted = nil, nil
   clocks.stop(self, "leave")
   clocks.stop(self, "leave_soon")
+  clocks.stop(self, "objection")
   local calls = self.last_calls
   self.last_calls = {}
   for _, call in ipairs(calls) do

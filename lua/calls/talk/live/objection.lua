@@ -1,23 +1,35 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Words that hold up a caller who is about to be put through.
+--- Words that hold up a caller who is about to be put through, or to be hung up on. They may be written down only when all is said that comes before: what he has begun to
+--- say by then is waited for.
 --- A part of calls.talk.live: each function takes its conversation.
+local clocks = require "calls.talk.live.clocks"
 local floor = require "calls.talk.live.floor"
 local leaving = require "calls.talk.live.leaving"
-local lexicon = require "voice.lexicon"
 local outgoing = require "calls.talk.live.outgoing"
 local reading = require "voice.reading"
 
+local turns = require "voice.turns"
+
 local objection = {}
 
-local OPEN = { kind = "open" }
+-- Until when they may come.
+local function words_due(self)
+  local due = self.caller:heard_until()
+  for _, turn in ipairs(self.exchanges:waiting()) do
+    if not turn.final then due = math.max(due, (self.caller.ended or turn.ended or turn.began) + turns.defaults.object_ms) end
+  end
+  return due
+end
 
--- Does he want something else than a human? "Mm-hm" and "thank you" are no such words.
-local function objects(self, text, final)
-  local language = self.args.language
-  local want = reading.wants(text, OPEN, language, final)
-  if want == "none" or want == "backchannel" then return false end
-  local folded, of = reading.fold(text), lexicon.of(language)
-  return not lexicon.only(of.closed, folded, of.backchannel) or lexicon.has(of.no, folded)
+--- May he have said something by now that holds him up? Asked again at every event, and when it is too late for words.
+function objection.is_awaited(self)
+  local left_ms = leaving.heeds(self) and not self.lost and words_due(self) - self.world.now() or 0
+  if left_ms <= 0 then
+    clocks.stop(self, "objection")
+    return false
+  end
+  clocks.after(self, "objection", left_ms, function() end)
+  return true
 end
 
 --- Words have come: do they hold him up? Not where they are of a turn for which he is put through.
@@ -26,7 +38,7 @@ end
 function objection.heard(self, event, turn)
   local waits = false
   for _, other in ipairs(self.exchanges:waiting()) do waits = waits or other == turn end
-  if not waits and event.turn <= self.left_at or not objects(self, event.text, event.final) then return end
+  if not waits and event.turn <= self.left_at or not reading.objects(event.text, self.args.language, event.final) then return end
   local unheard = waits and self.unheard
   if unheard and not event.final then return end
   if waits then floor.interrupt(self) else leaving.stay(self) end

@@ -65,7 +65,7 @@ function on.speech_started(self, event)
   self.caller.provider_hears, self.ended_at = true, nil
   self.heard_turn, self.unheard = math.max(self.heard_turn, event.turn), nil
   self.exchanges:spoke(event.turn, self.caller:since(self.world.now()))
-  if not floor.is_guarded(self) and not leaving.human_of(self) then floor.interrupt(self) end
+  if not floor.is_guarded(self) and not floor.by_words(self) then floor.interrupt(self) end
 end
 
 function on.speech_ended(self)
@@ -77,7 +77,7 @@ end
 function on.user_text(self, event)
   self:notice(event.final and "final" or "partial", { text = event.text })
   local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller:since(self.world.now()))
-  if leaving.human_of(self) then objection.heard(self, event, turn) end
+  if leaving.heeds(self) then objection.heard(self, event, turn) end
   self.heard_turn = math.max(self.heard_turn, event.turn)
   if event.final then outgoing.words(self, event.turn, event.text) end
   if event.final and not self.muted and not self.leaving then
