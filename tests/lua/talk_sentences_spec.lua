@@ -5,6 +5,7 @@ local gate = require "scripts.gate"
 local lexicon = require "voice.lexicon"
 local live = require "calls.talk.live"
 local names = require "lib.names"
+local promise = require "lib.promise"
 local sentences = require "calls.talk.sentences"
 local slots = require "calls.talk.slots"
 local world = require "tests.lua.talk_world"
@@ -96,6 +97,18 @@ describe("a conversation in German", function()
     w:greeted():spoken()
     w:pass(7500)
     assert.equal("Hallo?", w:spoken())
+  end)
+end)
+
+describe("a script's own filler", function()
+  -- It was given to a synthesiser, which could make no sound of it, and the conversation failed.
+  it("that nobody can say fills nothing", function()
+    local models = { function() return promise.new():wait() end }
+    local w = world.new{ models = models, args = { sentences = { filler = { "Moment.", "" } } } }
+    w:greeted():spoken()
+    w:says("what do you have"):pass(7500)
+    assert.equal("Moment.", w:spoken())
+    assert.is_nil(w.result)
   end)
 end)
 

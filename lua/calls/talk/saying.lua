@@ -18,11 +18,12 @@ function saying.line(self, reply, turn)
 end
 
 --- Says a text, as more of a reply that is open.
-function saying.speak(self, reply, text)
+--- @param is_filler boolean|nil  it only fills a silence
+function saying.speak(self, reply, text, is_filler)
   local cut = chunks.new()
   local pieces = cut:feed(text)
   for _, piece in ipairs(cut:finish()) do pieces[#pieces + 1] = piece end
-  self.mouth:speak(reply, pieces, { kept = true })
+  self.mouth:speak(reply, pieces, { filler = is_filler, kept = true })
 end
 
 --- Says something that answers nobody.
@@ -70,7 +71,7 @@ end
 function saying.acts.filler(self, a)
   if self.mouth:busy(a.reply) then return end
   saying.line(self, a.reply):count("filler")
-  self.mouth:speak(a.reply, { self.says.filler[math.min(a.n, #self.says.filler)] }, { filler = true, kept = true })
+  saying.speak(self, a.reply, self.says.filler[math.min(a.n, #self.says.filler)], true)
 end
 
 return saying

@@ -7,7 +7,6 @@ local floor = require "calls.talk.live.floor"
 local leaving = require "calls.talk.live.leaving"
 local outgoing = require "calls.talk.live.outgoing"
 local reading = require "voice.reading"
-
 local turns = require "voice.turns"
 
 local objection = {}

@@ -10,14 +10,19 @@ local outgoing = {}
 local SAID_MOST = 24  -- turns of the caller that a number may be told over
 local FEW = 3         -- behind a card's number fewer keys are an answer: "press 1"
 
---- Words of the caller, as the model may be told them; also of those that it hears, for a number may go on in the next.
+--- The caller said that, and the model heard it: a number may go on in what it is told next.
 --- @param turn any  whose words they are: they come in the place of that turn's before
-function outgoing.words(self, turn, text)
+function outgoing.heard(self, turn, text)
   local said = self.words_told
   if said.turn ~= turn then said[#said + 1] = "" end
   said.turn, said[#said] = turn, text
   if #said > SAID_MOST then table.remove(said, 1) end
-  return redact.cards_said(said)[#said]
+end
+
+--- Words of the caller, as the model may be told them.
+function outgoing.words(self, turn, text)
+  outgoing.heard(self, turn, text)
+  return redact.cards_said(self.words_told)[#self.words_told]
 end
 
 local function is_card(self) return self.world.is_card ~= nil and self.world.is_card() end

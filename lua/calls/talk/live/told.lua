@@ -79,7 +79,7 @@ function on.user_text(self, event)
   local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller:since(self.world.now()))
   if leaving.heeds(self) then objection.heard(self, event, turn) end
   self.heard_turn = math.max(self.heard_turn, event.turn)
-  if event.final then outgoing.words(self, event.turn, event.text) end
+  if event.final then outgoing.heard(self, event.turn, event.text) end
   if event.final and not self.muted and not self.leaving then
     judging.words(self, turn)
     if not turn.judged then judging.nothing(self, turn) end
