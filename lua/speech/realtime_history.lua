@@ -144,14 +144,17 @@ local function with(one, name, value)
   return copy
 end
 
--- Arguments are JSON, as the provider wrote it.
+-- Arguments are JSON, or what the provider took for it.
+local function arguments_without_cards(text)
+  local given = json.decode(text)
+  if given == nil then return redact.cards(text) end
+  local shown = redact.cards_in(given)
+  return shown == given and text or json.encode(shown)
+end
+
 local function calls_without_cards(calls)
   local list = {}
-  for i, call in ipairs(calls) do
-    local given = json.decode(call.arguments)
-    local shown = redact.cards_in(given)
-    list[i] = shown == given and call or with(call, "arguments", json.encode(shown))
-  end
+  for i, call in ipairs(calls) do list[i] = with(call, "arguments", arguments_without_cards(call.arguments)) end
   return list
 end
 
