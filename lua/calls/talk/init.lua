@@ -17,7 +17,8 @@
 ---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil,
 ---            noticed = function(kind, fields) | nil: what is told of the caller's voice, before anything is done about it,
----            telling = function(text) | nil: the last words so far of a reply whose sound comes with them }
+---            telling = function(text) | nil: the last words so far of a reply whose sound comes with them,
+---            timed = function(report) | nil: what was measured of a turn (voice.timeline), once }
 ---   result { wants_human, why, reason, turns, lead, slots = name -> value | nil, sentiment, summary, ask_summary = function() -> answer of a model; may wait | nil } | { failed = text }
 local chunks = require "voice.chunks"
 local bounded = require "calls.talk.bounded"
@@ -140,8 +141,10 @@ local function put_together(self)
   }
 end
 
-local function observe(line)
-  timeline.observe(line:report(), function(name, seconds, help) metrics.observe(name, nil, seconds, help) end)
+local function observe(self, line)
+  local report = line:report()
+  timeline.observe(report, function(name, seconds, help) metrics.observe(name, nil, seconds, help) end)
+  if self.world.timed then self.world.timed(report) end
 end
 
 function Talk:mark(reply, name, ms)
@@ -152,7 +155,7 @@ function Talk:mark(reply, name, ms)
   if not line or name ~= "silent" then return end
   self.stopping[reply] = nil
   line:mark(name, ms)
-  observe(line)
+  observe(self, line)
 end
 
 -- No synthesiser speaks: nobody is kept on a silent line.
@@ -527,7 +530,7 @@ function Talk:said(reply, text, all, whole)
     self:write{ party = "agent", text = whole, heard = not all and text or nil, began_ms = line and line.at.first_packet or now, ended_ms = now, timeline = report }
     self.history:add(turn and spoken(turn), turn and turn.steps, text, all, turn and turn.mark)
   end
-  if line and line.at.stopping and not line.at.silent then self.stopping[reply] = line elseif line then observe(line) end
+  if line and line.at.stopping and not line.at.silent then self.stopping[reply] = line elseif line then observe(self, line) end
   if turn then
     self.count = self.count + 1
     metrics.count("converse_turns_total", nil, 1, "turns of conversations with callers")
