@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Plain pages: at / log-in, live calls, what was said in one, and leads; at /reference the script reference. The dashboard proper comes in its own plugin.
+--- Plain pages: at / log-in, live calls, what was said in one, their quality, and leads; at /reference the script reference. The dashboard proper comes in its own plugin.
 local file = require "core.file"
 local router = require "lib.router"
 local worker = require "core.worker"
@@ -29,6 +29,9 @@ function page.register()
   serve("/page.js", "page.js")
   serve("/talk.css", "talk.css")
   serve("/talk.js", "talk.js")
+  serve("/days.js", "days.js")
+  serve("/quality.css", "quality.css")
+  serve("/quality.js", "quality.js")
   serve("/reference", "reference.html")
   serve("/reference.css", "reference.css")
   serve("/reference.js", "reference.js")

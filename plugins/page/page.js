@@ -215,6 +215,7 @@ function onEvent(message) {
   note(`${message.subject || ""} ${new Date(message.at).toLocaleTimeString()}`, message.type);
   if (String(message.type).startsWith("lead.")) loadLeads();
   if (message.type === "call.ended") loadRecent();
+  if (message.type === "call.ended") Quality.moved();
   if (message.type === "call.ended" || message.type === "recording.stored") onTalk(message.type === "call.ended" ? message.subject : (message.data || {}).call);
 }
 
@@ -261,6 +262,7 @@ function leave() {
   showCalls([], 0);
   showRecent([]);
   closeCall();
+  Quality.begin(null);
   $("events").replaceChildren();
   $("login").reset();
   $("desk").hidden = $("logout").hidden = $("wire").hidden = true;
@@ -293,6 +295,7 @@ function enter(me) {
   $("who").textContent = [me.email || me.name || me.id, me.tenant, me.role].filter(Boolean).join(" · ");
   loadLeads();
   loadRecent();
+  Quality.begin(me.role);
   connect();
   ticking = setInterval(() => {
     for (const td of document.querySelectorAll("td[data-since]")) td.textContent = clock(td.dataset.since);
