@@ -17,11 +17,11 @@ function note(message) {
   const item = document.createElement("li"), at = document.createElement("time"), what = document.createElement("b"), type = String(message.type);
   at.textContent = new Date(message.at).toLocaleTimeString();
   at.title = Words.exactly(message.at);
-  what.textContent = Words.event(type);
+  what.textContent = Words.event(type, message.data || {});
   what.title = type;
   item.append(at, " ", what, " ");
   const subject = String(message.subject || "");
-  if (type.startsWith("call.")) {
+  if (type.startsWith("call.") || type === "script.failed") {
     const open = button(subject, null, (from) => openCall(subject, from));
     open.className = "link";
     item.append(open);

@@ -304,6 +304,29 @@ def test_calls_come_and_go_without_a_jump_or_a_lost_focus():
         assert focused(driver).get_attribute("id") == "calls-title", "the row with the focus has gone"
 
 
+def test_nothing_is_cut_off_at_any_width():
+    with desk() as driver:
+        driver.execute_script("sockets = []; generation++")
+        driver.execute_script("""showCalls([{ id: "c-1", from: "+12025550100", to: "+12025550200", status: "escalated", state: "a_state_with_a_name_as_long_as_flows_may_have_one_and_longer_yet_1",
+          agent: "Ann Fletcher-Featherstonehaugh-of-Cholmondeley", since: new Date().toISOString() }], 1)""")
+        driver.execute_script(TALK, 5)
+        for width in (320, 390, 640, 800, 900, 1280):  # 640 is a window of 1280 at twice the size
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600})
+            cut = driver.execute_script("return [...document.querySelectorAll('section')].filter((s) => s.scrollWidth > s.clientWidth).map((s) => s.innerText.slice(0, 20))")
+            assert not cut and overflow(driver) <= 0, (width, cut)
+
+
+def test_the_parts_of_a_bar_stand_out_from_what_is_behind_them():
+    with desk() as driver:
+        driver.execute_script(TALK, 5)
+        for scheme in ("light", "dark"):
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+            found = driver.execute_script("""const light = (c) => c.match(/[\\d.]+/g).slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
+              const bar = document.querySelector("#talk svg"), back = light(getComputedStyle(bar).backgroundColor);
+              return [...bar.querySelectorAll("rect")].map((r) => light(getComputedStyle(r).fill)).map((l) => (Math.max(l, back) + 0.05) / (Math.min(l, back) + 0.05))""")
+            assert len(found) == 5 and min(found) >= 3, (scheme, found)
+
+
 def test_times_are_those_of_whoever_looks():
     with desk() as driver:
         driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
