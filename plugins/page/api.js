@@ -3,7 +3,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const PATIENCE_MS = 30000;
+const PATIENCE_MS = 30000, OTHER_WINDOW_MS = 1000;
 
 function failure(status, text, data) {
   return Object.assign(new Error(text), { status, data });
@@ -11,23 +11,27 @@ function failure(status, text, data) {
 
 // The answer as it came. Rejects with { status, message, data }; status 0: there was none.
 async function answerOf(method, path, body) {
-  const asked = { method, credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE_MS) };
+  const patience = new AbortController(), asked = { method, credentials: "same-origin", signal: patience.signal };
   if (body) Object.assign(asked, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const timer = setTimeout(() => patience.abort(), PATIENCE_MS);  // for its beginning: a long recording may come for longer
   let answer;
   try {
     answer = await fetch(path, asked);
-  } catch (e) {
-    throw failure(0, e.name === "TimeoutError" ? `The server did not answer within ${PATIENCE_MS / 1000} seconds.` : "The server cannot be reached. Is this computer online?");
-  }
+  } catch {
+    throw failure(0, patience.signal.aborted ? `The server did not answer within ${PATIENCE_MS / 1000} seconds.` : "The server cannot be reached. Is this computer online?");
+  } finally { clearTimeout(timer); }
   if (answer.ok) return answer;
   const data = await answer.json().catch(() => null);
   throw failure(answer.status, (data && data.detail) || "The server did not answer as expected.", data);
 }
 
 let renewing = null;
-// One at a time, because a refresh token that comes twice ends the session. 409: another window has just done it.
+// One at a time, because a refresh token that comes twice ends the session. 409: another window has just done it, and its cookie is on its way.
 function renew() {
-  renewing = renewing || answerOf("POST", "/auth/refresh").catch((e) => { if (e.status !== 409) throw e; }).finally(() => { renewing = null; });
+  renewing = renewing || answerOf("POST", "/auth/refresh").catch((e) => {
+    if (e.status !== 409) throw e;
+    return new Promise((done) => { setTimeout(done, OTHER_WINDOW_MS); });
+  }).finally(() => { renewing = null; });
   return renewing;
 }
 
@@ -51,10 +55,17 @@ async function api(method, path, body) {
   }
 }
 
-// Bytes, as a Blob.
-async function bytesOf(path) {
+// Bytes, as a Blob; told(size) is called as they come.
+async function bytesOf(path, told) {
   try {
-    return await (await ask("GET", path)).blob();
+    const answer = await ask("GET", path), reader = answer.body.getReader(), parts = [];
+    let size = 0;
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      parts.push(part.value);
+      size += part.value.length;
+      told(size);
+    }
+    return new Blob(parts, { type: answer.headers.get("Content-Type") });
   } catch (e) {
     if (e.status === 401) sessionEnded();
     throw e.status === undefined ? failure(0, "The download broke off.") : e;

@@ -51,10 +51,10 @@ function clearCall() {
   for (const id of ["call-failure", "call-summary", "call-problem", "call-wait"]) quietly(id, null);
 }
 
-// from: what opened it and gets the focus back.
+// from: what opened it, unless that has the focus, and gets it back.
 async function openCall(id, from) {
   openId = id;
-  opener = from;
+  opener = from || document.activeElement;
   clearCall();
   quietly("call-wait", "Loading …");
   $("call").hidden = false;
@@ -84,7 +84,7 @@ function closeCall() {
   openId = null;
   clearCall();
   $("call").hidden = true;
-  if (opener && opener.isConnected) opener.focus();
+  (opener && opener.isConnected ? opener : $("recent-title")).focus();
   opener = null;
 }
 

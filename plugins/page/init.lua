@@ -18,6 +18,7 @@ local function serve(path, name)
   router.add{
     method = "GET", path = path, summary = "The page", public = true, tenant = false, limit = false, hidden = true,
     handler = function()
+      -- A recording is played from memory (blob:), where it can be sought in.
       return 200, bytes, {
         ["Content-Type"] = types[name:match("%.(%w+)$")], ["Cache-Control"] = "no-cache",
         ["Content-Security-Policy"] = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",

@@ -3,7 +3,8 @@
 // events over /ws; the lists are in calls.js and leads.js, the open call in call.js.
 "use strict";
 
-let sockets = [], retry = 0, lastSeq = null, ticking = null, generation = 0, mayHear = false;
+const PULSE_MS = 30000;
+let sockets = [], retry = 0, lastSeq = null, ticking = null, pulse = null, generation = 0, mayHear = false;
 
 // What one has to know now, wherever one has scrolled to. It stays until it is closed.
 function tell(text) {
@@ -85,16 +86,42 @@ function wire(path, onMessage, mine) {
   socket.onclose = (e) => {
     if (mine !== generation) return;
     if (e.code === 4400) lastSeq = null;  // the server does not know our place any more: begin with its snapshot
-    connected(false);
-    disconnect();
-    const again = generation;
-    setTimeout(async () => {
-      if (again !== generation) return;
-      try { await api("GET", "/auth/me"); } catch { /* who is logged out has been told; else the next attempt tells */ }
-      if (again === generation) connect();
-    }, Math.min(500 * 2 ** retry++, 15000));
+    lose();
   };
 }
+
+function lose() {
+  connected(false);
+  disconnect();
+  connectIn(Math.min(500 * 2 ** retry++, 15000));
+}
+
+let waiting = null;
+function connectIn(ms) {
+  clearTimeout(waiting);
+  const mine = generation;
+  waiting = setTimeout(async () => {
+    if (mine !== generation) return;
+    try { await api("GET", "/auth/me"); } catch { /* who is logged out has been told; else the next attempt tells */ }
+    if (mine === generation) connect();
+  }, ms);
+}
+
+// A socket whose network has gone says nothing, for a quarter of an hour: ask.
+async function feelPulse() {
+  const mine = generation;
+  if (standsStill) return;
+  try {
+    await api("GET", "/auth/me");
+  } catch (e) { if (e.status === 0 && mine === generation) lose(); }
+}
+
+window.addEventListener("offline", () => { if (sockets.length > 0) lose(); });
+window.addEventListener("online", () => {
+  if (!standsStill) return;
+  retry = 0;
+  connectIn(0);
+});
 
 function connect() {
   const mine = ++generation;
@@ -113,6 +140,7 @@ function disconnect() {
 function leave(why) {
   disconnect();
   clearInterval(ticking);
+  clearInterval(pulse);
   lastSeq = null;
   standsStill = false;
   retry = 0;
@@ -128,6 +156,8 @@ function leave(why) {
   $("desk").hidden = $("views").hidden = $("logout").hidden = $("wire").hidden = $("stale").hidden = $("begin").hidden = true;
   $("gate").hidden = false;
   $("who").textContent = $("who").title = "";
+  $("wire").textContent = "connecting";
+  $("wire").classList.remove("open");
   $("login-problem").textContent = why || "";
   $("login").elements.email.focus();
 }
@@ -152,6 +182,7 @@ function enter(me) {
   recent.load();
   connect();
   ticking = setInterval(tick, 1000);
+  pulse = setInterval(feelPulse, PULSE_MS);
 }
 
 $("login").addEventListener("submit", async (e) => {

@@ -54,7 +54,7 @@ const Player = (() => {
     problem.textContent = "";
     let sound;
     try {
-      sound = await bytesOf(`/recordings/${encodeURIComponent(one.id)}?format=mp3`);
+      sound = await bytesOf(`/recordings/${encodeURIComponent(one.id)}?format=mp3`, (size) => { play.textContent = `Loading … ${(size / 1e6).toFixed(1)} MB`; });
     } catch (e) { problem.textContent = e.message; }
     play.disabled = false;
     play.textContent = "Play";

@@ -6,13 +6,13 @@
 const Talk = (() => {
   const SVG = "http://www.w3.org/2000/svg", WIDTH = 320, HEIGHT = 14, NEAR_END = 48;
   const who = { caller: "Caller", ai: "AI", agent: "Agent" };
-  // In their order, from the end of the caller's speech: what each is, and how long it took.
-  const stages = [
-    { name: "hearing", doc: "until the caller's last words were recognised", ms: (t) => Math.min(t.final_text_ms || 0, t.endpoint_ms || 0) },
-    { name: "end of turn", doc: "until it was sure that the caller had finished", ms: (t) => (t.endpoint_ms || 0) - Math.min(t.final_text_ms || 0, t.endpoint_ms || 0) },
-    { name: "thinking", doc: "until the model's first word", ms: (t) => t.model_ms || 0 },
-    { name: "voice", doc: "until there was sound of the first words", ms: (t) => (t.chunk_ms || 0) + (t.voice_ms || 0) },
-    { name: "sending", doc: "until the sound was on the line", ms: (t) => t.send_ms || 0 },
+  // Of each of Words.stages, in their order: how long it took.
+  const took = [
+    (t) => Math.min(t.final_text_ms || 0, t.endpoint_ms || 0),
+    (t) => (t.endpoint_ms || 0) - Math.min(t.final_text_ms || 0, t.endpoint_ms || 0),
+    (t) => t.model_ms || 0,
+    (t) => (t.chunk_ms || 0) + (t.voice_ms || 0),
+    (t) => t.send_ms || 0,
   ];
 
   const node = (name, className, text) => {
@@ -33,7 +33,7 @@ const Talk = (() => {
     return element;
   };
   const seconds = (ms) => (ms / 1000).toFixed(2) + " s";
-  const partsOf = (timeline) => stages.map((s, i) => ({ ...s, i, took: Math.max(0, s.ms(timeline)) })).filter((p) => p.took > 0);
+  const partsOf = (timeline) => Words.stages.map((s, i) => ({ ...s, i, took: Math.max(0, took[i](timeline)) })).filter((p) => p.took > 0);
   const square = (i) => node("span", "square mark-" + i);
 
   // One bar in parts, all answers of a call in the same scale.
@@ -96,7 +96,7 @@ const Talk = (() => {
     const legend = $("talk-stages");
     legend.hidden = longest === 0;
     if (legend.hidden || legend.childElementCount > 0) return;
-    legend.append("The bars: how long the caller waited for an answer, from the end of their own speech. ", ...stages.flatMap((s, i) => {
+    legend.append("The bars: how long the caller waited for an answer, from the end of their own speech. ", ...Words.stages.flatMap((s, i) => {
       const entry = node("span", "", s.name);
       entry.title = s.doc;
       entry.prepend(square(i));

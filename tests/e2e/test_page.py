@@ -210,6 +210,15 @@ def test_what_fails_is_told_where_it_happens_and_can_be_tried_again():
         api.until(lambda: shown(driver, "stale"), what="the word of the lost connection")
         assert "out of date" in text(driver, "stale") and contrast(driver)["ratio"] >= 4.5
         api.until(lambda: text(driver, "wire") == "live" and not shown(driver, "stale"), what="the connection again")
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/auth/me"]})
+        driver.execute_script("feelPulse()")
+        api.until(lambda: shown(driver, "stale"), what="the word of the server that does not answer, of which no socket tells")
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        api.until(lambda: text(driver, "wire") == "live" and not shown(driver, "stale"), what="the connection")
+        driver.set_network_conditions(offline=True, latency=0, throughput=0)
+        api.until(lambda: shown(driver, "stale"), what="the word of the lost network")
+        driver.delete_network_conditions()
+        api.until(lambda: text(driver, "wire") == "live" and not shown(driver, "stale"), what="the connection at once")
 
 
 def test_leads_are_found_by_name_and_read_by_pages():
