@@ -103,7 +103,7 @@ const Quality = (() => {
     const open = node("button", "", "Transcript"), act = node("td", "act");
     open.type = "button";
     open.title = "What was said, and what each answer's time was made of";
-    open.addEventListener("click", () => openCall(call.id));
+    open.addEventListener("click", () => openCall(call.id, open));
     act.append(open);
     row.append(act);
     return row;
@@ -192,7 +192,7 @@ const Quality = (() => {
   // For whoever may see it; null: nobody is here.
   function begin(role) {
     following = ["admin", "supervisor"].includes(role);
-    document.getElementById("quality").hidden = !following;
+    document.getElementById("quality").hidden = at("link").hidden = !following;
     if (following) return choose(7);
     asked++;
     clearTimeout(again);
