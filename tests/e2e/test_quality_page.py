@@ -81,6 +81,7 @@ def test_the_page_shows_the_days_and_leads_to_the_slowest_calls_of_one(heard, wi
         days = driver.find_elements("css selector", "#quality-gaps .day")
         assert len(days) == 7 and "no conversation" in days[1].get_attribute("aria-label"), [d.get_attribute("aria-label") for d in days]
         assert len(days[3].find_elements("css selector", ".half rect")) == 5
+        assert driver.find_element("id", "quality-stages").size["height"] < 120, "its marks are as small as its words"
         whole_page(driver, "quality-7-" + mark, width)
         driver.find_element("id", "quality-last-30").click()
         api.until(lambda: len(driver.find_elements("css selector", "#quality-gaps .day")) == 30, what="thirty days")
