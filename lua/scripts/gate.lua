@@ -126,6 +126,34 @@ local slot = {
     .. "understood; else the caller is put through" },
 }
 
+local function sentence(doc) return { type = "string", max = 500, form = "%S", form_doc = "a text that can be said", doc = doc } end
+local function sentence_with(doc) return { type = "string", max = 500, form = "%%s", form_doc = "a text with %s in it", doc = doc .. ", in the place of %s" } end
+
+-- What a conversation says by itself: names of calls.talk.sentences.
+local sentences = {
+  again = sentence("the caller is to say it again, for the line or the agent was away"),
+  broken = sentence("a tool does not work, and he is put through"),
+  confirm = sentence_with("a slot's value, that was understood, and whether it is right"),
+  filled = sentence("all slots are there"),
+  filler = { type = "table", texts = { min = 1, max = 10, bytes = 200 }, doc = "while an answer takes long: one after the other" },
+  goodbye = sentence("the end, where there is no model"),
+  human = sentence("he is put through"),
+  more = sentence("whether there is anything else, where there is no model"),
+  no_reply = sentence("an answer took too long, and he is to say it again"),
+  no_topics = sentence("how to be put through, where the knowledge base is empty"),
+  not_noted = sentence("a call back could not be written down, and he is put through"),
+  noted = sentence("a call back is written down"),
+  number = sentence("he is to key in or say his number"),
+  offer = sentence("whether he wants to be called back"),
+  silence = sentence("whether he is still there"),
+  topics = sentence_with("what the knowledge base is about, where there is no model"),
+  unclear = sentence("he was not understood"),
+  unclear_slot = sentence("the same, before a slot's question"),
+  unknown = sentence("the knowledge base has no answer"),
+  upset = sentence("he is angry, and put through"),
+  which = sentence("what he wants to know"),
+}
+
 local heard = { type = "boolean", doc = "true when it was heard to its end, false when a key stopped it" }
 local done = { type = "boolean", doc = "always true" }
 
@@ -135,7 +163,7 @@ gate.verbs = {
     params = { { name = "options", type = "table", optional = true, doc = "who talks, and what it may do", fields = {
       agent = { type = "string", max = 64, doc = "the name of the agent, as it is told who it is" },
       prompt = { type = "string", max = 8000, doc = "instructions to the model: what it is to find out, what it must not say" },
-      greeting = { type = "string", max = 1000, doc = "said first; \"Hello. How can I help you?\" unless given" },
+      greeting = { type = "string", max = 1000, doc = "said first; else \"Hello. How can I help you?\" in the call's language" },
       tools = { type = "table", items = { "book_callback", "create_lead", "hangup", "lookup_kb", "transfer", "update_lead" },
         doc = "what it may do besides talking; those that write down who somebody is need the permission personal_data, and are left out without it. "
           .. "Tools of your own stand among them, see below",
@@ -147,6 +175,8 @@ gate.verbs = {
       anger = { type = "boolean", default = true, doc = "whether a caller who sounds angry is put through" },
       expect = { type = "string", enum = { "open", "yes_no", "digits", "spelling" }, default = "open", doc = "what the greeting asks for: how long a pause may be, and what is understood" },
       language = { type = "string", max = 16, form = "^%a%a[%w%-]*$", form_doc = "a language such as en or de-AT", doc = "that is spoken, such as en or de-AT; else the tenant's" },
+      sentences = { type = "table", fields = sentences, doc = "what it says by itself, in your words; else in the call's language: English, French, German, Italian, Portuguese "
+        .. "or Spanish, and English in every other" },
       limit = { type = "table", doc = "where it ends at the latest", fields = {
         turns = { type = "integer", min = 1, max = 200, default = 40, doc = "turns of the caller" },
         seconds = { type = "number", min = 10, max = 3600, default = 600, unit = "seconds", doc = "how long it may take" },

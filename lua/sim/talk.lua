@@ -9,11 +9,11 @@ local escalation = require "calls.talk.escalation"
 local history = require "calls.talk.history"
 local json = require "core.json"
 local own_tools = require "calls.talk.own_tools"
+local sentences = require "calls.talk.sentences"
 local sentiment = require "calls.talk.sentiment"
 local slots = require "calls.talk.slots"
 local summary = require "calls.talk.summary"
 local without_model = require "calls.talk.without_model"
-local words = require "calls.talk.words"
 
 local talk = {}
 
@@ -22,6 +22,8 @@ local NEXT_KEY_MS = 400  -- keys of one step of the caller are one answer
 local HUMAN = { asked_for = true, anger = true, not_understood = true, tool_failed = true, rule = true, transfer = true }
 
 local phases = {}
+
+local function says_of(options) return sentences.of(options.language, options.sentences) end
 
 -- -- tools ----------------------------------------------------------------------------------------------------------------------
 
@@ -160,7 +162,7 @@ function phases.answers(call, t, options, world)
   local step = not t.why and call.caller:ai_step(t.leave ~= nil) or nil
   if not step and not t.why and not t.leave and t.slots and options.slots[t.slots.at] then
     local answer
-    answer, t.slots = slots.answer(options.slots, t.slots, t, function(said) return without_model.closed(said, options.language or "en") end)
+    answer, t.slots = slots.answer(options.slots, t.slots, t, function(said) return without_model.closed(said, options.language or "en") end, says_of(options))
     t.reply, t.leave, t.why = answer.say, answer.leave, answer.human
   end
   if not step then return end_turn(call, t, options, world) end
@@ -169,7 +171,7 @@ function phases.answers(call, t, options, world)
   elseif step.unclear then
     local enough
     t.misses, enough = escalation.missed(t.misses, false)
-    t.reply, t.why = words.en.unclear, enough and "not_understood" or nil
+    t.reply, t.why = says_of(options).unclear, enough and "not_understood" or nil
   else
     t.misses, t.reply = 0, step.say
   end
@@ -199,7 +201,7 @@ end
 
 local function begin(call, options, world)
   local asked = options.slots and options.slots[1]
-  if not world.prompt(call, (options.greeting or words.en.greeting) .. (asked and " " .. asked.prompt or "")) then return nil end
+  if not world.prompt(call, (options.greeting or says_of(options).greeting) .. (asked and " " .. asked.prompt or "")) then return nil end
   return { slots = asked and slots.new(), phase = "listens", turns = 0, silences = 0, misses = 0, temper = 0, last = 0, steps = {}, history = history.new(), began = call.now_ms,
     over_at = call.now_ms + options.limit.seconds * 1000 }
 end

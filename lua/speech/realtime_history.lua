@@ -3,7 +3,11 @@
 --- whoever goes on with the conversation by other means. Of what was cut off, only what the caller heard. No I/O.
 ---
 --- An answer of the model (a reply) may be several messages: what it says before a tool's result and behind it.
+---
+--- Cards' numbers are told to nobody in words, also where one was said in several turns.
 local heard = require "voice.heard"
+local json = require "core.json"
+local redact = require "ai.guard.redact"
 
 local history = {}
 history.__index = history
@@ -133,6 +137,41 @@ local function written(self, without)
   return list
 end
 
+local function with(one, name, value)
+  local copy = {}
+  for key, item in pairs(one) do copy[key] = item end
+  copy[name] = value
+  return copy
+end
+
+-- Arguments are JSON, or what the provider took for it.
+local function arguments_without_cards(text)
+  local given = json.decode(text)
+  if given == nil then return redact.cards(text) end
+  local shown = redact.cards_in(given)
+  return shown == given and text or json.encode(shown)
+end
+
+local function calls_without_cards(calls)
+  local list = {}
+  for i, call in ipairs(calls) do list[i] = with(call, "arguments", arguments_without_cards(call.arguments)) end
+  return list
+end
+
+-- Results of tools come without.
+local function without_cards(list)
+  local said, shown = { user = {}, assistant = {} }, {}
+  for _, message in ipairs(list) do
+    if said[message.role] then table.insert(said[message.role], message.text) end
+  end
+  for role, texts in pairs(said) do said[role] = redact.cards_said(texts) end
+  for i, message in ipairs(list) do
+    shown[i] = said[message.role] and with(message, "text", table.remove(said[message.role], 1)) or message
+    if message.tool_calls then shown[i].tool_calls = calls_without_cards(message.tool_calls) end
+  end
+  return shown
+end
+
 --- All of it as messages of ai.request.
 --- @param without any|nil  the id of a caller's turn that is left out, for its sound is to be heard again
 function history:messages(without)
@@ -149,7 +188,7 @@ function history:messages(without)
   while all[first] and all[first].role == "tool" do first = first + 1 end
   local list = {}
   for i = first, #all do list[#list + 1] = all[i] end
-  return list
+  return without_cards(list)
 end
 
 --- What the model owes: "broken" (its answer was cut off by nobody), "answer" (someone has spoken, or a tool), or nil.

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- A connection with a realtime model is paid for answer by answer, as the provider tells what each has used: one row of the ledger for each, and a budget
---- that has ended is noticed before the next but one. All of them are one request: what it holds of the limits goes from each to the next.
+--- that has ended is noticed before the next but one (speech.next_use).
 ---
 ---   local paid, failure = meter.begin(try)               waits as budgets do
 ---   paid:used(units)                                     of speech.realtime_usage; never waits
@@ -13,6 +13,7 @@
 local clock = require "core.clock"
 local fallback = require "speech.fallback"
 local log = require "core.log"
+local next_use = require "speech.next_use"
 local realtime_usage = require "speech.realtime_usage"
 local task = require "core.task"
 
@@ -37,6 +38,7 @@ function meter.begin(try)
   self.most = self.by_minute and MINUTE or MOST
   local entered, failure = fallback.enter(try, self.most)
   if not entered then return nil, failure end
+  self.next = next_use.new(try, self.most, "answer", function(refusal) self.on_refused(refusal) end)
   return self
 end
 
@@ -51,21 +53,8 @@ local function due(self)
   return units
 end
 
-local function settle(self)
-  local ok, use, failure = pcall(self.account.begin, self.account, self.try.target, self.most, true)
-  self.settling = false
-  if not ok then
-    log.error("speech.answer_not_begun", { provider = self.try.target.provider, text = tostring(use) })
-    use, failure = nil, { class = "server", text = "what the next answer costs cannot be asked just now", ours = true }
-  end
-  if self.is_over then
-    if use then use:drop() end
-    return
-  end
-  if not use then
-    self.refused = true
-    return self.on_refused(failure)
-  end
+-- What has been used is paid for, and the next answer goes on with what was held for it.
+local function settle(self, use)
   self.try.use:pass(use)
   fallback.leave(self.try, due(self))
   self.try.use = use
@@ -74,9 +63,7 @@ end
 --- See above. What is told while the budget is asked is paid with that.
 function meter:used(units)
   self.units = realtime_usage.sum(self.units, units)
-  if not self.account or self.is_over or self.settling or self.refused then return end
-  self.settling = true
-  task.spawn(settle, self)
+  if self.account then self.next:ask(function(use) settle(self, use) end) end
 end
 
 --- See above.
@@ -101,6 +88,7 @@ end
 function meter:over(failure)
   if self.is_over then return end
   self.is_over = true
+  self.next:close()
   local units, use = due(self), self.try.use
   if units or failure or not use then return fallback.leave(self.try, units, failure) end
   -- Nothing came of it since the last answer: no row tells of that.

@@ -11,6 +11,7 @@ local lexicon = {}
 --   open         something must follow: conjunctions, articles, prepositions, possessives; not those that often end a sentence, too,
 --                as German's separable prefixes do ("ich rufe an"), or that fold to a word which does ("la" of "là", "si" of "sí")
 --   yes, no, polite   a closed answer is made of them
+--   farewell     ends a talk, and needs no answer
 --   closing      ends a list, a number or a spelling
 --   digits       zero to nine, other names of them as name=digit
 --   tens         number words of two digits
@@ -28,6 +29,7 @@ local lists = {
     yes = "yes yeah yep yup sure ok okay correct right absolutely definitely certainly exactly of_course",
     no = "no nope nah never not",
     polite = "please thanks thank you it is thats that i do dont am course",
+    farewell = "bye goodbye byebye bye_bye good_bye have_a_nice_day have_a_good_day have_a_great_day you_too same_to_you take_care see_you cheers",
     closing = "thats_it thats_all thats_the_number done finished",
     digits = "zero one two three four five six seven eight nine oh=0 o=0 nought=0",
     scales = "hundred thousand",
@@ -43,6 +45,8 @@ local lists = {
     yes = "ja jo jawohl genau klar gerne gern sicher richtig stimmt ok okay naturlich freilich",
     no = "nein ne nee nicht niemals kein",
     polite = "bitte danke das ist doch na sehr schon ich",
+    farewell = "tschuss tschus tschau ciao servus auf_wiedersehen wiedersehen auf_wiederhoren wiederhoren bis_dann bis_bald schonen_tag schonen_tag_noch einen_schonen_tag " ..
+      "gleichfalls ebenfalls ihnen_auch",
     closing = "das_wars das_war_es fertig ende das_ist_alles",
     digits = "null eins zwei drei vier funf sechs sieben acht neun ein=1 zwo=2",
     tens = "zehn elf zwolf dreizehn vierzehn funfzehn sechzehn siebzehn achtzehn neunzehn zwanzig dreissig vierzig funfzig sechzig siebzig achtzig neunzig",
@@ -56,6 +60,7 @@ local lists = {
     yes = "si claro vale correcto exacto ok okay bueno por_supuesto de_acuerdo asi_es eso_es",
     no = "no nunca tampoco",
     polite = "por favor gracias senor senora que asi es",
+    farewell = "adios chao hasta_luego hasta_pronto que_tenga_buen_dia buen_dia buenas_tardes igualmente",
     closing = "eso_es_todo ya_esta nada_mas listo",
     digits = "cero uno dos tres cuatro cinco seis siete ocho nueve un=1 una=1",
     joins = "y",
@@ -71,6 +76,7 @@ local lists = {
     yes = "oui ouais daccord exact exactement ok okay volontiers bien_sur tout_a_fait absolument",
     no = "non jamais pas",
     polite = "s il vous te plait sil merci cest ca madame monsieur",
+    farewell = "au_revoir bonne_journee bonne_soiree a_bientot salut vous_aussi egalement a_vous_aussi",
     closing = "cest_tout voila_cest_tout cest_bon fini termine",
     digits = "zero un deux trois quatre cinq six sept huit neuf une=1",
     joins = "et", scales = "cent cents mille",
@@ -86,6 +92,7 @@ local lists = {
     yes = "si certo esatto giusto corretto ok okay volentieri va_bene daccordo certamente",
     no = "no mai non",
     polite = "per favore grazie prego e cosi signora signore",
+    farewell = "arrivederci arrivederla ciao buona_giornata buona_serata a_presto altrettanto anche_a_lei",
     closing = "e_tutto basta_cosi finito fatto",
     digits = "zero uno due tre quattro cinque sei sette otto nove un=1 una=1",
     tens = "dieci undici dodici tredici quattordici quindici sedici diciassette diciotto diciannove venti trenta quaranta cinquanta sessanta settanta ottanta novanta",
@@ -99,6 +106,7 @@ local lists = {
     yes = "sim claro certo isso exato correto ok okay pois com_certeza",
     no = "nao nunca jamais",
     polite = "por favor obrigado obrigada senhor senhora e faz",
+    farewell = "tchau adeus ate_logo ate_mais bom_dia boa_tarde igualmente para_voce_tambem",
     closing = "e_tudo e_so so_isso pronto acabou",
     digits = "zero um dois tres quatro cinco seis sete oito nove uma=1 duas=2 meia=6",
     joins = "e",
@@ -135,23 +143,28 @@ local function numbers_of(lists_of)
   return of
 end
 
-local GROUPS = { "backchannel", "urgent", "filler", "open", "yes", "no", "polite", "closing" }
+local GROUPS = { "backchannel", "urgent", "filler", "open", "yes", "no", "polite", "farewell", "closing" }
 
 local function build(lists_of)
   local of = { numbers = numbers_of(lists_of) }
   for _, name in ipairs(GROUPS) do of[name] = group(lists_of[name]) end
-  of.closed = group(table.concat({ lists_of.yes or "", lists_of.no or "", lists_of.polite or "" }, " "))
+  local closed = table.concat({ lists_of.yes or "", lists_of.no or "", lists_of.polite or "" }, " ")
+  of.closed = group(closed)
+  of.assent = group(table.concat({ closed, lists_of.backchannel or "", lists_of.farewell or "" }, " "))
   return of
 end
 
 local built = { [""] = build{ backchannel = sounds, filler = "um uh hm hmm mmm", yes = "ok okay" } }
 for language, lists_of in pairs(lists) do built[language] = build(lists_of) end
 
---- The words of a language: "de", "de-AT", "en_us"; of any other text, or nil, only what is the same everywhere.
-function lexicon.of(language)
+--- Which of the languages here one is: "de" of "de", "de-AT" or "DE_at"; nil of any other text, or nil.
+function lexicon.language(language)
   local tag = type(language) == "string" and language:lower():match("^(%a%a)%f[%A]")
-  return built[tag or ""] or built[""]
+  return lists[tag or ""] and tag or nil
 end
+
+--- The words of a language; of one that is not here only what is the same everywhere.
+function lexicon.of(language) return built[lexicon.language(language) or ""] end
 
 --- Does a folded text, with a space at both ends, consist of a group's words and phrases alone (and of others that may stand among them)?
 function lexicon.only(of, text, among)

@@ -37,7 +37,12 @@ local function listens(self) return self.floor == "caller" and not self.held and
 
 local function ending_of(self, u) return u:ending(self.expect, self.language) end
 
-local function is_quiet_with_words(u) return u ~= nil and u.quiet_since ~= nil and u:has_words() end
+-- Are there words that want an answer? Who is about to be left and says "thank you" wants none.
+local function has_words(self, u)
+  return u:has_words() and (not self.leave or self.leave.firm or u:objects(self.language))
+end
+
+local function is_quiet_with_words(self, u) return u ~= nil and u.quiet_since ~= nil and has_words(self, u) end
 
 -- What was begun on a text is no use for another, nor while he goes on; a click in the pause is no going on.
 clock(function(self)
@@ -49,7 +54,7 @@ end, function(self) floor.cancel_eager(self, self.utterance) end)
 
 clock(function(self)
   local u, o = self.utterance, self.o
-  if not listens(self) or not is_quiet_with_words(u) or u.eager or u.tries >= o.eager_tries or #self.keys > 0 then return nil end
+  if not listens(self) or not is_quiet_with_words(self, u) or u.eager or u.tries >= o.eager_tries or #self.keys > 0 then return nil end
   if u.quiet_since - u.began > o.eager_most_ms or not ending.is_likely(ending_of(self, u), u.opinion) then return nil end
   return math.max(u.quiet_since + o.eager_ms, u.text_at)
 end, function(self)
@@ -62,7 +67,7 @@ end)
 -- The end of a turn.
 clock(function(self)
   local u = self.utterance
-  if not listens(self) or not is_quiet_with_words(u) or #self.keys > 0 then return nil end
+  if not listens(self) or not is_quiet_with_words(self, u) or #self.keys > 0 then return nil end
   local wait = ending.wait_ms(self.o, ending_of(self, u), self.expect, u.final, self.pauses:usual_ms(), u.opinion)
   return math.max(u.quiet_since + wait, u.text_at + (u.final and 0 or self.o.settle_ms))
 end, function(self) floor.commit(self, "quiet") end)
@@ -70,17 +75,17 @@ end, function(self) floor.commit(self, "quiet") end)
 -- He has said something, and what is heard since then has no words: music, somebody else. The recogniser is not waited for for ever.
 clock(function(self)
   local u = self.utterance
-  if not listens(self) or not u or not u.on_since or not u.final or not u:has_words() or #self.keys > 0 then return nil end
+  if not listens(self) or not u or not u.on_since or not u.final or not has_words(self, u) or #self.keys > 0 then return nil end
   return math.max(u.on_since, u.text_at) + self.o.noise_ms
 end, function(self)
   floor.commit(self, "noise")
   if self.utterance then self.utterance.noise = true end
 end)
 
--- A sound without words.
+-- A sound without words. Who is about to be left is not asked what it was.
 clock(function(self)
   local u, o = self.utterance, self.o
-  if not listens(self) or not u or not u.quiet_since or u:has_words() then return nil end
+  if not listens(self) or self.leave or not u or not u.quiet_since or u:has_words() then return nil end
   return u.quiet_since + o.wordless_ms + o.text_ms
 end, function(self)
   if self.utterance.voiced >= self.o.unclear_ms and not self.utterance.noise then return floor.prompt(self, "unclear") end

@@ -156,4 +156,14 @@ function reading.wants(text, expect, language, settled)
   return "words", count
 end
 
+--- Does who is about to be put through, or has been wished a good day, want something else? "Mm-hm", "yes please", "thank you, bye" do not.
+--- @param settled boolean|nil  as above
+function reading.objects(text, language, settled)
+  local folded, of = reading.fold(text), lexicon.of(language)
+  if folded == "" or lexicon.only(of.backchannel, folded, of.filler) then return false end
+  if lexicon.has(of.no, folded) then return true end
+  if not settled then folded = lexicon.without_begun(of.assent, folded) end
+  return not lexicon.only(of.assent, folded, of.filler)
+end
+
 return reading

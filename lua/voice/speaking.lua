@@ -220,15 +220,24 @@ clock(function(self)
   return reply and reply.ended and reply.pieces:empty() and self.now or nil
 end, floor.finish)
 
+-- Until when the caller is not left because of what he has begun to say. Words that want something else become his turn.
+local function words_due(self)
+  local u, o = self.utterance, self.o
+  if not u or u.noise or self.leave.firm then return -math.huge end
+  if u:has_words() and u:objects(self.language) then return math.huge end
+  if u.on_since then return math.max(u.on_since, u.text_at or 0) + o.noise_ms end
+  return u.final and u:has_words() and -math.huge or (u.quiet_since or u.began) + o.object_ms
+end
+
 clock(function(self)
   local leave, o = self.leave, self.o
   if not leave then return nil end
   local latest = leave.at + o.leave_most_ms
   if self.floor ~= "caller" or self.held then return latest end
-  return math.min(latest, math.max(leave.at, (self.heard_at or -math.huge) + o.tail_ms))
+  return math.min(latest, math.max(leave.at, (self.heard_at or -math.huge) + o.tail_ms, words_due(self)))
 end, function(self)
+  if self.utterance then set_aside(self) end
   floor.act(self, "go", { how = self.leave.how })
-  floor.forget(self)
   self.leave, self.over = nil, true
 end)
 

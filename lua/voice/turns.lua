@@ -26,7 +26,8 @@
 ---   position { id, ms }, played { id }
 ---   replied { reply }       all pieces of that reply have been handed over; after a resume and a say, to be told again
 ---   bound { reply }         it has done something that cannot be undone: it is not taken back any more
----   leave { how }           transfer or hang up, when the caller has heard what is being said
+---   leave { how, firm }     transfer or hang up, when the caller has heard what is being said. What he has begun to say by then is waited for, and holds it up when he
+---     wants something else; firm: it is not waited for
 ---   tick                    nothing but that the time has come
 --- Said: action.act, and what goes with it.
 ---   begin_model { turn, try, text }, cancel_model { turn, try }   eagerly: nothing with side effects, nothing spoken
@@ -88,6 +89,7 @@ turns.defaults = {
   slack_ms = 3000, piece_most_ms = 60000,
   tail_ms = 250,         -- from the last packet until it is heard
   leave_most_ms = 20000,
+  object_ms = 2000,      -- who is about to be left has made a sound: the text of it may come so late
   late_ms = 3000,        -- a text may still belong to the turn before
 }
 for name, value in pairs(ending.defaults) do turns.defaults[name] = value end
@@ -149,7 +151,7 @@ function event.bound(self, e)
   if of then of.bound = true end
 end
 
-function event.leave(self, e) self.leave = { how = e.how, at = self.now } end
+function event.leave(self, e) self.leave = { how = e.how, firm = e.firm, at = self.now } end
 function event.tick() end
 
 -- All that happens by time: when = function(self) -> ms | nil, run = function(self).

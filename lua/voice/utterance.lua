@@ -88,6 +88,9 @@ end
 function utterance:ending(expect, language) return once(self, "ending ", expect, language, reading.ending) end
 function utterance:wants(expect, language) return once(self, "wants ", expect, language, reading.wants) end
 
+--- As reading.objects.
+function utterance:objects(language) return reading.objects(self:text(), language, self.final) end
+
 function utterance:folded()
   self.seen.folded = self.seen.folded or reading.fold(self:text())
   return self.seen.folded

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- call:converse around the conversation: what of it is kept, and what it does when the call is no longer there.
 require "stand_in"
+local cards = require "calls.cards"
 local converse = require "calls.converse"
 local kb = require "kb"
 local live = require "calls.talk.live"
@@ -236,6 +237,18 @@ describe("the verb of a conversation", function()
     assert.same({ wants_human = true, why = "transfer", turns = 3 }, back.result)
     assert.same({ "live begins", "live closes" }, happened)
     assert.is_nil(entry.more)
+  end)
+
+  it("knows of the keys of a card's number also by those that were pressed before it", function()
+    local of = led()
+    call.recorders = {}
+    run()
+    for digit in ("4111111111111111"):gmatch("%d") do
+      assert.is_false(of.live.world.is_card())
+      cards.pressed(call, digit)
+    end
+    assert.is_true(of.live.world.is_card())
+    call.gone_why = "hangup"
   end)
 
   it("goes on without the realtime model that is lost, as one conversation", function()

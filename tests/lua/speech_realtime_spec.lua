@@ -126,6 +126,25 @@ describe("the history of a realtime session", function()
     assert.equal("answer", said:owes())
   end)
 
+  -- The next provider had it in writing.
+  it("has no card's number in it that was said, or called with, in whatever parts", function()
+    local said = history.new{ { role = "user", text = "My card is 4111 1111." } }
+    said:user_text(1, "one one one one one one one one")
+    said:agent_text(1, "4111 1111 1111 1111, is that right?")
+    said:tool(1, { id = "a", name = "pay", arguments = '{"card":4111111111111111,"cents":1200}' })
+    said:tool_result("a", '{"order":"4111"}')
+    said:user_text(2, "Yes, and I live at number 4111.")
+    local list = said:messages()
+    assert.same({ "My card is [CARD].", "[CARD]", "[CARD], is that right?" }, { list[1].text, list[2].text, list[3].text })
+    assert.same({ card = "[CARD]", cents = 1200 }, json.decode(list[3].tool_calls[1].arguments))
+    assert.same({ '{"order":"4111"}', "Yes, and I live at number 4111." }, { list[4].text, list[5].text })
+    assert.equal('{"card":4111111111111111,"cents":1200}', said.entries[2].calls[1].arguments)
+    said = history.new()
+    said:tool(1, { id = "a", name = "pay", arguments = '{"card":"4111 1111 1111 1111' })
+    said:tool_result("a", "it was no JSON", true)
+    assert.equal('{"card":"[CARD]', said:messages()[1].tool_calls[1].arguments)
+  end)
+
   it("does not grow without end", function()
     local said = history.new()
     for i = 1, 2000 do said:user_text(i, ("x"):rep(1000)) end

@@ -3,6 +3,7 @@
 local json = require "core.json"
 local live = require "calls.talk.live"
 local promise = require "lib.promise"
+local sentences = require "calls.talk.sentences"
 local talk = require "calls.talk"
 local world = require "tests.lua.talk_world"
 
@@ -207,6 +208,59 @@ describe("a conversation that a realtime model leads", function()
     assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, ended(w))
   end)
 
+  -- A "no, wait" at the end of the announcement was written down when the call was gone.
+  it("waits for the words that he has begun before the end of what puts him through, or wishes him a good day", function()
+    -- He speaks from 300 ms before its end on, for 800 ms.
+    local function announced(how)
+      local w = greeted{ args = TOOLS }
+      w:says_to_model(1, "that is all")
+      w:tell("agent_text", { reply = 1, text = "One moment." }):tell("audio", { reply = 1, pcm = ("\1\0"):rep(16000) })
+      calls(w, 1, "c1", how):tell("turn_done", { reply = 1, reason = "tool" }):pass(1700)
+      w.talk:on_media("speech", 0, 60)
+      w:pass(400):tell("speech_started", { turn = 2 }):pass(400)
+      w.talk:on_media("quiet", 0, 200)
+      return w:tell("speech_ended")
+    end
+    for _, how in ipairs{ "transfer", "hangup" } do
+      local w = announced(how):pass(1500)
+      assert.is_nil(w.result)
+      w:tell("user_text", { turn = 2, text = "no wait", final = true })
+      assert.same({ "c1", true }, { told(w, "tool_result")[1][1], told(w, "tool_result")[1][3] })
+      w:replies(2, "Yes?", 500):pass(3000)
+      assert.is_nil(w.result)
+      w = announced(how):pass(500):tell("user_text", { turn = 2, text = "thank you, bye", final = true })
+      assert.equal(how, w.result.why)
+      w = announced(how):pass(1700)
+      assert.is_nil(w.result)
+      w:pass(200)
+      assert.equal(how, w.result.why)
+    end
+  end)
+
+  it("waits for a cough before the end of what puts him through no longer than the provider takes to hear him", function()
+    local w = greeted{ args = TOOLS }
+    w:says_to_model(1, "that is all")
+    w:tell("agent_text", { reply = 1, text = "One moment." }):tell("audio", { reply = 1, pcm = ("\1\0"):rep(16000) })
+    calls(w, 1, "c1", "transfer"):tell("turn_done", { reply = 1, reason = "tool" }):pass(1900)
+    w.talk:on_media("speech", 0, 60)
+    w:pass(300).talk:on_media("quiet", 0, 200)
+    w:pass(350)
+    assert.is_nil(w.result)
+    w:pass(100)
+    assert.equal("transfer", w.result.why)
+  end)
+
+  it("begs his pardon once for two tools of a reply that do not work", function()
+    local slow = { name = "slow", description = "takes its time", parameters = {} }
+    local w = greeted{ args = { tools = { slow } }, script = function() end }
+    w:says_to_model(1, "look both up")
+    calls(w, 1, "c1", "slow")
+    calls(w, 1, "c2", "slow"):tell("turn_done", { reply = 1, reason = "tool" }):pass(9500)
+    assert.equal(sentences.of("en").broken, w:spoken())
+    w:says_to_model(2, "no wait"):pass(200)
+    assert.same({ "c1", "c2" }, { told(w, "tool_result")[1][1], told(w, "tool_result")[2][1] })
+  end)
+
   it("gives every call a result when he holds up that he is put through, that of the tool that failed too", function()
     local w = greeted{ args = TOOLS, no_lead = true }
     w:says_to_model(1, "i want a roof")
@@ -325,6 +379,41 @@ describe("a conversation that a realtime model leads", function()
     assert.equal(4, w.keys_used)
     w:keys("7"):pass(3500)
     assert.equal("(presses 7)", told(w, "text")[2][1])
+  end)
+
+  -- The provider had it in writing, and so had its logs.
+  it("tells the model no card's number that is pressed, at once, key by key in groups, or begun in words", function()
+    local w = greeted()
+    w:keys("4111111111111111#"):pass(500)
+    assert.equal("(presses [CARD])", told(w, "text")[1][1])
+    w:replies(1, "Thank you.", 500):pass(1000)
+    assert.equal("(presses [CARD])", w:last("caller").text)
+    w = greeted()
+    for _ = 1, 4 do w:keys("4242"):pass(4000) end
+    assert.same({ "(presses 4242)", "(presses [CARD])" }, { told(w, "text")[1][1], told(w, "text")[4][1] })
+    w = greeted()
+    w:says_to_model(1, "it begins with four one one one one one one one"):pass(500):replies(1, "Yes?", 500):pass(1000)
+    w:keys("11111111#")
+    assert.equal("(presses [CARD])", told(w, "text")[1][1])
+  end)
+
+  it("tells the model nothing that is pressed behind a card's number, but an answer", function()
+    local is_card = false
+    local w = greeted{ is_card = function() return is_card end }
+    is_card = true  -- with the last of these keys
+    w:keys("4*111111111111111#"):pass(500):replies(1, "And until when is it valid?", 500):pass(1000)
+    w:keys("1229#"):pass(500):replies(2, "Press 1 if that is right.", 500):pass(1000):keys("1#")
+    assert.same({ { "(presses [CARD])" }, { "(presses [CARD])" }, { "(presses 1)" } }, told(w, "text"))
+  end)
+
+  it("tells the model no card's number that a tool gives, or that was told before it led", function()
+    local before = { turns = { { user = "it is 4111 1111" }, { user = "one one one one one one one one", reply = "Thank you." } } }
+    local w = greeted{ kept = { history = before, greeted = true, turns = 2 }, args = { tools = { { name = "find", description = "finds", parameters = {} } } },
+      script = function() return { value = { card = 4111111111111111, left = 3 } } end }
+    assert.is_nil(json.encode(w.model.asked.history):find("1111", 1, true))
+    w:says_to_model(1, "find it")
+    calls(w, 1, "c1", "find"):pass(100)
+    assert.same({ card = "[CARD]", left = 3 }, json.decode(told(w, "tool_result")[1][2]).result)
   end)
 end)
 

@@ -268,6 +268,21 @@ describe("a conversation with a model", function()
     assert.same({ wants_human = true, why = "transfer", turns = 1 }, ended(w))
   end)
 
+  -- The call was gone before the recogniser had written it down.
+  it("stays when the caller has begun to say something before the end of that, and goes when he is glad of it", function()
+    local function put_through(text)
+      local w = greeted{ args = { tools = { "transfer" } }, models = { calls("transfer", {}, "I am putting you through to sales now."), says "Of course, what else?" } }
+      w:says("that is too hard for you"):pass(2300 - 300)
+      return w:says(text, 400):pass(4000)
+    end
+    local w = put_through("no wait")
+    has(w:spoken(), "Of course, what else?")
+    assert.is_nil(w.result)
+    w = put_through("okay thanks")
+    assert.equal("transfer", w.result.why)
+    assert.equal("okay thanks", w:last("caller").text)
+  end)
+
   it("stays when the caller says something before he is put through", function()
     local w = greeted{ args = { tools = { "hangup" } }, models = { calls("hangup", {}, "Thank you very much for your call and goodbye."), says "Of course, what else?" } }
     w:says("that was all of it"):pass(500)

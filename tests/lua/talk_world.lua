@@ -14,7 +14,7 @@ local CHARACTER_MS, RATE = 60, 8000
 local LIMIT = { turns = 40, seconds = 600 }
 
 --- @param options table|nil  { args, call, kept, answers = what the knowledge base says by question, models = list of functions(request, options) -> answer, err,
----   headings, first_line, has_model, say = function(text) -> stream, script = function(question) -> told: runs what is asked of the script, told,
+---   headings, first_line, has_model, is_card, say = function(text) -> stream, script = function(question) -> told: runs what is asked of the script, told,
 ---   of = calls.talk or calls.talk.live, going }
 function world.new(options)
   options = options or {}
@@ -63,8 +63,8 @@ function world.new(options)
       keep = function(kept, used) self.kept, self.keys_used = kept, (self.keys_used or 0) + used end,
       transcript = function(line) self.lines[#self.lines + 1] = line end,
       noticed = function(kind, fields) self.noticed[kind] = fields end,
-      telling = function(text) self.telling = text end,
       timed = function(report) self.timed[#self.timed + 1] = report end,
+      telling = function(text) self.telling = text end, is_card = options.is_card,
       over = function(result) self.result = result end,
     },
   }

@@ -503,6 +503,49 @@ describe("a transfer or hang-up", function()
     assert.equal("transfer", world:last("stay").how)
   end)
 
+  -- Of a "no, wait" at its end the text came when the call was gone.
+  it("waits for the text of what was begun to be said before it, and is called off by that", function()
+    local reply = world:speaks{ 2000 }
+    world:tell("leave", { how = "transfer" }):pass(1800):voice_on():pass(200)
+    played(world, reply, 1):pass(600):voice_off():pass(1900)
+    assert.equal(0, world:count("go"))
+    world:final("no wait"):pass(400)
+    assert.same({ "no wait", "transfer", 0 }, { world:last("commit").text, world:last("stay").how, world:count("go") })
+  end)
+
+  it("waits two seconds for a text that does not come, and not for music", function()
+    local reply = world:speaks{ 2000 }
+    world:tell("leave", { how = "transfer" }):pass(1800):voice_on():pass(200)
+    played(world, reply, 1):pass(600):voice_off():pass(1990)
+    assert.equal(0, world:count("go"))
+    world:pass(20)
+    assert.equal(1, world:count("go"))
+    world = voice_world.new{ language = "en" }
+    reply = world:speaks{ 2000 }
+    world:tell("leave", { how = "hangup" }):pass(1800):voice_on():pass(200)
+    played(world, reply, 1):pass(2790)
+    assert.equal(0, world:count("go"))
+    world:pass(20)
+    assert.equal(1, world:count("go"))
+  end)
+
+  it("is done as soon as it is clear that he is glad of it, and what he said is told", function()
+    for text, how in pairs{ ["yes please, thank you"] = "transfer", ["okay"] = "transfer", ["Thanks, bye!"] = "hangup" } do
+      world = voice_world.new{ language = "en" }
+      local reply = world:speaks{ 2000 }
+      world:tell("leave", { how = how }):pass(1800):voice_on():pass(200)
+      played(world, reply, 1):pass(300):voice_off():pass(700):final(text):pass(1)
+      assert.same({ how, text, 0 }, { world:last("go").how, world:last("aside").text, world:count("commit") })
+    end
+  end)
+
+  it("waits for nothing that he begins to say where it is firm", function()
+    local reply = world:speaks{ 2000 }
+    world:tell("leave", { how = "limit", firm = true }):pass(1800):voice_on():pass(200)
+    played(world, reply, 1):pass(260)
+    assert.equal(1, world:count("go"))
+  end)
+
   it("is not held up for ever by a sentence that never ends", function()
     world:speaks({ 60000 }, { open = true })
     world:tell("leave", { how = "hangup" }):pass(20000)

@@ -151,3 +151,28 @@ describe("words over ours", function()
     assert.same({ "none", 0 }, { reading.wants(" ... ", open, "en") })
   end)
 end)
+
+describe("words of a caller who is about to be left", function()
+  local function objects(text, language, settled) return reading.objects(text, language or "en", settled ~= false) end
+
+  it("hold it up when they want something else", function()
+    for _, text in ipairs{ "no wait", "no", "wait", "one more thing", "what does it cost", "okay but the price" } do assert.is_true(objects(text), text) end
+    assert.is_true(objects("nein moment noch", "de"))
+    assert.is_true(objects("espere", "es"))
+    assert.is_true(objects("non attendez", "fr"))
+  end)
+
+  it("do not when they are glad of it, or say goodbye", function()
+    for _, text in ipairs{ "", "okay", "mm-hm", "Yes please, thank you.", "alright thanks", "Thanks, bye bye!", "Have a nice day", "you too, goodbye" } do assert.is_false(objects(text), text) end
+    assert.is_false(objects("ja danke, tschüss", "de"))
+    assert.is_false(objects("vale gracias, hasta luego", "es"))
+    assert.is_false(objects("merci, au revoir", "fr"))
+    assert.is_false(objects("grazie, arrivederci", "it"))
+    assert.is_false(objects("obrigado, tchau", "pt"))
+  end)
+
+  it("do not while they may still become that", function()
+    assert.is_false(objects("thanks have a", "en", false))
+    assert.is_true(objects("thanks have a", "en", true))
+  end)
+end)

@@ -81,16 +81,16 @@ function world:pass(ms)
 end
 
 --- The caller makes a sound for that long; then he is silent.
-function world:voice(ms)
-  self.speaks_since, self.vad_at = self.now, self.now + VAD_SPEECH_MS
-  self:pass(ms)
-  self.speaks_since, self.quiet_since, self.vad_at = nil, self.now, self.now + VAD_QUIET_MS
-  return self
-end
+function world:voice(ms) return self:voice_on():pass(ms):voice_off() end
 
 --- He begins to, and does not stop.
 function world:voice_on()
   self.speaks_since, self.vad_at = self.now, self.now + VAD_SPEECH_MS
+  return self
+end
+
+function world:voice_off()
+  self.speaks_since, self.quiet_since, self.vad_at = nil, self.now, self.now + VAD_QUIET_MS
   return self
 end
 

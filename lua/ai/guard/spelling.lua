@@ -29,7 +29,7 @@ for unit, value in ("ein=1 zwei=2 zwo=2 drei=3 vier=4 funf=5 fuenf=5 sechs=6 sie
   end
 end
 
-local fillers = {}
+local fillers = { presses = true }  -- keys, as conversations write them: "(presses 4111)"
 for word in ("uh um uhm er erm hm and then dash hyphen space yes yeah okay ok so well it is its my the number that ah ahm und dann ja also"):gmatch("%S+") do
   fillers[word] = true
 end

@@ -75,6 +75,12 @@ end
 --- Since when he has said what is not answered; now, where only the provider heard him.
 function caller:since(now) return self.pending and self.began or now end
 
+--- Until when the provider may tell of what he says, or has just said: a voice that it does not hear is noise, and what it had not noticed by a while behind it, too.
+function caller:heard_until()
+  if self.speaking and not self.noise then return self.from + (self.provider_hears and MOST_MS or turns.defaults.noise_ms) end
+  return self.pending and not self.resumed and self.ended and self.ended + turns.defaults.resume_quiet_ms or 0
+end
+
 --- Was that turn's voice as long as one with words is?
 function caller:was_long(turn) return (turn.ended or self.ended or turn.began) - turn.began >= LONG_MS end
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- How a caller sounds, by his words: positive, neutral or negative, and how angry; for each language that conversations know. A model says it
 --- better where one talks (calls.talk.marks); this is there at once, and without one. Pure; takes any bytes.
+local lexicon = require "voice.lexicon"
 local reading = require "voice.reading"
 
 local sentiment = {}
@@ -85,7 +86,7 @@ for language, lists_of in pairs(lists) do built[language] = build(lists_of) end
 --- A text's sentiment: "positive", "neutral" or "negative"; and its anger, 0 and more.
 --- @param language string|nil  "en", "de-AT"; of one that is not known English is taken
 function sentiment.of(text, language)
-  local of = built[((language or "en"):match("^%a+") or "en"):lower()] or built.en
+  local of = built[lexicon.language(language) or "en"]
   local folded = reading.fold(text)
   local score, anger, turned = 0, 0, -BACK - 1
   local function count(kind, is_turned)

@@ -11,9 +11,9 @@
 ---   was there that must be, in which nothing was written down }; never changed, for a turn may be taken back.
 local escalation = require "calls.talk.escalation"
 local json = require "core.json"
+local sentences = require "calls.talk.sentences"
 local spelling = require "ai.guard.spelling"
 local text_of = require "lib.text"
-local words = require "calls.talk.words"
 
 local slots = {}
 
@@ -129,8 +129,8 @@ function slots.expect(slot)
 end
 
 -- As it is said back: digits and letters one by one.
-local function aloud(slot, value)
-  if slot.kind == "digits" or slot.kind == "phone" or slot.kind == "spelling" then return (value:gsub("%+", "plus "):gsub("%w", "%0 "):match("^%s*(.-)%s*$")) end
+local function aloud(slot, value, says)
+  if slot.kind == "digits" or slot.kind == "phone" or slot.kind == "spelling" then return (value:gsub("%w", "%0 "):gsub("%+", says.plus .. " "):match("^%s*(.-)%s*$")) end
   return value
 end
 
@@ -146,45 +146,47 @@ local function next_at(list, known)
 end
 
 -- Asks for the next one; or all are there.
-local function go_on(list, known, before)
+local function go_on(list, known, says, before)
   known = with(known, { at = next_at(list, known) })
   local slot = list[known.at]
   before = before and before .. " " or ""
-  if not slot then return { say = before .. words.en.filled, leave = "filled" }, known end
+  if not slot then return { say = before .. says.filled, leave = "filled" }, known end
   return { say = before .. slot.prompt, expect = slots.expect(slot) }, known
 end
 
-local function missed(list, known, slot)
+local function missed(list, known, slot, says)
   local enough
   known = with(known, {})
   known.pending = nil
   known.misses, enough = escalation.missed(known.misses, false)
-  if not enough then return { say = words.en.unclear_slot .. " " .. slot.prompt, expect = slots.expect(slot) }, known end
-  if not slot.optional then return { say = words.en.human, human = "not_understood" }, known end
-  return go_on(list, with(known, { at = known.at + 1, misses = 0 }))
+  if not enough then return { say = says.unclear_slot .. " " .. slot.prompt, expect = slots.expect(slot) }, known end
+  if not slot.optional then return { say = says.human, human = "not_understood" }, known end
+  return go_on(list, with(known, { at = known.at + 1, misses = 0 }), says)
 end
 
 --- Answers a turn without a model: { say, expect, leave = "filled" | nil, human = why | nil }, and what is known now.
-function slots.answer(list, known, said, closed)
+--- @param closed function  as above
+--- @param says table       of calls.talk.sentences
+function slots.answer(list, known, said, closed, says)
   local slot = list[known.at]
   if known.pending ~= nil then
     local answer = closed(said)
     if answer == "yes" then
       local done = with(filled(known, slot.name, known.pending), { at = known.at + 1, misses = 0 })
       done.pending = nil
-      return go_on(list, done)
+      return go_on(list, done, says)
     end
-    if answer == "no" then return missed(list, known, slot) end
+    if answer == "no" then return missed(list, known, slot, says) end
     -- Neither: it may be the value once more.
   end
   local value = slots.read(slot, said, closed)
-  if value == nil then return missed(list, known, slot) end
+  if value == nil then return missed(list, known, slot, says) end
   if slot.confirm and not said.keys and slot.kind ~= "yes_no" and slot.kind ~= "text" then
-    return { say = words.en.confirm:format(aloud(slot, value)), expect = YES_NO }, with(known, { pending = value })
+    return { say = sentences.with(says.confirm, aloud(slot, value, says)), expect = YES_NO }, with(known, { pending = value })
   end
   local done = with(filled(known, slot.name, value), { at = known.at + 1, misses = 0 })
   done.pending = nil
-  return go_on(list, done)
+  return go_on(list, done, says)
 end
 
 --- Is there none that is still to be asked for?

@@ -10,6 +10,7 @@
 local escalation = require "calls.talk.escalation"
 local lexicon = require "voice.lexicon"
 local reading = require "voice.reading"
+local sentences = require "calls.talk.sentences"
 local slots = require "calls.talk.slots"
 local words = require "calls.talk.words"
 
@@ -43,34 +44,34 @@ end
 without_model.closed = closed
 
 local function topics(world)
-  if #world.titles == 0 then return words.en.no_topics end
-  return words.en.topics:format(words.listed(world.titles, TITLES_SAID))
+  if #world.titles == 0 then return world.says.no_topics end
+  return sentences.with(world.says.topics, words.listed(world.titles, TITLES_SAID, world.says["and"]))
 end
 
-local function human(why, text) return { say = text or words.en.human, human = why } end
+local function human(world, why, text) return { say = text or world.says.human, human = why } end
 
 local function missed(state, world, text)
   local enough
   state.misses, enough = escalation.missed(state.misses or 0, false)
-  if enough then return human("not_understood") end
+  if enough then return human(world, "not_understood") end
   return { say = text .. " " .. topics(world), expect = state.stage == "offer" and YES_NO or OPEN, missed = true }
 end
 
-local function goodbye() return { say = words.en.goodbye, leave = "hangup" } end
+local function goodbye(world) return { say = world.says.goodbye, leave = "hangup" } end
 
 -- The lead: everything that is known by now.
 local function note_down(state, world, number)
   local interest = state.topic and "asked about: " .. state.topic or "asked to be called back"
   local ok = world.note_down{ phone = number, interest = interest }
-  if not ok then return human("tool_failed", words.en.not_noted) end
+  if not ok then return human(world, "tool_failed", world.says.not_noted) end
   state.noted, state.stage = true, "more"
-  return { say = words.en.noted .. " " .. words.en.more, expect = YES_NO }
+  return { say = world.says.noted .. " " .. world.says.more, expect = YES_NO }
 end
 
 local function call_back(state, world)
   if world.caller_number then return note_down(state, world, nil) end
   state.stage = "number"
-  return { say = words.en.number, expect = NUMBER }
+  return { say = world.says.number, expect = NUMBER }
 end
 
 local stages = {}
@@ -80,8 +81,8 @@ function stages.number(state, world, said)
   if #digits >= NUMBER_LEAST and #digits <= NUMBER_MOST then return note_down(state, world, digits) end
   local enough
   state.misses, enough = escalation.missed(state.misses or 0, false)
-  if enough then return human("not_understood") end
-  return { say = words.en.number, expect = NUMBER, missed = true }
+  if enough then return human(world, "not_understood") end
+  return { say = world.says.number, expect = NUMBER, missed = true }
 end
 
 function stages.offer(state, world, said)
@@ -89,50 +90,50 @@ function stages.offer(state, world, said)
   if answer == "yes" then return call_back(state, world) end
   if answer == "no" then
     state.stage = "more"
-    return { say = words.en.more, expect = YES_NO }
+    return { say = world.says.more, expect = YES_NO }
   end
 end
 
 function stages.more(state, world, said)
   local answer = closed(said, world.language)
-  if answer == "no" then return goodbye() end
+  if answer == "no" then return goodbye(world) end
   if answer == "yes" then
     state.stage = "open"
-    return { say = words.en.which .. " " .. topics(world), expect = OPEN }
+    return { say = world.says.which .. " " .. topics(world), expect = OPEN }
   end
 end
 
 function stages.open(_, world, said)
   local answer = closed(said, world.language)
   if answer == "yes" then return { say = topics(world), expect = OPEN } end
-  if answer == "no" then return goodbye() end
+  if answer == "no" then return goodbye(world) end
 end
 
 local function question(state, world, text)
   local known = world.ask(text)
-  if not known then return missed(state, world, words.en.unknown) end
+  if not known then return missed(state, world, world.says.unknown) end
   state.misses, state.topic = 0, text
   if world.can_note and not state.noted then
     state.stage = "offer"
-    return { say = known .. " " .. words.en.offer, expect = YES_NO }
+    return { say = known .. " " .. world.says.offer, expect = YES_NO }
   end
   state.stage = "more"
-  return { say = known .. " " .. words.en.more, expect = YES_NO }
+  return { say = known .. " " .. world.says.more, expect = YES_NO }
 end
 
 --- Answers a turn: { say, expect, leave = "hangup" | nil, human = why | nil, missed }.
 --- @param state table  { stage, misses, topic, noted, slots = what is known of them (calls.talk.slots) }; changed, kept with the call
---- @param world table  { slots = list of the verb's, or nil: they are asked for first; titles = of words.titles, language, caller_number, can_note = may a lead be made,
----   ask = function(text) -> answer | nil (may wait), note_down = function({ phone, interest }) -> boolean (may wait) }
+--- @param world table  { slots = list of the verb's, or nil: they are asked for first; says = of calls.talk.sentences, titles = of words.titles, language,
+---   caller_number, can_note = may a lead be made, ask = function(text) -> answer | nil (may wait), note_down = function({ phone, interest }) -> boolean (may wait) }
 --- @param said table   { text, keys }
 function without_model.answer(state, world, said)
   state.stage = state.stage or "open"
   local text = said.text or ""
   local asked = world.slots and state.slots and world.slots[state.slots.at]
-  if said.keys == "0" and state.stage ~= "number" and not asked then return human("asked_for") end
-  if not said.keys and escalation.asks_for_human(text, world.language) then return human("asked_for") end
+  if said.keys == "0" and state.stage ~= "number" and not asked then return human(world, "asked_for") end
+  if not said.keys and escalation.asks_for_human(text, world.language) then return human(world, "asked_for") end
   if asked then
-    local answer, known = slots.answer(world.slots, state.slots, said, function(of) return closed(of, world.language) end)
+    local answer, known = slots.answer(world.slots, state.slots, said, function(of) return closed(of, world.language) end, world.says)
     state.slots = known
     return answer
   end
@@ -141,9 +142,9 @@ function without_model.answer(state, world, said)
     if not result.missed then state.misses = 0 end
     return result
   end
-  if said.keys then return missed(state, world, words.en.unclear) end
+  if said.keys then return missed(state, world, world.says.unclear) end
   local folded = folded_of(text)
-  if BYE[folded] then return goodbye() end
+  if BYE[folded] then return goodbye(world) end
   if BACK[folded] and world.can_note then return call_back(state, world) end
   return question(state, world, text)
 end

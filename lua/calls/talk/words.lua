@@ -1,35 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
---- What we say of ourselves in a conversation, and what a caller is likely to say where a local recogniser must be told. No I/O.
+--- What a knowledge base is about, as it is said, and what a caller is likely to say where a local recogniser must be told. No I/O.
 local sentences = require "kb.sentences"
 
 local words = {}
-
---- Where a tenant has written nothing of its own.
-words.en = {
-  greeting = "Hello. How can I help you?",
-  again = "I am sorry, I lost you for a moment. Please say that again.",
-  silence = "Are you still there?",
-  unclear = "I am sorry, I did not understand that. Could you say it again?",
-  no_reply = "I am sorry, that took too long. Could you say it again?",
-  filler = { "One moment, please.", "I am still looking.", "Just a little longer." },
-  human = "One moment, I will put you through to somebody.",
-  upset = "I am sorry about that. I will put you through to somebody who can help.",
-  broken = "I am sorry, something does not work on our side. I will put you through to somebody.",
-  topics = "I can tell you about %s. Or say human, to speak to somebody.",
-  no_topics = "Please say human, to speak to somebody.",
-  unknown = "I am sorry, I do not know that.",
-  which = "What would you like to know?",
-  offer = "Shall we call you back about this?",
-  filled = "Thank you, I have written that down.",
-  confirm = "I have understood: %s. Is that right?",
-  unclear_slot = "I am sorry, I did not get that.",
-  number = "Please enter or say your phone number, and then press hash.",
-  noted = "Thank you. We will call you back.",
-  not_noted = "I am sorry, I could not write that down. I will put you through to somebody.",
-  more = "Is there anything else?",
-  goodbye = "Thank you for calling. Goodbye.",
-  ["and"] = "and",
-}
 
 local PHRASES_MOST = 160
 local TITLE_WORDS = 5
@@ -82,12 +55,13 @@ function words.phrases(titles, closed)
 end
 
 --- "prices, opening hours and warranty"
-function words.listed(titles, most)
+--- @param word string  "and"
+function words.listed(titles, most, word)
   local list = {}
   for i = 1, math.min(most, #titles) do list[i] = titles[i] end
   if #list < 2 then return list[1] end
   local last = table.remove(list)
-  return table.concat(list, ", ") .. " " .. words.en["and"] .. " " .. last
+  return table.concat(list, ", ") .. " " .. word .. " " .. last
 end
 
 return words
