@@ -11,11 +11,13 @@ local clock = require "core.clock"
 local db = require "lib.db"
 local fault = require "core.fault"
 local fences = require "calls.fence"
+local figures = require "calls.figures"
 local flow = require "flow"
 local history = require "calls.history"
 local journal = require "flow.journal"
 local journals = require "calls.journals"
 local json = require "core.json"
+local keeping = require "calls.keeping"
 local leads = require "leads"
 local live = require "calls.live"
 local log = require "core.log"
@@ -88,6 +90,7 @@ function Call.restore(slot, fence, read)
   end
   fields.journal = journal.new(entries)
   fields.history = history.new(read.fields)
+  fields.figures = read.fields.figures
   fields.visiting = fields.visit > 0 and not fields.fallen and not fields.history:has(fields.visit)
   fields.digits = {}
   for digit in (read.fields.digits or ""):gmatch(".") do table.insert(fields.digits, digit) end
@@ -101,11 +104,12 @@ function Call:stands(stands)
   if self.on_stands then self.on_stands(stands and not self.removed) end
 end
 
---- Writes to the record, and what its history has new. While Redis is away the call goes on and is written whole when it is back.
+--- Writes to the record, and what its history and its turns' figures have new. While Redis is away the call goes on and is written whole when it is back.
 function Call:keep(fields, drop)
   if self.stale then return nil, { code = "stale", text = "another worker owns the call" } end
   if self.removed then return true end
   fields, drop = self.history:unwritten(fields, drop)
+  if self.figures_new then fields.figures, self.figures_new = self.figures, nil end
   local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
   if ok then
     unwritten_told = false
@@ -137,6 +141,7 @@ function Call:keep_all()
   local fields = { head = self:head(), digits = self:digits_kept() }
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
   self.history:all(fields)
+  fields.figures = self.figures
   local ok, err = record.write_all(self.tenant, self.slot, self.id, self.fence, fields, self.visit)
   if ok then
     self.unwritten, unwritten_told = nil, false
@@ -159,23 +164,25 @@ function Call:keep_head() return self:keep{ head = self:head() } end
 --- Changes the row, with an event of the change, after the changes that were asked for before.
 --- Returns true; false when another worker owns the call; nil when the database is away; nil, "refused" when it will never take this.
 --- @param unless function|nil  asked when its turn has come: true and nothing is written
-function Call:change(fields, event, unless)
+--- @param also function|nil    also(tx): what is written with it, last
+function Call:change(fields, event, unless, also)
   local before, mine = self.last_change, promise.new()
   self.last_change = mine
   if before then before:wait() end
   local result, why = true, nil
-  if not (unless and unless()) then result, why = self:write_change(fields, event) end
+  if not (unless and unless()) then result, why = self:write_change(fields, event, also) end
   mine:give(true)
   return result, why
 end
 
-function Call:write_change(fields, event)
+function Call:write_change(fields, event, also)
   local ok, mine = pcall(audit.transaction, self.tenant, function(tx)
     if not store.update(tx, self.row_id, self.fence, fields) then return false end
     fault.point("call.row_changed")
     if event then
       audit.event(tx, { type = event.type, subject = self.id, data = event.data, trace = self.trace })
     end
+    if also then also(tx) end
     return true
   end)
   if not ok then
@@ -403,6 +410,12 @@ function Call:visited(how)
   fault.point("call.visit_ended")
 end
 
+--- A turn was timed (a report of voice.timeline). It goes into the record with what is written there next: that the turn is over.
+function Call:timed(report)
+  self.figures, self.figures_new = self.figures or figures.new(), true
+  figures.turn(self.figures, report)
+end
+
 --- What hooks are told of it.
 function Call:about()
   return { id = self.id, from = self.from, to = self.to, direction = self.direction, state = self.state, flow = self.file,
@@ -583,9 +596,12 @@ function Call:close()
     timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states), quality = self.quality }),
     journal = packed and packed_journal or nil, journal_at = packed and packed_journal and time.sql(now) or nil,
   }
+  local counts, day, of_day = answered, nil, nil
   local function attempt()
     return self:change(fields, { type = "call.ended", data = { status = status, outcome = outcome, by = self.hangup_by,
-      seconds = fields.duration_seconds } })
+      seconds = fields.duration_seconds } }, nil, function(tx)
+      if counts then day, of_day = quality.count(tx, self.row_id, fields.end_time, self.figures, self.quality) end
+    end)
   end
   -- The row must be closed, also when the database is away for a while: the record stays until it is.
   local wait = 200
@@ -596,7 +612,7 @@ function Call:close()
       -- Something in it does not fit its column. That would not change, so the row is closed without what scripts can shape.
       log.error("call.not_written_whole", { call = self.id, tenant = self.tenant.slug })
       fields.state, fields.flow, fields.bundle_hash, fields.failure, fields.timeline = nil, nil, nil, nil, nil
-      fields.journal, fields.journal_at = nil, nil
+      fields.journal, fields.journal_at, counts = nil, nil, nil
     else
       task.sleep(wait)
       wait = math.min(wait * 2, 5000)
@@ -605,6 +621,10 @@ function Call:close()
   end
   fault.point("call.row_closed")
   self:count()
+  if day then
+    task.spawn(quality.rank, self.tenant, day, of_day)
+    keeping.expect(self.tenant)
+  end
   if fields.journal then journals.expect(self.tenant) end
   if self.lead then
     local about = self:about()

@@ -148,6 +148,7 @@ local function world_of(call, voice, headings, questions, keep, over)
     end,
     open_ears = voice.open, noticed = function(kind, fields) cards.noticed(call, kind, fields) end,
     telling = function(text) cards.tells(call, text) end, is_card = function() return cards.is_pressed(call) end,
+    timed = function(report) call:timed(report) end,
     transcript = function(line)
       if line.party == "agent" then cards.said(call) end
       line.began_ms, line.ended_ms = line.began_ms + math.floor(from_start_ms), line.ended_ms + math.floor(from_start_ms)

@@ -12,6 +12,7 @@ local jobs = require "lib.jobs"
 local json = require "core.json"
 local log = require "core.log"
 local promise = require "lib.promise"
+local quality = require "calls.quality"
 local redact = require "ai.guard.redact"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
@@ -137,12 +138,13 @@ local function expire_recordings(tenant, before)
   end
 end
 
---- Removes what is older than the tenant wants: how many utterances, how many recordings.
+--- Removes what is older than the tenant wants, and figures that are older than they are kept: how many utterances, how many recordings.
 function keeping.expire(tenant)
   local settings, now = read(tenant), clock.wall_us()
   local function before(days) return time.sql(now - days * 86400 * 1e6) end
   local utterances = expire_transcripts(tenant, before(settings.transcriptDays))
   local recordings = expire_recordings(tenant, before(settings.recordingDays))
+  quality.expire(tenant)
   if recordings > 0 or utterances > 0 then log.info("retention.removed", { tenant = tenant.slug, recordings = recordings, utterances = utterances }) end
   return utterances, recordings
 end

@@ -14,6 +14,7 @@ local live = require "calls.live"
 local log = require "core.log"
 local metrics = require "core.metrics"
 local nodes = require "nodes"
+local quality = require "calls.quality"
 local record = require "calls.record"
 local recordings = require "calls.recordings"
 local store = require "calls.store"
@@ -73,6 +74,7 @@ local function close(tenant, row)
       failure = "the platform lost this call: what served it died, and what it knew with it" }) then return false end
     audit.event(tx, { type = "call.ended", subject = row.public_id, trace = row.trace,
       data = { status = status, outcome = "lost", by = "platform", seconds = seconds } })
+    if row.answer_time then quality.count(tx, row.id, row.updated_at) end  -- what its turns took is lost with it
     return true
   end)
   if not closed then return end

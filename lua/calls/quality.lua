@@ -1,9 +1,24 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- How a call's sound came over the wire, from what its leg has counted: kept with the call, shown with it, and in the metrics. Of a call
---- that was taken up it is what the last worker saw. Pure but for the metrics.
+--- that was taken up it is what the last worker saw. And the figures of a tenant's days: those of each answered call are added to its day's in
+--- the transaction that ends it, once, whoever ends it again. Days are those of UTC, by the call's end.
+local clock = require "core.clock"
+local figures = require "calls.figures"
+local json = require "core.json"
 local metrics = require "core.metrics"
+local redis = require "core.redis"
+local rediskey = require "lib.rediskey"
+local store = require "calls.store"
+local tenants = require "tenants"
+local time = require "lib.time"
 
 local quality = {}
+
+quality.KEPT_DAYS = 400
+local DAY_US = 86400 * 1e6
+local AT_ONCE = 500         -- rows that are removed
+local RANKED_TURNS = 20     -- a tenant with fewer in a day is not compared with others
+local RANKED_S = 2 * 86400
 
 local function rounded(n, places) return math.floor(n * 10 ^ places + 0.5) / 10 ^ places end
 
@@ -22,6 +37,78 @@ function quality.observe(seen)
   metrics.count("call_packets_received_total", nil, seen.received, "audio packets that callers sent, as they came")
   metrics.count("call_packets_lost_total", nil, seen.lost, "audio packets of callers that never came")
   metrics.observe("call_jitter_seconds", nil, seen.jitterMs / 1000, "jitter of a caller's audio at the call's end")
+end
+
+-- a tenant's days ------------------------------------------------------------------------------------------------------------
+
+--- Adds a call that ends to its day, in the transaction that ends it. Returns the day and its figures; nil when it was counted before.
+--- @param end_time string       SQL text
+--- @param measured table|nil    calls.figures of its turns
+--- @param seen table|nil        see quality.of
+function quality.count(tx, call_id, end_time, measured, seen)
+  local one, day = figures.call(measured, seen), end_time:sub(1, 10)
+  local new = store.quality_insert(tx, { call_id = call_id, day = day, turns = one.turns, slow_turns = one.slow,
+    longest_gap_ms = one.turns > 0 and math.floor(one.longest + 0.5) or nil, received = one.received, lost = one.lost,
+    jitter_ms = seen and seen.jitterMs, mos = seen and seen.mos })
+  if not new then return nil end
+  local all = figures.new()
+  local before = store.hold_quality_day(tx, day)
+  if before then figures.merge(all, json.decode(before)) end
+  figures.merge(all, one)
+  store.set_quality_day(tx, day, json.encode(all))
+  return day, all
+end
+
+--- The days from one to another, both with ("2026-11-27"): list of { day, figures }, also those without a call, and the figures of all.
+function quality.days(tenant, first, last)
+  local found, days, whole = {}, {}, figures.new()
+  for _, row in ipairs(store.quality_days(tenant.db, first, last)) do
+    local all = figures.new()
+    figures.merge(all, json.decode(row.figures))
+    found[row.day] = all
+    figures.merge(whole, all)
+  end
+  local at, ends = clock.parse(first .. "T00:00:00Z"), clock.parse(last .. "T00:00:00Z")
+  while at <= ends do
+    local day = time.sql(at):sub(1, 10)
+    days[#days + 1] = { day = day, figures = found[day] or figures.new() }
+    at = at + DAY_US
+  end
+  return days, whole
+end
+
+--- Removes what is older than KEPT_DAYS.
+function quality.expire(tenant)
+  local before = time.sql(clock.wall_us() - quality.KEPT_DAYS * DAY_US):sub(1, 10)
+  while store.remove_call_quality(tenant.db, before, AT_ONCE) == AT_ONCE do end
+  store.remove_quality_days(tenant.db, before)
+end
+
+-- which tenants are slow -------------------------------------------------------------------------------------------------------
+
+local function rank_key(day) return rediskey("quality:", day) end
+
+--- Tells what came of count(), after the commit. Where Redis is away the tenant's next call tells it.
+function quality.rank(tenant, day, all)
+  if all.turns < RANKED_TURNS then return end
+  redis.call("ZADD", rank_key(day), ("%.6f"):format(all.slow / all.turns), tostring(tenant.id))
+  redis.call("EXPIRE", rank_key(day), tostring(RANKED_S))
+end
+
+--- The tenants of which today the largest share of turns took longer than a second, at most so many: list of { tenant, figures }; nil, err.
+function quality.slowest(limit)
+  local day = time.now():sub(1, 10)
+  local ids, err = redis.call("ZREVRANGE", rank_key(day), "0", tostring(limit - 1))
+  if not ids then return nil, err end
+  local out = {}
+  for _, id in ipairs(ids) do
+    local tenant = tenants.get(tonumber(id))
+    if tenant and tenant.db then
+      local _, all = quality.days(tenant, day, day)
+      out[#out + 1] = { tenant = tenant, figures = all }
+    end
+  end
+  return out, day
 end
 
 return quality

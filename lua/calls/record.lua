@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The copy of a call in Redis, for its successor. Everything but the fence is sealed with the tenant's key.
 ---
----   {prefix}call:{n1.7}:<id>   hash: fence, tenant, head (sealed JSON), j<visit>.<n> (sealed JSON), digits (sealed)
+---   {prefix}call:{n1.7}:<id>   hash: fence, tenant, head (sealed JSON), j<visit>.<n>, figures (sealed JSON), digits (sealed)
 ---   {prefix}calls:{n1.7}       set of the ids of the slot's calls
 ---   {prefix}ended:{n1.7}:<id>  for some minutes: the fence up to which nobody writes the record anew
 ---

@@ -15,6 +15,7 @@ local nodes = require "nodes"
 local pii = require "lib.pii"
 local pointer_routes = require "scripts.pointer_routes"
 local problem = require "lib.problem"
+local quality_routes = require "calls.quality_routes"
 local recordings = require "calls.recordings"
 local replay = require "flow.replay"
 local router = require "lib.router"
@@ -270,6 +271,7 @@ end
 function routes.register()
   register_calls()
   keeping_routes.register()
+  quality_routes.register()
   router.socket{ path = "/ws/calls", summary = "The list of active calls, whenever it changes", roles = everyone, scope = "calls:read",
     open = function(ctx) return live.handler(ctx.slug, router.tenant) end }
   stream.snapshot_part("calls", "calls:read", function(tenant)

@@ -225,6 +225,52 @@ function store.remove_summaries(db_name, before, limit)
   return db.query(db_name, "UPDATE `call` SET summary = NULL, summary_at = NULL WHERE summary_at < ? ORDER BY summary_at LIMIT " .. tonumber(limit), before).affected
 end
 
+-- how calls sounded and how long their callers waited -----------------------------------------------------------------------
+
+--- Once for a call: false when it has its row already.
+function store.quality_insert(tx, q)
+  local result, err = db.attempt(tx, [[INSERT INTO call_quality (call_id, `day`, turns, slow_turns, longest_gap_ms, received, lost, jitter_ms, mos)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)]], q.call_id, q.day, q.turns, q.slow_turns, q.longest_gap_ms, q.received, q.lost, q.jitter_ms, q.mos)
+  if result then return true end
+  if err.code ~= "exists" then db.fail(err) end
+  return false
+end
+
+--- The figures of a day, nil when it has none; its row is this transaction's until its end.
+function store.hold_quality_day(tx, day)
+  -- Written first: two who only looked for a row that is not there would each wait for the other's gap.
+  db.run(tx, "INSERT INTO quality_day (`day`) VALUES (?) ON DUPLICATE KEY UPDATE `day` = VALUES(`day`)", day)
+  local row = db.run(tx, "SELECT figures FROM quality_day WHERE `day` = ? FOR UPDATE", day)[1]
+  return row and row.figures
+end
+
+function store.set_quality_day(tx, day, figures)
+  db.run(tx, "UPDATE quality_day SET figures = ? WHERE `day` = ?", figures, day)
+end
+
+--- day, figures; of a replica where there is one.
+function store.quality_days(db_name, first, last)
+  return db.query(db.lagging(db_name), "SELECT `day`, figures FROM quality_day WHERE `day` BETWEEN ? AND ? AND figures IS NOT NULL ORDER BY `day`", first, last)
+end
+
+--- Calls of a day with turns, the longest gap first. An index has them in this order.
+--- @param gap_ms number|nil   behind the call of this gap and row id
+function store.slowest(db_name, day, gap_ms, call_id, limit)
+  local text = "SELECT " .. columns .. [[, turns, slow_turns, longest_gap_ms, received, lost, jitter_ms, mos
+    FROM call_quality JOIN `call` ON id = call_id WHERE `day` = ? AND ]] .. (gap_ms and "longest_gap_ms <= ? AND (longest_gap_ms < ? OR call_id < ?)"
+    or "longest_gap_ms IS NOT NULL") .. " ORDER BY longest_gap_ms DESC, call_id DESC LIMIT " .. tonumber(limit)
+  if gap_ms then return db.query(db.lagging(db_name), text, day, gap_ms, gap_ms, call_id) end
+  return db.query(db.lagging(db_name), text, day)
+end
+
+function store.remove_call_quality(db_name, before, limit)
+  return db.query(db_name, "DELETE FROM call_quality WHERE `day` < ? ORDER BY `day` LIMIT " .. tonumber(limit), before).affected
+end
+
+function store.remove_quality_days(db_name, before)
+  db.query(db_name, "DELETE FROM quality_day WHERE `day` < ?", before)
+end
+
 -- what is kept of calls ----------------------------------------------------------------------------------------------------
 
 --- @param target table|string  tx or schema

@@ -1,205 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plain page: the session is a cookie, the list of calls comes over /ws/calls, events and leads over /ws and /leads,
-// what was said in a call from /calls/{id}/transcript (talk.js draws it).
+// The plain page: who is logged in, what is connected, and what happens. The session is a cookie (api.js), the list of calls comes over /ws/calls,
+// events over /ws; the lists are in calls.js and leads.js, the open call in call.js.
 "use strict";
 
-const $ = (id) => document.getElementById(id);
-let sockets = [], retry = 0, lastSeq = null, leads = [], ticking = null, calls = [], generation = 0, hearsRecordings = false;
+const PULSE_MS = 30000;
+let sockets = [], retry = 0, lastSeq = null, ticking = null, pulse = null, generation = 0, mayHear = false;
 
-async function api(method, path, body) {
-  const answer = await fetch(path, {
-    method, credentials: "same-origin",
-    headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body),
-  });
-  const data = answer.status === 204 ? null : await answer.json().catch(() => null);
-  if (!answer.ok) throw Object.assign(new Error((data && data.detail) || "The server did not answer as expected."), { status: answer.status, data });
-  return data;
+// What one has to know now, wherever one has scrolled to. It stays until it is closed.
+function tell(text) {
+  $("told").hidden = !text;
+  $("told").firstElementChild.textContent = text || "";
 }
 
-function cell(row, text, label, name) {
-  const td = row.insertCell();
-  td.textContent = text === null || text === undefined || text === "" ? "–" : text;
-  td.dataset.label = label;
-  if (name) td.className = name;
-  return td;
-}
+// -- what happens ---------------------------------------------------------------------------------------------------------------
 
-function clock(since) {
-  const s = Math.max(0, Math.floor((Date.now() - Date.parse(since)) / 1000));
-  return [s / 3600, (s / 60) % 60, s % 60].map((n) => String(Math.floor(n)).padStart(2, "0")).join(":");
-}
-
-function showCalls(list, count) {
-  calls = list;
-  const body = $("calls").tBodies[0];
-  body.replaceChildren();
-  for (const call of list) {
-    const row = body.insertRow();
-    cell(row, call.from, "From", "number");
-    cell(row, call.to, "To", "number");
-    cell(row, call.status, "Status", "status-" + call.status);
-    cell(row, call.state, "State");
-    const duration = cell(row, clock(call.since), "Duration", "number");
-    duration.dataset.since = call.since;
-    const act = row.insertCell();
-    act.append(talkButton(call.id));
-    if (call.status !== "escalated") {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = "Escalate";
-      button.title = "Leave the flow and take its fallback, such as voicemail or a human";
-      button.addEventListener("click", () => {
-        button.disabled = true;
-        api("POST", `/calls/${encodeURIComponent(call.id)}/escalate`).catch((e) => { button.disabled = false; note(e.message); });
-      });
-      act.append(button);
-    }
+function note(message) {
+  const item = document.createElement("li"), at = document.createElement("time"), what = document.createElement("b"), type = String(message.type);
+  at.textContent = new Date(message.at).toLocaleTimeString();
+  at.title = Words.exactly(message.at);
+  what.textContent = Words.event(type, message.data || {});
+  what.title = type;
+  item.append(at, " ", what, " ");
+  const subject = String(message.subject || "");
+  if (type.startsWith("call.") || type === "script.failed") {
+    const open = button(subject, null, (from) => openCall(subject, from));
+    open.className = "link";
+    item.append(open);
+  } else {
+    item.append(subject);
   }
-  $("calls-count").textContent = count;
-  $("calls").hidden = list.length === 0;
-  $("calls-none").hidden = list.length > 0;
-}
-
-function talkButton(id) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "Transcript";
-  button.title = "What was said in this call";
-  button.addEventListener("click", () => openCall(id));
-  return button;
-}
-
-// One that is being written has no download yet.
-function showRecordings(list) {
-  const done = hearsRecordings ? (list || []).filter((one) => ["stored", "failed"].includes(one.state)) : [];
-  $("recordings").replaceChildren();
-  for (const one of done) {
-    const item = document.createElement("li"), about = document.createElement("span");
-    const kind = one.kind === "message" ? "Message" : "Recording";
-    const length = `${Math.floor(one.seconds / 60)}:${String(Math.floor(one.seconds % 60)).padStart(2, "0")}`;
-    about.textContent = `${kind}, ${length}${one.state === "failed" ? ", not whole" : ""}`;
-    item.append(about);
-    for (const format of ["mp3", "wav"]) {
-      const link = document.createElement("a");
-      link.className = "button";
-      link.href = `/recordings/${encodeURIComponent(one.id)}?format=${format}`;
-      link.download = `${one.id}.${format}`;
-      link.textContent = format.toUpperCase();
-      link.setAttribute("aria-label", `Download ${kind.toLowerCase()} of ${length} as ${format.toUpperCase()}`);
-      item.append(link);
-    }
-    $("recordings").append(item);
-  }
-  $("recordings").hidden = done.length === 0;
-}
-
-let openId = null, opened = 0;
-async function openCall(id, again) {
-  const mine = ++opened, path = "/calls/" + encodeURIComponent(id);
-  openId = id;
-  if (!again) {
-    $("call-title").textContent = "Call " + id;
-    $("call-about").textContent = "";
-    $("call-summary").hidden = true;
-    Talk.show(null);
-    showRecordings(null);
-    $("call").hidden = false;
-    $("call-title").focus();
-    $("call").scrollIntoView({ block: "start" });
-  }
-  let about, talk, problem;
-  try {
-    [about, talk] = await Promise.all([api("GET", path), api("GET", path + "/transcript")]);
-  } catch (e) { problem = e; }
-  if (mine !== opened) return;  // another one was opened meanwhile, or it was closed
-  $("call-problem").hidden = !problem;
-  $("call-problem").textContent = problem ? problem.message : "";
-  if (problem) return;
-  $("call-about").textContent = [about.direction, about.from || (about.direction === "inbound" ? "number withheld" : null), "to " + about.to, about.status, about.outcome,
-    about.durationSeconds ? `${about.durationSeconds} s` : null,
-    about.quality ? `${about.quality.lossPercent} % lost · jitter ${about.quality.jitterMs} ms · MOS ${about.quality.mos}` : null].filter(Boolean).join(" · ");
-  $("call-summary").textContent = about.summary || "";
-  $("call-summary").hidden = !about.summary;
-  showRecordings(about.recordings);
-  Talk.show(talk.utterances);
-}
-
-function closeCall() {
-  opened++;
-  openId = null;
-  Talk.show(null);
-  showRecordings(null);
-  $("call").hidden = true;
-  $("call-about").textContent = $("call-summary").textContent = "";
-}
-
-let talkTimer = null;
-function onTalk(id) {
-  if (id !== openId || talkTimer) return;
-  talkTimer = setTimeout(() => { talkTimer = null; if (openId === id) openCall(id, true); }, 300);
-}
-
-let recentTimer = null;
-function loadRecent() {
-  clearTimeout(recentTimer);
-  recentTimer = setTimeout(async () => {
-    let list;
-    try { list = (await api("GET", "/calls?limit=20")).calls.filter((call) => call.endTime); } catch { return; }
-    showRecent(list);
-  }, 250);
-}
-
-function showRecent(list) {
-  const body = $("recent").tBodies[0];
-  body.replaceChildren();
-  for (const call of list) {
-    const row = body.insertRow();
-    cell(row, call.from, "From", "number");
-    cell(row, call.to, "To", "number");
-    cell(row, new Date(call.startTime).toLocaleString(), "Began", "number");
-    cell(row, (call.durationSeconds || 0) + " s", "Length", "number");
-    cell(row, call.outcome, "Outcome");
-    row.insertCell().append(talkButton(call.id));
-  }
-  $("recent").hidden = list.length === 0;
-  $("recent-none").hidden = list.length > 0;
-}
-
-function showLeads() {
-  const body = $("leads").tBodies[0];
-  body.replaceChildren();
-  for (const lead of leads) {
-    const row = body.insertRow();
-    cell(row, lead.name, "Name");
-    cell(row, lead.phone, "Phone", "number");
-    cell(row, lead.score, "Score", "number");
-    cell(row, lead.status, "Status");
-    cell(row, lead.source, "Source");
-    cell(row, new Date(lead.createdAt).toLocaleString(), "Created", "number");
-  }
-  $("leads-count").textContent = leads.length;
-  $("leads").hidden = leads.length === 0;
-  $("leads-none").hidden = leads.length > 0;
-}
-
-function note(text, kind) {
-  const item = document.createElement("li");
-  const name = document.createElement("b");
-  name.textContent = kind || "note";
-  item.append(name, " " + text);
   $("events").prepend(item);
+  $("events-none").hidden = true;
   while ($("events").children.length > 100) $("events").lastChild.remove();
-}
-
-let leadsTimer = null;
-function loadLeads() {
-  clearTimeout(leadsTimer);
-  leadsTimer = setTimeout(async () => {
-    try {
-      leads = (await api("GET", "/leads?limit=20")).leads;
-      showLeads();
-    } catch (e) { if (e.status === 401) leave(); }
-  }, 150);
 }
 
 function onEvent(message) {
@@ -212,32 +44,85 @@ function onEvent(message) {
     if (message.name === "call.transcript") onTalk(message.call);
     return;
   }
-  note(`${message.subject || ""} ${new Date(message.at).toLocaleTimeString()}`, message.type);
-  if (String(message.type).startsWith("lead.")) loadLeads();
-  if (message.type === "call.ended") loadRecent();
-  if (message.type === "call.ended" || message.type === "recording.stored") onTalk(message.type === "call.ended" ? message.subject : (message.data || {}).call);
+  note(message);
+  if (String(message.type).startsWith("lead.")) leads.load();
+  if (message.type === "call.ended") recent.load();
+  if (message.type === "call.ended") Quality.moved();
+  if (["call.ended", "call.summarised"].includes(message.type)) onTalk(message.subject);
+  if (message.type === "recording.stored") onTalk((message.data || {}).call);
+}
+
+// -- the connection -------------------------------------------------------------------------------------------------------------
+
+function connected(yes) {
+  $("wire").textContent = yes ? "live" : "connecting again";
+  $("wire").classList.toggle("open", yes);
+  if (yes) {
+    $("stale").hidden = true;
+  } else if (!standsStill) {
+    $("stale").hidden = false;
+    $("stale").textContent = `Not connected since ${new Date().toLocaleTimeString()}. What you see may be out of date; the page connects again by itself.`;
+  }
+  standsStill = !yes;
+}
+
+// What is told without a cursor was missed while nobody heard it.
+function catchUp() {
+  leads.load();
+  recent.load();
+  if (openId) loadCall();
 }
 
 function wire(path, onMessage, mine) {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(`${scheme}//${location.host}${path}`);
   sockets.push(socket);
-  socket.onopen = () => { retry = 0; $("wire").textContent = "live"; $("wire").classList.add("open"); };
-  socket.onmessage = (e) => onMessage(JSON.parse(e.data));
+  socket.onopen = () => {
+    if (mine !== generation || sockets.some((one) => one.readyState !== WebSocket.OPEN)) return;
+    if (standsStill) catchUp();
+    retry = 0;
+    connected(true);
+  };
+  socket.onmessage = (e) => { if (mine === generation) onMessage(JSON.parse(e.data)); };
   socket.onclose = (e) => {
     if (mine !== generation) return;
     if (e.code === 4400) lastSeq = null;  // the server does not know our place any more: begin with its snapshot
-    $("wire").textContent = "connecting again";
-    $("wire").classList.remove("open");
-    disconnect();
-    const again = generation;
-    setTimeout(async () => {
-      if (again !== generation) return;
-      try { await session(); } catch (e) { if (e.status === 401) return leave(); }
-      connect();
-    }, Math.min(500 * 2 ** retry++, 15000));
+    lose();
   };
 }
+
+function lose() {
+  connected(false);
+  disconnect();
+  connectIn(Math.min(500 * 2 ** retry++, 15000));
+}
+
+let waiting = null;
+function connectIn(ms) {
+  clearTimeout(waiting);
+  const mine = generation;
+  waiting = setTimeout(async () => {
+    if (mine !== generation) return;
+    try { await api("GET", "/auth/me"); } catch { /* who is logged out has been told; else the next attempt tells */ }
+    if (mine === generation) connect();
+  }, ms);
+}
+
+// A socket whose network has gone says nothing, for a quarter of an hour: ask.
+async function feelPulse() {
+  const mine = generation;
+  if (standsStill) return;
+  try {
+    await api("GET", "/auth/me");
+  } catch (e) { if (e.status === 0 && mine === generation) lose(); }
+}
+
+window.addEventListener("offline", () => { if (sockets.length > 0) lose(); });
+window.addEventListener("online", () => {
+  if (!standsStill) return;
+  retry = 0;
+  connectIn(0);
+});
 
 function connect() {
   const mine = ++generation;
@@ -251,78 +136,99 @@ function disconnect() {
   sockets = [];
 }
 
-function leave() {
+// -- who is here ----------------------------------------------------------------------------------------------------------------
+
+function leave(why) {
   disconnect();
   clearInterval(ticking);
+  clearInterval(pulse);
   lastSeq = null;
+  standsStill = false;
+  retry = 0;
   // Nothing of this person stays behind for the next one at this screen.
-  leads = [];
-  showLeads();
-  showCalls([], 0);
-  showRecent([]);
   closeCall();
+  leads.clear();
+  recent.clear();
+  Quality.begin(null);
+  showCalls([], 0);
   $("events").replaceChildren();
+  $("events-none").hidden = false;
+  tell(null);
   $("login").reset();
-  $("desk").hidden = $("logout").hidden = $("wire").hidden = true;
+  $("desk").hidden = $("views").hidden = $("logout").hidden = $("wire").hidden = $("stale").hidden = $("begin").hidden = true;
   $("gate").hidden = false;
-  $("who").textContent = "";
+  $("who").textContent = $("who").title = "";
+  $("wire").textContent = "connecting";
+  $("wire").classList.remove("open");
+  $("login-problem").textContent = why || "";
   $("login").elements.email.focus();
 }
 
-async function session() {
-  try {
-    return await api("GET", "/auth/me");
-  } catch (e) {
-    if (e.status !== 401) throw e;
-    await api("POST", "/auth/refresh");
-    return api("GET", "/auth/me");
-  }
+// The refresh token has ended, too.
+function sessionEnded() {
+  if (!$("desk").hidden) leave("Your session has ended. Log in again.");
 }
 
 function enter(me) {
   if (!me.tenant) {  // an operator has no calls and leads of his own
     api("POST", "/auth/logout").catch(() => null);
-    leave();
-    $("login-problem").textContent = "You are an operator of this installation. This page is for the people of a tenant: log in as one of them.";
+    leave("You are an operator of this installation. This page is for the people of a tenant: log in as one of them.");
     return;
   }
-  hearsRecordings = ["admin", "supervisor"].includes(me.role);
-  $("gate").hidden = true;
-  $("desk").hidden = $("logout").hidden = $("wire").hidden = false;
+  mayHear = ["admin", "supervisor"].includes(me.role);
+  $("gate").hidden = $("begin").hidden = true;
+  $("desk").hidden = $("views").hidden = $("logout").hidden = $("wire").hidden = false;
   $("top").focus(); // what had it is hidden now: the next key begins at the top
-  $("who").textContent = [me.email || me.name || me.id, me.tenant, me.role].filter(Boolean).join(" · ");
-  loadLeads();
-  loadRecent();
+  $("who").textContent = $("who").title = [me.email || me.name || me.id, me.tenant, me.role].filter(Boolean).join(" · ");
+  leads.load();
+  recent.load();
+  Quality.begin(me.role);
   connect();
-  ticking = setInterval(() => {
-    for (const td of document.querySelectorAll("td[data-since]")) td.textContent = clock(td.dataset.since);
-  }, 1000);
+  ticking = setInterval(tick, 1000);
+  pulse = setInterval(feelPulse, PULSE_MS);
 }
 
 $("login").addEventListener("submit", async (e) => {
   e.preventDefault();
   const form = new FormData($("login"));
-  const button = $("login").querySelector("button");
+  const submit = $("login").querySelector("button");
   $("login-problem").textContent = "";
-  button.disabled = true;
+  submit.disabled = true;
+  submit.textContent = "Logging in …";
   try {
     const tenant = form.get("tenant");
     await api("POST", "/auth/login", { email: form.get("email"), password: form.get("password"), ...(tenant ? { tenant } : {}) });
-    enter(await session());
+    enter(await api("GET", "/auth/me"));
   } catch (problem) {
     if (problem.data && problem.data.code === "which_tenant") $("tenant-row").hidden = false;
     $("login-problem").textContent = problem.message;
     $("login").elements.password.select();
   } finally {
-    button.disabled = false;
+    submit.disabled = false;
+    submit.textContent = "Log in";
   }
 });
 
-$("call-close").addEventListener("click", closeCall);
-
 $("logout").addEventListener("click", async () => {
-  await api("POST", "/auth/logout").catch(() => null);
-  leave();
+  try {
+    await api("POST", "/auth/logout");
+  } catch (e) {
+    return tell(`You are still logged in. ${e.message}`);  // whoever comes next must not find the session open
+  }
+  return leave();
 });
 
-session().then(enter, () => leave());
+$("told-close").addEventListener("click", () => tell(null));
+
+// Whoever is not logged in sees the log-in; a server that does not answer is told of and asked again.
+async function begin(attempt) {
+  try {
+    enter(await api("GET", "/auth/me"));
+  } catch (e) {
+    if (e.status === 401) return leave();
+    $("begin").textContent = `${e.message} Trying again …`;
+    setTimeout(begin, Math.min(1000 * 2 ** attempt, 15000), attempt + 1);
+  }
+}
+
+begin(0);

@@ -114,6 +114,17 @@ def sound_since(caller, since):
     return numpy.array(audio.to_linear(caller.call.audio.recording(since, time.monotonic())), float)
 
 
+def days_have(row, token):
+    """The call's turns are in the tenant's figures of its day, and the call is among the slowest with its longest gap."""
+    said = api.call("GET", f"/calls/{row['id']}/transcript", token=token).json["utterances"]
+    gaps = [one["timeline"]["gap_ms"] for one in said if one.get("timeline", {}).get("gap_ms")]
+    of_day = api.call("GET", f"/calls/quality?from={row['endTime'][:10]}", token=token).json["days"][0]
+    assert of_day["turns"] >= len(gaps) >= 3 and of_day["calls"] >= 1 and of_day["bargeIn"] and of_day["own"] and of_day["audio"]["received"] > 500, (gaps, of_day)
+    assert of_day["gap"]["p50"] * 0.9 <= of_day["gap"]["p99"] and sum(of_day["stages"]["p99"].values()) == pytest.approx(of_day["gap"]["p99"], abs=5), of_day
+    mine = [one for one in api.call("GET", f"/calls/slowest?day={row['endTime'][:10]}", token=token).json["calls"] if one["id"] == row["id"]]
+    assert mine and mine[0]["turns"] >= len(gaps) and mine[0]["longestGap"] + 1 >= max(gaps), (mine, gaps)
+
+
 def test_a_caller_is_understood_and_answered_interrupts_and_becomes_a_lead(talks):
     async def scene():
         async with Caller(NUMBER, ADDRESS, talks) as c:
@@ -141,6 +152,7 @@ def test_a_caller_is_understood_and_answered_interrupts_and_becomes_a_lead(talks
     assert said[PRICE] > 0.5 and said[OFFER] > 0.4
     assert said[HOURS] < 0.8, "he interrupted it"
     assert c.row()["lead"] == found[0]["id"]
+    days_have(c.row(), talks)
     log = [line["text"] for line in api.call("GET", "/scripts/log?limit=20", token=talks).json["entries"]]
     assert any('"why":"hangup"' in line and '"wants_human":false' in line for line in log), log
     nothing_is_held()

@@ -162,6 +162,186 @@ def test_by_keyboard_alone():
         api.until(lambda: shown(driver, "gate"), what="the log-out")
 
 
+@contextlib.contextmanager
+def desk(width=1280, height=900, email=None):
+    """A browser in which somebody of the rival is at the desk."""
+    email = email or person()
+    with browser(width, height) as driver:
+        driver.get(api.url() + "/")
+        log_in(driver, email)
+        api.until(lambda: shown(driver, "desk"), what="the desk")
+        api.until(lambda: text(driver, "wire") == "live", what="the connection")
+        yield driver
+
+
+def focused(driver):
+    return driver.switch_to.active_element
+
+
+def test_a_session_is_renewed_while_somebody_works_and_its_end_is_told():
+    with desk() as driver:
+        api.until(lambda: not shown(driver, "leads-problem") and text(driver, "leads-none") != "Loading …", what="the first list")
+        driver.delete_cookie("parley_session")  # as it is when its minutes have passed
+        name = f"Renewed {uuid.uuid4().hex[:6]}"
+        call("POST", "/leads", {"name": name}, api.rival())
+        api.until(lambda: name in text(driver, "leads"), what="the lead, asked for with a new session")
+        assert shown(driver, "desk")
+        driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        driver.find_element(By.ID, "leads-find").send_keys("Somebody")
+        api.until(lambda: shown(driver, "gate"), what="the log-in")
+        assert "session has ended" in text(driver, "login-problem")
+        assert name not in driver.execute_script("return document.body.textContent"), "nothing stays behind"
+
+
+def test_what_fails_is_told_where_it_happens_and_can_be_tried_again():
+    with desk() as driver:
+        api.until(lambda: shown(driver, "leads") or text(driver, "leads-none") != "Loading …", what="the first list")
+        driver.execute_cdp_cmd("Network.enable", {})
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/leads*"]})
+        find = driver.find_element(By.ID, "leads-find")
+        find.send_keys("Nobodyofthisname")
+        api.until(lambda: shown(driver, "leads-problem"), what="the failure")
+        assert "cannot be reached" in text(driver, "leads-problem") and shown(driver, "desk")
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        driver.find_element(By.ID, "leads-again").click()
+        api.until(lambda: "No lead has this name" in text(driver, "leads-none"), what="the answer")
+        assert not shown(driver, "leads-problem")
+        driver.execute_script("showCalls([{ id: 'c-1', from: '+12025550100', to: '+12025550101', status: 'connected', since: new Date().toISOString(), agent: '' }], 1); sockets[0].close()")
+        api.until(lambda: shown(driver, "stale"), what="the word of the lost connection")
+        assert "out of date" in text(driver, "stale") and contrast(driver)["ratio"] >= 4.5
+        api.until(lambda: text(driver, "wire") == "live" and not shown(driver, "stale"), what="the connection again")
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/auth/me"]})
+        driver.execute_script("feelPulse()")
+        api.until(lambda: shown(driver, "stale"), what="the word of the server that does not answer, of which no socket tells")
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        api.until(lambda: text(driver, "wire") == "live" and not shown(driver, "stale"), what="the connection")
+        driver.set_network_conditions(offline=True, latency=0, throughput=0)
+        api.until(lambda: shown(driver, "stale"), what="the word of the lost network")
+        driver.delete_network_conditions()
+        api.until(lambda: text(driver, "wire") == "live" and not shown(driver, "stale"), what="the connection at once")
+
+
+def test_leads_are_found_by_name_and_read_by_pages():
+    mark = "Paged" + uuid.uuid4().hex[:6]
+    for n in range(22):
+        call("POST", "/leads", {"name": f"{mark} Number{n}"}, api.rival())
+    with desk() as driver:
+        find = driver.find_element(By.ID, "leads-find")
+        find.send_keys(mark)
+        rows = lambda: driver.find_elements(By.CSS_SELECTOR, "#leads tbody tr")  # noqa: E731
+        api.until(lambda: len(rows()) == 20 and all(mark in row.text for row in rows()), what="a page of them")
+        assert text(driver, "leads-count") == "20+"
+        driver.find_element(By.ID, "leads-more").click()
+        api.until(lambda: len(rows()) == 22 and not shown(driver, "leads-more"), what="the older ones")
+        call("POST", "/leads", {"name": f"{mark} Later"}, api.rival())
+        api.until(lambda: "Later" in rows()[0].text and len(rows()) == 23, what="a new one before them")
+        find.send_keys(" Number7")
+        api.until(lambda: len(rows()) == 1, what="the one that is looked for")
+        right_to_left = "\u05d3\u05d5\u05d3 \u05db\u05d4\u05df " + mark
+        call("POST", "/leads", {"name": right_to_left}, api.rival())
+        find.clear()
+        find.send_keys(mark)
+        api.until(lambda: right_to_left in text(driver, "leads"), what="a name from right to left")
+        assert overflow(driver) <= 0
+
+
+def test_a_call_that_failed_says_why_and_gives_the_focus_back():
+    number = "+1202555%04d" % (int(uuid.uuid4().hex[:6], 16) % 10000)
+    made = call("POST", "/calls", {"phoneNumber": number}, api.rival())
+    assert made.status == 201, made
+    with desk(390, 844) as driver:
+        row = api.until(lambda: [r for r in driver.find_elements(By.CSS_SELECTOR, "#recent tbody tr") if number in r.text], what="the call")[0]
+        row.find_element(By.TAG_NAME, "button").click()
+        api.until(lambda: text(driver, "call-failure").startswith("Why: "), what="the reason")
+        assert number in text(driver, "call-title") and "outbound" in text(driver, "call-about")
+        assert focused(driver).get_attribute("id") == "call-title"
+        assert overflow(driver) <= 0
+        focused(driver).send_keys(Keys.ESCAPE)
+        assert not shown(driver, "call") and number in row.text
+        assert focused(driver).get_attribute("aria-label").startswith("Open the call")
+
+
+# What the server would send, so that each moment is the test's.
+TALK = """const lines = []; for (let n = 1; n <= arguments[0]; n++) lines.push({ n, speaker: n % 2 ? "ai" : "caller", text: "What is said as number " + n, beganMs: n * 3000,
+  interrupted: n === 3, timeline: n % 2 ? { gap_ms: 900, endpoint_ms: 500, final_text_ms: 300, model_ms: 300, voice_ms: 90, send_ms: 10 } : undefined });
+  $("call").hidden = false; Talk.show(lines, { live: true });"""
+PLACE = "const box = $('talk-box'); return [box.scrollTop, box.scrollHeight - box.clientHeight - box.scrollTop]"
+
+
+def test_a_conversation_is_followed_unless_somebody_reads_further_up():
+    with desk() as driver:
+        driver.execute_script(TALK, 30)
+        assert driver.execute_script(PLACE)[1] < 2, "the newest is in view"
+        driver.execute_script(TALK, 31)
+        assert driver.execute_script(PLACE)[1] < 2
+        driver.execute_script("document.querySelector('#talk details').open = true")
+        driver.execute_script("$('talk-box').scrollTop = 100")
+        first = driver.find_element(By.CSS_SELECTOR, "#talk li")
+        driver.execute_script(TALK, 33)
+        assert driver.execute_script(PLACE)[0] == 100 and text(driver, "talk-fresh") == "2 new lines below"
+        assert "hearing" in first.text and "300 ms" in first.text, "the same element, open as it was"
+        assert "waited 0.90 s" in first.text and len(first.find_elements(By.CSS_SELECTOR, "svg rect title")) == 5
+        third = driver.find_element(By.CSS_SELECTOR, "#talk li:nth-child(3)")
+        assert "Cut off" in third.get_attribute("textContent") and third.find_element(By.CLASS_NAME, "words").get_attribute("textContent").endswith("—")
+        driver.find_element(By.ID, "talk-fresh").click()
+        assert driver.execute_script(PLACE)[1] < 2 and not shown(driver, "talk-fresh")
+        assert contrast(driver)["ratio"] >= 4.5, contrast(driver)
+        assert driver.execute_script("return [4.38, 3.7, 3.2, 2].map((mos) => Words.line(mos).split(' ')[0])") == ["good", "fair", "poor", "bad"]
+
+
+CALLS = """showCalls(arguments[0].map((id) => ({ id, from: "+1202555010" + id, to: "+12025550200", status: "connected", state: "talk", agent: "", since: new Date().toISOString() })),
+  arguments[0].length)"""
+
+
+def test_calls_come_and_go_without_a_jump_or_a_lost_focus():
+    with desk() as driver:
+        driver.execute_script("sockets = []; generation++")  # what the server says of its calls is not this test's
+        driver.execute_script(CALLS, [1, 2, 3])
+        escalate = driver.find_elements(By.CSS_SELECTOR, "#calls .escalate")[1]
+        escalate.click()
+        assert escalate.text == "Sure?" and "+12025550102" in escalate.get_attribute("aria-label"), "one press escalates nothing"
+        driver.execute_script(CALLS, [4, 5, 2, 3])
+        assert focused(driver) == escalate and escalate.text == "Sure?"
+        assert driver.title == "(4) Parley"
+        driver.execute_script(TALK, 30)
+        driver.execute_script("$('call').scrollIntoView()")
+        top = "return $('call-title').getBoundingClientRect().top"
+        before = driver.execute_script(top)
+        driver.execute_script(CALLS, [7, 6, 4, 5, 2, 3])
+        api.until(lambda: abs(driver.execute_script(top) - before) < 1, what="the open call where it was")
+        driver.execute_script(CALLS, [7])
+        assert focused(driver).get_attribute("id") == "calls-title", "the row with the focus has gone"
+
+
+def test_nothing_is_cut_off_at_any_width():
+    with desk() as driver:
+        driver.execute_script("sockets = []; generation++")
+        driver.execute_script("""showCalls([{ id: "c-1", from: "+12025550100", to: "+12025550200", status: "escalated", state: "a_state_with_a_name_as_long_as_flows_may_have_one_and_longer_yet_1",
+          agent: "Ann Fletcher-Featherstonehaugh-of-Cholmondeley", since: new Date().toISOString() }], 1)""")
+        driver.execute_script(TALK, 5)
+        for width in (320, 390, 640, 800, 900, 1280):  # 640 is a window of 1280 at twice the size
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600})
+            cut = driver.execute_script("return [...document.querySelectorAll('section')].filter((s) => s.scrollWidth > s.clientWidth).map((s) => s.innerText.slice(0, 20))")
+            assert not cut and overflow(driver) <= 0, (width, cut)
+
+
+def test_the_parts_of_a_bar_stand_out_from_what_is_behind_them():
+    with desk() as driver:
+        driver.execute_script(TALK, 5)
+        for scheme in ("light", "dark"):
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+            found = driver.execute_script("""const light = (c) => c.match(/[\\d.]+/g).slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
+              const bar = document.querySelector("#talk svg"), back = light(getComputedStyle(bar).backgroundColor);
+              return [...bar.querySelectorAll("rect")].map((r) => light(getComputedStyle(r).fill)).map((l) => (Math.max(l, back) + 0.05) / (Math.min(l, back) + 0.05))""")
+            assert len(found) == 5 and min(found) >= 3, (scheme, found)
+
+
+def test_times_are_those_of_whoever_looks():
+    with desk() as driver:
+        driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+        assert "06:00" in driver.execute_script("return Words.moment('2026-01-02T00:30:00Z')")
+
+
 def test_the_cookie_works_by_other_names_of_the_host():
     email = person()
     for host in ("localhost", "call-handler"):

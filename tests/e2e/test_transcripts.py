@@ -152,6 +152,13 @@ def test_the_page_offers_the_recording(tenant, paid, width):
         assert page.overflow(driver) <= 0, "nothing sticks out at the side"
         assert page.contrast(driver)["ratio"] >= 4.5, page.contrast(driver)
         page.picture(driver, f"recording-{width}")
+        driver.find_element("css selector", "#recordings .play").click()
+        api.until(lambda: driver.execute_script("const a = document.querySelector('#recordings audio'); return a && a.currentTime > 0 && a.duration"), what="its sound")
+        driver.find_element("css selector", "#recordings input[value=caller]").click()
+        driver.execute_script("Talk.show([{ n: 1, speaker: 'caller', text: 'Later', beganMs: arguments[0] }], { seek: Player.seekOf() })", seconds * 600)
+        driver.find_element("css selector", "#talk .seek").click()
+        api.until(lambda: driver.execute_script("return document.querySelector('#recordings audio').currentTime") > seconds / 2, what="the sound from that line on")
+        api.until(lambda: driver.find_elements("css selector", "#talk [aria-current]"), what="the mark of the line that is heard")
         driver.find_element("id", "call-close").click()
         assert not page.shown(driver, "recordings")
         driver.find_element("id", "logout").click()
@@ -238,7 +245,7 @@ def test_the_page_shows_what_was_said_and_how_long_each_answer_took(talked, tmp_
         assert "[CARD]" in shown and "0:31" in shown and "1.15 s" in shown and "spoke over it" in shown, shown
         assert "twelve thousand" not in shown, "nobody heard it"
         bars = driver.find_elements("css selector", "#talk svg")
-        assert len(bars) == 2 and "first token 380 ms" in bars[0].get_attribute("aria-label"), [b.get_attribute("aria-label") for b in bars]
+        assert len(bars) == 2 and "thinking 380 ms" in bars[0].get_attribute("aria-label"), [b.get_attribute("aria-label") for b in bars]
         assert len(bars[0].find_elements("css selector", "rect")) == 5
         assert driver.switch_to.active_element.get_attribute("id") == "call-title"
         assert page.overflow(driver) <= 0, "nothing sticks out at the side"

@@ -66,6 +66,7 @@ describe("a conversation that a realtime model leads", function()
     local line = w:last("agent")
     assert.same({ "Roofs of all kinds.", nil }, { line.text, line.heard })
     assert.is_true(line.timeline.gap_ms >= 300 and line.timeline.gap_ms < 2000, line.timeline.gap_ms)
+    assert.equal(line.timeline.gap_ms, w.timed[#w.timed].gap_ms)
     assert.is_true(w:last("caller").began_ms < w:last("caller").ended_ms)
     assert.equal(1, w.kept.turns)
     local turn = w.kept.history.turns[2]

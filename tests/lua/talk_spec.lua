@@ -144,6 +144,12 @@ describe("a caller who speaks over us", function()
     has(cut.text, "Is there anything else?")
     assert.is_number(cut.timeline.barge_in_ms)
     assert.is_true(cut.began_ms < cut.ended_ms)
+    local gaps, silences = 0, {}
+    for _, report in ipairs(w.timed) do
+      gaps = gaps + (report.gap_ms and 1 or 0)
+      silences[#silences + 1] = report.barge_in_ms
+    end
+    assert.same({ 2, { cut.timeline.barge_in_ms } }, { gaps, silences })  -- each turn is told of once, with its silence
     has(w:last("agent").text, "A roof costs ten thousand dollars.")
   end)
 

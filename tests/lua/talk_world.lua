@@ -18,7 +18,7 @@ local LIMIT = { turns = 40, seconds = 600 }
 ---   of = calls.talk or calls.talk.live, going }
 function world.new(options)
   options = options or {}
-  local self = setmetatable({ at = 100000, timers = {}, plays = {}, order = {}, said = {}, lines = {}, noticed = {}, sessions = {}, asked = {}, kept = {}, closed = {} }, world)
+  local self = setmetatable({ at = 100000, timers = {}, plays = {}, order = {}, said = {}, lines = {}, noticed = {}, timed = {}, sessions = {}, asked = {}, kept = {}, closed = {} }, world)
   local leg = {}
   self.call = { id = "c-n1-1-x", tenant = { id = 1, slug = "acme", name = "Acme" }, from = "+12025550123", direction = "inbound", leg = leg, next_play = 0,
     verbs = { create_lead = function(_, args, entry)
@@ -63,6 +63,7 @@ function world.new(options)
       keep = function(kept, used) self.kept, self.keys_used = kept, (self.keys_used or 0) + used end,
       transcript = function(line) self.lines[#self.lines + 1] = line end,
       noticed = function(kind, fields) self.noticed[kind] = fields end,
+      timed = function(report) self.timed[#self.timed + 1] = report end,
       telling = function(text) self.telling = text end, is_card = options.is_card,
       over = function(result) self.result = result end,
     },

@@ -2,7 +2,7 @@
 --- What of a conversation that a realtime model leads is written down: lines of the transcript with the times of their turns, and the history for whoever
 --- goes on with it. It counts the turns.
 ---
---- chronicle.new(world, kept): world { now, transcript = function(line), first_line }; kept: of a predecessor, see calls.talk
+--- chronicle.new(world, kept): world { now, transcript = function(line), timed, first_line }; kept: of a predecessor, see calls.talk
 local history = require "calls.talk.history"
 local metrics = require "core.metrics"
 local timeline = require "voice.timeline"
@@ -27,8 +27,10 @@ local function write_agent(self, text, all, whole, times)
   write(self, { party = "agent", text = whole, heard = not all and text or nil, began_ms = times and times.at.first_packet or now, ended_ms = now, timeline = times and times:report() })
 end
 
-local function observe(times)
-  timeline.observe(times:report(), function(name, seconds, help) metrics.observe(name, nil, seconds, help) end)
+local function observe(self, times)
+  local report = times:report()
+  timeline.observe(report, function(name, seconds, help) metrics.observe(name, nil, seconds, help) end)
+  if self.world.timed then self.world.timed(report) end
 end
 
 --- What the caller said and nobody answered, and how he sounded.
@@ -69,7 +71,7 @@ function chronicle:exchange(exchange, player)
   if times.at.stopping and not times.at.silent and exchange.replies[1] then
     for _, number in ipairs(exchange.replies) do self.stopping[number] = times end
   else
-    observe(times)
+    observe(self, times)
   end
   if not is_turn then return false end
   self.count = self.count + 1
@@ -83,7 +85,7 @@ function chronicle:silent(number, ms)
   if not times then return end
   self.stopping[number] = nil
   times:mark("silent", ms)
-  observe(times)
+  observe(self, times)
 end
 
 -- How long it lasts.

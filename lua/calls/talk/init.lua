@@ -21,7 +21,8 @@
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil,
 ---            noticed = function(kind, fields) | nil: what is told of the caller's voice, before anything is done about it,
 ---            telling = function(text) | nil: the last words so far of a reply whose sound comes with them,
----            is_card = function() -> boolean | nil: are the keys that are being pressed known to be of a card's number, or told with it? }
+---            is_card = function() -> boolean | nil: are the keys that are being pressed known to be of a card's number, or told with it?,
+---            timed = function(report) | nil: what was measured of a turn (voice.timeline), once }
 ---   result { wants_human, why, reason, turns, lead, slots = name -> value | nil, sentiment, summary, ask_summary = function() -> answer of a model; may wait | nil } | { failed = text }
 local answering = require "calls.talk.answering"
 local ears = require "calls.talk.ears"

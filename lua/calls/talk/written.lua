@@ -12,8 +12,10 @@ local written = {}
 --- What the caller said, or pressed, in a turn.
 function written.spoken(turn) return turn.keys and "(presses " .. turn.keys .. ")" or turn.text end
 
-local function observe(line)
-  timeline.observe(line:report(), function(name, seconds, help) metrics.observe(name, nil, seconds, help) end)
+local function observe(self, line)
+  local report = line:report()
+  timeline.observe(report, function(name, seconds, help) metrics.observe(name, nil, seconds, help) end)
+  if self.world.timed then self.world.timed(report) end
 end
 
 --- A time of a reply is known.
@@ -25,7 +27,7 @@ function written.mark(self, reply, name, ms)
   if not line or name ~= "silent" then return end
   self.stopping[reply] = nil
   line:mark(name, ms)
-  observe(line)
+  observe(self, line)
 end
 
 --- A line of the transcript.
@@ -59,7 +61,7 @@ function written.said(self, reply, text, all, whole)
     self:write{ party = "agent", text = whole, heard = not all and text or nil, began_ms = line and line.at.first_packet or now, ended_ms = now, timeline = report }
     self.history:add(turn and written.spoken(turn), turn and turn.steps, text, all, turn and turn.mark)
   end
-  if line and line.at.stopping and not line.at.silent then self.stopping[reply] = line elseif line then observe(line) end
+  if line and line.at.stopping and not line.at.silent then self.stopping[reply] = line elseif line then observe(self, line) end
   if turn then
     self.count = self.count + 1
     metrics.count("converse_turns_total", nil, 1, "turns of conversations with callers")

@@ -309,6 +309,11 @@ class Night(load.World):
         assert posted == len(set(self.leads)) == len(self.leads), f"{len(self.leads)} leads were acknowledged, {posted} are there"
         orphans = self.one(f"SELECT COUNT(*) FROM {s}.lead_word w LEFT JOIN {s}.lead l ON l.id = w.lead_id WHERE l.id IS NULL")
         assert orphans == 0
+        # The figures of the days: each answered call once, with the turns that its row has.
+        answered = self.one(f"SELECT COUNT(*) FROM {s}.`call` WHERE answer_time IS NOT NULL")
+        calls, turns = self.sql(f"SELECT COUNT(*), COALESCE(SUM(turns), 0) FROM {s}.call_quality")[0]
+        counted = self.sql(f"SELECT COALESCE(SUM(JSON_VALUE(figures, '$.calls')), 0), COALESCE(SUM(JSON_VALUE(figures, '$.turns')), 0) FROM {s}.quality_day")[0]
+        assert [float(n) for n in counted] == [float(calls), float(turns)] and int(calls) == answered, (answered, calls, turns, counted)
 
         # Events: gapless, each once, also in the stream.
         newest = self.one(f"SELECT seq FROM {s}.sequencer")

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// The call that is open: what is known of it, its recordings (player.js) and what was said (talk.js). It follows a call that is up.
+"use strict";
+
+let openId = null, opened = 0, opener = null, openIsUp = false, talkTimer = null;
+
+function quietly(id, text) {
+  $(id).hidden = !text;
+  $(id).textContent = text || "";
+}
+
+function titleOf(about) {
+  const other = about.direction === "outbound" ? about.to : about.from;
+  return `Call ${about.direction === "outbound" ? "to" : "from"} ${other || "a withheld number"}`;
+}
+
+function factsOf(about) {
+  const quality = about.quality;
+  const ours = about.direction === "outbound" ? `from ${about.from || "our number"}` : `to ${about.to}`;
+  return [
+    [`${about.direction}, ${ours}`],
+    [Words.moment(about.startTime), Words.exactly(about.startTime)],
+    about.endTime && about.durationSeconds > 0 ? [Words.length(about.durationSeconds) + " long"] : null,
+    [about.endTime ? Words.outcome(about) : Words.status(about.status), `status ${about.status}${about.outcome ? ", outcome " + about.outcome : ""}`],
+    quality && [`${Words.line(quality.mos)}: MOS ${quality.mos} of 4.5, ${quality.lossPercent} % lost, jitter ${quality.jitterMs} ms`,
+      "How the caller's sound reached us. MOS: how people would rate it, from 1 (bad) to 4.5. Lost: packets that never came. Jitter: how unevenly they came."],
+  ].filter(Boolean);
+}
+
+function showFacts(about) {
+  $("call-title").replaceChildren(titleOf(about), " ");
+  const id = document.createElement("span");
+  id.className = "id";
+  id.textContent = about.id;
+  $("call-title").append(id);
+  $("call-about").replaceChildren(...factsOf(about).map(([text, title]) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    if (title) item.title = title;
+    return item;
+  }));
+  quietly("call-failure", about.failure && `Why: ${about.failure}.`);
+  quietly("call-summary", about.summary);
+}
+
+function clearCall() {
+  Talk.show(null);
+  Player.show(null);
+  $("call-title").textContent = "Call";
+  $("call-about").replaceChildren();
+  for (const id of ["call-failure", "call-summary", "call-problem", "call-wait"]) quietly(id, null);
+}
+
+// from: what opened it, unless that has the focus, and gets it back.
+async function openCall(id, from) {
+  openId = id;
+  opener = from || document.activeElement;
+  clearCall();
+  quietly("call-wait", "Loading …");
+  $("call").hidden = false;
+  $("call-title").focus({ preventScroll: true });
+  $("call").scrollIntoView({ block: "start" });
+  await loadCall();
+}
+
+// What stands there stays when it cannot be asked anew.
+async function loadCall() {
+  const mine = ++opened, path = "/calls/" + encodeURIComponent(openId);
+  const [about, talk] = await Promise.allSettled([api("GET", path), api("GET", path + "/transcript")]);
+  if (mine !== opened) return;  // another one was opened meanwhile, or it was closed
+  quietly("call-wait", null);
+  const problems = [about, talk].filter((one) => one.status === "rejected").map((one) => one.reason.message);
+  quietly("call-problem", [...new Set(problems)].join(" "));
+  if (about.value) {
+    openIsUp = !about.value.endTime;
+    showFacts(about.value);
+    Player.show(about.value);
+  }
+  if (talk.value) Talk.show(talk.value.utterances, { live: openIsUp, seek: Player.seekOf(about.value) });
+}
+
+function closeCall() {
+  opened++;
+  openId = null;
+  clearCall();
+  $("call").hidden = true;
+  (opener && opener.isConnected ? opener : $("recent-title")).focus();
+  opener = null;
+}
+
+// Many lines in a short time are one fetch.
+function onTalk(id) {
+  if (id !== openId || talkTimer) return;
+  talkTimer = setTimeout(() => { talkTimer = null; if (openId === id) loadCall(); }, 300);
+}
+
+// The list of calls that are up has come: the open one may have been answered or put through.
+let openStatus = null;
+function callIsUp(list) {
+  const mine = list.find((call) => call.id === openId);
+  const status = mine && withWhom(mine);
+  if (status && openStatus && status !== openStatus) onTalk(openId);
+  openStatus = status;
+}
+
+$("call-close").addEventListener("click", closeCall);
+$("call").addEventListener("keydown", (e) => { if (e.key === "Escape") closeCall(); });
