@@ -21,7 +21,7 @@ function factsOf(about) {
     [`${about.direction}, ${ours}`],
     [Words.moment(about.startTime), Words.exactly(about.startTime)],
     about.endTime && about.durationSeconds > 0 ? [Words.length(about.durationSeconds) + " long"] : null,
-    [about.endTime ? Words.outcome(about) : Words.status(about.status), `status ${about.status}${about.outcome ? ", outcome " + about.outcome : ""}`],
+    [about.endTime ? Words.outcome(about) : about.status, `status ${about.status}${about.outcome ? ", outcome " + about.outcome : ""}`],
     quality && [`${Words.line(quality.mos)}: MOS ${quality.mos} of 4.5, ${quality.lossPercent} % lost, jitter ${quality.jitterMs} ms`,
       "How the caller's sound reached us. MOS: how people would rate it, from 1 (bad) to 4.5. Lost: packets that never came. Jitter: how unevenly they came."],
   ].filter(Boolean);

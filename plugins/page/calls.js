@@ -56,7 +56,7 @@ function escalateButton(call) {
   return made;
 }
 
-const withWhom = (call) => Words.status(call.status) + (call.agent ? ` · ${call.agent}` : "");
+const withWhom = (call) => call.status + (call.agent ? ` · ${call.agent}` : "");
 
 function changeLive(row, call) {
   const [, , status, state, duration, act] = row.cells;

@@ -3,11 +3,10 @@
 "use strict";
 
 const Words = (() => {
-  const statuses = { ringing: "ringing", connected: "in conversation", completed: "completed" };
   const hungUp = { caller: "caller hung up", agent: "agent hung up", platform: "ended by the platform", carrier: "ended by the carrier", flow: "flow hung up" };
   const outcomes = { done: "flow completed", fallback: "went to the fallback", unanswered: "not answered", lost: "lost on our side" };
   const happened = {
-    "call.started": "Call began", "call.answered": "Call answered", "call.state": "Call goes on", "call.ended": "Call ended", "call.summarised": "Call summed up",
+    "call.started": "Call began", "call.answered": "Call answered", "call.state": "Call in another state", "call.ended": "Call ended", "call.summarised": "Call summed up",
     "lead.created": "New lead", "lead.updated": "Lead changed", "lead.assigned": "Lead assigned", "lead.deleted": "Lead deleted",
     "recording.stored": "Recording stored", "recording.deleted": "Recording deleted", "script.failed": "Script failed",
     "user.created": "Person added", "user.updated": "Person changed", "bundle.uploaded": "Scripts uploaded",
@@ -29,10 +28,10 @@ const Words = (() => {
 
   return {
     stages,
-    status: (name) => statuses[name] || name,
     outcome: (call) => (call.outcome === "hangup" ? hungUp[call.hangupBy] || "hung up" : outcomes[call.outcome] || call.outcome),
     event(type, data) {
-      const about = { "call.state": data.state, "call.ended": data.outcome && Words.outcome({ outcome: data.outcome, hangupBy: data.by }), "script.failed": data.file && `${data.file}:${data.line || "?"}` }[type];
+      if (type === "call.state" && data.state) return `Call in state ${data.state}`;
+      const about = { "call.ended": data.outcome && Words.outcome({ outcome: data.outcome, hangupBy: data.by }), "script.failed": data.file && `${data.file}:${data.line || "?"}` }[type];
       return (happened[type] || type) + (about ? ` (${about})` : "");
     },
     line: (mos) => lines.find(([least]) => mos >= least)[1],
