@@ -124,6 +124,14 @@ class Platform:
                 return found
             time.sleep(0.2)
 
+    def said(self, call):
+        """What was said in a call's conversations: list of { speaker, text, beganMs since the answer, interrupted }; empty when there was none."""
+        return self.get(f"/calls/{urllib.parse.quote(call)}/transcript")["utterances"]
+
+    def lead(self, lead):
+        """A lead's fields; None of none."""
+        return self.get("/leads/" + urllib.parse.quote(lead)) if lead else None
+
 
 def epoch(text):
     """Seconds since 1970 of an RFC 3339 time in UTC; 0 when there is none."""

@@ -290,6 +290,12 @@ end
 local PATIENCE_MS, PAUSE_MS = 20000, 50
 local passing = { stale = true, closed = true, timeout = true }
 
+-- An err where nobody waits for this worker's verb any more.
+local function why_left(call)
+  if call.frozen then return { code = "frozen", text = "the call moves to another worker" } end
+  if call.gone_why then return { code = "gone", text = "the caller has hung up" } end
+end
+
 --- Does fn (a result, or nil, err) until what stands in its way has passed. fn may be done twice, so it looks before it repeats
 --- or has ids of its own.
 function Call:patiently(fn)
@@ -297,9 +303,9 @@ function Call:patiently(fn)
   while true do
     local result, err = fn()
     if result ~= nil or not passing[err.code] then return result, err end
-    if not (self.frozen or self.gone_why) then task.sleep(PAUSE_MS) end
-    if self.frozen then return nil, { code = "frozen", text = "the call moves to another worker" } end
-    if self.gone_why then return nil, { code = "gone", text = "the caller has hung up" } end
+    if not why_left(self) then task.sleep(PAUSE_MS) end
+    local left = why_left(self)
+    if left then return nil, left end
     if clock.mono_ms() > ends then return nil, err end
   end
 end
@@ -315,9 +321,19 @@ local function answer(call)
   return nil, { code = "failed", text = "the call could not be answered: " .. tostring(type(body) == "table" and body.message or status) }
 end
 
+-- Who hangs up at that very moment can be answered no more, and Asterisk has several words for it; that he is gone comes a moment later. Waits for that.
+local GOING_MS = 500
+
+local function gone_by_then(call)
+  local ends = clock.mono_ms() + GOING_MS
+  while not why_left(call) and clock.mono_ms() < ends do task.sleep(PAUSE_MS) end
+  return why_left(call)
+end
+
 function Call:answer()
   if self.up then return true end
   local ok, err = self:patiently(function() return answer(self) end)
+  if not ok and err.code == "failed" then err = gone_by_then(self) or err end
   if not ok then return nil, err end
   fault.point("call.answered")
   if self.gone_why then return nil, { code = "gone", text = "the caller has hung up" } end

@@ -80,13 +80,15 @@ end
 --- Chooses version and flow of a new call, and begins. Without a flow the operator's fallback answers.
 function entry.begin(call)
   -- The caller is there already: a database that is away for a moment is waited for.
-  local ok, declared, why = db.patiently(function() return choose(call) end, function() return call.frozen or call.gone_why end)
-  if call.frozen or call.over or call.gone_why then return end
+  local function is_left() return call.frozen or call.over or call.gone_why end
+  local ok, declared, why = db.patiently(function() return choose(call) end, is_left)
+  if is_left() then return end
   if not ok then why = "the flow could not be read: " .. tostring(declared) end
   if not ok or not declared then return call:failed(ok and "no_flow" or "away", why) end
   call:change{ flow = call.file, bundle_hash = call.hash }
   fault.point("call.flow_written")
-  call:begin(declared.start)
+  -- Whose caller went while that was written has been ended, and a flow that began behind its end would find nobody.
+  if not is_left() then call:begin(declared.start) end
 end
 
 --- @param transaction function|nil  transaction(fn): runs fn(tx) in one of the tenant's, or not at all

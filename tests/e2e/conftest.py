@@ -82,7 +82,7 @@ def pytest_ignore_collect(collection_path, config):
 
 # They begin first, so that no lane is left with one of them at the end.
 LONGEST = ("test_outages_of_minutes", "test_kills", "test_calls", "test_outages", "test_points", "test_exhaustion", "test_first_call", "test_fakes", "test_hostile_cell", "test_outbound", "test_takeover",
-           "test_converse", "test_redis_cluster", "test_transcripts", "test_stalled_worker", "test_page", "test_bundles")
+           "test_converse", "test_providers_in_turn", "test_own_tools", "test_redis_cluster", "test_transcripts", "test_stalled_worker", "test_page", "test_bundles")
 
 
 def pytest_collection_modifyitems(items):

@@ -40,7 +40,7 @@ RATES = {"openai": 24000, "elevenlabs": 8000, "piper": 22050}  # Hz at which the
 VOICES = ["alloy", "ash", "coral", "echo", "sage", "nova", "onyx", "fable"]
 
 # How one fails in the midst of a call, in the words of tests/fakes/speech and of tests/fakes/faults.js. "halted" goes silent in the midst of an answer.
-SPEECH_FAULTS = {"refused": "drop=1,close=1011", "500": "status=500,close=1011", "stalled": "stall=1", "cut": "cut=0.5", "halted": "halt=0.5,stall=1"}
+SPEECH_FAULTS = {"refused": "drop=1,close=1011", "500": "status=500,close=1011", "stalled": "stall=1", "cut": "cut=0.5", "halted": "halt=0.5"}
 AUDIO_FAULTS = {"refused": "drop=rst", "500": "status=500", "stalled": "head_ms=60000", "cut": "cut", "halted": "stall"}
 MODEL_FAULTS = {"refused": "drop=rst", "500": "status=500", "stalled": "head_ms=60000", "cut": "cut=5", "halted": "stall=5"}
 # For how long nothing may be heard. Who refuses or breaks off costs no time but that of asking the next; one that says nothing is waited for, and meanwhile the
@@ -66,12 +66,14 @@ ANSWERS = [
 
 
 class Providers:
-    def __init__(self, chats, speech_port):
+    """voice: { text: frames } that callers may say; answers: list of (what a model was told last has this in it, what it answers)"""
+
+    def __init__(self, chats, speech_port, voice, answers):
         self.chats, self.speech = chats, f"http://127.0.0.1:{speech_port}"
-        voices = [{"text": text, "pcm": pcm_of(frames)} for text, frames in VOICE.items()]
+        voices = [{"text": text, "pcm": pcm_of(frames)} for text, frames in voice.items()]
         self.tell("speech", "POST", "voices", voices)
         self.tell("chats", "POST", "voices", voices)
-        for last, answer in ANSWERS:
+        for last, answer in answers:
             self.tell("chats", "POST", "script", {"match": {"last": last}, "answers": [answer], "repeat": True})
 
     def tell(self, whose, method, path, body=None):
@@ -97,17 +99,17 @@ class Providers:
 
 
 @contextlib.contextmanager
-def providers(folder):
+def providers(folder, voice=VOICE, answers=ANSWERS):
     with fakes.running() as chats, speech_fakes(folder) as (ports, _):
-        yield Providers(chats, ports["port"])
+        yield Providers(chats, ports["port"], voice, answers)
         assert chats.errors() == ""
 
 
 class Line:
-    """hears, speaks, thinks: names in the order in which they are asked; none of `thinks`: the knowledge base answers."""
+    """hears, speaks, thinks: names in the order in which they are asked; none of `thinks`: the knowledge base answers. flow: what its calls run."""
 
-    def __init__(self, name, address, number, hears=(), speaks=(), thinks=()):
-        self.name, self.slug, self.address, self.number = name, "in-turn-" + name, address, number
+    def __init__(self, name, address, number, hears=(), speaks=(), thinks=(), flow=FLOW.replace('"lookup_kb" }', '"lookup_kb", "hangup" }')):
+        self.name, self.slug, self.address, self.number, self.flow = name, "in-turn-" + name, address, number, flow
         self.order = {"hears": hears, "speaks": speaks, "thinks": thinks}
         self.world = self.token = self.setup = None
         self.voice = 0
@@ -124,7 +126,7 @@ class Line:
                                                    ("PUT", f"{at}/models/{quote(model, safe='')}", {"purpose": purpose, "quality": 90 - i}, 204)):
                     ai_tenant.done(self.setup._call(method, path, body), status)
         self.renew()
-        pushed = push(self.token, {**FILES, "flows/main.lua": FLOW.replace('"lookup_kb" }', '"lookup_kb", "hangup" }')})
+        pushed = push(self.token, {**FILES, "flows/main.lua": self.flow})
         assert pushed.status in (200, 201), pushed
         return self
 
@@ -180,7 +182,7 @@ async def talk(line, faults=(), pause_s=2.0):
         await answered(c, c.asked[2] - TAIL_S, pause_s)
         c.asked.append(await says(c, SAYS[3]))
         await c.ended(40)
-        c.samples = numpy.array(audio.to_linear(c.call.audio.recording(c.up, time.monotonic())), float)
+        c.samples = samples_of(c)
         c.used = {key: count - before.get(key, 0) for key, count in (await asyncio.to_thread(line.world.asked)).items() if key.startswith(line.slug + "-")}
         return c
 
@@ -202,6 +204,11 @@ def tones(text, rate):
     return numpy.fft.irfft(numpy.fft.rfft(sound)[: size // 2 + 1], size) * size / len(sound)
 
 
+def samples_of(c):
+    """What a caller has heard, for share_heard."""
+    return numpy.array(audio.to_linear(c.call.audio.recording(c.up, time.monotonic())), float)
+
+
 def share_heard(c, text, since, until):
     """How much of a text was heard between two moments, in the voice of whoever of the line's order spoke most of it."""
     sound = c.samples[max(0, int((since - c.up) * audio.RATE)) : int((until - c.up) * audio.RATE)]
@@ -221,10 +228,10 @@ def transcript_of(c):
 
 def check(c, silence_s, changes_voice=False):
     """The call was understood, answered, interrupted once, and became the lead that it should."""
-    found = leads_of(c.caller, c.line.token)
-    assert len(found) == 1 and found[0]["phone"] == c.caller and "prices" in found[0]["notes"], found
-    assert c.row()["lead"] == found[0]["id"]
     lines = transcript_of(c)
+    found = leads_of(c.caller, c.line.token)
+    assert len(found) == 1 and found[0]["phone"] == c.caller and "prices" in found[0]["notes"], (found, lines)
+    assert c.row()["lead"] == found[0]["id"]
     assert [plain(line["text"]) for line in lines if line["speaker"] == "caller"] == [plain(text) for text in SAYS], lines
     ours = [line for line in lines if line["speaker"] == "ai"]
     assert [plain(line["text"]) for line in ours if GREETING in line["text"]] == [plain(GREETING)], ours

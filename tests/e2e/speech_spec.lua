@@ -209,14 +209,14 @@ describe("a recogniser", function()
   end)
 
   it("that fails is followed by the next, which hears all that had no final text yet", function()
-    for _, fault in ipairs{ "status=401", "status=429", "status=500", "stall=1", "cut=0.4", "garbage=1", "close=1011" } do
+    for _, fault in ipairs{ "status=401", "status=429", "status=500", "stall=1", "cut=0.4", "halt=0.4", "garbage=1", "close=1011" } do
       for _, after in ipairs{ target "whisper", target "deepgram", stt() } do
         local finals, _, who = hear(spoken, { target("deepgram", fault), after }, { answer_ms = 500 })
         assert.equal(SENTENCE, text_of(finals), fault .. after.provider)
         assert.equal(after.provider, who, fault)
       end
     end
-    for _, fault in ipairs{ "status=401", "status=429", "status=500", "stall=1", "cut=0", "garbage=1" } do
+    for _, fault in ipairs{ "status=401", "status=429", "status=500", "stall=1", "cut=0.5", "halt=0.5", "garbage=1" } do
       local finals = hear(spoken, { target("whisper", fault), target("openai", nil, { url = "http://127.0.0.1:1/v1" }), target "deepgram" }, { whole_ms = 500 })
       assert.equal(SENTENCE, text_of(finals), fault)
     end

@@ -67,7 +67,7 @@ function listen(req, raw, query, fault, log) {
   }
 
   function say(message) {
-    if (fault.stall) return;
+    if (fault.stall || (fault.halt !== undefined && start + bytes / 2 / rate >= fault.halt)) return;
     socket.send(fault.garbage ? '{"type":"Results","chan' : JSON.stringify(message));
   }
 

@@ -287,6 +287,20 @@ describe("a call whose slot changes hands", function()
     assert.equal(1, asked)
   end)
 
+  -- Each was a failure to the script, whose flow broke on it and went before its canary's judge.
+  it("is gone when its caller hangs up while he is answered, whatever Asterisk calls it", function()
+    for _, refusal in ipairs{ { 409, "Channel not in Stasis application" }, { 412, "Channel in invalid state" }, { 500, "Failed to answer channel" } } do
+      said = { { refusal[1], { message = refusal[2] } } }
+      local call = ringing()
+      task.spawn(function() task.sleep(20) call.gone_why = "caller" end)
+      local ok, err = call:answer()
+      assert.is_nil(ok)
+      assert.equal("gone", err.code)
+      assert.equal(nil, call.up)
+    end
+    assert.equal(3, asked)
+  end)
+
   it("tells the script what Asterisk itself refuses", function()
     said = { { 409, { message = "Channel not in Stasis application" } } }
     local ok, err = ringing():answer()

@@ -31,11 +31,10 @@ describe("what a new call runs", function()
   local counted, failure, drawn, numbers
 
   local function began(fields)
-    local call = { id = "c1", tenant = tenant, direction = "inbound", from = "+1", to = "+2" }
+    local call = { id = "c1", tenant = tenant, direction = "inbound", from = "+1", to = "+2", change = function() end }
     for name, value in pairs(fields or {}) do call[name] = value end
     function call.begin(self, start) self.began = start end
     function call.failed(self, kind) self.fell = kind end
-    function call.change() end
     entry.begin(call)
     return call
   end
@@ -85,6 +84,14 @@ describe("what a new call runs", function()
   it("is remembered for who takes the call up, so that it counts there", function()
     local head = Call.head(began())
     assert.equal("error", head.hook_failed)
+  end)
+
+  -- Its flow began behind its end, found nobody, and was a failure of the version's.
+  it("is nothing when its caller goes while its flow is written down", function()
+    for _, left in ipairs{ "gone_why", "frozen", "over" } do
+      local call = began{ change = function(self) self[left] = "caller" end }
+      assert.is_nil(call.began, left)
+    end
   end)
 end)
 

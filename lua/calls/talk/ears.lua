@@ -104,10 +104,19 @@ local function keep_before(self, pcm)
   end
 end
 
+-- In front of all that comes after it: one who listens all the time may have followed one to whom it was not given.
+local function feed_before(self)
+  local before = self.before
+  self.before, self.before_ms = {}, 0
+  for _, pcm in ipairs(before) do feed(self, pcm) end
+end
+
 local function on_audio(self, pcm)
   if self.closed then return end
-  if self.session and self.world.is_live(self.session) or self.feeding then return feed(self, pcm) end
-  keep_before(self, pcm)
+  local is_live = self.session and self.world.is_live(self.session)
+  if not is_live and not self.feeding then return keep_before(self, pcm) end
+  feed_before(self)
+  feed(self, pcm)
 end
 
 --- Begins to listen: true, or nil, err.
@@ -127,9 +136,7 @@ local function begin(self)
   self.feeding = true
   -- Here, for half an utterance would be taken for another.
   if self.deaf_until and self.world.now() >= self.deaf_until then self.deaf_until = nil end
-  local before = self.before
-  self.before, self.before_ms = {}, 0
-  for _, pcm in ipairs(before) do feed(self, pcm) end
+  feed_before(self)
 end
 
 local function over(self)

@@ -12,10 +12,10 @@ from provider_calls import QUICK_S, SPEECH_FAULTS, WAITING_S, Line, all_at_once,
 pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
 
 LINES = [
-    Line("m-claude", "127.0.0.91", "+15550391", ["deepgram", "whisper"], ["openai", "elevenlabs"], ["claude", "openai"]),
-    Line("m-openai", "127.0.0.92", "+15550392", ["openai", "deepgram"], ["elevenlabs", "piper"], ["openai", "gemini"]),
-    Line("m-gemini", "127.0.0.93", "+15550393", ["whisper", "openai"], ["piper", "openai"], ["gemini", "ollama"]),
-    Line("m-ollama", "127.0.0.94", "+15550394", ["deepgram", "openai"], ["openai", "piper"], ["ollama", "claude"]),
+    Line("m-claude", "127.0.0.71", "+15550371", ["deepgram", "whisper"], ["openai", "elevenlabs"], ["claude", "openai"]),
+    Line("m-openai", "127.0.0.72", "+15550372", ["openai", "deepgram"], ["elevenlabs", "piper"], ["openai", "gemini"]),
+    Line("m-gemini", "127.0.0.73", "+15550373", ["whisper", "openai"], ["piper", "openai"], ["gemini", "ollama"]),
+    Line("m-ollama", "127.0.0.74", "+15550374", ["deepgram", "openai"], ["openai", "piper"], ["ollama", "claude"]),
 ]
 
 

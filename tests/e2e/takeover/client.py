@@ -37,6 +37,7 @@ from resp import Redis
 
 FRAME_S = 0.02
 MEDIA_START_LIMIT_S = 0.1
+LEG_LOOKS, LEG_LOOK_S = 10, 0.1
 # Asterisk's listen backlog is 10: more at once, and one waits a second for its SYN to be sent again.
 DIALS_AT_ONCE = 4
 DIAL_LIMIT_S = 0.25
@@ -495,9 +496,12 @@ class Client:
             await self._leg_failed(slot, call, error)
 
     async def _leg_failed(self, slot, call, error):
-        """Mostly the caller went in the middle of it: then its StasisEnd or the next look ends the call."""
+        """Mostly the caller went in the middle of it: then its StasisEnd or the next look ends the call. For a moment Asterisk may still tell of
+        a channel that is gone to whoever does something with it."""
         try:
-            await self._request(slot, "GET", f"channels/{call.channel}")
+            for _ in range(LEG_LOOKS):
+                await self._request(slot, "GET", f"channels/{call.channel}")
+                await asyncio.sleep(LEG_LOOK_S)
             await self._log("leg failed", slot=slot.k, call=call.channel, why=str(error))
         except (Lost, AriError):
             pass
