@@ -8,6 +8,7 @@ local converse = require "calls.converse"
 local db = require "lib.db"
 local fault = require "core.fault"
 local fences = require "calls.fence"
+local keeping = require "calls.keeping"
 local keys = require "calls.keys"
 local leads = require "leads"
 local log = require "core.log"
@@ -65,6 +66,7 @@ local function rendered(call, text, voice)
     if wav then audio, err = media.wav(wav) end
   else
     audio, err = speech.audio(call.tenant, asked, scope)
+    if audio then keeping.expect(call.tenant) end
   end
   if not audio then return nil, { code = "failed", text = err.text } end
   return audio

@@ -195,6 +195,8 @@ function tenants.set_status(tenant, status, actor, trace, transaction)
     store.set_status(tx, tenant.id, status)
     audit.platform(tx, { actor = actor, action = "tenant." .. status, subject = tenant.slug, trace = trace })
   end)
+  -- What is only kept to be quick goes at once; should this not be reached, within the hour.
+  if status == "closed" then jobs.put{ tenant_id = tenant.id, kind = "calls.retention" } end
   tenants.changed(tenant.slug)
 end
 
