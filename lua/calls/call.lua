@@ -91,7 +91,9 @@ function Call.restore(slot, fence, read)
   fields.visiting = fields.visit > 0 and not fields.fallen and not fields.history:has(fields.visit)
   fields.digits = {}
   for digit in (read.fields.digits or ""):gmatch(".") do table.insert(fields.digits, digit) end
-  return Call.new(fields)
+  local call = Call.new(fields)
+  cards.restore(call, read.fields.keys)
+  return call
 end
 
 -- the record -------------------------------------------------------------------------------------------------------------
@@ -134,7 +136,8 @@ end
 
 function Call:keep_all()
   if self.removed or self.stale then return end
-  local fields = { head = self:head(), digits = self:digits_kept() }
+  local fields = { head = self:head() }
+  self:keep_keys(fields)
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
   self.history:all(fields)
   local ok, err = record.write_all(self.tenant, self.slot, self.id, self.fence, fields, self.visit)
@@ -152,6 +155,12 @@ end
 function Call:digits_kept()
   local text = table.concat(self.digits)
   return not self.secret and not cards.is_pressed(self) and not redact.keys(text) and text or ""
+end
+
+--- Into fields of the record: the keys that nobody has taken, and of those that were taken what may become a card's number.
+function Call:keep_keys(fields)
+  fields.digits, fields.keys = self:digits_kept(), cards.kept(self)
+  return fields
 end
 
 function Call:keep_head() return self:keep{ head = self:head() } end
@@ -227,7 +236,9 @@ end
 -- What scripts had gathered is of a card's number, as is known now: the fields of the record that are to be written again for it.
 local function make_secret(call, gathers)
   local fields = {}
-  for _, one in ipairs(gathers or {}) do
+  if not gathers then return fields end
+  fields.keys = cards.kept(call)
+  for _, one in ipairs(gathers) do
     one.entry.secret = true
     call.history:make_secret(one.visit, one.n)
     if one.visit == call.visit and call.journal.entries[one.n] == one.entry then
@@ -523,6 +534,7 @@ function Call:on_gone(why, cause)
   self.gone_why = why
   self.cause = cause or self.cause_sent or self.cause
   self.hangup_by = self.hangup_by or "caller"
+  make_secret(self, cards.left(self))  -- written with what follows
   for _, other in pairs(self.legs) do other:end_dial() end
   self:happen("gone", why)
   if self.leg then

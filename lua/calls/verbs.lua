@@ -126,7 +126,7 @@ end
 
 local function consume(call, count)
   for _ = 1, count do call:take_digit() end
-  call.consumed = function() return { digits = call:digits_kept() } end
+  call.consumed = function() return call:keep_keys{} end
 end
 
 --- Waits for keys: how many were used and the text ("" on silence); or nil, err. They are taken only now, with the result.
