@@ -11,9 +11,13 @@ async function api(method, path, body) {
     method, credentials: "same-origin",
     headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body),
   });
-  const data = answer.status === 204 ? null : await answer.json().catch(() => null);
-  if (!answer.ok) throw Object.assign(new Error((data && data.detail) || "The server did not answer as expected."), { status: answer.status, data });
-  return data;
+  if (!answer.ok) throw await refusal(answer);
+  return answer.status === 204 ? null : answer.json().catch(() => null);
+}
+
+async function refusal(answer) {
+  const data = await answer.json().catch(() => null);
+  return Object.assign(new Error((data && data.detail) || "The server did not answer as expected."), { status: answer.status, data });
 }
 
 function cell(row, text, label, name) {
@@ -69,6 +73,30 @@ function talkButton(id) {
   return button;
 }
 
+// A link alone saves nothing, and says nothing, where the server refuses: too many at a time, or a recording that is damaged.
+async function download(link) {
+  if (link.hasAttribute("aria-busy")) return;
+  const mine = opened;
+  let problem = null;
+  link.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(link.href, { credentials: "same-origin" });
+    if (!answer.ok) throw await refusal(answer);
+    const sound = await answer.blob().catch(() => { throw new Error("The recording broke off. Try again."); });
+    const file = document.createElement("a");
+    file.href = URL.createObjectURL(sound);
+    file.download = link.download;
+    file.click();
+    setTimeout(() => URL.revokeObjectURL(file.href), 60000);
+  } catch (e) {
+    problem = e instanceof TypeError ? new Error("The server could not be reached. Try again.") : e;
+  }
+  link.removeAttribute("aria-busy");
+  if (mine !== opened) return;  // another call was opened meanwhile
+  $("call-problem").hidden = !problem;
+  $("call-problem").textContent = problem ? problem.message : "";
+}
+
 // One that is being written has no download yet.
 function showRecordings(list) {
   const done = hearsRecordings ? (list || []).filter((one) => ["stored", "failed"].includes(one.state)) : [];
@@ -85,6 +113,7 @@ function showRecordings(list) {
       link.href = `/recordings/${encodeURIComponent(one.id)}?format=${format}`;
       link.download = `${one.id}.${format}`;
       link.textContent = format.toUpperCase();
+      link.addEventListener("click", (event) => { event.preventDefault(); download(link); });
       link.setAttribute("aria-label", `Download ${kind.toLowerCase()} of ${length} as ${format.toUpperCase()}`);
       item.append(link);
     }
