@@ -6,6 +6,7 @@
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
 local audit = require "audit"
 local call_recording = require "calls.call_recording"
+local card_parts = require "calls.card_parts"
 local cards = require "calls.cards"
 local clock = require "core.clock"
 local db = require "lib.db"
@@ -68,7 +69,7 @@ end
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
   "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed", "announced", "pausing", "card_near" }
+  "hook_failed", "announced", "pausing", "card_near", "card_parts" }
 
 function Call:head()
   local head = {}
@@ -239,11 +240,16 @@ local function make_secret(call, gathers)
   if not gathers then return fields end
   fields.keys = cards.kept(call)
   for _, one in ipairs(gathers) do
+    local given = call.history:make_secret(one.visit, one.n) or one.entry.done and one.entry.ok and one.entry.value
+    if type(given) == "string" and not one.entry.secret then card_parts.note(call, given) end
     one.entry.secret = true
-    call.history:make_secret(one.visit, one.n)
     if one.visit == call.visit and call.journal.entries[one.n] == one.entry then
       fields[("j%d.%d"):format(one.visit, one.n)] = journal.kept(one.entry)
     end
+  end
+  if call.card_parts then
+    call.history:mask(function(value) return card_parts.masked(call, value) end)
+    fields.head = call:head()
   end
   return fields
 end
@@ -259,7 +265,8 @@ function Call:on_digit(digit, ms)
   metrics.count("call_digits_total", nil, 1, "keys heard")
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.
-  fields.digits, fields.head = self:digits_kept(), self.frozen and self:head() or nil
+  fields.digits = self:digits_kept()
+  if self.frozen then fields.head = self:head() end
   self:keep(fields)
   fault.point("call.digit_written")
   if self.talk then return self.talk:on_digit(digit) end

@@ -2,6 +2,7 @@
 --- What the verbs of the gate do to a call: verbs.table[name](call, args, entry, n) -> value | nil, err.
 --- Arguments are checked and have their defaults. An err with code "gone" or "frozen" means that nobody waits any more.
 local audit = require "audit"
+local card_parts = require "calls.card_parts"
 local cards = require "calls.cards"
 local clock = require "core.clock"
 local converse = require "calls.converse"
@@ -152,8 +153,13 @@ function act.gather(call, args, entry, n)
   if not used then return nil, text end
   -- A card's number is a secret, whoever asked for it and how; it may be asked for in groups.
   local of_card = text ~= "" and cards.gathered(call, { visit = call.visit, n = n, entry = entry })
-  if of_card or redact.keys(text) == true then entry.secret = true end
+  local is_card = redact.keys(text) == true
+  if of_card or is_card then entry.secret = true end
   consume(call, used)
+  if of_card and not is_card and not options.secret then
+    card_parts.note(call, text)
+    call:keep_head()
+  end
   return keys.gathered(text)
 end
 

@@ -347,7 +347,7 @@ end)
 
 describe("a card's number that is pressed", function()
   local function call(digits)
-    local made = Call.new{ id = "c-n1-1-card", tenant = {}, slot = "n1.1", channel = "1.3", up = true, digits = {} }
+    local made = Call.new{ id = "c-n1-1-card", tenant = { key = ("k"):rep(32) }, slot = "n1.1", channel = "1.3", up = true, digits = {} }
     made.leg = {}
     for digit in digits:gmatch(".") do table.insert(made.digits, digit) end
     return made
@@ -498,6 +498,43 @@ describe("a card's number that is pressed", function()
       assert.equal(journal.SECRET, fields["j2.4"].value)
     end)
   end
+
+  -- A script that asks for it in groups has to put them somewhere.
+  it("is masked in the script's data as well, its groups and what is told with it, each alone and behind one another", function()
+    for _, dies in ipairs{ false, true } do
+      local of = call ""
+      of.visit, of.state = 1, "first"
+      local fields = recorded(of)
+      local function ask(group, state)
+        press(of, group)
+        local text = gather_in(of, group)
+        of.data.groups = of.data.groups or {}
+        table.insert(of.data.groups, text)
+        of.data.so_far = (of.data.so_far or "") .. text
+        of.data.last = tonumber(text)
+        next_state(of, state)
+        if dies then of, fields = taken_up(of, fields) end
+      end
+      of.data = { zip = "94107", room = 411, why = "4222 is not it" }
+      ask("4222", "second")
+      ask("2233", "third")
+      assert.truthy(fields.h2:find("42222233", 1, true), "nobody knows yet")
+      ask("3344", "fourth")
+      ask("4455", "check")
+      ask("987", "rest")
+      next_state(of, "end")
+      local visits, all = {}, {}
+      of.history:all(visits)
+      for name, text in pairs(visits) do
+        assert.equal(text, fields[name])
+        all[#all + 1] = text
+      end
+      all = table.concat(all)
+      for _, told in ipairs{ '"4222"', '"2233"', '"3344"', '"4455"', ":4455", "42222233", "3344445", '"987"', ":987" } do assert.is_nil(all:find(told, 1, true), told) end
+      for _, other in ipairs{ '"94107"', ":411", "4222 is not it" } do assert.truthy(all:find(other, 1, true), other) end
+      assert.same({ "4222", "2233", "3344", "4455", "987" }, of.data.groups, "the script has them")
+    end
+  end)
 
   it("is none where another worker hears other digits behind the first, and what was gathered stays as it was", function()
     local of = call ""
