@@ -8,6 +8,7 @@ local json = require "core.json"
 local card_parts = {}
 
 local LEAST = 3   -- digits: fewer are a number like any other
+local LONGEST = 24
 local MOST = 200  -- hashes: of a number that was given figure by figure, and its check number
 
 local function hash_of(call, digits)
@@ -16,14 +17,15 @@ end
 
 --- Notes what one gather gave, behind what was noted before.
 function card_parts.note(call, text)
-  local digits = text:gsub("%D", "")
-  local ends = call.card_part_ends or {}  -- what was noted, from each beginning on; in memory only
-  call.card_part_ends, call.card_parts = ends, call.card_parts or json.array{}
-  ends[#ends + 1] = ""
-  for i = 1, #ends do
-    ends[i] = ends[i] .. digits
-    if #ends[i] >= LEAST and #ends[i] <= 19 and #call.card_parts < MOST then table.insert(call.card_parts, hash_of(call, ends[i])) end
+  local digits, ends = text:gsub("%D", ""), {}
+  call.card_parts = call.card_parts or json.array{}
+  for _, before in ipairs(call.card_part_ends or {}) do ends[#ends + 1] = before .. digits end
+  ends[#ends + 1] = digits
+  for _, one in ipairs(ends) do
+    if #one >= LEAST and #call.card_parts < MOST then table.insert(call.card_parts, hash_of(call, one)) end
   end
+  while ends[1] and #ends[1] > LONGEST do table.remove(ends, 1) end
+  call.card_part_ends = ends  -- what was noted, from each beginning on; in memory only
 end
 
 local function without(call, known, value)

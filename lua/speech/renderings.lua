@@ -20,6 +20,7 @@ local MARKS_MOST = 1024 * 1024
 local AT_ONCE = 500
 local A_DAY_S = 86400  -- hosts' clocks differ, but not so much
 
+local told = false     -- that one cannot be written is told of the first, until one can
 local of_tenant = setmetatable({}, { __mode = "k" })  -- tenant's record -> keys; they go when the record goes
 
 local function keys_of(tenant)
@@ -64,7 +65,8 @@ end
 function renderings.write(tenant, name, rendering)
   local text = json.encode{ rate = rendering.rate, marks = json.array(rendering.marks) } .. "\n" .. rendering.pcm
   local ok, err = blob.put(path_of(tenant, name), crypto.seal(keys_of(tenant).seal, text, path_of(tenant, name)))
-  if not ok then log.warn("speech.prompt_not_kept", { tenant = tenant.slug, prompt = name, text = err.text }) end
+  if not ok and not told then log.warn("speech.prompt_not_kept", { tenant = tenant.slug, prompt = name, text = err.text }) end
+  told = not ok
 end
 
 -- Those right in a folder that were written before a time.

@@ -108,6 +108,9 @@ TEST(a_key_that_could_leave_the_folder_is_refused_by_each_call) {
         CHECK_INT(ERR_INVALID, o.code);
         blob_remove(store, bad[i], note, &o);
         CHECK_INT(ERR_INVALID, o.code);
+        blob_older(store, bad[i], INT64_MAX, 10, note, &o);
+        CHECK_INT(ERR_INVALID, o.code);
+        CHECK_INT(0, o.data.len);
     }
     CHECK_INT(0, count_files(folder));
     memset(at_most, 'k', 201);
