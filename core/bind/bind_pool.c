@@ -153,6 +153,35 @@ static int bind_blob_part(lua_State *L) {
     return bind_wait_yield(w);
 }
 
+static void on_blob_older(void *arg, const void *data, size_t len, const struct err *e) {
+    struct bind_wait *w = arg;
+    const char *at, *end, *stop;
+    int count = 0;
+
+    if (e != NULL && e->code != 0) {
+        bind_wait_fail(w, e);
+        return;
+    }
+    lua_newtable(bind_wait_state(w));
+    for (at = data, end = at + len; at < end && (stop = memchr(at, '\n', (size_t)(end - at))) != NULL; at = stop + 1) {
+        lua_pushlstring(bind_wait_state(w), at, (size_t)(stop - at)); /* keys, key */
+        lua_rawseti(bind_wait_state(w), -2, ++count);
+    }
+    bind_wait_done(w, 1);
+}
+
+static int bind_blob_older(lua_State *L) {
+    struct blob_store *b = blobs_of(L);
+    const char *folder = luaL_checkstring(L, 1);
+    lua_Number before_s = luaL_checknumber(L, 2), most = luaL_checknumber(L, 3);
+
+    luaL_argcheck(L, before_s >= 0 && before_s < 9007199254740992.0, 2, "seconds since 1970");
+    luaL_argcheck(L, most >= 1 && most <= 10000, 3, "1 to 10000");
+    struct bind_wait *w = bind_wait_begin(L);
+    blob_older(b, folder, (int64_t)before_s, (size_t)most, on_blob_older, w);
+    return bind_wait_yield(w);
+}
+
 static int bind_blob_remove(lua_State *L) {
     struct blob_store *b = blobs_of(L);
     const char *key = luaL_checkstring(L, 1);
@@ -169,6 +198,8 @@ static const struct bind_fn blob_functions[] = {
     {"get", bind_blob_get, BIND_YIELDS, "blob.get(key [, limit]) -> bytes | nil, err", ""},
     {"part", bind_blob_part, BIND_YIELDS, "blob.part(key, from, most) -> bytes | nil, err",
      "From a position on, the first is 0; fewer at the end, \"\" behind it. For what is too large to be held whole."},
+    {"older", bind_blob_older, BIND_YIELDS, "blob.older(folder, before_s, most) -> keys | nil, err",
+     "Of blobs right in a folder that were written before a time, in seconds since 1970; at most so many."},
     {"remove", bind_blob_remove, BIND_YIELDS, "blob.remove(key) -> true | nil, err", ""},
     {NULL, NULL, 0, NULL, NULL},
 };

@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "io/work.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,7 +17,7 @@
 
 enum { KEY_MAX = 200, LANES = 16 };
 
-enum blob_op { BLOB_PUT, BLOB_APPEND, BLOB_GET, BLOB_PART, BLOB_REMOVE };
+enum blob_op { BLOB_PUT, BLOB_APPEND, BLOB_GET, BLOB_PART, BLOB_OLDER, BLOB_REMOVE };
 
 /* Work of one key stays in order: a key always takes the same lane, and a lane does one thing at a time. */
 struct blob_store {
@@ -31,6 +32,7 @@ struct blob_job {
     char key[KEY_MAX + 1];
     char *data;
     size_t len, limit, from;
+    int64_t before_s;
     int sync;
     unsigned long serial;
     struct buf result;
@@ -205,6 +207,24 @@ static int do_part(struct blob_job *j, const char *path) {
     return j->e.code;
 }
 
+static int do_older(struct blob_job *j, const char *path) {
+    DIR *folder = opendir(path);
+    struct dirent *one;
+
+    if (folder == NULL) return errno == ENOENT ? 0 : fail(j, "reading");
+    while (j->limit > 0 && (one = readdir(folder)) != NULL) {
+        struct stat st;
+
+        /* It may have gone meanwhile. */
+        if (fstatat(dirfd(folder), one->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) continue;
+        if (!S_ISREG(st.st_mode) || st.st_mtime >= j->before_s) continue;
+        buf_printf(&j->result, "%s/%s\n", j->key, one->d_name);
+        j->limit--;
+    }
+    closedir(folder);
+    return 0;
+}
+
 static void job_run(void *arg) {
     struct blob_job *j = arg;
     char path[PATH_MAX];
@@ -229,6 +249,9 @@ static void job_run(void *arg) {
     case BLOB_PART:
         do_part(j, path);
         break;
+    case BLOB_OLDER:
+        do_older(j, path);
+        break;
     case BLOB_REMOVE:
         if (unlink(path) < 0) fail(j, "removing");
         break;
@@ -240,7 +263,7 @@ static void job_done(void *arg) {
 
     if (j->e.code != 0)
         j->cb(j->arg, NULL, 0, &j->e);
-    else if (j->op == BLOB_GET || j->op == BLOB_PART)
+    else if (j->op == BLOB_GET || j->op == BLOB_PART || j->op == BLOB_OLDER)
         j->cb(j->arg, j->result.data == NULL ? "" : j->result.data, j->result.len, NULL);
     else
         j->cb(j->arg, NULL, 0, NULL);
@@ -250,7 +273,7 @@ static void job_done(void *arg) {
 }
 
 static void start(struct blob_store *b, enum blob_op op, const char *key, const void *data, size_t len, int sync,
-                  size_t limit, size_t from, blob_cb cb, void *arg) {
+                  size_t limit, size_t from, int64_t before_s, blob_cb cb, void *arg) {
     struct err e = {0};
     struct blob_job *j;
     unsigned lane = 5381;
@@ -268,6 +291,7 @@ static void start(struct blob_store *b, enum blob_op op, const char *key, const 
     j->sync = sync;
     j->limit = limit;
     j->from = from;
+    j->before_s = before_s;
     j->serial = ++b->serial;
     j->cb = cb;
     j->arg = arg;
@@ -302,21 +326,25 @@ void blob_close(struct blob_store *b) {
 }
 
 void blob_put(struct blob_store *b, const char *key, const void *data, size_t len, blob_cb cb, void *arg) {
-    start(b, BLOB_PUT, key, data, len, 1, 0, 0, cb, arg);
+    start(b, BLOB_PUT, key, data, len, 1, 0, 0, 0, cb, arg);
 }
 
 void blob_append(struct blob_store *b, const char *key, const void *data, size_t len, int sync, blob_cb cb, void *arg) {
-    start(b, BLOB_APPEND, key, data, len, sync, 0, 0, cb, arg);
+    start(b, BLOB_APPEND, key, data, len, sync, 0, 0, 0, cb, arg);
 }
 
 void blob_get(struct blob_store *b, const char *key, size_t limit, blob_cb cb, void *arg) {
-    start(b, BLOB_GET, key, NULL, 0, 0, limit, 0, cb, arg);
+    start(b, BLOB_GET, key, NULL, 0, 0, limit, 0, 0, cb, arg);
 }
 
 void blob_part(struct blob_store *b, const char *key, size_t from, size_t most, blob_cb cb, void *arg) {
-    start(b, BLOB_PART, key, NULL, 0, 0, most, from, cb, arg);
+    start(b, BLOB_PART, key, NULL, 0, 0, most, from, 0, cb, arg);
+}
+
+void blob_older(struct blob_store *b, const char *folder, int64_t before_s, size_t most, blob_cb cb, void *arg) {
+    start(b, BLOB_OLDER, folder, NULL, 0, 0, most, 0, before_s, cb, arg);
 }
 
 void blob_remove(struct blob_store *b, const char *key, blob_cb cb, void *arg) {
-    start(b, BLOB_REMOVE, key, NULL, 0, 0, 0, 0, cb, arg);
+    start(b, BLOB_REMOVE, key, NULL, 0, 0, 0, 0, 0, cb, arg);
 }

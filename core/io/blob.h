@@ -4,6 +4,7 @@
 #pragma once
 #include "base/err.h"
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 struct blob_store;
@@ -18,4 +19,7 @@ void blob_get(struct blob_store *b, const char *key, size_t limit, blob_cb cb,
 /* At most `most` bytes from `from` on: fewer at the end, none behind it. For what is too large to be held whole. */
 void blob_part(struct blob_store *b, const char *key, size_t from, size_t most, blob_cb cb,
                void *arg); /* ERR_NOT_FOUND */
+/* The keys of at most `most` blobs right in a folder, each with a '\n' behind it, that were written before a time (seconds since 1970). A folder
+ * that is not there has none. What a dead writer left under a temporary name is among them. */
+void blob_older(struct blob_store *b, const char *folder, int64_t before_s, size_t most, blob_cb cb, void *arg);
 void blob_remove(struct blob_store *b, const char *key, blob_cb cb, void *arg);

@@ -6,6 +6,7 @@
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
 local audit = require "audit"
 local call_recording = require "calls.call_recording"
+local card_parts = require "calls.card_parts"
 local cards = require "calls.cards"
 local clock = require "core.clock"
 local db = require "lib.db"
@@ -70,7 +71,7 @@ end
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
   "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed", "announced", "pausing", "card_near" }
+  "hook_failed", "announced", "pausing", "card_near", "card_parts" }
 
 function Call:head()
   local head = {}
@@ -94,7 +95,9 @@ function Call.restore(slot, fence, read)
   fields.visiting = fields.visit > 0 and not fields.fallen and not fields.history:has(fields.visit)
   fields.digits = {}
   for digit in (read.fields.digits or ""):gmatch(".") do table.insert(fields.digits, digit) end
-  return Call.new(fields)
+  local call = Call.new(fields)
+  cards.restore(call, read.fields.keys)
+  return call
 end
 
 -- the record -------------------------------------------------------------------------------------------------------------
@@ -138,7 +141,8 @@ end
 
 function Call:keep_all()
   if self.removed or self.stale then return end
-  local fields = { head = self:head(), digits = self:digits_kept() }
+  local fields = { head = self:head() }
+  self:keep_keys(fields)
   for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
   self.history:all(fields)
   fields.figures = self.figures
@@ -157,6 +161,12 @@ end
 function Call:digits_kept()
   local text = table.concat(self.digits)
   return not self.secret and not cards.is_pressed(self) and not redact.keys(text) and text or ""
+end
+
+--- Into fields of the record: the keys that nobody has taken, and of those that were taken what may become a card's number.
+function Call:keep_keys(fields)
+  fields.digits, fields.keys = self:digits_kept(), cards.kept(self)
+  return fields
 end
 
 function Call:keep_head() return self:keep{ head = self:head() } end
@@ -234,12 +244,19 @@ end
 -- What scripts had gathered is of a card's number, as is known now: the fields of the record that are to be written again for it.
 local function make_secret(call, gathers)
   local fields = {}
-  for _, one in ipairs(gathers or {}) do
+  if not gathers then return fields end
+  fields.keys = cards.kept(call)
+  for _, one in ipairs(gathers) do
+    local given = call.history:make_secret(one.visit, one.n) or one.entry.done and one.entry.ok and one.entry.value
+    if type(given) == "string" and not one.entry.secret then card_parts.note(call, given) end
     one.entry.secret = true
-    call.history:make_secret(one.visit, one.n)
     if one.visit == call.visit and call.journal.entries[one.n] == one.entry then
       fields[("j%d.%d"):format(one.visit, one.n)] = journal.kept(one.entry)
     end
+  end
+  if call.card_parts then
+    call.history:mask(function(value) return card_parts.masked(call, value) end)
+    fields.head = call:head()
   end
   return fields
 end
@@ -255,7 +272,8 @@ function Call:on_digit(digit, ms)
   metrics.count("call_digits_total", nil, 1, "keys heard")
   self.digits[#self.digits + 1] = digit
   -- Written before it acts: an acknowledged digit is never lost.
-  fields.digits, fields.head = self:digits_kept(), self.frozen and self:head() or nil
+  fields.digits = self:digits_kept()
+  if self.frozen then fields.head = self:head() end
   self:keep(fields)
   fault.point("call.digit_written")
   if self.talk then return self.talk:on_digit(digit) end
@@ -552,6 +570,7 @@ function Call:on_gone(why, cause)
   self.gone_why = why
   self.cause = cause or self.cause_sent or self.cause
   self.hangup_by = self.hangup_by or "caller"
+  make_secret(self, cards.left(self))  -- written with what follows
   for _, other in pairs(self.legs) do other:end_dial() end
   self:happen("gone", why)
   if self.leg then

@@ -5,13 +5,17 @@
 --- A card's number is silence from there to its end, and so is what is told with it, its expiry and check number; all else is written as it was.
 ---
 ---   pressed    key by key, across the verbs that ask for them, until FOLLOW_MS pass without one; what a verb takes of it before a fourth key
----              has come is written, for most are a menu's
+---              has come is written, for most are a menu's. What gathers gave of it is masked in the journal when the number is whole, or when the
+---              caller leaves with most of one. Until then the call's record has what of it scripts were given (cards.kept), so that whoever takes
+---              the call up finds the number too. What a menu gave is not masked: it is what the script has put down for a key, and who wants a
+---              number from menus has to put down each of ten figures a dozen times; but many an account number begins right behind a menu's key,
+---              and a menu that is masked is asked again by whoever takes the call up
 ---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
 ---              digits waits for what he says next, as a transcript's line does
 ---   spoken     by us, whose text is known before its sound
 ---
---- Of a number that is on its way when the call moves to another worker nothing is known there but that it may go on (call.card_near): whatever
---- digits follow are silence until FOLLOW_MS pass without any.
+--- Of a number that is on its way when the call is given to another worker it is known there that it may go on (call.card_near): whatever digits
+--- follow are silence until FOLLOW_MS pass without any.
 ---
 --- What is said where nobody listens, in a message or to a human, cannot be known and is kept as it is.
 local clock = require "core.clock"
@@ -107,14 +111,18 @@ function cards.pressed(call, digit, ms)
     call.card_keys = keys
   end
   add_key(keys, digit, began_ms)
-  if keys.card then return silence_keys(call, keys, began_ms) end
-  if redact.keys(keys.text) == true then
+  local is_whole = not keys.whole and redact.keys(keys.text) == true
+  if is_whole then keys.whole = true end
+  if keys.card then
+    silence_keys(call, keys, began_ms)
+  elseif is_whole then
     keys.card = true
     silence_keys(call, keys, keys.since_ms or began_ms)
-    return keys.gathers
+  else
+    hold_keys(call, keys)
+    restart(keys, FOLLOW_MS, function() end_keys(call) end)
   end
-  hold_keys(call, keys)
-  restart(keys, FOLLOW_MS, function() end_keys(call) end)
+  return is_whole and keys.gathers or nil
 end
 
 --- A script is given keys.
@@ -122,8 +130,66 @@ end
 --- @return boolean  are they of a card's number, or told with it?
 function cards.gathered(call, gather)
   local keys = call.card_keys
-  if keys then table.insert(keys.gathers, gather) end
+  if keys then
+    table.insert(keys.gathers, gather)
+    if #keys.gathers > KEYS then table.remove(keys.gathers, 1) end
+    if gather.entry.secret then keys.unkept = true end
+  end
   return keys ~= nil and keys.card == true or call.card_follow ~= nil
+end
+
+--- The caller has gone. What was gathered of what may be most of a number, or nil.
+function cards.left(call)
+  local keys = call.card_keys
+  local first = keys and not keys.whole and first_of(keys)
+  return first and #keys.text - first + 1 >= MANY and keys.gathers or nil
+end
+
+-- Keys that no script has been given yet: they are in the record by themselves, or must not be.
+local function untaken(call)
+  local count = 0
+  for _, digit in ipairs(call.digits) do
+    if digit:find("%d") then count = count + 1 end
+  end
+  return count
+end
+
+--- What the call's record is to have of what is pressed, false for nothing. Of a number that is whole, that it is one: { at_us, card }. Of what may become
+--- one, as far as scripts were given it, until that is known: { at_us, card, text, ages_ms = of each key, gathers = list of { visit, n } }; what was
+--- gathered in secret is not in it.
+function cards.kept(call)
+  local keys = call.card_keys
+  if not keys then return false end
+  local kept = { at_us = clock.wall_us(), card = keys.card or nil }
+  local count = #keys.text - untaken(call)
+  if keys.whole or keys.unkept or count <= 0 then return kept.card and kept or false end
+  local now = clock.mono_ms()
+  kept.text, kept.ages_ms, kept.gathers = keys.text:sub(1, count), {}, {}
+  for i = 1, count do kept.ages_ms[i] = math.floor(now - keys.began[i]) end
+  for i, one in ipairs(keys.gathers) do kept.gathers[i] = { one.visit, one.n } end
+  return kept
+end
+
+--- Goes on where the worker before was.
+--- @param kept table|false|nil  of cards.kept
+function cards.restore(call, kept)
+  if not kept then return end
+  local now, since_ms = clock.mono_ms(), math.max(0, (clock.wall_us() - kept.at_us) / 1000)
+  local text = kept.text or ""
+  if since_ms + (kept.ages_ms and kept.ages_ms[#text] or 0) > KEYED_MS then return end
+  local keys = { text = text, began = {}, out = 0, gathers = {}, card = kept.card or call.card_follow and true, whole = text == "" or nil }
+  for i = 1, #text do keys.began[i] = now - since_ms - kept.ages_ms[i] end
+  for i, one in ipairs(kept.gathers or {}) do
+    local visit, n = one[1], one[2]
+    keys.gathers[i] = { visit = visit, n = n, entry = visit == call.visit and call.journal.entries[n] or {} }
+  end
+  for _, digit in ipairs(call.digits) do
+    if digit:find("%d") then add_key(keys, digit, now) end
+  end
+  call.card_keys = keys
+  if keys.card then return silence_keys(call, keys, now) end
+  hold_keys(call, keys)
+  restart(keys, FOLLOW_MS, function() end_keys(call) end)
 end
 
 --- May the keys that nobody has taken yet be of a card's number that is known to be one?

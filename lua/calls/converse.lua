@@ -236,7 +236,7 @@ local function follow(call, going, entry)
   if result.failed then return nil, { code = "failed", text = result.failed } end
   if result.lead then call.lead = result.lead.id end
   return { lead = result.lead, wants_human = result.wants_human, why = result.why, reason = result.reason, turns = result.turns, slots = result.slots, sentiment = result.sentiment,
-    summary = result.summary }
+    summary = summaries.masked(call, result.summary) }
 end
 
 local lead

@@ -6,8 +6,10 @@
 --- field h<visit>, written together with what is written next anyway. A call holds at most MAX_BYTES of them: its first
 --- visits stay, then the oldest make room, and { gap = how many, visit = the first } stands in their place. Of a visit that
 --- is too large itself its last verbs are left out (cut = how many).
---- Cards' numbers in its texts are masked: a replay that needs one goes another way there.
+--- Cards' numbers in its texts are masked, and the groups in which one was gathered (calls.card_parts): a replay that needs one goes another way
+--- there.
 --- At the call's end all of it is packed, sealed and written into its row: { form, file, hash, seed, info, visits }.
+local card_parts = require "calls.card_parts"
 local deflate = require "core.deflate"
 local journal = require "flow.journal"
 local json = require "core.json"
@@ -81,18 +83,47 @@ function history:add(visit, text)
   while self.bytes > history.MAX_BYTES and make_room(self) do end
 end
 
---- What a verb gave in a visit that has ended is known for a secret now.
+-- Puts what is shown of a visit that has ended in place of what was.
+local function replace(self, one, shown)
+  self.bytes = self.bytes - #one.text
+  one.text = json.encode(shown)
+  self.bytes = self.bytes + #one.text
+  self.due[field(one.visit)] = one.text
+end
+
+--- What a verb gave in a visit that has ended is known for a secret now. Returns what it gave, or nil.
 function history:make_secret(visit, n)
+  local value
   for _, one in ipairs(self.visits) do
     local shown = one.visit == visit and not one.gap and json.decode(one.text)
     local verb = shown and shown.verbs[n]
-    if verb and verb.done and verb.ok then
+    if verb and verb.done and verb.ok and not verb.secret then
+      value = verb.value
       verb.value, verb.secret = journal.SECRET, true
-      self.bytes = self.bytes - #one.text
-      one.text = json.encode(shown)
-      self.bytes = self.bytes + #one.text
-      self.due[field(visit)] = one.text
+      replace(self, one, shown)
     end
+  end
+  return value
+end
+
+--- Takes what is masked now out of the data and verbs of visits that have ended.
+--- @param masked fun(value): any  the value itself where nothing is to be taken out
+function history:mask(masked)
+  for _, one in ipairs(self.visits) do
+    local shown, changed = not one.gap and json.decode(one.text) or nil, false
+    local function look(of, name)
+      local own = masked(of[name])
+      if own ~= of[name] then of[name], changed = own, true end
+    end
+    if shown then
+      look(shown, "data")
+      look(shown.how, "data")
+      for _, verb in ipairs(shown.verbs) do
+        look(verb, "given")
+        look(verb, "value")
+      end
+    end
+    if changed then replace(self, one, shown) end
   end
 end
 
@@ -115,10 +146,12 @@ function history:all(fields)
   for _, visit in ipairs(self.visits) do fields[field(visit.visit)] = visit.text end
 end
 
-local function verb_text(entry)
+local function masked(call, value) return card_parts.masked(call, redact.cards_in(value)) end
+
+local function verb_text(call, entry)
   entry = journal.kept(entry)
-  return json.encode{ name = entry.name, args = entry.args, given = redact.cards_in(entry.given), done = entry.done, ok = entry.ok,
-    value = redact.cards_in(entry.value), secret = entry.secret }
+  return json.encode{ name = entry.name, args = entry.args, given = masked(call, entry.given), done = entry.done, ok = entry.ok,
+    value = masked(call, entry.value), secret = entry.secret }
 end
 
 --- The text of the visit that a call is in.
@@ -126,7 +159,7 @@ end
 function history.visit(call, how)
   local verbs, bytes = {}, 0
   for n, entry in ipairs(call.journal.entries) do
-    local text = verb_text(entry)
+    local text = verb_text(call, entry)
     bytes = bytes + #text
     if bytes > history.VISIT_BYTES then break end
     verbs[n] = text
@@ -135,10 +168,10 @@ function history.visit(call, how)
   if how.data then
     local shown = {}
     for name, value in pairs(how) do shown[name] = value end
-    shown.data = redact.cards_in(how.data)
+    shown.data = masked(call, how.data)
     how = shown
   end
-  local head = json.encode{ visit = call.visit, state = call.state, data = redact.cards_in(call.data), how = how, cut = cut > 0 and cut or nil,
+  local head = json.encode{ visit = call.visit, state = call.state, data = masked(call, call.data), how = how, cut = cut > 0 and cut or nil,
     why = call.state == "ended" and call.why or nil, error = call.state == "failed" and call.error_text or nil }
   return ('%s,"verbs":[%s]}'):format(head:sub(1, -2), table.concat(verbs, ","))
 end

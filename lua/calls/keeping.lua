@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a tenant wants kept of its calls: { recording = "flow" | "off" | "on" | "announce", announcement, recordingDays, transcriptDays,
---- masks = list of { name, form } }. What is too old goes: the job "calls.retention" stands for a tenant from the first thing kept on.
+--- masks = list of { name, form } }. What is too old goes: the job "calls.retention" stands for a tenant from the first thing kept on. Prompts that were
+--- rendered (speech.renderings) may hold what a script said to one caller: they go when transcripts go, or after PROMPT_DAYS, and all of them when
+--- the tenant is closed, for they can be rendered again.
 ---   flow       what scripts ask for is recorded: messages, transfers
 ---   off        no call is; a message that a caller leaves is kept all the same, for he has been asked for it
 ---   on         each call whole, from the moment at which it is up and has sound
@@ -15,6 +17,7 @@ local promise = require "lib.promise"
 local quality = require "calls.quality"
 local redact = require "ai.guard.redact"
 local redis = require "core.redis"
+local renderings = require "speech.renderings"
 local rediskey = require "lib.rediskey"
 local store = require "calls.store"
 local task = require "core.task"
@@ -27,6 +30,7 @@ local keeping = {}
 local KIND = "calls.retention"
 local EVERY_S = 3600
 local UTTERANCES, RECORDINGS = 500, 20  -- at once
+local PROMPT_DAYS = 30
 local KNOWN_MS = 60000
 keeping.MAX_DAYS = 36500
 keeping.ANNOUNCEMENT = "This call is recorded."
@@ -141,11 +145,14 @@ end
 --- Removes what is older than the tenant wants, and figures that are older than they are kept: how many utterances, how many recordings.
 function keeping.expire(tenant)
   local settings, now = read(tenant), clock.wall_us()
-  local function before(days) return time.sql(now - days * 86400 * 1e6) end
-  local utterances = expire_transcripts(tenant, before(settings.transcriptDays))
-  local recordings = expire_recordings(tenant, before(settings.recordingDays))
+  local function days_ago(days) return now - days * 86400 * 1e6 end
+  local utterances = expire_transcripts(tenant, time.sql(days_ago(settings.transcriptDays)))
+  local recordings = expire_recordings(tenant, time.sql(days_ago(settings.recordingDays)))
+  local prompts = renderings.expire(tenant, days_ago(math.min(settings.transcriptDays, PROMPT_DAYS)))
   quality.expire(tenant)
-  if recordings > 0 or utterances > 0 then log.info("retention.removed", { tenant = tenant.slug, recordings = recordings, utterances = utterances }) end
+  if recordings + utterances + prompts > 0 then
+    log.info("retention.removed", { tenant = tenant.slug, recordings = recordings, utterances = utterances, prompts = prompts })
+  end
   return utterances, recordings
 end
 
@@ -156,7 +163,11 @@ function keeping.start()
     every_s = EVERY_S, lease_s = 600,
     run = function(job)
       local tenant = tenants.get(job.tenant_id)
-      if tenant and tenant.status ~= "closed" and tenant.db then keeping.expire(tenant) end
+      if tenant and tenant.status == "closed" then
+        renderings.remove_all(tenant)
+      elseif tenant and tenant.db then
+        keeping.expire(tenant)
+      end
       return true
     end,
   })

@@ -20,6 +20,7 @@ local summaries = {}
 
 local counts = setmetatable({}, { __mode = "k" })  -- call -> its conversations of which something was kept
 
+local KNOWN_WITHIN_MS = 500  -- a caller waits
 local SCORES = { positive = 1, neutral = 0, negative = -1 }
 
 local function put_on_call(call, text, sentiment)
@@ -66,6 +67,14 @@ function summaries.keep(call, given)
     local ok, err = pcall(keep, call, given, n)
     if not ok then log.warn("call.not_summarised", { call = call.id, text = tostring(err) }) end
   end)
+end
+
+--- A text as scripts are given it, who may write it where they like: masked as it is with the call. nil where it is not known in time what the tenant
+--- wants masked. May wait.
+function summaries.masked(call, text)
+  local settings = text and keeping.soon(call.tenant, KNOWN_WITHIN_MS)
+  if not settings then return nil end
+  return (redact.alone(text, { forms = settings.masks }))
 end
 
 --- The text of a call's row; nil when there is none.

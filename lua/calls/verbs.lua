@@ -2,12 +2,14 @@
 --- What the verbs of the gate do to a call: verbs.table[name](call, args, entry, n) -> value | nil, err.
 --- Arguments are checked and have their defaults. An err with code "gone" or "frozen" means that nobody waits any more.
 local audit = require "audit"
+local card_parts = require "calls.card_parts"
 local cards = require "calls.cards"
 local clock = require "core.clock"
 local converse = require "calls.converse"
 local db = require "lib.db"
 local fault = require "core.fault"
 local fences = require "calls.fence"
+local keeping = require "calls.keeping"
 local keys = require "calls.keys"
 local leads = require "leads"
 local log = require "core.log"
@@ -65,6 +67,7 @@ local function rendered(call, text, voice)
     if wav then audio, err = media.wav(wav) end
   else
     audio, err = speech.audio(call.tenant, asked, scope)
+    if audio then keeping.expect(call.tenant) end
   end
   if not audio then return nil, { code = "failed", text = err.text } end
   return audio
@@ -124,7 +127,7 @@ end
 
 local function consume(call, count)
   for _ = 1, count do call:take_digit() end
-  call.consumed = function() return { digits = call:digits_kept() } end
+  call.consumed = function() return call:keep_keys{} end
 end
 
 --- Waits for keys: how many were used and the text ("" on silence); or nil, err. They are taken only now, with the result.
@@ -150,8 +153,13 @@ function act.gather(call, args, entry, n)
   if not used then return nil, text end
   -- A card's number is a secret, whoever asked for it and how; it may be asked for in groups.
   local of_card = text ~= "" and cards.gathered(call, { visit = call.visit, n = n, entry = entry })
-  if of_card or redact.keys(text) == true then entry.secret = true end
+  local is_card = redact.keys(text) == true
+  if of_card or is_card then entry.secret = true end
   consume(call, used)
+  if of_card and not is_card and not options.secret then
+    card_parts.note(call, text)
+    call:keep_head()
+  end
   return keys.gathered(text)
 end
 

@@ -197,7 +197,7 @@ gate.verbs = {
       slots = { type = "table", doc = "of slots: what was told, by name, also when it ended otherwise" },
       turns = { type = "integer", doc = "turns of the caller that were answered" },
       sentiment = { type = "string", enum = { "positive", "neutral", "negative" }, doc = "how the caller sounded on the whole" },
-      summary = { type = "string", doc = "what was said, in a few lines; it is kept with the call, too" },
+      summary = { type = "string", doc = "what was said, in a few lines, with personal values masked as in transcripts; it is kept with the call, too" },
     } },
     errors = {},
     doc = "Lets an AI agent talk with the caller until one of them ends it, the caller wants or needs a human, or a limit is reached. Without a model it answers from the "
@@ -544,7 +544,7 @@ return flow.define {
     resume = "continue", sound = true, cost = 1, timeout = 4000,
     result = { type = "any", doc = "the value of the pressed key; otherwise when no right key came, which is nil unless given" },
     errors = {},
-    doc = "Says the prompt, waits for one key and returns what stands for it: most often the name of the next state.",
+    doc = "Says the prompt, waits for one key and returns what stands for it: most often the name of the next state. It is never a secret: ask for numbers with gather.",
     example = [[
 local flow = require "flow"
 

@@ -1,28 +1,29 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Prompts that were rendered before: kept by text and voice, in this worker's memory and as blobs, whole ones only.
+--- Prompts that were rendered before: kept by text and voice, in this worker's memory and as sealed blobs (speech.renderings), whole ones only.
 ---
 ---   prompts.say(world, tenant, asked, targets, options)   a stream as synthesiser.say gives it, at once when it is kept
 ---
 --- A rendering belongs to the target that made it: what the third in the order spoke while the first was away is not played once that is
 --- back. Who asks for what is being rendered already waits for it, for a while.
-local blob = require "core.blob"
-local crypto = require "core.crypto"
+local clock = require "core.clock"
 local fallback = require "speech.fallback"
-local json = require "core.json"
 local metrics = require "core.metrics"
 local promise = require "lib.promise"
+local renderings = require "speech.renderings"
 local synthesiser = require "speech.synthesiser"
 local task = require "core.task"
+local timer = require "core.timer"
 
 local prompts = {}
 
 local MEMORY_BYTES = 20 * 1024 * 1024
-local PROMPT_BYTES = 4 * 1024 * 1024  -- longer ones are said once, not kept
+local KEPT_MS, LOOK_MS = 3600000, 600000  -- in memory, where what has been removed is not noticed; how often is looked
 local FLIGHT_MS = 3000
 local PIECE_MS = 200
 
 local kept, first, last, bytes = {}, nil, nil, 0  -- a list from the one used longest ago to the newest
 local flights = {}
+local looking = false
 
 local function unlink(entry)
   if entry.before then entry.before.after = entry.after else first = entry.after end
@@ -36,46 +37,55 @@ local function link(entry)
   last = entry
 end
 
-local function keep(key, rendering)
-  if kept[key] then return end
-  local entry = { key = key, rendering = rendering }
-  kept[key], bytes = entry, bytes + #rendering.pcm
-  link(entry)
-  while bytes > MEMORY_BYTES do
-    local gone = first
-    unlink(gone)
-    kept[gone.key], bytes = nil, bytes - #gone.rendering.pcm
+local function drop(entry)
+  unlink(entry)
+  kept[entry.name], bytes = nil, bytes - #entry.rendering.pcm
+end
+
+-- Nothing is in memory for longer, said again or not.
+local function look()
+  looking = false
+  local entry, now = first, clock.mono_ms()
+  while entry do
+    local after = entry.after
+    if entry.until_ms <= now then drop(entry) end
+    entry = after
+  end
+  if first then
+    looking = true
+    timer.after(LOOK_MS, look)
   end
 end
 
--- The tenant's key is in the name: what one tenant's caller was told is nothing another can look for.
-local function key_of(tenant, asked, target)
+local function keep(name, rendering)
+  if kept[name] then return end
+  local entry = { name = name, rendering = rendering, until_ms = clock.mono_ms() + KEPT_MS }
+  kept[name], bytes = entry, bytes + #rendering.pcm
+  link(entry)
+  while bytes > MEMORY_BYTES do drop(first) end
+  if not looking then
+    looking = true
+    timer.after(LOOK_MS, look)
+  end
+end
+
+local function name_of(tenant, asked, target)
   local flags = target.flags or {}
-  local parts = { target.kind, target.url or "", target.model or "", asked.voice or flags.voice or "", asked.language or "", tostring(asked.rate or ""),
-    tostring(asked.speed or target.speed or ""), asked.text }
-  return crypto.hex(crypto.hmac(tenant.key, table.concat(parts, "\0"))):sub(1, 40)
+  return renderings.name(tenant, { target.kind, target.url or "", target.model or "", asked.voice or flags.voice or "", asked.language or "",
+    tostring(asked.rate or ""), tostring(asked.speed or target.speed or ""), asked.text })
 end
 
-local function path_of(key) return "speech/" .. key .. ".prompt" end
-
-local function load(key)
-  local found = blob.get(path_of(key), PROMPT_BYTES + 1024 * 1024)
-  local head = found and found:match("^([^\n]*)\n")
-  if not head then return nil end
-  local said = json.decode(head)
-  if type(said) ~= "table" or type(said.rate) ~= "number" or type(said.marks) ~= "table" then return nil end
-  return { rate = said.rate, marks = said.marks, pcm = found:sub(#head + 2) }
-end
-
-local function find(key)
-  local entry = kept[key]
-  if entry then
+local function find(tenant, name)
+  local entry = kept[name]
+  if entry and entry.until_ms <= clock.mono_ms() then
+    drop(entry)
+  elseif entry then
     unlink(entry)
     link(entry)
     return entry.rendering
   end
-  local rendering = load(key)
-  if rendering then keep(key, rendering) end
+  local rendering = renderings.read(tenant, name)
+  if rendering then keep(name, rendering) end
   return rendering
 end
 
@@ -117,7 +127,7 @@ local function leave(self)
   local flight = self.flight
   self.flight = nil
   if not flight then return end
-  flights[flight.key] = nil
+  flights[flight.name] = nil
   flight.done:give()
 end
 
@@ -129,13 +139,13 @@ local function take(self, event)
   elseif event.type == "audio" then
     new.rate, new.size = new.rate or event.rate, new.size + #event.pcm
     new.pieces[#new.pieces + 1] = event.pcm
-    if new.rate ~= event.rate or new.size > PROMPT_BYTES then self.new = nil end
+    if new.rate ~= event.rate or new.size > renderings.PCM_MOST then self.new = nil end
   elseif event.type == "end" then
     local rendering = { rate = new.rate, marks = new.marks, pcm = table.concat(new.pieces) }
-    local key = key_of(self.tenant, self.asked, self.stream.target)
+    local name = name_of(self.tenant, self.asked, self.stream.target)
     self.new, self.rendering = nil, rendering
-    keep(key, rendering)
-    task.spawn(blob.put, path_of(key), json.encode{ rate = rendering.rate, marks = json.array(rendering.marks) } .. "\n" .. rendering.pcm)
+    keep(name, rendering)
+    task.spawn(renderings.write, self.tenant, name, rendering)
   end
 end
 
@@ -169,22 +179,22 @@ local function wait_for(world, flight)
 end
 
 --- Says a prompt. Waits only for what is read from a blob or being rendered.
---- @param tenant table  { key }
+--- @param tenant table  { id, slug, key }
 --- @param asked table   of synthesiser.say
 function prompts.say(world, tenant, asked, targets, options)
   local target = preferred(world, targets)
-  local key = target and key_of(tenant, asked, target)
-  local rendering = key and find(key)
-  if key and not rendering and flights[key] then
-    wait_for(world, flights[key])
-    rendering = find(key)
+  local name = target and name_of(tenant, asked, target)
+  local rendering = name and find(tenant, name)
+  if name and not rendering and flights[name] then
+    wait_for(world, flights[name])
+    rendering = find(tenant, name)
   end
   metrics.count("speech_prompts_total", { kept = rendering and "yes" or "no" }, 1, "prompts that were said, by whether they had been rendered before")
   if rendering then return setmetatable({ rendering = rendering, mark = 1, at = 1, at_ms = 0, target = target }, Kept) end
   local self = setmetatable({ stream = synthesiser.say(world, asked, targets, options), tenant = tenant, asked = asked, new = { pieces = {}, marks = {}, size = 0 } }, Fresh)
-  if key and not flights[key] then
-    self.flight = { key = key, done = promise.new() }
-    flights[key] = self.flight
+  if name and not flights[name] then
+    self.flight = { name = name, done = promise.new() }
+    flights[name] = self.flight
   end
   return self
 end

@@ -196,6 +196,8 @@ function tenants.set_status(tenant, status, actor, trace, transaction)
     audit.platform(tx, { actor = actor, action = "tenant." .. status, subject = tenant.slug, trace = trace })
   end)
   tenants.changed(tenant.slug)
+  -- What is only kept to be quick goes at once; should this not be reached, within the hour.
+  if status == "closed" then jobs.put{ tenant_id = tenant.id, kind = "calls.retention" } end
 end
 
 --- Sets the limits a tenant has of its own (rules.limits); {} takes them back. In all workers new calls, and states that calls that

@@ -42,6 +42,19 @@ const Player = (() => {
     return { context, group };
   }
 
+  // A link alone saves nothing, and says nothing, where the server refuses: too many at a time, or a recording that is damaged.
+  async function save(link, problem) {
+    if (link.hasAttribute("aria-busy")) return;
+    link.setAttribute("aria-busy", "true");
+    problem.textContent = "";
+    try {
+      const url = URL.createObjectURL(await bytesOf(link.href, () => null));
+      made("a", { href: url, download: link.download }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60000);
+    } catch (e) { problem.textContent = e.message; }
+    link.removeAttribute("aria-busy");
+  }
+
   // Puts the sound in the place of its button, and begins at that second.
   async function open(entry, at) {
     const { one, item, play, problem } = entry;
@@ -89,6 +102,7 @@ const Player = (() => {
     for (const format of ["mp3", "wav"]) {
       const link = made("a", { className: "button", href: `/recordings/${encodeURIComponent(one.id)}?format=${format}`, download: `${one.id}.${format}`, textContent: format.toUpperCase() });
       link.setAttribute("aria-label", `Download ${kind.toLowerCase()} of ${length} as ${format.toUpperCase()}`);
+      link.addEventListener("click", (event) => { event.preventDefault(); save(link, problem); });
       item.append(link);
     }
     item.append(problem);

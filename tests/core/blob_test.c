@@ -4,6 +4,7 @@
 #include "io/blob.h"
 #include "world.h"
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 static uv_loop_t loop;
@@ -107,6 +108,9 @@ TEST(a_key_that_could_leave_the_folder_is_refused_by_each_call) {
         CHECK_INT(ERR_INVALID, o.code);
         blob_remove(store, bad[i], note, &o);
         CHECK_INT(ERR_INVALID, o.code);
+        blob_older(store, bad[i], INT64_MAX, 10, note, &o);
+        CHECK_INT(ERR_INVALID, o.code);
+        CHECK_INT(0, o.data.len);
     }
     CHECK_INT(0, count_files(folder));
     memset(at_most, 'k', 201);
@@ -196,6 +200,46 @@ TEST(a_part_is_read_from_where_it_is_asked_and_ends_where_the_blob_does) {
     end();
 }
 
+static void touch(const char *key, time_t at_s) {
+    char path[300];
+    struct timespec times[2] = {{.tv_sec = at_s}, {.tv_sec = at_s}};
+    snprintf(path, sizeof path, "%s/%s", folder, key);
+    CHECK_INT(0, utimensat(AT_FDCWD, path, times, 0));
+}
+
+static void check_older(const char *of, int64_t before_s, size_t most, const char *want) {
+    struct outcome o = {0};
+    blob_older(store, of, before_s, most, note, &o);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CHECK_INT(1, o.done);
+    CHECK_INT(0, o.code);
+    CHECK_INT(strlen(want), o.data.len);
+    if (o.data.len) assert_memory_equal(o.data.data, want, o.data.len);
+    buf_free(&o.data);
+}
+
+TEST(what_is_older_in_a_folder_is_told_and_what_is_deeper_or_beside_it_is_not) {
+    struct outcome o = {0};
+    begin();
+    CHECK_INT(0, put("a/old", "1", 1));
+    CHECK_INT(0, put("a/new", "1", 1));
+    CHECK_INT(0, put("a/deep/old", "1", 1));
+    CHECK_INT(0, put("ab/old", "1", 1));
+    touch("a/old", 1000);
+    touch("a/new", 2000);
+    touch("a/deep/old", 1000);
+    touch("ab/old", 1000);
+    check_older("a", 1000, 10, "");
+    check_older("a", 1001, 10, "a/old\n");
+    check_older("a/deep", 5000, 10, "a/deep/old\n");
+    check_older("none", 5000, 10, "");
+    blob_older(store, "a", 5000, 1, note, &o);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CHECK_INT(6, o.data.len); /* one of the two */
+    buf_free(&o.data);
+    end();
+}
+
 TEST(a_put_and_a_get_behind_it_keep_their_order) {
     struct outcome o = {0}, got = {0};
     begin();
@@ -255,6 +299,7 @@ int main(void) {
         RUN(what_is_missing_is_not_found_and_what_is_too_large_is_a_limit),
         RUN(appends_to_many_keys_at_once_stay_in_order),
         RUN(a_part_is_read_from_where_it_is_asked_and_ends_where_the_blob_does),
+        RUN(what_is_older_in_a_folder_is_told_and_what_is_deeper_or_beside_it_is_not),
         RUN(a_put_and_a_get_behind_it_keep_their_order),
         RUN(a_put_that_fails_leaves_the_old_bytes_and_no_litter),
         RUN(nobody_else_may_read_what_is_stored),

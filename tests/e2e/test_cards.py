@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card's number that a caller presses, that his phone lets sound as tones besides, that the platform reads back, and that he says: afterwards it
-is in no file, row, log, event or sound that the platform has kept."""
+is in no file, row, log, event or sound that the platform has kept. Nor are the groups in which another presses his, though the worker dies in the
+midst of them, nor what the script says to that one by name."""
 import asyncio
 import math
 import os
 import re
+import signal
 import struct
 import subprocess
 import time
+import zlib
 from types import SimpleNamespace
 
 import numpy
 import pytest
 
 import api
-from callers import Caller, audio, leads_of, make_tenant, push, redis, seconds_of, tone
+from callers import Caller, audio, leads_of, make_tenant, push, redis, seconds_of, tone, worker_of
 from test_first_call import Sound, heard
 
 ADDRESS, NUMBER = "127.0.0.63", "+15550963"
@@ -46,6 +49,29 @@ return flow.define {
   end,
 }
 """ % ASKED
+GROUPS_ADDRESS, GROUPS_NUMBER = "127.0.0.64", "+15550964"
+GROUPS = ("4926", "0375", "8816", "2730")
+NAME = "Erika Mustermann"  # in two parts in the script, which is kept as it is
+GROUPS_FLOW = """local flow = require "flow"
+local function ask(n, next_state)
+  return function(call)
+    local group = call:gather { prompt = n == 1 and "Good day, Erika Muster" .. "mann. Your number, please." or nil, digits = 4, timeout = 30 }
+    call.data["group" .. n] = group
+    call.data.so_far = (call.data.so_far or "") .. group
+    return next_state
+  end
+end
+return flow.define {
+  start = "one",
+  one = ask(1, "two"), two = ask(2, "three"), three = ask(3, "four"), four = ask(4, "check"),
+  check = function(call)
+    call.data.check = call:gather { digits = 3, timeout = 30 }
+    call:create_lead { name = "x", notes = call.data.so_far .. (call.data.check == "871" and " with its check number" or "") }
+    call:say("Thank you, Erika Muster" .. "mann.")
+    call:hangup()
+  end,
+}
+"""
 ROWS, COLUMNS, KEYS = (697, 770, 852, 941), (1209, 1336, 1477), ("123", "456", "789", "*0#")
 
 
@@ -180,6 +206,53 @@ def in_mysql():
     assert len(tables) > 40, tables
     for table in tables:
         yield table, ask(f"SELECT * FROM {table}")
+
+
+@pytest.fixture(scope="module")
+def grouped(stack):
+    """A call whose worker is killed when half of the number was gathered."""
+    token = make_tenant("groups", GROUPS_ADDRESS, GROUPS_NUMBER)
+    pushed = push(token, {"bundle.lua": 'return { numbers = { ["*"] = "flows/main.lua" }, fallback = { hangup = true } }', "flows/main.lua": GROUPS_FLOW})
+    assert pushed.status == 201, pushed
+    time.sleep(1)
+
+    async def scene():
+        async with Caller(GROUPS_NUMBER, GROUPS_ADDRESS, token) as c:
+            await c.prompt_over(1.0, 20, c.up)
+            for group in (*GROUPS, "871"):
+                for digit in group:
+                    await c.call.press(digit)
+                await asyncio.sleep(1)
+                if group == GROUPS[1]:
+                    os.kill(worker_of(c.live_id())[1], signal.SIGKILL)
+                    await asyncio.sleep(5)
+            await c.ended(60)
+            return c
+
+    c = asyncio.run(scene())
+    return SimpleNamespace(caller=c, token=token, row=c.row())
+
+
+def test_groups_of_it_are_in_no_journal_when_the_worker_died_in_their_midst(grouped):
+    assert leads_of(grouped.caller.caller, grouped.token)[0]["notes"] == "[CARD] with its check number", "the script had all of them"
+    journal = api.call("GET", f"/calls/{grouped.row['id']}/journal", token=grouped.token)
+    assert journal.status == 200 and journal.body.count(b'"gather"') == 5, journal.body
+    told = [form for form in (*GROUPS, "871", *("".join(GROUPS[:n]) for n in (2, 3, 4))) if form.encode() in journal.body]
+    assert told == [], journal.body
+
+
+def test_what_is_said_to_somebody_lies_nowhere_in_clear(grouped, stack):
+    time.sleep(2)
+    looked_for = [NAME.encode(), b"Mustermann", NAME.encode().hex().encode()]
+    files = [path for path in stack.rglob("*") if path.is_file() and not {"cache", "asterisk"} & set(path.relative_to(stack).parts)]
+    everything = [*in_redis(), *in_mysql(), *((str(path), path.read_bytes()) for path in files)]
+    assert [name for name, content in everything if any(form in content for form in looked_for)] == []
+    prompts = [path for path in files if "speech" in path.parts and path.suffix == ".prompt"]
+    assert len(prompts) >= 2, "there was something to look at"
+    for path in prompts:
+        sealed = path.read_bytes()
+        assert len(zlib.compress(sealed)) >= len(sealed), f"{path} is no noise"
+    assert "Mustermann" in api.call("GET", f"/calls/{grouped.row['id']}/journal", token=grouped.token).body.decode(), "and is there for who may read it"
 
 
 def test_it_is_in_no_file_row_log_or_event(tenant, paid, stack):

@@ -129,20 +129,23 @@ fetch(link.href).then((r) => r.arrayBuffer()).then((b) => new OfflineAudioContex
 }).catch((e) => done(String(e)));"""
 
 
+def open_on_page(driver, row):
+    driver.get(api.url() + "/")
+    page.log_in(driver, "admin@kept.example", "a-Long-password-kept")
+    for button in api.until(lambda: driver.find_elements("css selector", "#recent button"), what="the ended calls"):
+        button.click()
+        api.until(lambda: page.text(driver, "call-about") != "", what="the call")
+        if row["id"] in page.text(driver, "call-title"):
+            break
+    api.until(lambda: page.shown(driver, "recordings"), what="the recording")
+    return driver.find_elements("css selector", "#recordings a")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_offers_the_recording(tenant, paid, width):
     row = paid[1]
     with page.browser(width, 900) as driver:
-        driver.get(api.url() + "/")
-        page.log_in(driver, "admin@kept.example", "a-Long-password-kept")
-        buttons = api.until(lambda: driver.find_elements("css selector", "#recent button"), what="the ended calls")
-        for button in buttons:
-            button.click()
-            api.until(lambda: page.text(driver, "call-about") != "", what="the call")
-            if row["id"] in page.text(driver, "call-title"):
-                break
-        api.until(lambda: page.shown(driver, "recordings"), what="the recording")
-        links = driver.find_elements("css selector", "#recordings a")
+        links = open_on_page(driver, row)
         assert [(link.text, link.get_attribute("download").rpartition(".")[2]) for link in links] == [("MP3", "mp3"), ("WAV", "wav")]
         assert "Download recording of" in links[0].get_attribute("aria-label")
         seconds = row["recordings"][0]["seconds"]
@@ -164,6 +167,27 @@ def test_the_page_offers_the_recording(tenant, paid, width):
         driver.find_element("id", "logout").click()
         bad = [entry for entry in driver.get_log("browser") if "status of 401" not in entry["message"]]
         assert not bad, bad
+
+
+def test_the_page_says_why_a_recording_cannot_be_had_now(tenant, paid, tmp_path):
+    path = "/recordings/" + paid[1]["recordings"][0]["id"]
+    with page.browser(1280, 900) as driver:
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+        mp3 = open_on_page(driver, paid[1])[0]
+        for _ in range(16):  # each keeps a place of a worker's for ten seconds, whichever worker it comes to
+            answer = api.call("HEAD", path, token=tenant.token)
+            assert answer.status in (200, 429)
+        mp3.click()
+        told = driver.find_element("css selector", "#recordings .problem")
+        problem = api.until(lambda: told.text, what="the problem")
+        assert "recordings are being downloaded already" in problem and "Try again in 10 s." in problem, problem
+        page.picture(driver, "recording-refused")
+        time.sleep(10)
+        mp3.click()
+        file = api.until(lambda: list(tmp_path.glob("*.mp3")), what="the file")[0]
+        assert not told.text
+        assert file.stem == paid[1]["recordings"][0]["id"]
+        api.until(lambda: file.stat().st_size > 1000 and file.read_bytes()[0] == 0xFF, what="its sound")
 
 
 def test_no_call_is_recorded_where_the_policy_is_off(tenant):

@@ -12,6 +12,7 @@ local clock = require "core.clock"
 local db = require "lib.db"
 local history = require "calls.history"
 local journal = require "flow.journal"
+local json = require "core.json"
 local keeping = require "calls.keeping"
 local media = require "core.media"
 local recordings = require "calls.recordings"
@@ -346,7 +347,7 @@ end)
 
 describe("a card's number that is pressed", function()
   local function call(digits)
-    local made = Call.new{ id = "c-n1-1-card", tenant = {}, slot = "n1.1", channel = "1.3", up = true, digits = {} }
+    local made = Call.new{ id = "c-n1-1-card", tenant = { key = ("k"):rep(32) }, slot = "n1.1", channel = "1.3", up = true, digits = {} }
     made.leg = {}
     for digit in digits:gmatch(".") do table.insert(made.digits, digit) end
     return made
@@ -398,9 +399,202 @@ describe("a card's number that is pressed", function()
     of.history:all(ended.visits)
     assert.is_nil(ended.visits.h1:find("1111", 1, true))
     assert.equal(ended.visits.h1, of.history:unwritten({}).h1)
-    local back = require("core.json").decode(ended.visits.h1)
+    local back = json.decode(ended.visits.h1)
     assert.same({ name = "gather", args = "h", given = { {} }, done = true, ok = true, value = journal.SECRET, secret = true }, back.verbs[2])
     assert.same({ 2, "pay", "more" }, { #back.verbs, back.state, back.how.next })
+  end)
+
+  -- What a call's record has of it, and the call as another worker takes it up from there.
+  local function recorded(of, fields)
+    fields = fields or {}
+    of.keep = function(self, more, drop)
+      more, drop = self.history:unwritten(more, drop)
+      for _, name in ipairs(drop or {}) do fields[name] = nil end
+      for name, value in pairs(more) do fields[name] = json.decode(json.encode(value)) end
+      return true
+    end
+    of:keep{ head = of:head() }
+    return fields
+  end
+
+  local function taken_up(of, fields, planned)
+    if planned then
+      of:freeze()
+      of:keep{ head = of:head() }
+    end
+    local read = { tenant = of.tenant, fields = json.decode(json.encode(fields)) }
+    local successor = Call.restore({ name = of.slot, node = "n1" }, 7, read)
+    successor.leg = {}
+    return successor, recorded(successor, fields)
+  end
+
+  local function press(of, digits)
+    for digit in digits:gmatch(".") do of:on_digit(digit, 100) end
+  end
+
+  -- As flow does: the result is written with what it has used up.
+  local function gather_in(of, group, options)
+    options = options or {}
+    local entry = { name = "gather", args = "h", done = false }
+    local n = #of.journal.entries + 1
+    of.journal.entries[n] = entry
+    local text = verbs.table.gather(of, { { digits = #group, timeout = 1, between = 1, finish = "#", secret = options.secret } }, entry, n)
+    of.journal:finish(n, true, text, 100)
+    local used = of.consumed()
+    used[("j%d.%d"):format(of.visit, n)] = journal.kept(entry)
+    of:keep(used)
+    return text
+  end
+
+  local function next_state(of, state)
+    of.visiting = true
+    of:visited{ next = state }
+    local drop = {}
+    for n = 1, #of.journal.entries do drop[n] = ("j%d.%d"):format(of.visit, n) end
+    of.visit, of.state, of.journal = of.visit + 1, state, journal.new()
+    of:keep({ head = of:head() }, drop)
+  end
+
+  local function groups_in(fields)
+    local list = {}
+    for name, value in pairs(fields) do
+      if name ~= "head" and (type(value) == "string" and value or json.encode(value)):find('"%d%d%d%d"') then list[#list + 1] = name end
+    end
+    table.sort(list)
+    return list
+  end
+
+  -- Those that the worker before had gathered stayed in the journal, and with the call's row: nobody knew there what they belonged to.
+  for _, how in ipairs{ "died", "has given the call away" } do
+    it("is a secret in all of its groups when the worker that gathered the first " .. how, function()
+      local of = call ""
+      of.visit, of.state = 1, "pay"
+      local fields = recorded(of)
+      press(of, "4111")
+      assert.equal("4111", gather_in(of, "4111"))
+      next_state(of, "more")
+      press(of, "11111")
+      assert.equal("1111", gather_in(of, "1111"))
+      assert.same({ "h1", "j2.1" }, groups_in(fields))
+      assert.equal("41111111", fields.keys.text, "and not the key that nobody has taken")
+
+      of, fields = taken_up(of, fields, how ~= "died")
+      assert.equal("1111", of.journal.entries[1].value, "the script that is run again gets what it got")
+      assert.equal("replay", (of.journal:ask(1, "gather", "h")))
+      press(of, "111")
+      assert.equal("1111", gather_in(of, "1111"))
+      of, fields = taken_up(of, fields)
+      press(of, "111")
+      of:on_digit("1", 100)
+      assert.same({}, groups_in(fields))
+      assert.equal(journal.SECRET, fields["j2.1"].value)
+      assert.equal(journal.SECRET, fields["j2.2"].value)
+      assert.is_nil(fields.keys.text)
+      assert.equal("1111", gather_in(of, "1111"))
+      -- And what is told with it, also where that worker dies as well.
+      of, fields = taken_up(of, fields)
+      press(of, "123")
+      gather_in(of, "123")
+      assert.equal(journal.SECRET, fields["j2.4"].value)
+    end)
+  end
+
+  -- A script that asks for it in groups has to put them somewhere.
+  it("is masked in the script's data as well, its groups and what is told with it, each alone and behind one another", function()
+    for _, dies in ipairs{ false, true } do
+      local of = call ""
+      of.visit, of.state = 1, "first"
+      local fields = recorded(of)
+      local function ask(group, state)
+        press(of, group)
+        local text = gather_in(of, group)
+        of.data.groups = of.data.groups or {}
+        table.insert(of.data.groups, text)
+        of.data.so_far = (of.data.so_far or "") .. text
+        of.data.last = tonumber(text)
+        next_state(of, state)
+        if dies then of, fields = taken_up(of, fields) end
+      end
+      of.data = { zip = "94107", room = 411, why = "4222 is not it" }
+      ask("4222", "second")
+      ask("2233", "third")
+      assert.truthy(fields.h2:find("42222233", 1, true), "nobody knows yet")
+      ask("3344", "fourth")
+      ask("4455", "check")
+      ask("987", "rest")
+      next_state(of, "end")
+      local visits, all = {}, {}
+      of.history:all(visits)
+      for name, text in pairs(visits) do
+        assert.equal(text, fields[name])
+        all[#all + 1] = text
+      end
+      all = table.concat(all)
+      for _, told in ipairs{ '"4222"', '"2233"', '"3344"', '"4455"', ":4455", "42222233", "3344445", '"987"', ":987" } do assert.is_nil(all:find(told, 1, true), told) end
+      for _, other in ipairs{ '"94107"', ":411", "4222 is not it" } do assert.truthy(all:find(other, 1, true), other) end
+      assert.same({ "4222", "2233", "3344", "4455", "987" }, of.data.groups, "the script has them")
+    end
+  end)
+
+  it("is none where another worker hears other digits behind the first, and what was gathered stays as it was", function()
+    local of = call ""
+    of.visit = 1
+    local fields = recorded(of)
+    press(of, "41111111")
+    gather_in(of, "41111111")
+    of, fields = taken_up(of, fields)
+    press(of, "11111112")
+    assert.equal("11111112", gather_in(of, "11111112"))
+    assert.equal("41111111", fields["j1.1"].value)
+    assert.equal("11111112", fields["j1.2"].value)
+  end)
+
+  it("is looked for by no other worker in what was pressed long before", function()
+    local of = call ""
+    of.visit = 1
+    local fields = recorded(of)
+    press(of, "41111111")
+    gather_in(of, "41111111")
+    fields.keys.at_us = fields.keys.at_us - 71e6
+    of, fields = taken_up(of, fields)
+    press(of, "11111111")
+    gather_in(of, "11111111")
+    assert.equal("41111111", fields["j1.1"].value)
+  end)
+
+  it("has no part in the record that was gathered in secret", function()
+    local of = call ""
+    of.visit = 1
+    local fields = recorded(of)
+    press(of, "4711")
+    gather_in(of, "4711", { secret = true })
+    assert.is_false(fields.keys)
+    assert.same({}, groups_in(fields))
+    press(of, "1111")
+    gather_in(of, "1111")
+    assert.is_false(fields.keys)
+  end)
+
+  -- Twelve of its sixteen digits were in the journal that is kept.
+  it("is a secret when the caller leaves with most of it pressed, and what is no such is not", function()
+    for _, case in ipairs{ { "4111", "1111", "1111", journal.SECRET }, { "4111", "1111", "11", "11" }, { "0111", "1111", "1111", "1111" } } do
+      local of = call ""
+      of.visit, of.state, of.visiting = 1, "pay", true
+      recorded(of)
+      for i = 1, 3 do
+        press(of, case[i])
+        gather_in(of, case[i])
+      end
+      of.over = true  -- nothing runs any more
+      of.leg = nil
+      of:on_gone("hung up")
+      of:visited{ left = "caller" }
+      local visits = {}
+      of.history:all(visits)
+      local verbs_of = json.decode(visits.h1).verbs
+      assert.equal(case[4], verbs_of[3].value)
+      assert.equal(case[4] == journal.SECRET and journal.SECRET or case[1], verbs_of[1].value)
+    end
   end)
 
   it("makes no secret of what was gathered before a number that is none", function()

@@ -4,6 +4,7 @@ require "stand_in"
 local cards = require "calls.cards"
 local converse = require "calls.converse"
 local kb = require "kb"
+local keeping = require "calls.keeping"
 local live = require "calls.talk.live"
 local promise = require "lib.promise"
 local providers = require "ai.providers"
@@ -72,6 +73,25 @@ describe("the verb of a conversation", function()
     gate:give({})
     assert.equal("frozen", back.err.code)
     assert.is_nil(given)
+  end)
+
+  -- It was as the caller had said it, and the operator's default flow writes it into a lead's notes.
+  it("gives the script a summary that is masked as transcripts are, by the tenant's own forms as well", function()
+    local soon, settings = keeping.soon, { masks = { { name = "CONTRACT", form = "AC-######" } } }
+    keeping.soon = function() return settings end
+    local function summary_of(text)
+      local back = run()
+      given.world.over{ wants_human = true, why = "asked_for", turns = 1, summary = text }
+      entry = { name = "converse" }
+      return back.result.summary
+    end
+    local masked = summary_of('The caller said: "my contract is AC-471108" "call +49 170 1234567 or ann@example.com" '
+      .. '"I am on D E eight nine three seven zero four zero zero four four zero five three two zero one three zero zero zero"')
+    assert.equal('The caller said: "my contract is [CONTRACT]" "call [PHONE] or [EMAIL]" "I am on [IBAN]"', masked)
+    assert.is_nil(summary_of(nil))
+    settings = nil
+    assert.is_nil(summary_of "what was said", "nobody knows what must be masked")
+    keeping.soon = soon
   end)
 
   it("keeps the newest of what a successor needs when it could not be written at once", function()

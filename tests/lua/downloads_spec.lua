@@ -193,6 +193,18 @@ describe("recordings that are downloaded", function()
     local status, body, headers = world.ask("GET", path)
     assert.same({ 429, "too_many_downloads", "10" }, { status, body.code, headers["Retry-After"] })
     assert.truthy(body.detail:find("Try again in 10 s.", 1, true))
+    -- The ninth of a worker, of a tenant that has none.
+    local held = {}
+    for id = 101, 106 do held[#held + 1] = assert(downloads.run({ id = id }, reply)) end
+    local other = tenants.create{ slug = "ninth", admin_email = "a@ninth.test", admin_password = "a-long-password" }
+    assert.is_nil((downloads.run(other, reply)))
+    local real_run = downloads.run
+    downloads.run = function(_, ...) return real_run(other, ...) end
+    status, body, headers = world.ask("GET", path)
+    downloads.run = real_run
+    assert.same({ 429, "too_many_downloads", "10" }, { status, body.code, headers["Retry-After"] })
+    assert.equal("Others are downloading as many recordings as are given out at a time. Try again in 10 s.", body.detail)
+    for _, one in ipairs(held) do one.stream() end
     for _, route in ipairs(router.routes()) do
       if route.path == "/recordings/{recordingId}" then assert.equal("heavy", route.limit) end
     end

@@ -42,6 +42,15 @@ describe("the default flow", function()
     assert.truthy(result.lead.notes:find("My roof is leaking.", 1, true))
   end)
 
+  it("writes no personal value that the caller told into the lead's notes, also none that he told over two turns", function()
+    local _, result = states{ steps = { { say = "Call me at zero one seven zero one two three" }, { say = "four five six seven, or write to ann@example.com" },
+      { say = "My card is 4111 1111 1111 1111." }, { say = "I want to speak to a human." }, { say = "Please call me." } },
+      ai = { { say = "Yes?" }, { say = "Noted." }, { say = "Noted, too." } } }
+    local notes = result.lead.notes
+    for _, masked in ipairs{ "Call me at [PHONE]", '"[PHONE], or write to [EMAIL]"', "My card is [CARD]." } do assert.truthy(notes:find(masked, 1, true), notes) end
+    for _, told in ipairs{ "zero one seven", "four five six", "4111", "example" } do assert.is_nil(notes:find(told, 1, true), notes) end
+  end)
+
   it("makes one lead of a caller, not two", function()
     local _, result = states{ steps = { { say = "I want a roof." }, { say = "A human, please." } }, ai = { { tool = "create_lead", given = { name = "Ann" } }, { say = "Noted." } } }
     assert.equal(1, #result.leads)

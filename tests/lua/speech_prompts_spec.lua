@@ -1,7 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Prompts rendered before, and the order in which synthesisers are asked: without a network.
+local blob = require "core.blob"
+local clock = require "core.clock"
+local crypto = require "core.crypto"
 local health = require "ai.health"
 local prompts = require "speech.prompts"
+local renderings = require "speech.renderings"
 local task = require "core.task"
 local timer = require "core.timer"
 local wav = require "speech.wav"
@@ -56,7 +60,18 @@ local function read(stream)
   return table.concat(list), last
 end
 
-local tenant, other = { key = ("k"):rep(32) }, { key = ("o"):rep(32) }
+local tenant, other = { id = 901, slug = "k", key = ("k"):rep(32) }, { id = 902, slug = "o", key = ("o"):rep(32) }
+
+local function blobs_of(id) return assert(blob.older("speech/" .. id, os.time() + 1000, 1000)) end
+
+-- Says it once, and once more from its blob, when that is there.
+local function is_kept(world, asked)
+  local before = #world.asked
+  prompts.forget()
+  assert.equal(PCM, (read(prompts.say(world, tenant, asked, { A }))))
+  task.sleep(100)
+  return #world.asked == before
+end
 
 describe("a prompt", function()
   before_each(prompts.forget)
@@ -126,5 +141,83 @@ describe("a prompt", function()
     end
     assert.equal(10, done)
     assert.equal(1, #world.asked)
+  end)
+
+  -- It lay there for whoever reads the disk: its sound, and its text in the marks.
+  it("is sealed where it lies, and its name tells nothing of what was said", function()
+    local world, said = new_world{ a = speaks() }, text() .. ", for Erika Mustermann"
+    local already = {}
+    for _, key in ipairs(blobs_of(tenant.id)) do already[key] = true end
+    assert.is_false(is_kept(world, { text = said }))
+    local found
+    for _, key in ipairs(blobs_of(tenant.id)) do
+      if not already[key] then found = key end
+    end
+    local bytes = blob.get(found)
+    assert.is_nil(bytes:find(PCM:sub(1, 64), 1, true))
+    assert.is_nil(bytes:find("rate", 1, true))
+    assert.is_nil(bytes:find("Mustermann", 1, true))
+    for _, plain in ipairs{ said, "piper\0http://a\0\0\0\0\0\0" .. said } do
+      assert.is_nil(found:find(crypto.hex(crypto.sha256(plain)):sub(1, 16), 1, true))
+      assert.is_nil(found:find(crypto.hex(crypto.hmac(tenant.key, plain)):sub(1, 16), 1, true), "the key that seals all else names nothing")
+    end
+    assert.is_true(is_kept(world, { text = said }))
+  end)
+
+  it("with a byte that is not as it was, or of another prompt or tenant, is rendered anew and takes that one's place", function()
+    local world, said, more = new_world{ a = speaks() }, { text = text() }, { text = text() }
+    local names = {}
+    for i, asked in ipairs{ said, more } do
+      local before = {}
+      for _, key in ipairs(blobs_of(tenant.id)) do before[key] = true end
+      assert.is_false(is_kept(world, asked))
+      for _, key in ipairs(blobs_of(tenant.id)) do
+        if not before[key] then names[i] = key end
+      end
+    end
+    local bytes = blob.get(names[1])
+    for _, at in ipairs{ 1, 13, 40, math.floor(#bytes / 2), #bytes } do
+      blob.put(names[1], bytes:sub(1, at - 1) .. string.char((bytes:byte(at) + 1) % 256) .. bytes:sub(at + 1))
+      assert.is_false(is_kept(world, said), "byte " .. at)
+      assert.is_true(is_kept(world, said))
+    end
+    for _, wrong in ipairs{ "", "{", bytes:sub(1, -2), bytes .. "x", blob.get(names[2]), '{"rate":8000,"marks":[]}\n' .. PCM } do
+      blob.put(names[1], wrong)
+      assert.is_false(is_kept(world, said))
+      assert.is_true(is_kept(world, said))
+    end
+    blob.put(names[1]:gsub("/901/", "/902/"), bytes)
+    assert.is_nil(renderings.read(other, names[1]:match("([^/]+)%.prompt$")))
+  end)
+
+  it("goes when it is old, and so does what was left there unsealed; others' stay", function()
+    local world, asked = new_world{ a = speaks() }, { text = text() }
+    assert.is_false(is_kept(world, asked))
+    read(prompts.say(world, other, asked, { A }))
+    task.sleep(100)
+    blob.put("speech/0123.prompt", '{"rate":8000,"marks":[]}\n' .. PCM)
+    renderings.expire(tenant, clock.wall_us() - 60e6)
+    assert.is_nil(blob.get("speech/0123.prompt"))
+    assert.is_true(is_kept(world, asked))
+    assert.is_true(renderings.expire(tenant, clock.wall_us() + 60e6) > 0)
+    assert.same({}, blobs_of(tenant.id))
+    assert.is_true(#blobs_of(other.id) > 0)
+    assert.is_false(is_kept(world, asked))
+    assert.is_true(renderings.remove_all(tenant) > 0)
+    assert.same({}, blobs_of(tenant.id))
+  end)
+
+  it("is in memory for an hour, however often it is said", function()
+    local world, asked, mono_ms = new_world{ a = speaks() }, { text = text() }, clock.mono_ms
+    assert.is_false(is_kept(world, asked))
+    renderings.remove_all(tenant)
+    local gone_ms = 0
+    clock.mono_ms = function() return mono_ms() + gone_ms end
+    read(prompts.say(world, tenant, asked, { A }))
+    assert.equal(1, #world.asked)
+    gone_ms = 3600001
+    read(prompts.say(world, tenant, asked, { A }))
+    clock.mono_ms = mono_ms
+    assert.equal(2, #world.asked)
   end)
 end)

@@ -344,12 +344,12 @@ local function without_cards(look)
   return redact.cards(table.concat(out))
 end
 
---- What one person said, text by text, without cards' numbers, also where one was told in several of them.
---- @param texts table  list of texts
-function redact.cards_said(texts)
-  local looks, chain, out = {}, {}, {}
+-- What one person said, looked at text by text, with what goes on from one to the next.
+-- @param before table|nil  what was said before each, by anybody
+local function looked_at(texts, before)
+  local looks, chain = {}, {}
   for i, text in ipairs(texts) do
-    local look = redact.look(text)
+    local look = redact.look(text, { before = before and before[i] })
     looks[i] = look
     if chain[1] and look.head then
       chain[#chain + 1] = look
@@ -360,7 +360,22 @@ function redact.cards_said(texts)
     end
     if not look.tail then chain = {} elseif not look.whole then chain = { look } end
   end
-  for i, look in ipairs(looks) do out[i] = without_cards(look) end
+  return looks
+end
+
+--- What one person said, text by text, without cards' numbers, also where one was told in several of them.
+--- @param texts table  list of texts
+function redact.cards_said(texts)
+  local out = {}
+  for i, look in ipairs(looked_at(texts)) do out[i] = without_cards(look) end
+  return out
+end
+
+--- The same without any personal values.
+--- @param before table|nil  what was said before each, by anybody: by text
+function redact.said(texts, before)
+  local out = {}
+  for i, look in ipairs(looked_at(texts, before)) do out[i] = redact.text(look) end
   return out
 end
 

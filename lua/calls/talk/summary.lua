@@ -5,6 +5,7 @@
 --- a better one, when the conversation is over and nobody waits for it.
 local history_of = require "calls.talk.history"
 local marks = require "calls.talk.marks"
+local redact = require "ai.guard.redact"
 local sentiment = require "calls.talk.sentiment"
 local text_of = require "lib.text"
 
@@ -37,12 +38,23 @@ local function chosen(list)
   return out
 end
 
+-- The caller's own words, without personal values, also where one was told over several turns.
 local function said_in(history)
-  local list = {}
-  for _, line in ipairs(history.earlier) do list[#list + 1] = line end
-  for _, turn in ipairs(history.turns) do
-    if turn.user and turn.user:find("%w") then list[#list + 1] = text_of.cut(turn.user, SAID_BYTES) end
+  local list, done, before, reply = {}, {}, {}, nil
+  for _, line in ipairs(history.earlier) do
+    local words, rest = line:match("^(.-)( %[[%w_, ]+%])$")
+    list[#list + 1] = words or line
+    done[#list] = rest
   end
+  for _, turn in ipairs(history.turns) do
+    if turn.user and turn.user:find("%w") then
+      list[#list + 1] = turn.user
+      before[#list] = reply
+    end
+    reply = turn.reply
+  end
+  list = redact.said(list, before)
+  for i, text in ipairs(list) do list[i] = done[i] and text .. done[i] or text_of.cut(text, i > #history.earlier and SAID_BYTES or #text) end
   return list
 end
 
@@ -60,6 +72,7 @@ local function done_in(history)
 end
 
 --- @param history table  of calls.talk.history
+--- Personal values are masked, as far as they are no tenant's own.
 --- @param about table    { why, reason, sentiment, lead = id | nil }
 --- @return string|nil    nil when nothing was said
 function summary.short(history, about)
