@@ -10,6 +10,7 @@ local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
 local schema = require "lib.schema"
 local store = require "calls.store"
+local task = require "core.task"
 local telephony = require "core.telephony"
 local tenants = require "tenants"
 
@@ -163,16 +164,32 @@ function trunks.changed(trunk)
   redis.call("PUBLISH", rediskey("trunks"), trunk.id .. " " .. crypto.hex(crypto.random(8)))
 end
 
+local TRIES, AGAIN_MS = 6, 1000  -- each wait is that much longer than the one before
+
+-- A slot in motion or an Asterisk that is busy takes nothing for a moment; without another try the node would know nothing of it until it starts again.
+local function is_told(node_slots, node, id)
+  local slot, trunk = node_slots()[node], store.trunk(id)  -- as it is by now
+  return not trunk or slot ~= nil and trunks.provision(slot, trunk)
+end
+
+local function tell(node_slots, node, id)
+  for try = 1, TRIES do
+    local ok, told = pcall(is_told, node_slots, node, id)
+    if ok and told then return end
+    task.sleep(try * AGAIN_MS)
+  end
+  log.warn("trunk.not_told", { node = node, trunk = id, text = "the node has not taken it; set it again, or start the node again" })
+end
+
 --- Listens for changes; node_slots() gives one owned slot for each node.
 function trunks.listen(node_slots)
   redis.subscribe(rediskey("trunks"), function(message)
     trunks.forget()
-    local trunk = store.trunk(tonumber(message:match("^%d+")))
-    if not trunk then return end
-    for node, slot in pairs(node_slots()) do
+    local id = tonumber(message:match("^%d+"))
+    for node in pairs(node_slots()) do
       -- One worker for each node: two that delete and make the same objects undo each other.
       local mine = redis.call("SET", rediskey("trunk-change:", node, ":", message), "1", "NX", "EX", 60)
-      if mine and mine ~= redis.null then trunks.provision(slot, trunk) end
+      if mine and mine ~= redis.null then task.spawn(tell, node_slots, node, id) end
     end
   end)
 end

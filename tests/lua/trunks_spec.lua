@@ -5,7 +5,10 @@ if require("core.sql").stand_in then
   describe("trunks", function() pending("runs in the host") end)
   return
 end
+local redis = require "core.redis"
 local store = require "calls.store"
+local task = require "core.task"
+local telephony = require "core.telephony"
 local tenants = require "tenants"
 local trunks = require "calls.trunks"
 
@@ -43,5 +46,29 @@ describe("trunks", function()
     for n = 1, 50000 do trunks.whose("t1", "+1777" .. n) end
     collectgarbage()
     assert.is_true(collectgarbage("count") - before < 2048)
+  end)
+
+  -- Its node did not know it until it was started again: calls from there were refused with 401.
+  it("are told again to a node whose slot was in motion", function()
+    local subscribe, call, request, sleep = redis.subscribe, redis.call, telephony.request, task.sleep
+    local hear
+    local refusals, taken = 2, {}
+    redis.subscribe = function(_, on_message) hear = on_message end
+    redis.call = function() return "OK" end
+    telephony.request = function(_, method, path)
+      if refusals > 0 then
+        refusals = refusals - 1
+        return nil, { code = "stale", text = "the slot is in motion" }
+      end
+      if method ~= "PUT" then return 404 end
+      taken[path:match("res_pjsip/(%a+)/")] = true
+      return 200
+    end
+    task.sleep = function() end
+    store.trunk = function() return { id = 1, tenant_id = 7, name = "carrier", match = "192.0.2.1" } end
+    trunks.listen(function() return { n1 = "n1.1" } end)
+    hear "1 x"
+    redis.subscribe, redis.call, telephony.request, task.sleep = subscribe, call, request, sleep
+    assert.same({ aor = true, endpoint = true, identify = true }, taken)
   end)
 end)
