@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a conversation is to find out, by speech and by keys, with a model and without.
 local json = require "core.json"
+local sentences = require "calls.talk.sentences"
 local slots = require "calls.talk.slots"
 local without_model = require "calls.talk.without_model"
 local world = require "tests.lua.talk_world"
@@ -53,7 +54,7 @@ describe("a slot", function()
   end)
 
   it("that is said back is known with yes, asked for again with no, and another with its value once more", function()
-    local function say(known, text) return slots.answer({ ZIP, WHO }, known, { text = text }, closed) end
+    local function say(known, text) return slots.answer({ ZIP, WHO }, known, { text = text }, closed, sentences.of("en")) end
     local answer, known = say(slots.new(), "nine four one zero seven")
     assert.same({ kind = "yes_no" }, answer.expect)
     assert.same({ pending = "94107", at = 1 }, { pending = known.pending, at = known.at })
@@ -69,7 +70,7 @@ describe("a slot", function()
     local _, other = say(known, "nine four one one one")
     assert.equal("94111", other.pending)
     assert.equal("94107", known.pending)  -- a turn may be taken back
-    local _, keyed = slots.answer({ ZIP, WHO }, known, { keys = "94222" }, closed)
+    local _, keyed = slots.answer({ ZIP, WHO }, known, { keys = "94222" }, closed, sentences.of("en"))
     assert.same({ { zip = "94222" }, 2 }, { keyed.values, keyed.at })
     assert.is_nil(keyed.pending)
   end)
