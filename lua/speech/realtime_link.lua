@@ -345,6 +345,7 @@ end
 local function check(self)
   if self.failure or self.session.closed then return end
   local now = self.session.world.mono_ms()
+  self.paid:passed()
   local late = overdue(self, now)
   if late then return fail(self, { class = "timeout", text = late }) end
   local longest = self.try.adapter.longest_ms
