@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a conversation says by itself: in the caller's language, or as the script wrote it.
+local arguments = require "scripts.arguments"
 local escalation = require "calls.talk.escalation"
 local gate = require "scripts.gate"
 local lexicon = require "voice.lexicon"
@@ -52,6 +53,17 @@ describe("the sentences of a conversation", function()
       if verb.name == "converse" then fields = verb.params[1].fields.sentences.fields end
     end
     assert.same(sentences.own, names(fields))
+  end)
+
+  it("must be such as can be said", function()
+    local verb
+    for _, one in ipairs(gate.verbs) do verb = one.name == "converse" and one or verb end
+    local function refused(own) return select(2, arguments.check(verb, { { sentences = own } })) end
+    for _, text in ipairs{ "", " ", "...", "…", "¿?!" } do
+      assert.equal("converse: options.sentences.human must be a text that can be said", refused{ human = text })
+      assert.equal("converse: options.sentences.filler must be a list of texts that can be said", refused{ filler = { "Moment.", text } })
+    end
+    for _, text in ipairs{ "1", "...ja...", "お待ちください。" } do assert.truthy(arguments.check(verb, { { sentences = { human = text, filler = { text } } } })) end
   end)
 
   it("tell the caller a word for a human that is understood", function()
