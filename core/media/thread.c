@@ -53,15 +53,19 @@ static void count(struct metric *metric, unsigned n) {
 
 /* ---- to the loop ---- */
 
-/* An event of the moment may be lost when the loop has stood still for long, and that something is whole is told again; an end of
- * something may not be lost. */
+/* An event of the moment may be lost when the loop has stood still for long; an end of something may not. */
 static bool report(void *arg, const struct report *r) {
     struct thread *t = arg;
-    bool may_be_lost = r->type == REPORT_RECORDED || r->type == REPORT_HEARD ||
-                       (r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL);
+    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL;
     if (may_be_lost && ring_free_count(&t->reports) <= REPORTS_SPARE) return false;
     t->loop_wanted = true;
     return ring_push(&t->reports, r);
+}
+
+/* Once until the loop has looked, so that thousands of them leave room for events; where they do not, the next whole one is told. */
+static void tell_of_whole(struct thread *t, atomic_bool *told, const struct report *r) {
+    if (atomic_exchange(told, true)) return;
+    if (ring_free_count(&t->reports) <= REPORTS_CAP / 2 || !report(t, r)) atomic_store(told, false);
 }
 
 static void wake_loop(struct thread *t) {
@@ -236,7 +240,7 @@ static void speak(struct thread *t, struct session *s) {
 static void listen_to(struct thread *t, struct session *s, uint64_t now_us) {
     session_listen(s, now_us, report, t);
     for (struct tap *tap = s->taps; tap != NULL; tap = tap->next)
-        if (tap_tick(tap) && report(t, &(struct report){.type = REPORT_HEARD, .tap = tap})) tap->since_told = 0;
+        if (tap_tick(tap)) tell_of_whole(t, &tap->told, &(struct report){.type = REPORT_HEARD, .tap = tap});
 }
 
 static void tick(struct thread *t, const struct slice *slice, uint64_t now_us) {
@@ -250,8 +254,7 @@ static void tick(struct thread *t, const struct slice *slice, uint64_t now_us) {
         if (s->joined_count > 0) speak(t, s);
     send_packets(t);
     for (struct recording *r = slice->recordings; r != NULL; r = r->next)
-        if (recording_tick(r) && report(t, &(struct report){.type = REPORT_RECORDED, .recording = r}))
-            r->since_told = 0;
+        if (recording_tick(r)) tell_of_whole(t, &r->told, &(struct report){.type = REPORT_RECORDED, .recording = r});
 }
 
 /* All alike, so that they stay in step with each other. */
