@@ -322,6 +322,7 @@ static void go_first(void) {
 
 static void *run(void *arg) {
     struct thread *t = arg;
+    bool at_once = false;
     go_first();
     t->next_slice_us = clock_mono_us() + TICK_US;
     for (;;) {
@@ -331,7 +332,8 @@ static void *run(void *arg) {
         bool ticked = run_slices(t);
         wake_loop(t);
         /* What came during a slice is taken at once, but once only: a flood would leave no time to the loop. */
-        if (packets && !(more && ticked)) nap(t);
+        at_once = more && ticked && !at_once;
+        if (packets && !at_once) nap(t);
     }
     uv_async_send(t->wake);
     return NULL;
