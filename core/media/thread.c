@@ -141,6 +141,9 @@ static bool do_command(struct thread *t, const struct command *c) {
     case COMMAND_MUTE:
         c->a->muted = c->flag;
         break;
+    case COMMAND_KEY:
+        session_key(c->a, clock_mono_us());
+        break;
     case COMMAND_RECORD:
         begin_recording(t, c);
         break;

@@ -197,6 +197,34 @@ TEST(lost_packets_are_counted) {
     world_close();
 }
 
+/* Asterisk does not hand on the packets of a key, but the numbers after them. It says so before the next packet of sound, or after it. */
+TEST(what_a_key_took_of_the_numbers_is_not_lost) {
+    struct media_stream *s;
+    struct media_stats stats;
+    world_open(NULL);
+    struct peer *p = peer_open(MEDIA_ULAW);
+    stream_open(&s, p);
+    talk(p, 5, 10);
+    p->seq += 8;
+    p->timestamp += 5 * FRAME;
+    talk(p, 2, 10);
+    media_key(s);
+    talk(p, 5, 10);
+    media_key(s);
+    run_ms(20);
+    p->seq += 8;
+    p->timestamp += 5 * FRAME;
+    talk(p, 5, 10);
+    p->seq += 3; /* this is */
+    p->timestamp += 3 * FRAME;
+    talk(p, 5, 10);
+    run_ms(20);
+    media_stream_stats(s, &stats);
+    CHECK_INT(3, stats.lost);
+    media_stream_close(s);
+    world_close();
+}
+
 TEST(duplicates_reordering_and_lateness_are_told_apart_and_lower_the_mos) {
     struct media_stream *s;
     struct media_stats stats;
@@ -276,6 +304,7 @@ int main(void) {
         RUN(unknown_sources_and_wrong_payload_types_are_dropped),
         RUN(the_first_source_is_kept_until_it_has_been_silent_for_half_a_second),
         RUN(lost_packets_are_counted),
+        RUN(what_a_key_took_of_the_numbers_is_not_lost),
         RUN(duplicates_reordering_and_lateness_are_told_apart_and_lower_the_mos),
         RUN(speech_quiet_and_silence_of_the_line_are_told),
     };
