@@ -480,6 +480,25 @@ describe("a caller who speaks over a realtime model", function()
     assert.equal(1, #told(w, "cancel"))
   end)
 
+  -- Its provider was done with it before: the usual case.
+  it("is measured until our silence, once, when all of the answer was there", function()
+    local w = greeted()
+    w:says_to_model(1, "what do you have"):replies(1, "Roofs of all kinds and much more than that.", 5000):pass(2000)
+    w.talk:on_media("speech", 0, 60)
+    w:pass(200):tell("speech_started", { turn = 2 }):pass(500)
+    assert.equal(1, #w.timed)
+    local report = w.timed[1]
+    assert.same({ 1, 260, 10, 270 }, { report.turn, report.barge_in_decision_ms, report.barge_in_stop_ms, report.barge_in_ms })
+    has(w:last("agent").heard, "Roofs")
+  end)
+
+  it("waits by the provider's choice until his turn is ended, and that is no time of ours", function()
+    local w = greeted()
+    w:says_to_model(1, "what do you have"):replies(1, "Roofs of all kinds.", 1000):pass(2000)
+    assert.is_true(w.timed[1].endpoint_ms >= 400, w.timed[1].endpoint_ms)
+    assert.equal(0, w.timed[1].own_ms)
+  end)
+
   it("is quieter by our own word, silent when he goes on, and goes on where it was when the provider hears nobody", function()
     local w = answering(1500)
     w.talk:on_media("speech", 0, 60)

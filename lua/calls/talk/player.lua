@@ -252,13 +252,17 @@ end
 
 --- Plays nothing more of what has come, at once: the number of the first reply that was not heard out, and how many ms of it were; nil
 --- when there was none.
-function player:cut()
+--- @param first_cut function|nil  (number): the same reply, before no more of it is waited for
+function player:cut(first_cut)
   stop_all(self)
   self.held = false
   local first, ms
   for _, reply in ipairs{ unpack(self.order) } do
     if ms_of(reply) > 0 then
-      if not first then first, ms = reply.number, heard_ms(reply) end
+      if not first then
+        first, ms = reply.number, heard_ms(reply)
+        if first_cut then first_cut(first) end
+      end
       for _, part in ipairs(reply.parts) do end_part(part) end
       reply.over = true
       settle(self, reply)

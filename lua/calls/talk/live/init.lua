@@ -207,10 +207,12 @@ function Live:begin(pressed)
   return true
 end
 
--- The script's rule says so.
+-- The script's rule says so: what is written down on the way there is kept with that.
 local function put_through(self)
+  self.ruling = true
   floor.interrupt(self)
   leaving.to_human(self, "rule", self.says.human)
+  self.ruling = nil
 end
 
 local live = {}

@@ -39,8 +39,10 @@ local function answered(self, number)
   end
   local exchange = self.exchanges:says(number)
   if self.caller.ended and #exchange.turns > 0 then
+    local committed = math.max(self.ended_at or 0, self.caller.ended)
     exchange.line:mark("ended", self.caller.ended)
-    exchange.line:mark("committed", math.max(self.ended_at or 0, self.caller.ended))
+    exchange.line:mark("committed", committed)
+    exchange.line:chose(committed - self.caller.ended)  -- by the provider, which ends his turns
   end
   exchange.line:mark("first_token", self.world.now())
   exchange.line:mark("voice_asked", self.world.now())
