@@ -20,4 +20,10 @@ function text.clean(s, bytes)
   return text.cut(s, bytes)
 end
 
+--- Is there anything in it but marks and blanks?
+function text.has_words(s)
+  if s:find("%w") then return true end
+  return s:gsub("\226[\128\129][\128-\191]", ""):gsub("\194[\128-\191]", ""):find("[\128-\255]") ~= nil
+end
+
 return text

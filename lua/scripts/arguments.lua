@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Checks what a script gave to a verb against its declaration in the gate's table, and says in a line what is wrong.
 local names = require "lib.names"
+local text_of = require "lib.text"
 
 local arguments = {}
 
@@ -26,6 +27,7 @@ local function check_texts(where, texts, value)
     if type(key) ~= "number" or type(item) ~= "string" or #item > texts.bytes then
       return nil, ("%s must be a list of texts of at most %d bytes"):format(where, texts.bytes)
     end
+    if texts.said and not text_of.has_words(item) then return nil, ("%s must be a list of texts that can be said"):format(where) end
   end
   return value
 end
@@ -131,6 +133,7 @@ function check_value(where, declaration, value)
   if declaration.form and not value:find(declaration.form) then
     return nil, ("%s must be %s"):format(where, declaration.form_doc)
   end
+  if declaration.said and not text_of.has_words(value) then return nil, ("%s must be a text that can be said"):format(where) end
   if declaration.enum then
     local found = false
     for _, allowed in ipairs(declaration.enum) do found = found or allowed == value end

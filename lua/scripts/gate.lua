@@ -41,12 +41,13 @@ gate.columns = {
     enum = "list of the texts it may be", permission = "of a boolean: the permission that true needs",
     fields = "of a table: name -> field; those with defaults are there when it is left out", items = "of a table that is a list: list of the texts it may hold, each once",
     own = "of such a list: fields of the tables it may hold besides; max: how many; reserved: names that none may have",
-    texts = "of a table that is a list of any texts: min and max, how many, and bytes of each",
+    texts = "of a table that is a list of any texts: min and max, how many, bytes of each, and said, as of a text",
     each = "of an open table: the field that each of its other fields is", open = "of a table: true: it may have other fields too",
     key_form = "of an open table: the Lua pattern of its other fields' names", keys = "of an open table: what its other fields are",
     most = "of an open table with such keys: how many other fields it may have", key_max = "the most bytes of their names",
     only = "{ field, value }: it may be there only where that other field has that value",
     required = "true: it may not be left out", form = "of a text: the Lua pattern it must match", form_doc = "the same in words",
+    said = "of a text: true: it must have words; marks alone cannot be said",
   },
 }
 
@@ -126,7 +127,7 @@ local slot = {
     .. "understood; else the caller is put through" },
 }
 
-local function sentence(doc) return { type = "string", max = 500, form = "%S", form_doc = "a text that can be said", doc = doc } end
+local function sentence(doc) return { type = "string", max = 500, said = true, doc = doc } end
 local function sentence_with(doc) return { type = "string", max = 500, form = "%%s", form_doc = "a text with %s in it", doc = doc .. ", in the place of %s" } end
 
 -- What a conversation says by itself: names of calls.talk.sentences.
@@ -135,7 +136,7 @@ local sentences = {
   broken = sentence("a tool does not work, and he is put through"),
   confirm = sentence_with("a slot's value, that was understood, and whether it is right"),
   filled = sentence("all slots are there"),
-  filler = { type = "table", texts = { min = 1, max = 10, bytes = 200 }, doc = "while an answer takes long: one after the other" },
+  filler = { type = "table", texts = { min = 1, max = 10, bytes = 200, said = true }, doc = "while an answer takes long: one after the other" },
   goodbye = sentence("the end, where there is no model"),
   human = sentence("he is put through"),
   more = sentence("whether there is anything else, where there is no model"),

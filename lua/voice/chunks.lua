@@ -55,15 +55,10 @@ local function plain(text)
   return sentences.trim((text:gsub("[%z\1-\32\127]+", " ")))
 end
 
--- Marks alone are no words: some voices give no sound for them, and would be taken for ones that cannot speak.
-local function has_words(text)
-  if text:find("%w") then return true end
-  return text:gsub("\226[\128\129][\128-\191]", ""):gsub("\194[\128-\191]", ""):find("[\128-\255]") ~= nil
-end
-
 local function emit(self, list, text)
   text = plain(text)
-  if not has_words(text) then return end
+  -- Some voices give no sound for marks, and would be taken for ones that cannot speak.
+  if not text_of.has_words(text) then return end
   self.pieces = self.pieces + 1
   list[#list + 1] = text
 end

@@ -52,6 +52,12 @@ local function to_caller(self)
   self.floor, self.reply, self.silence_from = "caller", nil, self.now
 end
 
+--- Does what he has said hold it up that he is left? What is not settled counts as it is before it would be set aside.
+function floor.objects(self, u)
+  local late = u.quiet_since and self.now >= u.quiet_since + self.o.aside_ms
+  return u:has_words() and u:objects(self.language, self.leave.handed, late)
+end
+
 --- He is not to be left now: he has something to say.
 local function stay(self)
   if not self.leave then return end

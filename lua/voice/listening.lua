@@ -39,7 +39,7 @@ local function ending_of(self, u) return u:ending(self.expect, self.language) en
 
 -- Are there words that want an answer? Who is about to be left and says "thank you" wants none.
 local function has_words(self, u)
-  return u:has_words() and (not self.leave or self.leave.firm or u:objects(self.language))
+  return u:has_words() and (not self.leave or self.leave.firm or floor.objects(self, u))
 end
 
 local function is_quiet_with_words(self, u) return u ~= nil and u.quiet_since ~= nil and has_words(self, u) end

@@ -10,6 +10,8 @@ local MOST_BYTES = 600  -- of the end of a text that is judged
 local SENTENCE_END = { ["."] = true, ["!"] = true, ["?"] = true }
 -- 。 ！ ？ ؟ । and …
 local WIDE_END = { ["\227\128\130"] = true, ["\239\188\129"] = true, ["\239\188\159"] = true, ["\216\159"] = true, ["\224\165\164"] = true }
+local WIDE_QUESTION = { ["\239\188\159"] = true, ["\216\159"] = true }
+local MORE_WORDS = 4  -- that are neither assent nor politeness: he talks on
 local ELLIPSIS = "\226\128\166"
 
 --- The folded words of a text, or of its end, with one space around each: " dont know ". "" when there is none.
@@ -156,14 +158,35 @@ function reading.wants(text, expect, language, settled)
   return "words", count
 end
 
---- Does who is about to be put through, or has been wished a good day, want something else? "Mm-hm", "yes please", "thank you, bye" do not.
---- @param settled boolean|nil  as above
-function reading.objects(text, language, settled)
-  local folded, of = reading.fold(text), lexicon.of(language)
-  if folded == "" or lexicon.only(of.backchannel, folded, of.filler) then return false end
-  if lexicon.has(of.no, folded) then return true end
-  if not settled then folded = lexicon.without_begun(of.assent, folded) end
-  return not lexicon.only(of.assent, folded, of.filler)
+-- Is there a question that its mark tells? "Okay?" and "hello?" are none. Of a language whose words are not known one word is not enough, for it may be "okay?".
+local function asks(text, language, of)
+  for wide in pairs(WIDE_QUESTION) do text = text:gsub(wide, "?") end
+  local known = lexicon.language(language) ~= nil
+  for sentence in text:gmatch("([^.!?]+)[.!]*%?") do
+    local folded = lexicon.without(of.harmless, reading.fold(sentence))
+    if not lexicon.only(of.assent, folded, of.filler) and (known or folded:find("%S %S")) then return true end
+  end
+  return false
+end
+
+-- Goes he on to talk, or ask for somebody?
+local function says_more(folded, of)
+  if lexicon.has(of.thanks, folded) or lexicon.has(of.farewell, folded) then return false end
+  return lexicon.has(of.urgent, folded) or lexicon.besides(of.assent, folded, of.filler) >= MORE_WORDS
+end
+
+--- Does who is about to be put through, or has been wished a good day, object? "No, wait", "what does it cost" and "I forgot something" do. Whatever is not known
+--- to do so does not: he is glad of it in more ways than anybody can list, and a promise that is not kept is worse than one that he has to be told again.
+--- @param settled boolean|nil  no word of it is still to come: "no" is not the beginning of "no problem"
+--- @param handed boolean|nil   a human hears whatever else he has to say; else that holds it up, too
+function reading.objects(text, language, settled, handed)
+  text = text:sub(-MOST_BYTES)
+  local of, folded = lexicon.of(language), reading.fold(text)
+  if lexicon.has(of.captions, folded) then return false end
+  folded = lexicon.without(of.harmless, folded)
+  if not settled then folded = lexicon.without_begun(of.harmless, folded) end
+  if lexicon.has(of.objection, folded) or asks(text, language, of) then return true end
+  return not handed and lexicon.language(language) ~= nil and says_more(folded, of)
 end
 
 return reading

@@ -80,10 +80,14 @@ end
 
 -- -- the caller's voice over ours ---------------------------------------------------------------------------------------------
 
+-- Who is about to be left is held up by an objection only: thanks are no more than "mm-hm". Where he goes on with the turn that asked for it, that is answered anew.
+local function is_promised(self, reply) return self.leave and not self.leave.firm and not floor.may_take_back(self, reply) end
+
 -- When what the caller does takes the floor, and whether that is sure; nil: not by itself.
 local function takes_at(self)
   local reply, u, o = self.reply, self.utterance, self.o
   if self.floor ~= "reply" or self.over or not u or reply.pieces:guard() then return nil end
+  if is_promised(self, reply) then return floor.objects(self, u) and self.now or nil, true end
   local want, count, soft = u:wants(self.expect, self.language)
   -- "Yes" in the midst of a question is a back-channel, at its end an answer.
   if want == "answer" and soft and not (reply.ended and reply.pieces:is_last()) then want = "backchannel" end
@@ -172,6 +176,7 @@ end, set_aside)
 clock(function(self)
   local u = self.utterance
   if not self.held or not u then return nil end
+  if is_promised(self, self.held.reply) then return floor.objects(self, u) and self.now or nil end
   local want = u:wants(self.expect, self.language)
   return want ~= "none" and want ~= "backchannel" and self.now or nil
 end, floor.let_go)
@@ -224,7 +229,7 @@ end, floor.finish)
 local function words_due(self)
   local u, o = self.utterance, self.o
   if not u or u.noise or self.leave.firm then return -math.huge end
-  if u:has_words() and u:objects(self.language) then return math.huge end
+  if floor.objects(self, u) then return math.huge end
   if u.on_since then return math.max(u.on_since, u.text_at or 0) + o.noise_ms end
   return u.final and u:has_words() and -math.huge or (u.quiet_since or u.began) + o.object_ms
 end

@@ -26,8 +26,8 @@
 ---   position { id, ms }, played { id }
 ---   replied { reply }       all pieces of that reply have been handed over; after a resume and a say, to be told again
 ---   bound { reply }         it has done something that cannot be undone: it is not taken back any more
----   leave { how, firm }     transfer or hang up, when the caller has heard what is being said. What he has begun to say by then is waited for, and holds it up when he
----     wants something else; firm: it is not waited for
+---   leave { how, firm, handed }   transfer or hang up, when the caller has heard what is being said. What he has begun to say by then is waited for, and holds it up when
+---     he objects; firm: it is not waited for; handed: a human takes over, who hears what else he has to say
 ---   tick                    nothing but that the time has come
 --- Said: action.act, and what goes with it.
 ---   begin_model { turn, try, text }, cancel_model { turn, try }   eagerly: nothing with side effects, nothing spoken
@@ -151,7 +151,7 @@ function event.bound(self, e)
   if of then of.bound = true end
 end
 
-function event.leave(self, e) self.leave = { how = e.how, firm = e.firm, at = self.now } end
+function event.leave(self, e) self.leave = { how = e.how, firm = e.firm, handed = e.handed, at = self.now } end
 function event.tick() end
 
 -- All that happens by time: when = function(self) -> ms | nil, run = function(self).

@@ -89,7 +89,8 @@ function utterance:ending(expect, language) return once(self, "ending ", expect,
 function utterance:wants(expect, language) return once(self, "wants ", expect, language, reading.wants) end
 
 --- As reading.objects.
-function utterance:objects(language) return reading.objects(self:text(), language, self.final) end
+--- @param settled boolean|nil  no more of it is waited for, though it is not final
+function utterance:objects(language, handed, settled) return reading.objects(self:text(), language, settled or self.final, handed) end
 
 function utterance:folded()
   self.seen.folded = self.seen.folded or reading.fold(self:text())

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a conversation says by itself: in the caller's language, or as the script wrote it.
+local arguments = require "scripts.arguments"
 local escalation = require "calls.talk.escalation"
 local gate = require "scripts.gate"
 local lexicon = require "voice.lexicon"
@@ -8,6 +9,8 @@ local names = require "lib.names"
 local promise = require "lib.promise"
 local sentences = require "calls.talk.sentences"
 local slots = require "calls.talk.slots"
+local without_model = require "calls.talk.without_model"
+local words = require "calls.talk.words"
 local world = require "tests.lua.talk_world"
 
 local LANGUAGES = { "de", "en", "es", "fr", "it", "pt" }
@@ -52,12 +55,25 @@ describe("the sentences of a conversation", function()
     assert.same(sentences.own, names(fields))
   end)
 
+  it("must be such as can be said", function()
+    local verb
+    for _, one in ipairs(gate.verbs) do verb = one.name == "converse" and one or verb end
+    local function refused(own) return select(2, arguments.check(verb, { { sentences = own } })) end
+    for _, text in ipairs{ "", " ", "...", "…", "¿?!" } do
+      assert.equal("converse: options.sentences.human must be a text that can be said", refused{ human = text })
+      assert.equal("converse: options.sentences.filler must be a list of texts that can be said", refused{ filler = { "Moment.", text } })
+    end
+    for _, text in ipairs{ "1", "...ja...", "お待ちください。" } do assert.truthy(arguments.check(verb, { { sentences = { human = text, filler = { text } } } })) end
+  end)
+
   it("tell the caller a word for a human that is understood", function()
-    local words = { de = "Mitarbeiter", en = "human", es = "agente", fr = "conseiller", it = "operatore", pt = "atendente" }
-    for language, word in pairs(words) do
+    local own = { de = "Mitarbeiter", en = "human", es = "agente", fr = "conseiller", it = "operatore", pt = "atendente" }
+    for language, word in pairs(own) do
       local says = sentences.of(language)
       assert.truthy(says.topics:find(word, 1, true) and says.no_topics:find(word, 1, true), language)
       assert.is_true(escalation.asks_for_human(word, language), language)
+      -- A recogniser with a grammar hears nothing else.
+      assert.equal(word:lower(), words.phrases({}, language)[1])
     end
   end)
 
@@ -85,6 +101,35 @@ describe("a conversation in German", function()
     assert.equal("Das weiß ich leider nicht. Ich kann Ihnen etwas sagen über preise und garantie. Oder sagen Sie Mitarbeiter, um mit jemandem zu sprechen.", w:spoken())
     w:pass(12000):says("mitarbeiter"):pass(1000)
     assert.equal("Einen Moment, ich verbinde Sie mit jemandem.", w:spoken())
+  end)
+
+  -- He was told that this is not known.
+  it("ends without a model when he says goodbye, and calls back who asks for it", function()
+    local w = world.new{ args = { language = "de" }, answers = { ["was kostet ein dach"] = "Zehntausend Euro." } }
+    w:greeted():says("was kostet ein dach"):pass(9000):says("Danke, tschüss."):pass(9000)
+    assert.same({ false, "hangup" }, { w.result.wants_human, w.result.why })
+    w = world.new{ args = { language = "de", tools = { "create_lead" } }, call = { permissions = { personal_data = true } } }
+    w:greeted():says("bitte rufen Sie mich zurück"):pass(3000)
+    assert.same({ notes = "asked to be called back" }, w.leads[1].fields)
+  end)
+
+  it("understands goodbyes and wishes for a call back in each language, and no greeting for a goodbye", function()
+    local function answer(language, text, topic)
+      local told = without_model.answer({ topic = topic, noted = true }, { says = sentences.of(language), titles = {}, language = language, can_note = true, caller_number = "+1",
+        ask = function() end, note_down = function() return true end }, { text = text })
+      return told.leave or told.say:find(sentences.of(language).noted, 1, true) and "noted" or "unknown"
+    end
+    for language, text in pairs{ de = "das war's, danke", en = "thank you, goodbye", es = "gracias, adiós", fr = "merci, au revoir", it = "grazie, arrivederci", pt = "obrigado, tchau" } do
+      assert.equal("hangup", answer(language, text), language)
+    end
+    for language, text in pairs{ de = "könnten Sie mich zurückrufen", en = "can you call me back please", es = "llámeme por favor", fr = "rappelez-moi s'il vous plaît",
+      it = "mi richiami per favore", pt = "ligue de volta por favor" } do
+      assert.equal("noted", answer(language, text), language)
+    end
+    assert.equal("unknown", answer("es", "no me llame"))
+    for language, text in pairs{ de = "servus", es = "buenas tardes", fr = "salut", it = "ciao", pt = "bom dia" } do assert.equal("unknown", answer(language, text), language) end
+    assert.equal("hangup", answer("it", "grazie, ciao", "i prezzi"))
+    assert.equal("unknown", answer("it", "pronto", "i prezzi"))
   end)
 
   it("asks in German whether he is still there, whoever leads, or as the script wrote it", function()

@@ -303,9 +303,21 @@ describe("a conversation with a model", function()
     local w = put_through("no wait")
     has(w:spoken(), "Of course, what else?")
     assert.is_nil(w.result)
-    w = put_through("okay thanks")
-    assert.equal("transfer", w.result.why)
-    assert.equal("okay thanks", w:last("caller").text)
+    for _, text in ipairs{ "okay thanks", "thank you very much", "no problem" } do
+      w = put_through(text)
+      assert.equal("transfer", w.result and w.result.why, text)
+      assert.equal(text, w:last("caller").text)
+    end
+  end)
+
+  it("puts through who has asked for a human, and thanks for it before the end of that or in the midst", function()
+    for _, ms in ipairs{ 1500, 2600 } do
+      local w = greeted{ args = { tools = { "transfer" } } }
+      w:says("i want to speak to a human"):pass(ms)
+      w:says("thank you very much", 600):pass(6000)
+      assert.equal("asked_for", w.result and w.result.why)
+      assert.equal("One moment, I will put you through to somebody.", w:spoken())
+    end
   end)
 
   it("puts him through, though its time is over while he is told so", function()

@@ -513,6 +513,32 @@ describe("a transfer or hang-up", function()
     assert.same({ "no wait", "transfer", 0 }, { world:last("commit").text, world:last("stay").how, world:count("go") })
   end)
 
+  it("is called off by a no that the recogniser does not settle, when nothing more comes of it", function()
+    local reply = world:speaks{ 2000 }
+    world:tell("leave", { how = "transfer", handed = true }):pass(1800):voice_on():pass(200)
+    played(world, reply, 1):pass(300):voice_off():tell("partial", { text = "no" }):pass(1000)
+    assert.same({ 0, 0 }, { world:count("go"), world:count("stay") })
+    world:pass(1000)
+    assert.same({ 0, 1 }, { world:count("go"), world:count("stay") })
+    assert.equal("no", world:last("commit").text)
+    world = voice_world.new{ language = "en" }
+    world:speaks{ 6000 }
+    world:tell("leave", { how = "transfer", handed = true }):pass(1000):voice_on():pass(300):tell("partial", { text = "no" }):voice_off():pass(1600)
+    assert.same({ 1, 1 }, { world:count("stop"), world:count("stay") })
+  end)
+
+  it("is not called off by thanks in the midst of it, nor what he says who is handed over, and ours is said on", function()
+    for text, handed in pairs{ ["thank you very much"] = false, ["no problem"] = false, ["my roof is leaking since the storm"] = true } do
+      world = voice_world.new{ language = "en" }
+      local reply = world:speaks{ 5000 }
+      world:tell("leave", { how = "x", handed = handed }):pass(1000)
+      world:says(text, 600):final(text):pass(3000)
+      played(world, reply, 1):pass(300)
+      assert.same({ 0, 0, 1 }, { world:count("stop"), world:count("stay"), world:count("go") }, text)
+      assert.equal(text, world:last("aside").text)
+    end
+  end)
+
   it("waits two seconds for a text that does not come, and not for music", function()
     local reply = world:speaks{ 2000 }
     world:tell("leave", { how = "transfer" }):pass(1800):voice_on():pass(200)

@@ -152,27 +152,79 @@ describe("words over ours", function()
   end)
 end)
 
+-- Said by who is about to be put through, or is wished a good day.
+local GLAD = {
+  en = { "", "okay", "mm-hm", "Yes please, thank you.", "alright thanks", "Thanks, bye bye!", "Have a nice day", "you too, goodbye", "thank you very much", "Thank you so much for your help.",
+    "no problem", "No problem, thank you.", "no worries", "perfect", "wonderful, thanks", "sounds good", "very good", "that would be great", "okay I'll wait", "I'll hold", "I appreciate it",
+    "Great, that's what I wanted.", "no, that's all, thank you", "thank you, that answers my question", "Okay?", "Hello?", "Thanks for watching!", "Subtitles by the Amara.org community",
+    "human please", "of course, don't worry", "why not", "I can't thank you enough" },
+  de = { "ja danke, tschüss", "Vielen Dank", "vielen Dank, auf Wiederhören", "besten Dank", "kein Problem", "in Ordnung", "einverstanden", "das ist nett", "danke schön",
+    "machen Sie das", "Aber gerne", "ich warte", "Haben Sie vielen Dank", "alles klar, keine Sorge", "noch einen schönen Tag", "Untertitel der Amara.org-Community", "Ich möchte mich bedanken." },
+  es = { "vale gracias, hasta luego", "muchas gracias", "está bien", "no hay problema", "perfecto, gracias", "gracias a usted", "cómo no", "no se preocupe", "cuando quiera", "es todo lo que quería",
+    "que tenga un buen día" },
+  fr = { "merci, au revoir", "je vous remercie", "merci beaucoup", "pas de problème", "très bien merci", "pas de souci", "mais bien sûr", "avec plaisir", "c'est tout ce que je voulais",
+    "Sous-titrage Société Radio-Canada" },
+  it = { "grazie, arrivederci", "grazie mille", "tante grazie", "va benissimo", "nessun problema", "non c'è problema", "la ringrazio", "ma certo", "volevo ringraziarla", "posso aspettare" },
+  pt = { "obrigado, tchau", "muito obrigado", "sem problema", "não tem problema", "tudo bem", "está bem, obrigado", "pois não", "posso esperar", "era o que eu queria" },
+  nl = { "ja", "Dank u wel.", "ja graag", "tot ziens hoor, dank u wel", "oké?" },
+  pl = { "dobrze, dziękuję bardzo", "no dobrze" },
+}
+local OBJECTS = {
+  en = { "no wait", "no", "wait", "one more thing", "what does it cost", "okay but the price", "No, wait.", "actually I have another question", "stop", "I did not mean that", "I didn't mean that",
+    "hold on", "no thank you", "thanks, but I want to know the price first", "Thank you. How long does it take?", "not him", "I'd like something else", "can you repeat that", "wrong number",
+    "Thanks, and the opening hours?", "thank you very much but wait", "no problem, but what about Tuesday", "excuse me", "never mind", "I forgot something", "please don't",
+    "tell me the prices first" },
+  de = { "nein moment noch", "nein", "halt", "Moment", "warten Sie", "ich habe noch eine Frage", "das meinte ich nicht", "vielen Dank, aber was kostet das", "wie lange dauert das", "lieber nicht",
+    "Danke. Und die Preise?", "kein Problem, aber wann" },
+  es = { "espere", "no, espere", "un momento", "tengo otra pregunta", "no quería eso", "¿cuánto cuesta?", "gracias, pero cuánto cuesta", "¿Y los precios?" },
+  fr = { "non attendez", "attendez", "un instant", "j'ai une autre question", "ce n'est pas ça", "merci, mais combien ça coûte", "quand ouvrez-vous", "Et les prix ?" },
+  it = { "no aspetti", "un attimo", "ho un'altra domanda", "non volevo questo", "quanto costa", "grazie, ma quanto costa", "E i prezzi?" },
+  pt = { "não espere", "espera", "um momento", "tenho outra pergunta", "não era isso", "quanto custa", "obrigado, mas quanto custa", "E os preços?" },
+  nl = { "stop", "Wat kost het dan?" },
+}
+
 describe("words of a caller who is about to be left", function()
-  local function objects(text, language, settled) return reading.objects(text, language or "en", settled ~= false) end
+  local function each(texts, fn)
+    for language, list in pairs(texts) do
+      for _, text in ipairs(list) do fn(text, language) end
+    end
+  end
 
-  it("hold it up when they want something else", function()
-    for _, text in ipairs{ "no wait", "no", "wait", "one more thing", "what does it cost", "okay but the price" } do assert.is_true(objects(text), text) end
-    assert.is_true(objects("nein moment noch", "de"))
-    assert.is_true(objects("espere", "es"))
-    assert.is_true(objects("non attendez", "fr"))
+  it("hold it up when they object", function()
+    each(OBJECTS, function(text, language)
+      assert.is_true(reading.objects(text, language, true, true), language .. ": " .. text)
+      assert.is_true(reading.objects(text, language, true, false), language .. ": " .. text)
+    end)
   end)
 
-  it("do not when they are glad of it, or say goodbye", function()
-    for _, text in ipairs{ "", "okay", "mm-hm", "Yes please, thank you.", "alright thanks", "Thanks, bye bye!", "Have a nice day", "you too, goodbye" } do assert.is_false(objects(text), text) end
-    assert.is_false(objects("ja danke, tschüss", "de"))
-    assert.is_false(objects("vale gracias, hasta luego", "es"))
-    assert.is_false(objects("merci, au revoir", "fr"))
-    assert.is_false(objects("grazie, arrivederci", "it"))
-    assert.is_false(objects("obrigado, tchau", "pt"))
+  -- "Thank you very much" was taken for something else that he wanted, and nobody was put through.
+  it("do not when they are glad of it, say goodbye, or are none", function()
+    each(GLAD, function(text, language)
+      assert.is_false(reading.objects(text, language, true, true), language .. ": " .. text)
+      if text ~= "human please" then assert.is_false(reading.objects(text, language, true, false), language .. ": " .. text) end
+    end)
   end)
 
-  it("do not while they may still become that", function()
-    assert.is_false(objects("thanks have a", "en", false))
-    assert.is_true(objects("thanks have a", "en", true))
+  it("hold up a goodbye, but nobody who is put through, when he talks on or asks for somebody", function()
+    for text, language in pairs{ ["my roof is leaking since the storm"] = "en", ["human please"] = "en", ["mein Dach ist seit gestern undicht"] = "de", ["ein Mitarbeiter bitte"] = "de" } do
+      assert.is_true(reading.objects(text, language, true, false), text)
+      assert.is_false(reading.objects(text, language, true, true), text)
+    end
+    assert.is_false(reading.objects("mijn dak lekt al sinds gisteren", "nl", true, false))
+  end)
+
+  it("do not while they may still become what objects to nothing", function()
+    for text, language in pairs{ ["no"] = "en", ["okay no"] = "en", ["thanks have a"] = "en", ["cómo"] = "es", ["kein"] = "de" } do
+      assert.is_false(reading.objects(text, language, false, true), text)
+    end
+    assert.is_true(reading.objects("no wait", "en", false, true))
+    assert.is_true(reading.objects("what does", "en", false, true))
+    assert.is_true(reading.objects("no", "en", true, true))
+  end)
+
+  it("may be any bytes, of any length", function()
+    assert.is_boolean(reading.objects(("\255?"):rep(100000), "en", true, true))
+    assert.is_true(reading.objects(("thanks "):rep(100000) .. "wait", "en", true, true))
+    assert.is_false(reading.objects(("?"):rep(100000), nil, true, true))
   end)
 end)

@@ -259,7 +259,7 @@ function talk.new(given)
   end
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)
   self.titles = words.titles(world.headings)
-  self.phrases, self.besides = words.phrases(self.titles), words.phrases(self.titles, true)
+  self.phrases, self.besides = words.phrases(self.titles, args.language), words.phrases(self.titles, args.language, true)
   self.slots = args.slots and args.slots[1] and args.slots or nil
   if self.slots then
     self.desk.slots = self.desk.slots or slots.new()

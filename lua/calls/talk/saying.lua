@@ -37,7 +37,7 @@ end
 function saying.leave(self, how)
   if self.is_over or self.leaving and how == "limit" then return end
   self.leaving = how
-  self:tell("leave", { how = how, firm = how == "limit" })
+  self:tell("leave", { how = how, firm = how == "limit", handed = how == "transfer" or how:find("^human:") ~= nil })
 end
 
 --- To a human, when he has heard that.

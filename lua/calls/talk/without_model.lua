@@ -22,11 +22,14 @@ local NUMBER_LEAST, NUMBER_MOST = 7, 15
 local YES_NO, OPEN = { kind = "yes_no" }, { kind = "open" }
 local NUMBER = { kind = "digits", finish = "#", silence_ms = 12000 }
 
-local BACK = { ["call me back"] = true, ["please call me back"] = true }
 local BYE = {}
-for phrase in ("goodbye,good bye,no thats all,thats all,nothing else,bye,stop,nothing"):gmatch("[^,]+") do BYE[phrase] = true end
+for phrase in ("goodbye,good bye,no thats all,thats all,nothing else,bye,stop,nothing,nichts,nichts mehr,sonst nichts,nada,nada mas,rien,rien dautre,niente,nientaltro,mais nada")
+  :gmatch("[^,]+") do BYE[phrase] = true end
 
-local CLOSED = { ["not now"] = "no", ["wrong"] = "no", ["thats wrong"] = "no" }
+-- Words that close nothing in what else is said.
+local NO = {}
+for phrase in ("not now,wrong,thats wrong,falsch,das ist falsch,jetzt nicht,nicht jetzt,ahora no,incorrecto,esta mal,pas maintenant,faux,cest faux,non ora,sbagliato,e sbagliato,"
+  .. "agora nao,errado,esta errado"):gmatch("[^,]+") do NO[phrase] = true end
 
 local function folded_of(text) return reading.fold(text):match("^%s*(.-)%s*$") end
 
@@ -34,8 +37,7 @@ local function folded_of(text) return reading.fold(text):match("^%s*(.-)%s*$") e
 local function closed(said, language)
   if said.keys then return said.keys == "1" and "yes" or said.keys == "2" and "no" or nil end
   local of, folded = lexicon.of(language), reading.fold(said.text)
-  local known = CLOSED[folded_of(said.text)]
-  if known then return known end
+  if NO[folded_of(said.text)] then return "no" end
   if not lexicon.only(of.closed, folded) then return nil end
   if lexicon.has(of.no, folded) then return "no" end
   return lexicon.has(of.yes, folded) and "yes" or nil
@@ -58,6 +60,19 @@ local function missed(state, world, text)
 end
 
 local function goodbye(world) return { say = world.says.goodbye, leave = "hangup" } end
+
+-- "Thanks, goodbye", "das war's": nothing but that. "Ciao" and "bom dia" are no goodbye of who has not asked anything yet.
+local function says_bye(state, text, language)
+  local folded, of = reading.fold(text), lexicon.of(language)
+  if BYE[folded_of(text)] then return true end
+  if not lexicon.only(of.goodbye, folded, of.filler) then return false end
+  return lexicon.has(of.farewell, folded) or lexicon.has(of.closing, folded) or state.topic ~= nil and lexicon.has(of.greeting, folded)
+end
+
+local function asks_back(text, language)
+  local folded, of = reading.fold(text), lexicon.of(language)
+  return lexicon.has(of.callback, folded) and not lexicon.has(of.no, folded) and lexicon.only(of.callback_only, folded, of.filler)
+end
 
 -- The lead: everything that is known by now.
 local function note_down(state, world, number)
@@ -143,9 +158,8 @@ function without_model.answer(state, world, said)
     return result
   end
   if said.keys then return missed(state, world, world.says.unclear) end
-  local folded = folded_of(text)
-  if BYE[folded] then return goodbye(world) end
-  if BACK[folded] and world.can_note then return call_back(state, world) end
+  if says_bye(state, text, world.language) then return goodbye(world) end
+  if world.can_note and asks_back(text, world.language) then return call_back(state, world) end
   return question(state, world, text)
 end
 

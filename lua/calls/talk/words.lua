@@ -1,16 +1,30 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What a knowledge base is about, as it is said, and what a caller is likely to say where a local recogniser must be told. No I/O.
+local lexicon = require "voice.lexicon"
 local sentences = require "kb.sentences"
 
 local words = {}
 
 local PHRASES_MOST = 160
 local TITLE_WORDS = 5
-local FORMS = { "%s", "your %s", "the %s", "what are your %s", "what is your %s", "what about %s", "what about the %s", "tell me about %s", "tell me about your %s", "i have a question about %s" }
--- Words that stand alone are few: the shorter a phrase, the more sounds are like it.
+local FORMS = {
+  de = { "%s", "was ist mit %s", "ich habe eine frage zu %s" },
+  en = { "%s", "your %s", "the %s", "what are your %s", "what is your %s", "what about %s", "what about the %s", "tell me about %s", "tell me about your %s", "i have a question about %s" },
+  es = { "%s", "qué hay de %s", "tengo una pregunta sobre %s" },
+  fr = { "%s", "vos %s", "j'ai une question sur %s" },
+  it = { "%s", "ho una domanda su %s" },
+  pt = { "%s", "tenho uma pergunta sobre %s" },
+}
+-- Words that stand alone are few: the shorter a phrase, the more sounds are like it. The one that calls.talk.sentences tells him to say for a human is the first.
 local OWN = {
-  "human", "operator", "speak to a human", "talk to a human", "i want to speak to a human", "speak to someone", "call me back", "please call me back",
-  "that's all", "nothing else", "repeat that",
+  de = { "mitarbeiter", "mit einem mitarbeiter sprechen", "ich möchte mit einem mitarbeiter sprechen", "mit jemandem sprechen", "rufen sie mich zurück", "bitte rufen sie mich zurück",
+    "das ist alles", "auf wiederhören" },
+  en = { "human", "operator", "speak to a human", "talk to a human", "i want to speak to a human", "speak to someone", "call me back", "please call me back",
+    "that's all", "nothing else", "repeat that" },
+  es = { "agente", "operador", "hablar con un agente", "quiero hablar con una persona", "hablar con alguien", "llámeme", "llámeme por favor", "eso es todo", "nada más" },
+  fr = { "conseiller", "parler à un conseiller", "je voudrais parler à un conseiller", "parler à quelqu'un", "rappelez-moi", "rappelez-moi s'il vous plaît", "c'est tout", "au revoir" },
+  it = { "operatore", "parlare con un operatore", "vorrei parlare con un operatore", "parlare con qualcuno", "mi richiami", "mi richiami per favore", "è tutto", "arrivederci" },
+  pt = { "atendente", "falar com um atendente", "quero falar com um atendente", "falar com alguém", "ligue de volta", "ligue de volta por favor", "é tudo", "mais nada" },
 }
 
 -- The last part of "Prices > Roof: what it costs", as it is said; nil when that is a sentence and no title.
@@ -38,17 +52,18 @@ end
 local function words_in(phrase) return select(2, phrase:gsub("%S+", "")) end
 
 --- What a caller may say to it: phrases for a recogniser with a grammar.
+--- @param language string|nil  of which they are; of one that is not known, or none, English
 --- @param closed boolean|nil  yes or no is expected: what could be taken for that, or that for it, is left out
-function words.phrases(titles, closed)
-  local list, seen = {}, {}
+function words.phrases(titles, language, closed)
+  local list, seen, tag = {}, {}, lexicon.language(language) or "en"
   local function add(phrase)
     if seen[phrase] or #list >= PHRASES_MOST or closed and words_in(phrase) < 2 then return end
     seen[phrase] = true
     list[#list + 1] = phrase
   end
-  for _, phrase in ipairs(OWN) do add(phrase) end
+  for _, phrase in ipairs(OWN[tag]) do add(phrase) end
   -- The short forms of all before the long ones of any: there is room for so many.
-  for _, form in ipairs(FORMS) do
+  for _, form in ipairs(FORMS[tag]) do
     for _, title in ipairs(titles) do add(form:format(title)) end
   end
   return list

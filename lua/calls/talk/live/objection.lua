@@ -37,7 +37,7 @@ end
 function objection.heard(self, event, turn)
   local waits = false
   for _, other in ipairs(self.exchanges:waiting()) do waits = waits or other == turn end
-  if not waits and event.turn <= self.left_at or not reading.objects(event.text, self.args.language, event.final) then return end
+  if not waits and event.turn <= self.left_at or not reading.objects(event.text, self.args.language, event.final, leaving.human_of(self) ~= nil) then return end
   local unheard = waits and self.unheard
   if unheard and not event.final then return end
   if waits then floor.interrupt(self) else leaving.stay(self) end
