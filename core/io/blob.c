@@ -213,12 +213,17 @@ static int do_older(struct blob_job *j, const char *path) {
 
     if (folder == NULL) return errno == ENOENT ? 0 : fail(j, "reading");
     while (j->limit > 0 && (one = readdir(folder)) != NULL) {
+        char key[KEY_MAX + sizeof one->d_name + 2];
+        struct err foreign = {0};
         struct stat st;
 
+        /* What has no blob's name was put there by somebody else: no call of this store could take it. */
+        snprintf(key, sizeof key, "%s/%s", j->key, one->d_name);
+        if (key_check(key, &foreign) < 0) continue;
         /* It may have gone meanwhile. */
         if (fstatat(dirfd(folder), one->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) continue;
         if (!S_ISREG(st.st_mode) || st.st_mtime >= j->before_s) continue;
-        buf_printf(&j->result, "%s/%s\n", j->key, one->d_name);
+        buf_printf(&j->result, "%s\n", key);
         j->limit--;
     }
     closedir(folder);

@@ -20,6 +20,6 @@ void blob_get(struct blob_store *b, const char *key, size_t limit, blob_cb cb,
 void blob_part(struct blob_store *b, const char *key, size_t from, size_t most, blob_cb cb,
                void *arg); /* ERR_NOT_FOUND */
 /* The keys of at most `most` blobs right in a folder, each with a '\n' behind it, that were written before a time (seconds since 1970). A folder
- * that is not there has none. What a dead writer left under a temporary name is among them. */
+ * that is not there has none. What a dead writer left under a temporary name is among them, a file whose name is no key is not. */
 void blob_older(struct blob_store *b, const char *folder, int64_t before_s, size_t most, blob_cb cb, void *arg);
 void blob_remove(struct blob_store *b, const char *key, blob_cb cb, void *arg);

@@ -9,7 +9,7 @@ local card_parts = {}
 
 local LEAST = 3   -- digits: fewer are a number like any other
 local LONGEST = 24
-local MOST = 200  -- hashes: of a number that was given figure by figure, and its check number
+local MOST = 450  -- hashes: of 19 digits, expiry and check number, figure by figure, with one of them said again
 
 local function hash_of(call, digits)
   return crypto.hex(crypto.hmac(call.tenant.key, "card-part\0" .. digits)):sub(1, 16)

@@ -65,13 +65,6 @@ local function whole_ms(ms) return type(ms) == "number" and math.floor(math.max(
 
 -- masking -------------------------------------------------------------------------------------------------------------------
 
-local function has_digit(run)
-  for _, sign in ipairs(run) do
-    if sign.sign:find("%d") then return true end
-  end
-  return false
-end
-
 -- Puts a row behind those that it goes on with, and looks for numbers in them. What was said before as many as one can be in waits no longer.
 local function add_to(chain, row)
   chain[#chain + 1] = row
@@ -93,7 +86,7 @@ local function follow(book, row)
     chain = nil
   end
   -- One sign alone, behind other words, begins no number: "the second one".
-  local open = look.tail and has_digit(look.tail) and (look.whole or #look.tail > 1)
+  local open = look.tail and redact.has_digit(look.tail) and (look.whole or #look.tail > 1)
   if not open then
     for _, part in ipairs(book.chains[row.speaker] or {}) do part.held = nil end
     book.chains[row.speaker] = nil
@@ -293,7 +286,7 @@ function transcript.add(call, given)
   waiting = waiting + 1
   local confidence = tonumber(given.confidence)
   table.insert(book.rows, {
-    n = given.n, speaker = assert(speakers[given.party], "a party that is not known"), text = text_of.clean(text, TEXT_MAX),
+    n = given.n, speaker = assert(speakers[given.party], "a party that is not known"), text = text_of.clean(redact.cut(text, TEXT_MAX), TEXT_MAX),
     interrupted = type(given.heard) == "string" and given.heard ~= given.text, began_ms = whole_ms(given.began_ms), ended_ms = whole_ms(given.ended_ms),
     confidence = confidence and confidence >= 0 and confidence <= 1 and ("%.2f"):format(confidence) or nil,
     sentiment = sentiments[given.sentiment] and given.sentiment or nil, timeline = timeline_of(given.timeline), at = time.sql(clock.wall_us()),

@@ -13,6 +13,7 @@ local renderings = require "speech.renderings"
 local synthesiser = require "speech.synthesiser"
 local task = require "core.task"
 local timer = require "core.timer"
+local urlencoded = require "lib.urlencoded"
 
 local prompts = {}
 
@@ -39,7 +40,7 @@ end
 
 local function drop(entry)
   unlink(entry)
-  kept[entry.name], bytes = nil, bytes - #entry.rendering.pcm
+  kept[entry.name], bytes = nil, bytes - entry.bytes
 end
 
 -- Nothing is in memory for longer, said again or not.
@@ -59,8 +60,8 @@ end
 
 local function keep(name, rendering)
   if kept[name] then return end
-  local entry = { name = name, rendering = rendering, until_ms = clock.mono_ms() + KEPT_MS }
-  kept[name], bytes = entry, bytes + #rendering.pcm
+  local entry = { name = name, rendering = rendering, bytes = renderings.size(rendering), until_ms = clock.mono_ms() + KEPT_MS }
+  kept[name], bytes = entry, bytes + entry.bytes
   link(entry)
   while bytes > MEMORY_BYTES do drop(first) end
   if not looking then
@@ -131,15 +132,23 @@ local function leave(self)
   flight.done:give()
 end
 
+local function is_time(ms) return type(ms) == "number" and ms >= 0 and ms < math.huge end
+
+-- What is no text, or stands at no time, cannot be written, and would never be due.
+local function keepable(mark) return urlencoded.is_text(mark.text) and is_time(mark.from_ms) and is_time(mark.to_ms) end
+
 local function take(self, event)
   local new = self.new
   if not new then return end
   if event.type == "mark" then
-    new.marks[#new.marks + 1] = { kind = event.kind, text = event.text, from_ms = event.from_ms, to_ms = event.to_ms }
+    if not keepable(event) then return end
+    local mark = { kind = event.kind, text = event.text, from_ms = event.from_ms, to_ms = event.to_ms }
+    new.marks[#new.marks + 1], new.size = mark, new.size + renderings.mark_size(mark)
+    if new.size > renderings.MOST then self.new = nil end
   elseif event.type == "audio" then
     new.rate, new.size = new.rate or event.rate, new.size + #event.pcm
     new.pieces[#new.pieces + 1] = event.pcm
-    if new.rate ~= event.rate or new.size > renderings.PCM_MOST then self.new = nil end
+    if new.rate ~= event.rate or new.size > renderings.MOST then self.new = nil end
   elseif event.type == "end" then
     local rendering = { rate = new.rate, marks = new.marks, pcm = table.concat(new.pieces) }
     local name = name_of(self.tenant, self.asked, self.stream.target)

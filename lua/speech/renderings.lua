@@ -15,8 +15,9 @@ local metrics = require "core.metrics"
 
 local renderings = {}
 
-renderings.PCM_MOST = 4 * 1024 * 1024  -- longer ones are said once, not kept
-local MARKS_MOST = 1024 * 1024
+renderings.MOST = 4 * 1024 * 1024  -- bytes, as size counts them: larger ones are said once, not kept
+local MARK_BYTES = 100             -- of a mark besides its text
+local BLOB_MOST = renderings.MOST + 1024 * 1024
 local AT_ONCE = 500
 local A_DAY_S = 86400  -- hosts' clocks differ, but not so much
 
@@ -41,6 +42,15 @@ function renderings.name(tenant, parts)
   return crypto.hex(crypto.hmac(keys_of(tenant).name, table.concat(parts, "\0"))):sub(1, 40)
 end
 
+--- The bytes of a rendering, sound and marks, near enough to count by.
+function renderings.size(rendering)
+  local bytes = #rendering.pcm
+  for _, mark in ipairs(rendering.marks) do bytes = bytes + renderings.mark_size(mark) end
+  return bytes
+end
+
+function renderings.mark_size(mark) return #mark.text + MARK_BYTES end
+
 local function opened(tenant, name, bytes)
   local text = crypto.open(keys_of(tenant).seal, bytes, path_of(tenant, name))
   local head = text and text:match("^([^\n]*)\n")
@@ -51,7 +61,7 @@ end
 
 --- The rendering of a name, or nil. Waits.
 function renderings.read(tenant, name)
-  local bytes = blob.get(path_of(tenant, name), renderings.PCM_MOST + MARKS_MOST)
+  local bytes = blob.get(path_of(tenant, name), BLOB_MOST)
   if not bytes then return nil end
   local rendering = opened(tenant, name, bytes)
   if not rendering then
@@ -62,33 +72,45 @@ function renderings.read(tenant, name)
 end
 
 --- Keeps one, in place of what is there. Waits; where it cannot be written it is rendered again the next time.
+--- @param rendering table  of at most MOST bytes; its marks' texts are UTF-8, their times finite
 function renderings.write(tenant, name, rendering)
   local text = json.encode{ rate = rendering.rate, marks = json.array(rendering.marks) } .. "\n" .. rendering.pcm
-  local ok, err = blob.put(path_of(tenant, name), crypto.seal(keys_of(tenant).seal, text, path_of(tenant, name)))
+  local bytes = crypto.seal(keys_of(tenant).seal, text, path_of(tenant, name))
+  local ok, err = false, { text = "it has more bytes than are read" }
+  if #bytes <= BLOB_MOST then ok, err = blob.put(path_of(tenant, name), bytes) end
   if not ok and not told then log.warn("speech.prompt_not_kept", { tenant = tenant.slug, prompt = name, text = err.text }) end
   told = not ok
 end
 
--- Those right in a folder that were written before a time.
-local function remove(folder, before_s)
-  local count = 0
+-- Those right in a folder that were written before a time: how many went. One that does not go keeps no other; it is looked for again the next time.
+local function remove(tenant, folder, before_s)
+  local count, stayed, first = 0, {}, nil
   while true do
     local keys, err = blob.older(folder, before_s, AT_ONCE)
     if not keys then error("renderings cannot be looked for: " .. err.text, 0) end
+    local gone = 0
     for _, key in ipairs(keys) do
       local ok, why = blob.remove(key)
-      if not ok and why.code ~= "not_found" then error("a rendering could not be removed: " .. why.text, 0) end
-      count = count + 1
+      if ok or why.code == "not_found" then
+        gone = gone + 1
+      else
+        stayed[key], first = true, first or why.text
+      end
     end
-    if #keys < AT_ONCE then return count end
+    count = count + gone
+    if #keys < AT_ONCE or gone == 0 then break end
   end
+  local left = 0
+  for _ in pairs(stayed) do left = left + 1 end
+  if left > 0 then log.warn("speech.prompts_not_removed", { tenant = tenant.slug, folder = folder, count = left, text = first }) end
+  return count
 end
 
---- Removes those that were made before a time (µs), and such as versions before this one have left unsealed, of whichever tenant. Waits; raises where
---- it cannot. Returns how many.
+--- Removes those that were made before a time (µs), and such as versions before this one have left unsealed, of whichever tenant. What cannot be removed
+--- is told of and stays. Waits; raises where it cannot look. Returns how many went.
 function renderings.expire(tenant, before_us)
-  local now_s = math.floor(clock.wall_us() / 1e6)
-  return remove("speech", now_s + A_DAY_S) + remove(folder_of(tenant), math.floor(before_us / 1e6))
+  local own = remove(tenant, folder_of(tenant), math.floor(before_us / 1e6))
+  return own + remove(tenant, "speech", math.floor(clock.wall_us() / 1e6) + A_DAY_S)
 end
 
 --- Removes all of a tenant's, as expire does.

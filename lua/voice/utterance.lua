@@ -4,6 +4,7 @@
 ---   voice   ____/~~~~~\___/~~~~~~~~~\______      on_since: voice now, or quiet_since; noise: this voice went on for long without a word
 ---   text         finals: settled | partial: of the segment that is not settled
 local reading = require "voice.reading"
+local redact = require "ai.guard.redact"
 local sentences = require "kb.sentences"
 local text_of = require "lib.text"
 
@@ -11,6 +12,7 @@ local utterance = {}
 utterance.__index = utterance
 
 local MOST_BYTES = 8000
+local FULL_BYTES = MOST_BYTES - 4  -- what has more was cut, or all but
 
 --- @param at number  when it began
 function utterance.new(id, at)
@@ -32,7 +34,8 @@ function utterance:quiet(since)
 end
 
 local function tidy(text)
-  return sentences.trim(text_of.clean(text_of.cut(text:sub(1, MOST_BYTES + 4), MOST_BYTES), MOST_BYTES))
+  text = sentences.trim(text)
+  return text_of.clean(text_of.cut(text:sub(1, MOST_BYTES + 4), MOST_BYTES), MOST_BYTES)
 end
 
 local function changed(self, now)
@@ -59,11 +62,12 @@ function utterance:add_final(text, now)
   changed(self, now)
 end
 
+--- All of it. Of one that is full, and is over with that, no part of a number at its end.
 function utterance:text()
   if not self.joined then
     local gap = self.settled ~= "" and self.partial ~= "" and " " or ""
-    self.joined = text_of.cut(self.settled .. gap .. self.partial, MOST_BYTES)
-    self.full = #self.joined >= MOST_BYTES - 3
+    local text = self.settled .. gap .. self.partial
+    self.joined, self.full = redact.cut(text, FULL_BYTES), #text > FULL_BYTES
   end
   return self.joined
 end

@@ -207,6 +207,15 @@ static void touch(const char *key, time_t at_s) {
     CHECK_INT(0, utimensat(AT_FDCWD, path, times, 0));
 }
 
+static void litter(const char *name) {
+    char path[300];
+    FILE *f;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    f = fopen(path, "w");
+    CHECK(f != NULL);
+    fclose(f);
+}
+
 static void check_older(const char *of, int64_t before_s, size_t most, const char *want) {
     struct outcome o = {0};
     blob_older(store, of, before_s, most, note, &o);
@@ -233,6 +242,11 @@ TEST(what_is_older_in_a_folder_is_told_and_what_is_deeper_or_beside_it_is_not) {
     check_older("a", 1001, 10, "a/old\n");
     check_older("a/deep", 5000, 10, "a/deep/old\n");
     check_older("none", 5000, 10, "");
+    litter("a/.DS_Store");
+    litter("a/two\nlines");
+    touch("a/.DS_Store", 1000);
+    touch("a/two\nlines", 1000);
+    check_older("a", 1001, 10, "a/old\n"); /* what is no key is nobody's blob */
     blob_older(store, "a", 5000, 1, note, &o);
     uv_run(&loop, UV_RUN_DEFAULT);
     CHECK_INT(6, o.data.len); /* one of the two */

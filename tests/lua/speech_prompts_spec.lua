@@ -2,10 +2,13 @@
 --- Prompts rendered before, and the order in which synthesisers are asked: without a network.
 local blob = require "core.blob"
 local clock = require "core.clock"
+local config = require "core.config"
 local crypto = require "core.crypto"
+local file = require "core.file"
 local health = require "ai.health"
 local prompts = require "speech.prompts"
 local renderings = require "speech.renderings"
+local synthesiser = require "speech.synthesiser"
 local task = require "core.task"
 local timer = require "core.timer"
 local wav = require "speech.wav"
@@ -205,6 +208,66 @@ describe("a prompt", function()
     assert.is_false(is_kept(world, asked))
     assert.is_true(renderings.remove_all(tenant) > 0)
     assert.same({}, blobs_of(tenant.id))
+  end)
+
+  -- One of them kept the prompts of all tenants, and of closed ones.
+  it("goes though there are files of others beside it, and one that cannot be removed", function()
+    renderings.write(tenant, renderings.name(tenant, { "old" }), { rate = 8000, marks = {}, pcm = PCM })
+    local folders, foreign = { "speech", "speech/" .. tenant.id }, {}
+    for i, folder in ipairs(folders) do
+      foreign[i] = config.blobs.directory .. "/" .. folder .. "/.DS_Store"
+      assert(file.write(foreign[i], "x"))
+      assert(blob.put(folder .. "/.nfs0001", "x"))
+    end
+    local real = blob.remove
+    function blob.remove(key)
+      if key:find("%.nfs") then return nil, { code = "io", text = "removing " .. key .. ": Device or resource busy" } end
+      return real(key)
+    end
+    local ok, count = pcall(renderings.remove_all, tenant)
+    blob.remove = real
+    assert.is_true(ok, count)
+    assert.is_true(count > 0)
+    assert.same({ "speech/901/.nfs0001" }, blobs_of(tenant.id))
+    assert.equal(2, renderings.remove_all(tenant))
+    for _, path in ipairs(foreign) do
+      assert.equal("file", file.kind(path))
+      assert(os.remove(path))
+    end
+  end)
+
+  -- It was written where nobody could read it, or not at all, and paid for anew each hour.
+  it("is kept without marks that are no text or stand at no time, and is not kept when it is too large with them", function()
+    local world, marks = new_world{ a = speaks() }, {}
+    local real = synthesiser.say
+    function synthesiser.say(...)
+      local stream = real(...)
+      local next_of, n = stream.next, 0
+      function stream:next()
+        n = n + 1
+        if marks[n] then return marks[n] end
+        return next_of(self)
+      end
+      return stream
+    end
+    local function mark(said, from_ms, to_ms) return { type = "mark", kind = "word", text = said, from_ms = from_ms, to_ms = to_ms } end
+    local asked = { text = text() }
+    marks = { mark("good", 0, 10), mark("\255\254", 10, 20), mark("x", 0 / 0, 20), mark("y", 10, math.huge), mark("day", 10, 20) }
+    assert.is_false(is_kept(world, asked))
+    assert.is_true(is_kept(world, asked))
+    local told, stream = {}, prompts.say(world, tenant, asked, { A })
+    for event in function() return stream:next() end do
+      if event.type == "mark" then told[#told + 1] = event.text end
+    end
+    assert.same({ "good", "day" }, told)
+    asked, marks = { text = text() }, {}
+    for i = 1, 30000 do marks[i] = mark(("w"):rep(60), i, i + 1) end
+    local before = #blobs_of(tenant.id)
+    assert.is_false(is_kept(world, asked))
+    synthesiser.say = real
+    assert.equal(before, #blobs_of(tenant.id))
+    local size = renderings.size{ pcm = PCM, marks = { { kind = "word", text = "good", from_ms = 0, to_ms = 1 } } }
+    assert.is_true(size > #PCM + 4)
   end)
 
   it("is in memory for an hour, however often it is said", function()

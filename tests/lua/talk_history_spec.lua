@@ -71,6 +71,26 @@ describe("what was said before", function()
     assert.is_true(#table.concat(of.earlier) <= 2048 and #of.earlier > 5)
   end)
 
+  -- A line in short ended within the number, and of one told over several turns the rest stayed when the first of them was left out.
+  it("has no part of a card's number in what is told in short, nor of what it goes on with", function()
+    for _, told in ipairs{ { ("word "):rep(29) .. "card 4111 1111 1111 1111 please" }, { "4111", "1111", "1111", "1111", "it is this one" },
+      { ("word "):rep(30) .. "card 4111 1111", "1111 1111 thanks" } } do
+      local of = history.new()
+      for _, text in ipairs(told) do of:add(text, nil, text, true) end
+      for i = 1, 40 do
+        of:add(("word "):rep(30), nil, "Yes.", true)
+        local kept = of:kept()
+        assert.is_nil(table.concat(kept.earlier, " "):find("%d%d"))
+        for _, turn in ipairs(kept.turns) do assert.is_nil((turn.user .. turn.reply):find("%d%d"), i) end
+      end
+      assert.is_true(of.left_out > #told)
+    end
+    local of = history.new()
+    of:add("the first one", nil, "Yes.", true)
+    for _ = 1, 24 do of:add("it is 4111 1111 1111 1111 again", nil, "Yes.", true) end
+    assert.equal("it is 4111 1111 1111 1111 again", of.turns[24].user, "the model is told what was said just now")
+  end)
+
   it("has what was said before a tool once, and the caller's last words as they were understood", function()
     local of = history.new()
     local steps = used({ "lookup_kb" }, "{}")

@@ -87,6 +87,17 @@ describe("transcripts", function()
     for i = 7, 10 do assert.equal("[CARD]", list[i].text) end
   end)
 
+  it("that are longer than is kept hold no part of a number that the end goes through", function()
+    for i = 1, 9 do
+      transcript.add(call, { n = i, party = "caller", text = ("word "):rep(3196) .. ("a"):rep(i) .. " 4111 1111 1111 1111 please" })
+    end
+    local list = settled()
+    for i = 1, 9 do
+      assert.equal(("a"):rep(i), list[i].text:match("(%a+)%s*$"))
+      assert.is_nil(list[i].text:find("%d"))
+    end
+  end)
+
   it("wait for what follows digits, and not for ever", function()
     transcript.add(call, { n = 1, party = "caller", text = "It is 4111" })
     transcript.add(call, { n = 2, party = "agent", text = "Go on." })

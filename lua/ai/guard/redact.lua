@@ -22,6 +22,7 @@ redact.MOST_FORMS = 20
 local MOST_BEHIND = 8       -- digits behind a card's number that are of it
 local CHAIN_SIGNS = 40      -- longer ones are no number
 local CUT_BYTES = 400       -- as long as a card's number can be when it is said word by word
+local WORD_BYTES = 60       -- longer ones are text without spaces, of which the most is kept
 
 -- What signs are ---------------------------------------------------------------------------------------------------------
 
@@ -316,15 +317,27 @@ function redact.cards_in(value)
   return copy or value
 end
 
+--- Is there a digit among signs, as redact.look gives them? Letters alone are no part of a number yet: "[CARD]" is none.
+function redact.has_digit(signs)
+  for _, sign in ipairs(signs) do
+    if sign.sign:find("%d") then return true end
+  end
+  return false
+end
+
 --- At most so many bytes of what somebody said, in whole words. Of a number that the cut goes through, said or written, no part stays: it would not be
 --- known for one.
 function redact.cut(text, bytes)
   if #text <= bytes then return text end
   local short = text_of.cut(text, bytes)
-  if text:find("^%S", #short + 1) then short = short:match("^(.*%s)%S*$") or short end
+  if text:find("^%S", #short + 1) then
+    local at = math.max(1, #short - WORD_BYTES)
+    local gap = short:find("%s%S*$", at) or short:find("[^%w\128-\255][%w\128-\255]*$", at)
+    if gap then short = short:sub(1, gap) end
+  end
   local from = math.max(0, #short - CUT_BYTES)
   local tail = redact.look(short:sub(from + 1)).tail
-  return tail and short:sub(1, from + tail[1].first - 1) or short
+  return tail and redact.has_digit(tail) and short:sub(1, from + tail[1].first - 1) or short
 end
 
 -- A text without the cards' numbers that redact.look and redact.across saw in it; all else stays.

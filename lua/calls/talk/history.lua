@@ -5,12 +5,12 @@
 --- A turn: { user = text, steps = { messages of tools: assistant with tool_calls, tool }, reply = text | nil, mark = word in front of the reply
 --- (calls.talk.marks) | nil }. Tools that ran stay with their results though the words about them were cut off, else a model would do it twice.
 ---
---- Of a long conversation the older turns are told in short: a line each of what the caller wanted and what was done, the newest of those.
+--- Of a long conversation the older turns are told in short: a line each of what the caller wanted and what was done, the newest of those, without
+--- cards' numbers.
 local heard = require "voice.heard"
 local marks = require "calls.talk.marks"
 local mask = require "ai.guard.mask"
 local redact = require "ai.guard.redact"
-local text_of = require "lib.text"
 
 local history = {}
 history.__index = history
@@ -78,10 +78,21 @@ function history.done(turn)
   return names
 end
 
+-- Cards' numbers that begin in the first turn, told in it or over several: masked while all of them are there, for of what is cut off or left out
+-- the rest would not be known for one.
+local function mask_first(turns, name)
+  local said = {}
+  for i, turn in ipairs(turns) do said[i] = turn[name] or "" end
+  for i, text in ipairs(redact.cards_said(said)) do
+    if text == said[i] then return end
+    turns[i][name] = text
+  end
+end
+
 -- A turn that is not told whole any more.
 local function shorten(self, turn)
   self.left_out = self.left_out + 1
-  local said, did = text_of.cut(turn.user or "", SHORT_BYTES), table.concat(history.done(turn), ", ")
+  local said, did = redact.cut(turn.user or "", SHORT_BYTES), table.concat(history.done(turn), ", ")
   if said == "" and did == "" then return end
   local list, bytes = self.earlier, 0
   list[#list + 1] = did ~= "" and ("%s [%s]"):format(said, did) or said
@@ -104,6 +115,8 @@ function history:add(user, steps, text, all, mark)
     reply = heard.for_history(redact.cut(text, SAID_BYTES), all), mark = mark }
   if steps then ended[steps] = true end
   while #self.turns > TURNS do
+    mask_first(self.turns, "user")
+    mask_first(self.turns, "reply")
     shorten(self, table.remove(self.turns, 1))
   end
 end
