@@ -217,6 +217,7 @@ static int do_older(struct blob_job *j, const char *path) {
         struct err foreign = {0};
         struct stat st;
 
+        if (one->d_type == DT_DIR) continue;
         /* What has no blob's name was put there by somebody else: no call of this store could take it. */
         snprintf(key, sizeof key, "%s/%s", j->key, one->d_name);
         if (key_check(key, &foreign) < 0) continue;

@@ -22,6 +22,7 @@ local AT_ONCE = 500
 local A_DAY_S = 86400  -- hosts' clocks differ, but not so much
 
 local told = false     -- that one cannot be written is told of the first, until one can
+local swept  -- what lay unsealed has been looked for
 local of_tenant = setmetatable({}, { __mode = "k" })  -- tenant's record -> keys; they go when the record goes
 
 local function keys_of(tenant)
@@ -106,11 +107,15 @@ local function remove(tenant, folder, before_s)
   return count
 end
 
---- Removes those that were made before a time (µs), and such as versions before this one have left unsealed, of whichever tenant. What cannot be removed
---- is told of and stays. Waits; raises where it cannot look. Returns how many went.
+--- Removes those that were made before a time (µs), and the first time in a process such as versions before this one have left unsealed, of whichever
+--- tenant: each tenant's folder lies beside them, so looking there costs more the more tenants there are. What cannot be removed is told of and stays.
+--- Waits; raises where it cannot look. Returns how many went.
 function renderings.expire(tenant, before_us)
-  local own = remove(tenant, folder_of(tenant), math.floor(before_us / 1e6))
-  return own + remove(tenant, "speech", math.floor(clock.wall_us() / 1e6) + A_DAY_S)
+  local count = remove(tenant, folder_of(tenant), math.floor(before_us / 1e6))
+  if swept then return count end
+  count = count + remove(tenant, "speech", math.floor(clock.wall_us() / 1e6) + A_DAY_S)
+  swept = true
+  return count
 end
 
 --- Removes all of a tenant's, as expire does.

@@ -97,9 +97,9 @@ function summary.request(history, earlier)
   for _, line in ipairs(history.earlier) do lines[#lines + 1] = "Caller: " .. line end
   for i = first, #history.turns do
     local turn = history.turns[i]
-    if turn.user then lines[#lines + 1] = "Caller: " .. text_of.cut(turn.user, TURN_BYTES) end
+    if turn.user then lines[#lines + 1] = "Caller: " .. redact.cut(turn.user, TURN_BYTES) end
     for _, name in ipairs(history_of.done(turn)) do lines[#lines + 1] = "[" .. name .. "]" end
-    if turn.reply then lines[#lines + 1] = "We: " .. text_of.cut(turn.reply, TURN_BYTES) end
+    if turn.reply then lines[#lines + 1] = "We: " .. redact.cut(turn.reply, TURN_BYTES) end
   end
   return { system = RULE, messages = { { role = "user", text = table.concat(lines, "\n") .. "\n\nIn short:\n" .. earlier } }, max_tokens = 250 }
 end
