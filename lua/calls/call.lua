@@ -631,11 +631,11 @@ function Call:close()
     timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states), quality = self.quality }),
     journal = packed and packed_journal or nil, journal_at = packed and packed_journal and time.sql(now) or nil,
   }
-  local counts, day, of_day = answered, nil, nil
+  local counts, day, uncounted = answered, nil, nil
   local function attempt()
     return self:change(fields, { type = "call.ended", data = { status = status, outcome = outcome, by = self.hangup_by,
       seconds = fields.duration_seconds } }, nil, function(tx)
-      if counts then day, of_day = quality.count(tx, self.row_id, fields.end_time, self.figures, self.quality) end
+      if counts then day, uncounted = quality.count(tx, self.row_id, fields.end_time, self.figures, self.quality) end
     end)
   end
   -- The row must be closed, also when the database is away for a while: the record stays until it is.
@@ -657,9 +657,10 @@ function Call:close()
   fault.point("call.row_closed")
   self:count()
   if day then
-    task.spawn(quality.rank, self.tenant, day, of_day)
+    quality.rank(self.tenant, day)
     keeping.expect(self.tenant)
   end
+  if uncounted then log.error("call.not_counted", { call = self.id, tenant = self.tenant.slug, text = uncounted }) end
   if fields.journal then journals.expect(self.tenant) end
   if self.lead then
     local about = self:about()

@@ -69,15 +69,17 @@ end
 local function close(tenant, row)
   local status = row.answer_time and (row.status == "escalated" and "escalated" or "completed") or "failed"
   local seconds = row.answer_time and math.max(0, math.floor((time.us(row.updated_at) - time.us(row.answer_time)) / 1e6 + 0.5)) or 0
+  local uncounted
   local closed = audit.transaction(tenant, function(tx)
     if not store.close_lost(tx, row.id, row.fence, { status = status, end_time = row.updated_at, seconds = seconds,
       failure = "the platform lost this call: what served it died, and what it knew with it" }) then return false end
     audit.event(tx, { type = "call.ended", subject = row.public_id, trace = row.trace,
       data = { status = status, outcome = "lost", by = "platform", seconds = seconds } })
-    if row.answer_time then quality.count(tx, row.id, row.updated_at) end  -- what its turns took is lost with it
+    if row.answer_time then uncounted = select(2, quality.count(tx, row.id, row.updated_at)) end  -- what its turns took is lost with it
     return true
   end)
   if not closed then return end
+  if uncounted then log.error("call.not_counted", { call = row.public_id, tenant = tenant.slug, text = uncounted }) end
   log.warn("call.lost", { call = row.public_id, tenant = tenant.slug, node = row.node })
   metrics.count("calls_lost_total", nil, 1, "calls whose row was closed because nobody had them any more")
   recordings.finish{ tenant = tenant, id = row.public_id, row_id = row.id, trace = row.trace }

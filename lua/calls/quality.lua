@@ -3,20 +3,27 @@
 --- that was taken up it is what the last worker saw. And the figures of a tenant's days: those of each answered call are added to its day's in
 --- the transaction that ends it, once, whoever ends it again. Days are those of UTC, by the call's end.
 local clock = require "core.clock"
+local db = require "lib.db"
 local figures = require "calls.figures"
 local json = require "core.json"
+local log = require "core.log"
 local metrics = require "core.metrics"
 local redis = require "core.redis"
 local rediskey = require "lib.rediskey"
 local store = require "calls.store"
+local task = require "core.task"
 local tenants = require "tenants"
 local time = require "lib.time"
+local timer = require "core.timer"
 
 local quality = {}
 
 quality.KEPT_DAYS = 400
+quality.RANK_MS = 5000      -- between two times that a worker tells a tenant's place
 local DAY_US = 86400 * 1e6
 local AT_ONCE = 500         -- rows that are removed
+local PARTS = 8             -- of a day, each a row that is one transaction's until its commit is durable
+local ROWS_AT_ONCE = 16     -- that are added up before others have their turn
 local RANKED_TURNS = 20     -- a tenant with fewer in a day is not compared with others
 local RANKED_S = 2 * 86400
 
@@ -41,32 +48,55 @@ end
 
 -- a tenant's days ------------------------------------------------------------------------------------------------------------
 
---- Adds a call that ends to its day, in the transaction that ends it. Returns the day and its figures; nil when it was counted before.
+-- What fn returns; nil, why when it would fail again. What passes is raised.
+local function tried(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then return result end
+  if db.is_failure(result) and result.code ~= "invalid" then error(result, 0) end
+  return nil, tostring(result)
+end
+
+local function add(tx, day, part, one)
+  local all, before = figures.new(), store.hold_quality_day(tx, day, part)
+  if before then
+    local kept, err = json.decode(before)
+    if not kept then error(("the figures of %s, part %d, are damaged: %s"):format(day, part, err.text), 0) end
+    figures.merge(all, kept)
+  end
+  figures.merge(all, one)
+  store.set_quality_day(tx, day, part, json.encode(all))
+  return true
+end
+
+--- Adds a call that ends to its day, in the transaction that ends it. Returns the day; nil when it was counted before; nil, why when it never can be:
+--- then nothing of it is written, and what else the transaction writes stands. Raises what passes, such as a database that is away.
 --- @param end_time string       SQL text
 --- @param measured table|nil    calls.figures of its turns
 --- @param seen table|nil        see quality.of
 function quality.count(tx, call_id, end_time, measured, seen)
-  local one, day = figures.call(measured, seen), end_time:sub(1, 10)
-  local new = store.quality_insert(tx, { call_id = call_id, day = day, turns = one.turns, slow_turns = one.slow,
+  local one, why = tried(figures.call, measured, seen)
+  if not one then return nil, why end
+  local day = end_time:sub(1, 10)
+  local new
+  new, why = tried(store.quality_insert, tx, { call_id = call_id, day = day, turns = one.turns, slow_turns = one.slow,
     longest_gap_ms = one.turns > 0 and math.floor(one.longest + 0.5) or nil, received = one.received, lost = one.lost,
     jitter_ms = seen and seen.jitterMs, mos = seen and seen.mos })
-  if not new then return nil end
-  local all = figures.new()
-  local before = store.hold_quality_day(tx, day)
-  if before then figures.merge(all, json.decode(before)) end
-  figures.merge(all, one)
-  store.set_quality_day(tx, day, json.encode(all))
-  return day, all
+  if not new then return nil, why end
+  new, why = tried(add, tx, day, call_id % PARTS, one)
+  if new then return day end
+  store.quality_remove(tx, call_id)
+  return nil, why
 end
 
 --- The days from one to another, both with ("2026-11-27"): list of { day, figures }, also those without a call, and the figures of all.
 function quality.days(tenant, first, last)
   local found, days, whole = {}, {}, figures.new()
-  for _, row in ipairs(store.quality_days(tenant.db, first, last)) do
-    local all = figures.new()
-    figures.merge(all, json.decode(row.figures))
-    found[row.day] = all
-    figures.merge(whole, all)
+  for i, row in ipairs(store.quality_days(tenant.db, first, last)) do
+    local part = json.decode(row.figures)
+    found[row.day] = found[row.day] or figures.new()
+    figures.merge(found[row.day], part)
+    figures.merge(whole, part)
+    if i % ROWS_AT_ONCE == 0 then task.sleep(0) end
   end
   local at, ends = clock.parse(first .. "T00:00:00Z"), clock.parse(last .. "T00:00:00Z")
   while at <= ends do
@@ -88,11 +118,26 @@ end
 
 local function rank_key(day) return rediskey("quality:", day) end
 
---- Tells what came of count(), after the commit. Where Redis is away the tenant's next call tells it.
-function quality.rank(tenant, day, all)
+local function rank(tenant, day)
+  local _, all = quality.days(tenant, day, day)
   if all.turns < RANKED_TURNS then return end
   redis.call("ZADD", rank_key(day), ("%.6f"):format(all.slow / all.turns), tostring(tenant.id))
   redis.call("EXPIRE", rank_key(day), tostring(RANKED_S))
+end
+
+local ranking = {}  -- tenant id and day -> true: its place is going to be told
+
+--- A call of the tenant was counted: its place is told in RANK_MS, once for all that are counted until then. What fails, or is lost with this worker,
+--- the tenant's next call makes good.
+function quality.rank(tenant, day)
+  local key = tenant.id .. " " .. day
+  if ranking[key] then return end
+  ranking[key] = true
+  timer.after(quality.RANK_MS, function()
+    ranking[key] = nil
+    local ok, err = pcall(rank, tenant, day)
+    if not ok then log.warn("quality.not_ranked", { tenant = tenant.slug, text = tostring(err) }) end
+  end)
 end
 
 --- The tenants of which today the largest share of turns took longer than a second, at most so many: list of { tenant, figures }; nil, err.

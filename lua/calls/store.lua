@@ -236,19 +236,25 @@ function store.quality_insert(tx, q)
   return false
 end
 
---- The figures of a day, nil when it has none; its row is this transaction's until its end.
-function store.hold_quality_day(tx, day)
-  -- Written first: two who only looked for a row that is not there would each wait for the other's gap.
-  db.run(tx, "INSERT INTO quality_day (`day`) VALUES (?) ON DUPLICATE KEY UPDATE `day` = VALUES(`day`)", day)
-  local row = db.run(tx, "SELECT figures FROM quality_day WHERE `day` = ? FOR UPDATE", day)[1]
-  return row and row.figures
+function store.quality_remove(tx, call_id) db.run(tx, "DELETE FROM call_quality WHERE call_id = ?", call_id) end
+
+--- The figures of a part of a day, nil when it has none; its row is this transaction's until its end.
+function store.hold_quality_day(tx, day, part)
+  -- Nearly always the row is there; a look at one that is not locks nothing (READ COMMITTED).
+  local function hold() return db.run(tx, "SELECT figures FROM quality_day WHERE `day` = ? AND part = ? FOR UPDATE", day, part)[1] end
+  local row = hold()
+  if not row then
+    db.run(tx, "INSERT INTO quality_day (`day`, part) VALUES (?, ?) ON DUPLICATE KEY UPDATE `day` = VALUES(`day`)", day, part)
+    row = hold()  -- with what somebody else has written meanwhile
+  end
+  return row.figures
 end
 
-function store.set_quality_day(tx, day, figures)
-  db.run(tx, "UPDATE quality_day SET figures = ? WHERE `day` = ?", figures, day)
+function store.set_quality_day(tx, day, part, figures)
+  db.run(tx, "UPDATE quality_day SET figures = ? WHERE `day` = ? AND part = ?", figures, day, part)
 end
 
---- day, figures; of a replica where there is one.
+--- day, figures: a row for each part; of a replica where there is one.
 function store.quality_days(db_name, first, last)
   return db.query(db.lagging(db_name), "SELECT `day`, figures FROM quality_day WHERE `day` BETWEEN ? AND ? AND figures IS NOT NULL ORDER BY `day`", first, last)
 end

@@ -19,6 +19,7 @@ CREATE TABLE call_quality (
 
 CREATE TABLE quality_day (
     `day` DATE NOT NULL COMMENT 'UTC',
+    part TINYINT NOT NULL COMMENT 'by the calls'' ids: calls that end at the same moment rarely wait for the same row; the day is all of them together',
     figures TEXT NULL COMMENT 'JSON, numbers only: calls.figures',
-    PRIMARY KEY (`day`)
+    PRIMARY KEY (`day`, part)
 ) ENGINE = InnoDB;
