@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Call quality on the page: the figures of the last days, their picture, and from a day to its slowest calls."""
+import contextlib
 import datetime
 import json
 import os
@@ -67,6 +68,17 @@ def whole_page(driver, name, width):
         api.until(lambda: driver.execute_script("return innerHeight") == 900, what="the window as it was")
 
 
+# What was made is of the day that this run began on, whatever day it ends on.
+CLOCK = "window.Date = class extends Date { constructor(...given) { super(...(given.length ? given : [Date.now()])); } static now() { return Date.parse('%sT12:00:00Z'); } }"
+
+
+@contextlib.contextmanager
+def browser(*size):
+    with page.browser(*size) as driver:
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CLOCK % day(0)})
+        yield driver
+
+
 def left(driver):
     """Figures in the section, seen or not."""
     html = driver.find_element("id", "quality").get_attribute("outerHTML").replace("Over 1 s", "")
@@ -77,7 +89,7 @@ def left(driver):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_shows_the_days_and_leads_to_the_slowest_calls_of_one(heard, width, dark):
     mark = f"{width}-{'dark' if dark else 'light'}"
-    with page.browser(width, 900, dark) as driver:
+    with browser(width, 900, dark) as driver:
         driver.get(api.url() + "/")
         page.log_in(driver, "admin@heard.example", "a-Long-password-heard")
         api.until(lambda: page.shown(driver, "quality-gaps") and driver.find_elements("css selector", "#quality-gaps .day"), what="the picture")
@@ -114,7 +126,7 @@ def test_the_page_shows_the_days_and_leads_to_the_slowest_calls_of_one(heard, wi
 
 
 def test_the_days_can_be_walked_by_keys(heard):
-    with page.browser() as driver:
+    with browser() as driver:
         driver.get(api.url() + "/")
         page.log_in(driver, "admin@heard.example", "a-Long-password-heard")
         api.until(lambda: driver.find_elements("css selector", "#quality-gaps .day"), what="the picture")
