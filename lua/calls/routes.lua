@@ -237,7 +237,8 @@ local function register_calls()
       campaignId = { type = "string", maxLength = 64 }, flow = { type = "string", maxLength = 64, description = "a flow file of the live bundle" } },
       { "phoneNumber" }), handler = place }
   router.add{ method = "GET", path = "/calls", summary = "List calls, newest first", roles = everyone,
-    query = { status = { type = "string", enum = { "ringing", "connected", "completed", "escalated", "failed" } }, active = { type = "boolean" },
+    query = { status = { type = "string", enum = { "ringing", "connected", "completed", "escalated", "failed" } },
+      active = { type = "boolean", description = "true: those that are up; false: those that have ended" },
       phone = { type = "string", maxLength = 40 }, cursor = { type = "string", maxLength = 500 },
       limit = { type = "integer", minimum = 1, maximum = 200, default = 50 } },
     response = schema.object{ calls = { type = "array", items = call_schema } }, handler = list }

@@ -193,7 +193,7 @@ function schema.check_parameters(declared, values)
   local typed = {}
   local properties = declared.properties or {}
   for name, text in pairs(values) do
-    typed[name] = properties[name] and converted(properties[name], text) or text
+    if properties[name] then typed[name] = converted(properties[name], text) else typed[name] = text end
   end
   local result, errors = schema.check(declared, typed)
   if not errors then return result end

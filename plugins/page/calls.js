@@ -107,8 +107,8 @@ const recent = pagedList("recent", {
   nothing: "None yet.",
   nothingFound: "No ended call with this number. It has to be whole, such as +12025550123.",
   async fetchPage(words, cursor) {
-    const page = await api("GET", "/calls?limit=20" + (words ? "&phone=" + encodeURIComponent(words) : "") + (cursor ? "&cursor=" + encodeURIComponent(cursor) : ""));
-    return { entries: page.calls.filter((call) => call.endTime), next: page.next };
+    const page = await api("GET", "/calls?active=false&limit=20" + (words ? "&phone=" + encodeURIComponent(words) : "") + (cursor ? "&cursor=" + encodeURIComponent(cursor) : ""));
+    return { entries: page.calls, next: page.next };
   },
   show: (list) => keepRows($("recent"), list, (call) => call.id, (row, call) => {
     cell(row, call.from || "withheld", "From", "number");

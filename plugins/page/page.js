@@ -70,6 +70,7 @@ function connected(yes) {
 function catchUp() {
   leads.load();
   recent.load();
+  Quality.moved();
   if (openId) loadCall();
 }
 

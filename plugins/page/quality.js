@@ -6,7 +6,7 @@ const Quality = (() => {
   const AGAIN_MS = 10000, DAY_MS = 86400000;
   const stages = [["finalText", "final text"], ["endOfTurn", "end of turn"], ["firstToken", "first token"], ["firstAudio", "first audio"], ["firstPacket", "first packet"]];
   const at = (id) => document.getElementById("quality-" + id);
-  let asked = 0, span = 7, found = null, chosen = null, following = false, again = null, next = null;
+  let asked = 0, loading = 0, span = 7, found = null, chosen = null, following = false, again = null, next = null;
 
   const node = (name, className, text) => {
     const made = document.createElement(name);
@@ -170,14 +170,14 @@ const Quality = (() => {
   }
 
   async function load() {
-    const mine = span, today = new Date().toISOString().slice(0, 10);
+    const mine = ++loading, today = new Date().toISOString().slice(0, 10);
     clearTimeout(again);
     again = null;
     let answer = null, problem = "";
     try {
       answer = await api("GET", `/calls/quality?from=${dayBefore(today, span - 1)}&to=${today}`);
     } catch (e) { problem = e.message; }
-    if (!following || mine !== span) return;
+    if (mine !== loading) return;  // asked again meanwhile, or by whoever was here before
     at("problem").hidden = !problem;
     at("problem").textContent = problem;
     if (answer) show(answer);
@@ -195,12 +195,13 @@ const Quality = (() => {
     document.getElementById("quality").hidden = at("link").hidden = !following;
     if (following) return choose(7);
     asked++;
+    loading++;
     clearTimeout(again);
     found = chosen = next = again = null;
     at("day").hidden = at("waits").hidden = true;
-    at("tiles").replaceChildren();
     at("calls").tBodies[0].replaceChildren();
-    for (const id of ["gaps", "barges"]) at(id).replaceChildren();
+    for (const id of ["none", "problem", "calls-problem", "day-title", "tiles", "gaps", "barges"]) at(id).replaceChildren();
+    at("barges").removeAttribute("aria-label");
     return null;
   }
 

@@ -4,7 +4,7 @@
 "use strict";
 
 const Talk = (() => {
-  const SVG = "http://www.w3.org/2000/svg", WIDTH = 320, HEIGHT = 14, NEAR_END = 48;
+  const SVG = "http://www.w3.org/2000/svg", WIDTH = 320, HEIGHT = 14, NEAR_END = 48, PRESSED = ".seek, summary";
   const who = { caller: "Caller", ai: "AI", agent: "Agent" };
   // Of each of Words.stages, in their order: how long it took.
   const took = [
@@ -61,6 +61,7 @@ const Talk = (() => {
       name.prepend(square(part.i));
       list.append(name, node("dd", "took", `${Math.round(part.took)} ms`), node("dd", "", part.doc));
     }
+    line.tabIndex = -1;
     whole.append(line, list);
     return whole;
   }
@@ -72,6 +73,7 @@ const Talk = (() => {
     if (one.beganMs !== undefined && seek) {
       const from = node("button", "seek", Words.length(one.beganMs / 1000));
       from.type = "button";
+      from.tabIndex = -1;
       from.setAttribute("aria-label", `Play from ${from.textContent}`);
       head.append(from);
       item.classList.add("heard");
@@ -132,7 +134,9 @@ const Talk = (() => {
       const again = make(one);
       again.dataset.key = item.dataset.key;
       for (const whole of again.querySelectorAll("details")) whole.open = item.querySelector("details[open]") !== null;
+      const had = [...item.querySelectorAll(PRESSED)].indexOf(document.activeElement);
       item.replaceChildren(...again.childNodes);
+      item.querySelectorAll(PRESSED)[had]?.focus({ preventScroll: true });
       item.className = again.className;
       item.drawnAs = again.drawnAs;
     });
@@ -163,6 +167,17 @@ const Talk = (() => {
     if (top < box().scrollTop || end > box().scrollTop + box().clientHeight) box().scrollTop = top - 16;
   }
 
+  // One stop for the tabulator, the box; from it arrows, Home and End move between what can be pressed in the lines, beginning with what is in view.
+  function keys(e) {
+    const all = [...$("talk").querySelectorAll(PRESSED)], at = all.indexOf(document.activeElement);
+    const seen = all.findIndex((one) => one.closest("li").offsetTop + one.closest("li").offsetHeight > box().scrollTop);
+    const to = all[{ ArrowUp: at < 0 ? seen : at - 1, ArrowDown: at < 0 ? seen : at + 1, Home: 0, End: all.length - 1 }[e.key]];
+    if (!to) return;
+    e.preventDefault();
+    to.focus();
+  }
+
+  $("talk-box").addEventListener("keydown", keys);
   $("talk").addEventListener("click", (e) => {
     const item = e.target.closest(".heard");
     if (!item || !play || e.target.closest("details") || !getSelection().isCollapsed) return;  // to select words is not to ask for their sound

@@ -206,6 +206,7 @@ def test_what_fails_is_told_where_it_happens_and_can_be_tried_again():
         driver.find_element(By.ID, "leads-again").click()
         api.until(lambda: "No lead has this name" in text(driver, "leads-none"), what="the answer")
         assert not shown(driver, "leads-problem")
+        driver.execute_script("performance.clearResourceTimings()")
         driver.execute_script("showCalls([{ id: 'c-1', from: '+12025550100', to: '+12025550101', status: 'connected', since: new Date().toISOString(), agent: '' }], 1); sockets[0].close()")
         api.until(lambda: shown(driver, "stale"), what="the word of the lost connection")
         assert "out of date" in text(driver, "stale") and contrast(driver)["ratio"] >= 4.5
@@ -219,6 +220,8 @@ def test_what_fails_is_told_where_it_happens_and_can_be_tried_again():
         api.until(lambda: shown(driver, "stale"), what="the word of the lost network")
         driver.delete_network_conditions()
         api.until(lambda: text(driver, "wire") == "live" and not shown(driver, "stale"), what="the connection at once")
+        api.until(lambda: {"/leads", "/calls", "/calls/quality"} <= set(driver.execute_script("return performance.getEntriesByType('resource').map((one) => new URL(one.name).pathname)")), 100,
+                  what="all that was missed, asked for again")
 
 
 def test_leads_are_found_by_name_and_read_by_pages():
@@ -311,6 +314,59 @@ def test_calls_come_and_go_without_a_jump_or_a_lost_focus():
         api.until(lambda: abs(driver.execute_script(top) - before) < 1, what="the open call where it was")
         driver.execute_script(CALLS, [7])
         assert focused(driver).get_attribute("id") == "calls-title", "the row with the focus has gone"
+
+
+# As the server answers, newest first; `busy` calls are up, before 30 that have ended.
+SERVE_CALLS = """const busy = arguments[0], real = api, all = Array.from({ length: busy + 30 }, (_, i) => ({ id: "c-" + (busy + 30 - i), from: "+12025550100", to: "+12025550200", status: i < busy ? "connected" : "completed",
+    startTime: new Date().toISOString(), durationSeconds: 9, ...(i < busy ? {} : { endTime: new Date().toISOString() }) }));
+  window.api = async (method, path, body) => {
+    const url = new URL(path, location.origin), from = Number(url.searchParams.get("cursor")), active = url.searchParams.get("active");
+    if (url.pathname !== "/calls") return real(method, path, body);
+    const of = all.filter((one) => active === null || (active === "true") === !one.endTime), to = from + Number(url.searchParams.get("limit"));
+    return { calls: of.slice(from, to), next: to < of.length ? String(to) : null };
+  }; recent.clear(); recent.load()"""
+
+
+def test_the_ended_calls_are_shown_however_many_are_up_and_older_ones_stay():
+    with desk() as driver:
+        rows = lambda: driver.find_elements(By.CSS_SELECTOR, "#recent tbody tr")  # noqa: E731
+        driver.execute_script(SERVE_CALLS, 45)
+        api.until(lambda: len(rows()) == 20 and shown(driver, "recent-more"), what="a page of ended calls")
+        driver.find_element(By.ID, "recent-more").click()
+        api.until(lambda: len(rows()) == 30 and not shown(driver, "recent-more"), what="the older ones")
+        driver.execute_script("window.came = 0; const served = api; window.api = async (...asked) => { const answer = await served(...asked); setTimeout(() => { window.came++; }); return answer; }; recent.load()")
+        api.until(lambda: driver.execute_script("return window.came") > 0, what="the first page anew")
+        assert len(rows()) == 30
+
+
+def test_a_conversation_is_one_stop_for_the_tabulator_and_arrows_walk_in_it():
+    with desk() as driver:
+        driver.execute_script(TALK, 31)
+        key = lambda *keys: focused(driver).send_keys(*keys)  # noqa: E731
+        line = lambda: driver.execute_script("return [...$('talk').children].indexOf(document.activeElement.closest('li')) + 1")  # noqa: E731
+        driver.execute_script("$('talk-box').scrollTop = 0; $('call-close').focus()")
+        key(Keys.TAB)
+        assert focused(driver).get_attribute("id") == "talk-box"
+        key(Keys.ARROW_DOWN)
+        assert line() == 1
+        key(Keys.ARROW_DOWN)
+        assert line() == 3, "the second has nothing to press"
+        key(Keys.ENTER)
+        assert focused(driver).find_element(By.XPATH, "..").get_attribute("open") is not None
+        driver.execute_script(TALK.replace("900", "1900"), 31)
+        assert line() == 3 and focused(driver).tag_name == "summary", "drawn anew, it keeps the focus"
+        key(Keys.END)
+        assert line() == 31 and driver.execute_script(PLACE)[1] < 100
+        key(Keys.ARROW_DOWN, Keys.ARROW_UP)
+        assert line() == 29
+        key(Keys.TAB)
+        assert driver.execute_script("return !$('talk-box').contains(document.activeElement)"), "one key leads out"
+        key(Keys.SHIFT, Keys.TAB)
+        driver.execute_script("Talk.show([{ n: 1, speaker: 'ai', text: 'Hello', beganMs: 100 }, { n: 2, speaker: 'ai', text: 'Bye', beganMs: 900 }], { seek: (s) => { window.sought = s; } })")
+        driver.execute_script("$('talk-box').focus()")
+        key(Keys.END, Keys.ENTER)
+        assert driver.execute_script("return window.sought") == 0.9
+        assert driver.execute_script("return [...document.querySelectorAll('#talk *')].every((one) => one.tabIndex < 0)")
 
 
 def test_nothing_is_cut_off_at_any_width():

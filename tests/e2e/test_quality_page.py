@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Call quality on the page: the figures of the last days, their picture, and from a day to its slowest calls."""
+import contextlib
 import datetime
 import json
 import os
 import random
+import re
 import subprocess
 
 import pytest
@@ -66,11 +68,28 @@ def whole_page(driver, name, width):
         api.until(lambda: driver.execute_script("return innerHeight") == 900, what="the window as it was")
 
 
+# What was made is of the day that this run began on, whatever day it ends on.
+CLOCK = "window.Date = class extends Date { constructor(...given) { super(...(given.length ? given : [Date.now()])); } static now() { return Date.parse('%sT12:00:00Z'); } }"
+
+
+@contextlib.contextmanager
+def browser(*size):
+    with page.browser(*size) as driver:
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CLOCK % day(0)})
+        yield driver
+
+
+def left(driver):
+    """Figures in the section, seen or not."""
+    html = driver.find_element("id", "quality").get_attribute("outerHTML").replace("Over 1 s", "")
+    return re.findall(r"[^<>\"]*\d (?:m?s\b|%|calls?\b|turns?\b)[^<>\"]*", html)
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_shows_the_days_and_leads_to_the_slowest_calls_of_one(heard, width, dark):
     mark = f"{width}-{'dark' if dark else 'light'}"
-    with page.browser(width, 900, dark) as driver:
+    with browser(width, 900, dark) as driver:
         driver.get(api.url() + "/")
         page.log_in(driver, "admin@heard.example", "a-Long-password-heard")
         api.until(lambda: page.shown(driver, "quality-gaps") and driver.find_elements("css selector", "#quality-gaps .day"), what="the picture")
@@ -101,12 +120,13 @@ def test_the_page_shows_the_days_and_leads_to_the_slowest_calls_of_one(heard, wi
         driver.find_element("id", "logout").click()
         api.until(lambda: page.shown(driver, "gate"), what="the log-out")
         assert driver.find_elements("css selector", "#quality-calls tbody tr, #quality-gaps .day, .tile") == [], "nothing stays behind"
+        assert not left(driver), left(driver)
         bad = [entry for entry in driver.get_log("browser") if "status of 401" not in entry["message"]]
         assert not bad, bad
 
 
 def test_the_days_can_be_walked_by_keys(heard):
-    with page.browser() as driver:
+    with browser() as driver:
         driver.get(api.url() + "/")
         page.log_in(driver, "admin@heard.example", "a-Long-password-heard")
         api.until(lambda: driver.find_elements("css selector", "#quality-gaps .day"), what="the picture")
@@ -138,3 +158,26 @@ def test_who_has_no_calls_yet_is_told_what_to_do_and_an_agent_sees_none_of_it(st
         page.log_in(driver, email)
         api.until(lambda: page.shown(driver, "desk"), what="the desk")
         assert not page.shown(driver, "quality")
+
+
+# The next answer of this path is kept back until window.give(answer).
+KEEP_BACK = """const real = api, path = arguments[0];
+  window.api = (method, asked, body) => { if (!asked.startsWith(path)) return real(method, asked, body); window.api = real; return new Promise((give) => { window.give = give; }); };"""
+
+
+def test_an_answer_for_who_was_here_before_is_not_shown_to_who_is_here_now(heard):
+    make_tenant("next", "127.0.0.69", "+15550969")
+    with page.browser() as driver:
+        driver.get(api.url() + "/")
+        api.until(lambda: page.shown(driver, "gate"), what="the log-in")
+        driver.execute_script(KEEP_BACK, "/calls/quality")
+        page.log_in(driver, "admin@heard.example", "a-Long-password-heard")
+        api.until(lambda: driver.execute_script("return Boolean(window.give)"), what="the question for the figures")
+        driver.find_element("id", "logout").click()
+        page.log_in(driver, "admin@next.example", "a-Long-password-next")
+        api.until(lambda: "Call one of your numbers" in page.text(driver, "quality"), what="what to do")
+        driver.execute_script("window.give({ from: arguments[0], to: arguments[1], whole: { calls: 777, turns: 0 }, days: [] })", day(6), day(0))
+        assert "777" not in page.text(driver, "quality")
+        driver.find_element("id", "logout").click()
+        api.until(lambda: page.shown(driver, "gate"), what="the log-out")
+        assert driver.find_element("id", "quality-none").get_attribute("textContent") == ""

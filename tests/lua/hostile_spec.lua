@@ -280,6 +280,34 @@ describe("who wants more", function()
     sql.query(acme.db, "DELETE FROM `call` WHERE channel_id LIKE 'old-%' OR channel_id = 'up-1'")
   end)
 
+  it("finds the ended calls behind any number of those that are up, and reads no more than are asked for", function()
+    for i = 1, 600 do
+      local ended = i <= 400
+      sql.query(acme.db, "INSERT INTO `call` (public_id, direction, start_time, end_time, status, channel_id) VALUES (?, 'inbound', ?, ?, ?, ?)",
+        "many-" .. i, time.now(), ended and time.now() or nil, ended and "completed" or "connected", "many-" .. i)
+    end
+    sql.query(acme.db, "ANALYZE TABLE `call`")
+    local real, text, values = db.query, nil, nil
+    db.query = function(name, statement, ...)
+      text, values = statement, { ... }
+      return real(name, statement, ...)
+    end
+    local newest = store.list(acme.db, { active = false }, nil, 20)
+    assert.equal(20, #newest)
+    assert.same({ "many-400", "many-381" }, { newest[1].public_id, newest[20].public_id })
+    for _, filter in ipairs{ {}, { active = false }, { active = true }, { active = false, status = "completed" }, { active = true, status = "connected" },
+      { active = false, phone_hash = "none" } } do
+      store.list(acme.db, filter, 1e9, 20)
+      for _, step in ipairs(real(acme.db, "EXPLAIN " .. text, unpack(values))) do
+        assert.is_nil((step.Extra or ""):find("filesort", 1, true), text .. ": " .. tostring(step.key) .. " " .. tostring(step.Extra))
+      end
+    end
+    db.query = real
+    assert.equal(600, #store.list(acme.db, {}, nil, 700))
+    assert.equal(200, #store.list(acme.db, { active = true }, nil, 700))
+    sql.query(acme.db, "DELETE FROM `call` WHERE channel_id LIKE 'many-%'")
+  end)
+
   describe("with a recording", function()
     local row, real, on_audio
 
