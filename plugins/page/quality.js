@@ -4,7 +4,6 @@
 
 const Quality = (() => {
   const AGAIN_MS = 10000, DAY_MS = 86400000;
-  const stages = [["finalText", "final text"], ["endOfTurn", "end of turn"], ["firstToken", "first token"], ["firstAudio", "first audio"], ["firstPacket", "first packet"]];
   const at = (id) => document.getElementById("quality-" + id);
   let asked = 0, loading = 0, span = 7, found = null, chosen = null, following = false, again = null, next = null;
 
@@ -49,7 +48,7 @@ const Quality = (() => {
 
   // -- the pictures ---------------------------------------------------------------------------------------------------------------
 
-  const stacked = (parts) => stages.map(([name], i) => ({ name: "stage-" + i, ms: parts[name] }));
+  const stacked = (parts) => Words.stages.map((stage, i) => ({ name: "stage-" + i, ms: parts[stage.of] }));
 
   function gapDay(one) {
     const label = one.turns === 0 ? `${fullDay(one.day)}: no conversation` : `${fullDay(one.day)}: half of the answers within ${seconds(one.gap.p50)}, 99 of 100 within ${seconds(one.gap.p99)}, `
@@ -74,13 +73,14 @@ const Quality = (() => {
   }
 
   function legend() {
-    at("stages").replaceChildren("From the end of the caller's speech: ", ...stages.flatMap(([, name], i) => {
+    at("stages").replaceChildren("From the end of the caller's speech: ", ...Words.stages.flatMap(({ name, doc }, i) => {
       const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg"), rect = document.createElementNS(mark.namespaceURI, "rect");
       mark.setAttribute("viewBox", "0 0 10 10");
       mark.setAttribute("aria-hidden", "true");
       for (const [key, value] of Object.entries({ width: 10, height: 10, class: "stage-" + i })) rect.setAttribute(key, value);
       mark.append(rect);
       const entry = node("span", "", name);
+      entry.title = doc;
       entry.prepend(mark);
       return [entry, " "];
     }));

@@ -14,13 +14,13 @@ const Words = (() => {
   // ITU-T G.107, annex B: from which MOS on how many are satisfied.
   const lines = [[4, "good line"], [3.6, "fair line, small faults"], [3.1, "poor line, hard to follow at times"], [0, "bad line, hard to understand"]];
 
-  // Of the wait for an answer, from the end of the caller's speech.
+  // Of the wait for an answer, from the end of the caller's speech; of: what GET /calls/quality calls it.
   const stages = [
-    { name: "hearing", doc: "until the caller's last words were recognised" },
-    { name: "end of turn", doc: "until it was sure that the caller had finished" },
-    { name: "thinking", doc: "until the model's first word" },
-    { name: "voice", doc: "until there was sound of the first words" },
-    { name: "sending", doc: "until the sound was on the line" },
+    { name: "hearing", of: "finalText", doc: "until the caller's last words were recognised" },
+    { name: "end of turn", of: "endOfTurn", doc: "until it was sure that the caller had finished" },
+    { name: "thinking", of: "firstToken", doc: "until the model's first word" },
+    { name: "voice", of: "firstAudio", doc: "until there was sound of the first words" },
+    { name: "sending", of: "firstPacket", doc: "until the sound was on the line" },
   ];
 
   const two = (n) => String(Math.floor(n)).padStart(2, "0");
