@@ -315,7 +315,8 @@ local function leave_out(call, voice, from_ms, to_ms)
   if voice.silent or from_ms >= to_ms then return end
   if voice.told == "open" and voice.since_ms then from_ms = math.min(from_ms, voice.since_ms) end
   recordings.leave_out(call, from_ms, to_ms)
-  voice.has_gap = true
+  voice.has_gap, voice.told = true, nil
+  clear(voice.chain)
 end
 
 -- Silence from where it was held, as long as he speaks; what he says within a while may be told with it.
@@ -368,6 +369,10 @@ local wait_on
 local function settle(call, voice)
   local since_ms = voice.texts[1] and voice.texts[1].since_ms or voice.began_ms
   if voice.told ~= "open" and voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
+  if voice.has_gap and not voice.told and not voice.speaking and not since_ms then
+    voice.since_ms = nil
+    recordings.free(call, "voice")
+  end
   if not voice.speaking then wait_on(call, voice) end
 end
 
