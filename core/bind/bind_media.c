@@ -255,6 +255,14 @@ static int leg_mute(lua_State *L) {
     return 0;
 }
 
+static int leg_pressed(lua_State *L) {
+    struct media_stream *s = check_stream(L, 1);
+
+    if (s == NULL) return 2;
+    media_key(s);
+    return 0;
+}
+
 static int leg_stats(lua_State *L) {
     struct media_stream *s = check_stream(L, 1);
     struct media_stats st;
@@ -402,6 +410,7 @@ int bind_open_media(lua_State *L) {
                                    {"join", leg_join},
                                    {"unjoin", leg_unjoin},
                                    {"mute", leg_mute},
+                                   {"pressed", leg_pressed},
                                    {"stats", leg_stats},
                                    {"listen", bind_leg_listen},
                                    {"play_begin", bind_leg_play_begin},

@@ -21,6 +21,7 @@ enum command_type {
     COMMAND_JOIN,       /* a, b */
     COMMAND_UNJOIN,     /* a, b */
     COMMAND_MUTE,       /* a, flag */
+    COMMAND_KEY,        /* a */
     COMMAND_RECORD,     /* recording, a left, b right */
     COMMAND_RECORD_SET, /* recording, a left, b right */
     COMMAND_RECORD_END, /* recording */

@@ -76,6 +76,7 @@ static void give(struct media_listener *l) {
 }
 
 void listener_read(struct media_listener *l) {
+    atomic_exchange(&l->tap.told, false); /* first: what becomes whole from now on is told anew */
     while (!l->closed && !l->media->closing && ring_count(&l->tap.frames) >= l->tap.batch_frames) give(l);
 }
 

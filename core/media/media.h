@@ -105,6 +105,8 @@ void media_duck(struct media_stream *s, int db, int ramp_ms);
 int media_join(struct media_stream *a, struct media_stream *b, struct err *e);
 void media_unjoin(struct media_stream *a, struct media_stream *b);
 void media_mute(struct media_stream *s, bool muted); /* others and the recorder hear silence from it */
+/* The party has pressed a key: what its packets (RFC 4733) took of the numbers, which Asterisk keeps to itself, is not lost. */
+void media_key(struct media_stream *s);
 
 /* A recorder writes two channels, a frame every 20 ms from its opening on, also through silence. */
 enum media_source { MEDIA_SAYS = 0, MEDIA_HEARS }; /* what the party says / everything that is sent to it */

@@ -83,6 +83,7 @@ static void give(struct media_recorder *r, size_t n) {
 }
 
 void recorder_read(struct media_recorder *r) {
+    atomic_exchange(&r->recording.told, false); /* first: what becomes whole from now on is told anew */
     unsigned chunk = r->recording.chunk_frames;
     while (!r->closed && !r->media->closing && ring_count(&r->recording.frames) >= chunk) give(r, chunk);
 }

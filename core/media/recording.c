@@ -60,7 +60,9 @@ bool recording_tick(struct recording *r) {
         r->lost_before[ring_index(&r->frames, frame)] = atomic_exchange_explicit(&r->lost, 0, memory_order_relaxed);
         ring_commit(&r->frames);
     }
-    return ++r->since_told >= r->chunk_frames;
+    if (++r->since_whole < r->chunk_frames) return false;
+    r->since_whole = 0;
+    return true;
 }
 
 void recording_skip(struct recording *r, unsigned frames) {

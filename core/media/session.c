@@ -8,7 +8,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { NEW_SOURCE_AFTER_US = 500 * 1000, SILENT_AFTER_US = 2000 * 1000 };
+enum {
+    NEW_SOURCE_AFTER_US = 500 * 1000,
+    SILENT_AFTER_US = 2000 * 1000,
+    KEY_NEAR_US = 300 * 1000, /* between a gap and what Asterisk says of the key that made it */
+    KEY_GAP_MAX = 500,        /* packets: one that is pressed for ten seconds */
+};
 
 /* One writer: no read-modify-write needed, only no torn reads. */
 #define SET(counter, n)   atomic_store_explicit(&(counter), n, memory_order_relaxed)
@@ -49,6 +54,32 @@ static void measure_jitter(struct session *s, uint32_t timestamp, uint64_t now_u
     s->transit_known = true;
 }
 
+static void forgive(struct session *s, int gap) {
+    s->sequence.lost = s->sequence.lost > gap ? s->sequence.lost - gap : 0;
+    s->gap = 0;
+    s->key_us = 0;
+}
+
+/* Takes the number, and notes the gap in front of it. */
+static bool take_number(struct session *s, uint16_t seq, uint64_t now_us) {
+    int64_t before = s->sequence.lost;
+    bool fresh = rtp_sequence_take(&s->sequence, seq);
+    int64_t gap = s->sequence.lost - before;
+    if (gap <= 0 || gap > KEY_GAP_MAX) return fresh;
+    s->gap = (int)gap;
+    s->gap_us = now_us;
+    if (now_us < s->key_us) forgive(s, s->gap);
+    return fresh;
+}
+
+void session_key(struct session *s, uint64_t now_us) {
+    if (s->gap > 0 && now_us - s->gap_us < KEY_NEAR_US)
+        forgive(s, s->gap);
+    else
+        s->key_us = now_us + KEY_NEAR_US;
+    SET(s->lost, (uint64_t)s->sequence.lost);
+}
+
 bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_us, session_report *report, void *arg) {
     bool is_audio = packet->payload_type == s->codec && packet->payload_len > 0;
     bool quiet_line = now_us - s->last_heard_us >= NEW_SOURCE_AFTER_US;
@@ -63,7 +94,7 @@ bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_u
         jitter_reset(&s->jitter);
     }
     /* Telephone events and comfort noise share the numbers with the audio, so they count, and no more. */
-    bool fresh = rtp_sequence_take(&s->sequence, packet->seq);
+    bool fresh = take_number(s, packet->seq, now_us);
     SET(s->lost, (uint64_t)s->sequence.lost);
     SET(s->duplicated, s->sequence.duplicated);
     SET(s->reordered, s->sequence.reordered);

@@ -45,6 +45,8 @@ struct session {
     uint32_t in_ssrc;
     uint64_t last_heard_us; /* or opened */
     struct rtp_sequence sequence;
+    uint64_t gap_us, key_us; /* when numbers were missing last, and how many; until when a gap is a key's */
+    int gap;
     uint32_t transit; /* of the last packet, in samples; RFC 3550 A.8 */
     bool transit_known;
     struct vad vad;
@@ -72,6 +74,8 @@ static inline void session_prefetch(const struct session *s) {
 }
 /* false: no new audio for us (another source, another payload type, a repeated packet). */
 bool session_receive(struct session *s, const struct rtp *packet, uint64_t now_us, session_report *report, void *arg);
+/* A key was pressed: the gap that its packets left, or will leave at once, is no loss. */
+void session_key(struct session *s, uint64_t now_us);
 /* Makes `says` of this tick and tells what the VAD noticed. */
 void session_listen(struct session *s, uint64_t now_us, session_report *report, void *arg);
 /* Makes `hears` of this tick, and the packet that carries it, of what those that it is joined with said last: in its own slice

@@ -190,6 +190,10 @@ void media_unjoin(struct media_stream *a, struct media_stream *b) {
     media_send(a->media, &(struct command){.type = COMMAND_UNJOIN, .a = &a->session, .b = &b->session});
 }
 
+void media_key(struct media_stream *s) {
+    media_send(s->media, &(struct command){.type = COMMAND_KEY, .a = &s->session});
+}
+
 void media_mute(struct media_stream *s, bool muted) {
     media_send(s->media, &(struct command){.type = COMMAND_MUTE, .a = &s->session, .flag = muted});
 }

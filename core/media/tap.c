@@ -43,7 +43,9 @@ bool tap_tick(struct tap *t) {
         ring_commit(&t->frames);
     }
     t->number++;
-    return ++t->since_told >= t->batch_frames;
+    if (++t->since_whole < t->batch_frames) return false;
+    t->since_whole = 0;
+    return true;
 }
 
 void tap_skip(struct tap *t, unsigned frames) {

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "media/frame.h"
 #include "media/ring.h"
+#include <stdatomic.h>
 
 struct media_listener;
 struct session;
@@ -23,13 +24,14 @@ struct tap {
     struct tap *prev, *next;         /* among the session's */
     unsigned samples;                /* of a frame */
     unsigned batch_frames;
-    unsigned since_told;                    /* frames since the loop was told of a whole batch */
-    uint64_t number;                        /* of the next frame */
+    unsigned since_whole; /* frames since a batch was whole */
+    atomic_bool told;     /* a report of a whole batch is on its way: the loop takes all that there are */
+    uint64_t number;      /* of the next frame */
     struct SpeexResamplerState_ *resampler; /* ours; NULL: 8000 Hz, as it is */
     struct ring frames;                     /* of struct tap_frame */
 };
 
 int tap_init(struct tap *t, int rate, unsigned batch_frames, unsigned keep_frames, struct err *e);
 void tap_deinit(struct tap *t);
-bool tap_tick(struct tap *t); /* true: a batch is whole since the loop was told last */
+bool tap_tick(struct tap *t); /* true: a batch is whole */
 void tap_skip(struct tap *t, unsigned frames);

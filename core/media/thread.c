@@ -53,15 +53,19 @@ static void count(struct metric *metric, unsigned n) {
 
 /* ---- to the loop ---- */
 
-/* An event of the moment may be lost when the loop has stood still for long, and that something is whole is told again; an end of
- * something may not be lost. */
+/* An event of the moment may be lost when the loop has stood still for long; an end of something may not. */
 static bool report(void *arg, const struct report *r) {
     struct thread *t = arg;
-    bool may_be_lost = r->type == REPORT_RECORDED || r->type == REPORT_HEARD ||
-                       (r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL);
+    bool may_be_lost = r->type == REPORT_EVENT && r->audio == NULL && r->feed == NULL;
     if (may_be_lost && ring_free_count(&t->reports) <= REPORTS_SPARE) return false;
     t->loop_wanted = true;
     return ring_push(&t->reports, r);
+}
+
+/* Once until the loop has looked, so that thousands of them leave room for events; where they do not, the next whole one is told. */
+static void tell_of_whole(struct thread *t, atomic_bool *told, const struct report *r) {
+    if (atomic_exchange(told, true)) return;
+    if (ring_free_count(&t->reports) <= REPORTS_CAP / 2 || !report(t, r)) atomic_store(told, false);
 }
 
 static void wake_loop(struct thread *t) {
@@ -136,6 +140,9 @@ static bool do_command(struct thread *t, const struct command *c) {
         break;
     case COMMAND_MUTE:
         c->a->muted = c->flag;
+        break;
+    case COMMAND_KEY:
+        session_key(c->a, clock_mono_us());
         break;
     case COMMAND_RECORD:
         begin_recording(t, c);
@@ -236,7 +243,7 @@ static void speak(struct thread *t, struct session *s) {
 static void listen_to(struct thread *t, struct session *s, uint64_t now_us) {
     session_listen(s, now_us, report, t);
     for (struct tap *tap = s->taps; tap != NULL; tap = tap->next)
-        if (tap_tick(tap) && report(t, &(struct report){.type = REPORT_HEARD, .tap = tap})) tap->since_told = 0;
+        if (tap_tick(tap)) tell_of_whole(t, &tap->told, &(struct report){.type = REPORT_HEARD, .tap = tap});
 }
 
 static void tick(struct thread *t, const struct slice *slice, uint64_t now_us) {
@@ -250,8 +257,7 @@ static void tick(struct thread *t, const struct slice *slice, uint64_t now_us) {
         if (s->joined_count > 0) speak(t, s);
     send_packets(t);
     for (struct recording *r = slice->recordings; r != NULL; r = r->next)
-        if (recording_tick(r) && report(t, &(struct report){.type = REPORT_RECORDED, .recording = r}))
-            r->since_told = 0;
+        if (recording_tick(r)) tell_of_whole(t, &r->told, &(struct report){.type = REPORT_RECORDED, .recording = r});
 }
 
 /* All alike, so that they stay in step with each other. */
@@ -319,6 +325,7 @@ static void go_first(void) {
 
 static void *run(void *arg) {
     struct thread *t = arg;
+    bool at_once = false;
     go_first();
     t->next_slice_us = clock_mono_us() + TICK_US;
     for (;;) {
@@ -328,7 +335,8 @@ static void *run(void *arg) {
         bool ticked = run_slices(t);
         wake_loop(t);
         /* What came during a slice is taken at once, but once only: a flood would leave no time to the loop. */
-        if (packets && !(more && ticked)) nap(t);
+        at_once = more && ticked && !at_once;
+        if (packets && !at_once) nap(t);
     }
     uv_async_send(t->wake);
     return NULL;

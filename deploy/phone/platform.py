@@ -125,8 +125,16 @@ class Platform:
             time.sleep(0.2)
 
     def said(self, call):
-        """What was said in a call's conversations: list of { speaker, text, beganMs since the answer, interrupted }; empty when there was none."""
-        return self.get(f"/calls/{urllib.parse.quote(call)}/transcript")["utterances"]
+        """What was said in a call's conversations: list of { speaker, text, beganMs since the answer, interrupted }; empty when there was none.
+        Its last lines may be written a moment after the call has ended, so what is told is what has been so for a moment."""
+        before, path = None, f"/calls/{urllib.parse.quote(call)}/transcript"
+        for _ in range(10):
+            found = self.get(path)["utterances"]
+            if found == before:
+                break
+            before = found
+            time.sleep(0.3)
+        return found
 
     def lead(self, lead):
         """A lead's fields; None of none."""

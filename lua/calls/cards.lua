@@ -233,10 +233,13 @@ end
 -- before belongs to it.
 local function add(chain, text)
   local look = redact.look(text)
-  if not (look.head and #chain < CHAIN) then clear(chain) end
+  if not look.head then clear(chain) end
   local goes_on = chain[1] ~= nil
   chain[#chain + 1] = look
-  if #chain > 1 then redact.across(chain) end
+  if #chain > 1 then
+    for _ = 1, #chain - math.max(1, math.min(#redact.newest(chain), CHAIN)) do table.remove(chain, 1) end
+    redact.across(chain)
+  end
   if has_card(chain) then return "card", goes_on end
   -- One sign alone, behind other words, begins no number: "the second one".
   local open = look.tail and digits_of(look.tail) > 0 and (look.whole or #look.tail > 1)

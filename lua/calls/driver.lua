@@ -89,7 +89,9 @@ local handlers = {
   end,
   ChannelDtmfReceived = function(_, event)
     local call = roster.by_channel[event.channel and event.channel.id]
-    if call and call.on_digit then call:on_digit(event.digit, event.duration_ms) end
+    if not (call and call.on_digit) then return end
+    call:on_digit(event.digit, event.duration_ms)
+    if call.leg then call.leg:pressed() end
   end,
 }
 

@@ -146,10 +146,10 @@ end
 function keeping.expire(tenant)
   local settings, now = read(tenant), clock.wall_us()
   local function days_ago(days) return now - days * 86400 * 1e6 end
+  quality.expire(tenant)  -- first: it needs no blob
   local utterances = expire_transcripts(tenant, time.sql(days_ago(settings.transcriptDays)))
   local recordings = expire_recordings(tenant, time.sql(days_ago(settings.recordingDays)))
   local prompts = renderings.expire(tenant, days_ago(math.min(settings.transcriptDays, PROMPT_DAYS)))
-  quality.expire(tenant)
   if recordings + utterances + prompts > 0 then
     log.info("retention.removed", { tenant = tenant.slug, recordings = recordings, utterances = utterances, prompts = prompts })
   end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
---- What a recogniser listens to for as long as a call lasts is paid for minute by minute: the next one is asked for before this one is over, so
---- that a budget that ends is noticed within a minute, and a worker that dies loses no more than that of the ledger (speech.next_use).
+--- What a recogniser listens to for as long as a call lasts is paid for minute by minute, and so is the time in which a realtime model is connected whose price
+--- is of minutes: the next one is asked for before this one is over, so that a budget that ends is noticed within a minute, and a worker that dies loses no more
+--- than that of the ledger (speech.next_use).
 local fallback = require "speech.fallback"
 local next_use = require "speech.next_use"
 
@@ -18,7 +19,7 @@ function minutes.begin(try, on_refused)
   return setmetatable({ try = try, account = try.owner.account, next = next_use.new(try, MINUTE, "minute", on_refused), seconds = 0 }, minutes)
 end
 
---- Sound was sent.
+--- So much sound was sent, or time has passed.
 function minutes:heard(seconds)
   self.seconds = self.seconds + seconds
   if not self.account or self.is_over then return end

@@ -4,6 +4,7 @@
 ---
 ---   request(options, target) -> { url, headers };  refused(err) -> failure of a handshake;  longest_ms = a connection's age at which it is to be renewed, or nil
 ---   tokens_a_second = of its own sound: what an answer is taken to have cost that broke off before that was told
+---   usage_with_done = what an answer used is told when it is done, or by nobody
 ---   connection(options, target, handle) -> codec
 ---
 --- A codec encodes and decodes, and does nothing; its functions give lists of texts that are to be sent. A reply is known by a key of its own.
@@ -283,6 +284,12 @@ function take.interrupted(self, _, reply)
   self.session:tell{ type = "interrupted", reply = reply.number }
 end
 
+-- What is paid for sound of which nobody told what it used, less what was told; nil where that is nothing.
+local function estimated(self, ms, told)
+  local tokens = math.ceil(ms / 1000 * self.try.adapter.tokens_a_second) - told
+  return tokens > 0 and realtime_usage.of({ output = tokens }, { output = tokens }) or nil
+end
+
 function take.done(self, event, reply)
   if reply.done then return end
   take.audio_end(self, event, reply)
@@ -290,7 +297,9 @@ function take.done(self, event, reply)
   if self.awaiting_ms then await(self) end  -- what was asked meanwhile is answered from now on
   self.session.said:done(reply.number, event.reason == "lost", reply.stopped)
   if event.reason ~= "failed" and event.reason ~= "lost" then self.session.proven = true end
-  if event.usage then self.paid:used(event.usage) end
+  local used = event.usage
+  if not used and self.try.adapter.usage_with_done and not reply.paid then used = estimated(self, reply.ms, 0) end
+  if used then self.paid:used(used) end
   self.session:tell{ type = "turn_done", reply = reply.number, reason = reply.stopped and event.reason ~= "failed" and "interrupted" or event.reason, usage = event.usage }
 end
 
@@ -345,6 +354,7 @@ end
 local function check(self)
   if self.failure or self.session.closed then return end
   local now = self.session.world.mono_ms()
+  self.paid:passed()
   local late = overdue(self, now)
   if late then return fail(self, { class = "timeout", text = late }) end
   local longest = self.try.adapter.longest_ms
@@ -377,10 +387,10 @@ local function pay_for_rest(self)
   local ms, told = 0, self.codec.rest and self.codec:rest()
   if told then self.paid:rest(told) end
   for _, reply in ipairs(self.replies) do
-    if not reply.done then ms = ms + reply.ms end
+    if not reply.done then ms, reply.paid = ms + reply.ms, true end
   end
-  local tokens = math.ceil(ms / 1000 * self.try.adapter.tokens_a_second) - (told and told.audio_output or 0)
-  if tokens > 0 then self.paid:rest(realtime_usage.of({ output = tokens }, { output = tokens })) end
+  local rest = estimated(self, ms, told and told.audio_output or 0)
+  if rest then self.paid:rest(rest) end
 end
 
 -- What it was in the middle of does not come to an end any more.

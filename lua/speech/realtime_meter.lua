@@ -6,13 +6,16 @@
 ---   paid:used(units)                                     of speech.realtime_usage; never waits
 ---   paid:rest(units)                                     the same, of the last there is: over() comes next
 ---   paid:transcribed({ model, seconds })                 another model of the same provider wrote down what was said
+---   paid:passed()                                        time has passed: once a second at least
 ---   paid:over(failure | nil)                             nothing more is asked of it
----   paid.on_refused = function(failure)                  an answer is over, and the next one may not be paid for
+---   paid.on_refused = function(failure)                  what comes next may not be paid for
 ---
---- A model whose price is of minutes and not of tokens is paid for the time in which it was connected.
+--- A model whose price is of minutes and not of tokens is paid for the time in which it is connected, minute by minute as a recogniser is
+--- (speech.minutes), whether it answers or not.
 local clock = require "core.clock"
 local fallback = require "speech.fallback"
 local log = require "core.log"
+local minutes = require "speech.minutes"
 local next_use = require "speech.next_use"
 local realtime_usage = require "speech.realtime_usage"
 local task = require "core.task"
@@ -22,7 +25,6 @@ meter.__index = meter
 
 -- The most that an answer is taken to come to: all that was said before it, and two minutes of speech.
 local MOST = { input = 4000, audio_input = 4000, audio_output = 2400 }
-local MINUTE = { seconds = 60 }
 
 local function is_by_minute(account, target)
   local price = account and account.found.price(target)
@@ -34,22 +36,33 @@ local function nothing() end
 --- Begins: a meter | nil, failure.
 function meter.begin(try)
   local account = try.owner.account
-  local self = setmetatable({ try = try, account = account, on_refused = nothing, since_ms = clock.mono_ms(), by_minute = is_by_minute(account, try.target) }, meter)
-  self.most = self.by_minute and MINUTE or MOST
-  local entered, failure = fallback.enter(try, self.most)
+  local self = setmetatable({ try = try, account = account, on_refused = nothing }, meter)
+  local function refused(refusal) self.on_refused(refusal) end
+  if is_by_minute(account, try.target) then
+    local paid, failure = minutes.begin(try, refused)
+    if not paid then return nil, failure end
+    self.minutes, self.since_ms = paid, clock.mono_ms()
+    return self
+  end
+  local entered, failure = fallback.enter(try, MOST)
   if not entered then return nil, failure end
-  self.next = next_use.new(try, self.most, "answer", function(refusal) self.on_refused(refusal) end)
+  self.next = next_use.new(try, MOST, "answer", refused)
   return self
+end
+
+--- See above.
+function meter:passed()
+  if not self.minutes then return end
+  local now = clock.mono_ms()
+  local seconds = (now - self.since_ms) / 1000
+  self.since_ms = now
+  self.minutes:heard(seconds)
 end
 
 -- What is to be paid since the last time, or nil.
 local function due(self)
   local units = self.units
   self.units = nil
-  if not self.by_minute then return units end
-  local now = clock.mono_ms()
-  units = { seconds = (now - self.since_ms) / 1000 }
-  self.since_ms = now
   return units
 end
 
@@ -62,12 +75,16 @@ end
 
 --- See above. What is told while the budget is asked is paid with that.
 function meter:used(units)
+  if self.minutes then return end
   self.units = realtime_usage.sum(self.units, units)
   if self.account then self.next:ask(function(use) settle(self, use) end) end
 end
 
 --- See above.
-function meter:rest(units) self.units = realtime_usage.sum(self.units, units) end
+function meter:rest(units)
+  if self.minutes then return end
+  self.units = realtime_usage.sum(self.units, units)
+end
 
 local function pay_transcription(self, heard)
   local target = {}
@@ -103,6 +120,10 @@ end
 function meter:over(failure)
   if self.is_over then return end
   self.is_over = true
+  if self.minutes then
+    self:passed()
+    return self.minutes:over(failure)
+  end
   self.next:close()
   local units, use = due(self), self.try.use
   if units or failure or not use then return fallback.leave(self.try, units, failure) end

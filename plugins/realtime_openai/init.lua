@@ -22,7 +22,7 @@ local OPEN_EACH = 100              -- what one of them counts for besides
 local RESPONSES, ITEMS = 64, 64    -- the last that are known, and those of one
 
 -- A session lasts an hour, and nothing warns of its end.
-local realtime = { longest_ms = 55 * 60 * 1000, tokens_a_second = 20 }
+local realtime = { longest_ms = 55 * 60 * 1000, tokens_a_second = 20, usage_with_done = true }
 local codec = {}
 codec.__index = codec
 

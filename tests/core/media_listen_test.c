@@ -51,7 +51,7 @@ TEST(joined_peers_hear_each_other_and_a_muted_one_is_not_heard) {
 }
 
 /* More than share the time of one slice: a has its ticks at another time than b. */
-TEST(peers_of_different_slices_hear_each_other_whole_and_in_order) {
+TEST(peers_of_different_slices_hear_each_other_in_order) {
     struct media_stream *a, *b, *between[SLICE_FULL];
     uint8_t codes[PACKETS_MAX];
     world_open(NULL);
@@ -197,6 +197,34 @@ TEST(lost_packets_are_counted) {
     world_close();
 }
 
+/* Asterisk does not hand on the packets of a key, but the numbers after them. It says so before the next packet of sound, or after it. */
+TEST(what_a_key_took_of_the_numbers_is_not_lost) {
+    struct media_stream *s;
+    struct media_stats stats;
+    world_open(NULL);
+    struct peer *p = peer_open(MEDIA_ULAW);
+    stream_open(&s, p);
+    talk(p, 5, 10);
+    p->seq += 8;
+    p->timestamp += 5 * FRAME;
+    talk(p, 2, 10);
+    media_key(s);
+    talk(p, 5, 10);
+    media_key(s);
+    run_ms(20);
+    p->seq += 8;
+    p->timestamp += 5 * FRAME;
+    talk(p, 5, 10);
+    p->seq += 3; /* this is */
+    p->timestamp += 3 * FRAME;
+    talk(p, 5, 10);
+    run_ms(20);
+    media_stream_stats(s, &stats);
+    CHECK_INT(3, stats.lost);
+    media_stream_close(s);
+    world_close();
+}
+
 TEST(duplicates_reordering_and_lateness_are_told_apart_and_lower_the_mos) {
     struct media_stream *s;
     struct media_stats stats;
@@ -289,12 +317,13 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(joined_peers_hear_each_other_and_a_muted_one_is_not_heard),
         RUN(speech_is_told_with_how_long_ago_it_was_noticed),
-        RUN(peers_of_different_slices_hear_each_other_whole_and_in_order),
+        RUN(peers_of_different_slices_hear_each_other_in_order),
         RUN(three_joined_are_mixed_and_cut_and_never_wrap),
         RUN(nine_streams_cannot_be_joined_with_one),
         RUN(unknown_sources_and_wrong_payload_types_are_dropped),
         RUN(the_first_source_is_kept_until_it_has_been_silent_for_half_a_second),
         RUN(lost_packets_are_counted),
+        RUN(what_a_key_took_of_the_numbers_is_not_lost),
         RUN(duplicates_reordering_and_lateness_are_told_apart_and_lower_the_mos),
         RUN(speech_quiet_and_silence_of_the_line_are_told),
     };

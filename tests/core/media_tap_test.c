@@ -192,6 +192,44 @@ TEST(what_cannot_be_listened_to_is_refused) {
     world_close();
 }
 
+/* Whom nobody reads is told of once, however long the loop stands still: else thousands of them leave no room. */
+TEST(a_loop_that_stood_still_is_told_of_who_began_to_speak_meanwhile) {
+    enum { MANY = 128, LISTENERS = 2 };
+    struct media_stream *speaks, *silent[MANY];
+    int speech = 0;
+    world_open(NULL);
+    struct peer *p = peer_open(MEDIA_ULAW);
+    struct ear *ears[MANY][LISTENERS];
+    stream_open(&speaks, p);
+    for (int i = 0; i < MANY; i++) {
+        struct media_stream_opts o = {"127.0.0.2", 20000 + i, MEDIA_ULAW, NULL, NULL};
+        CHECK_INT(0, media_stream_open(&silent[i], w.media, &o, NULL));
+        for (int k = 0; k < LISTENERS; k++) ears[i][k] = ear_open(silent[i], 8000, 20, 2000);
+    }
+    run_ms(100);
+    usleep(1000000); /* nobody looks at the loop */
+    for (int f = 0; f < 30; f++) {
+        int16_t pcm[FRAME];
+        uint8_t codes[FRAME];
+        for (int i = 0; i < FRAME; i++) pcm[i] = (int16_t)lround(8000 * sin(2 * M_PI * 440 * (f * FRAME + i) / 8000));
+        g711_encode(p->codec, codes, pcm, FRAME);
+        peer_send(p, p->codec, codes);
+        usleep(20000);
+    }
+    run_ms(100);
+    for (int i = 0; i < w.seen_count; i++) speech += w.seen[i].stream == speaks && w.seen[i].event.type == MEDIA_SPEECH;
+    CHECK_INT(1, speech);
+    size_t before = ears[0][0]->batches;
+    CHECK(before > 0);
+    run_ms(200);
+    CHECK(ears[0][0]->batches > before); /* and goes on being read */
+    for (int i = 0; i < MANY; i++) media_stream_close(silent[i]);
+    media_stream_close(speaks);
+    world_close();
+    for (int i = 0; i < MANY; i++)
+        for (int k = 0; k < LISTENERS; k++) free(ears[i][k]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(a_listener_at_8_khz_gets_what_the_party_says),
@@ -202,6 +240,7 @@ int main(void) {
         RUN(a_stream_that_closes_ends_its_listeners_and_tells_them),
         RUN(listeners_may_be_closed_from_their_own_callback),
         RUN(what_cannot_be_listened_to_is_refused),
+        RUN(a_loop_that_stood_still_is_told_of_who_began_to_speak_meanwhile),
     };
     return RUN_ALL(tests);
 }

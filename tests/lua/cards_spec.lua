@@ -173,6 +173,11 @@ describe("a card's number", function()
     assert.is_true(silent "voice")
   end)
 
+  it("is found behind other digits, however many texts of them there were", function()
+    for _, text in ipairs{ "oh", "two", "four", "oh", "one", "nine", "four one one one", "one one one one", "one one one one", "one one one one" } do says(text) end
+    assert.is_true(silent "voice")
+  end)
+
   it("is one though a digit of it was misheard, and a phone number is none", function()
     says "four one one one one one one one one one five one one one one one"
     assert.is_true(silent "voice")

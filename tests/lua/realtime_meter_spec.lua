@@ -101,19 +101,72 @@ describe("a connection with a realtime model", function()
     assert.is_nil((meter.begin{ owner = { account = account() }, target = {} }))
   end)
 
-  it("is paid by the minute where that is its price", function()
-    local now, real = 1000, clock.mono_ms
-    clock.mono_ms = function() return now end
-    price = { minute = 60 }
-    local paid = begun()
-    assert.same({ seconds = 60 }, uses[1].most)
-    now = 4000
-    paid:used{ input = 5 }
-    assert.same({ seconds = 3 }, uses[1].units)
-    now = 5000
-    paid:over(nil)
-    assert.same({ seconds = 1 }, uses[2].units)
-    clock.mono_ms = real
+  describe("whose price is of minutes", function()
+    local now, real
+
+    before_each(function()
+      now, real = 1000, clock.mono_ms
+      clock.mono_ms = function() return now end
+      price = { minute = 60 }
+    end)
+    after_each(function() clock.mono_ms = real end)
+
+    -- Twice a second, as speech.realtime_link tells it.
+    local function pass(paid, seconds)
+      for _ = 1, seconds * 2 do
+        now = now + 500
+        paid:passed()
+      end
+    end
+
+    it("is paid for the time that it lasts, and not for answers", function()
+      local paid = begun()
+      assert.same({ seconds = 60 }, uses[1].most)
+      pass(paid, 3)
+      paid:used{ input = 5 }
+      paid:rest{ input = 5 }
+      now = now + 250
+      paid:over(nil)
+      assert.same({ { seconds = 3.25 }, 1 }, { uses[1].units, #uses })
+    end)
+
+    -- It was paid when an answer ended: of a caller who listened to music for an hour one minute was held, and all of it was lost with its worker.
+    it("is paid minute by minute though nothing is answered, each of them held before it begins", function()
+      local paid = begun()
+      pass(paid, 49.5)
+      assert.equal(1, #uses)
+      pass(paid, 0.5)
+      assert.same({ 2, { seconds = 60 }, true }, { #uses, uses[2].most, uses[2].goes_on })
+      assert.is_nil(uses[1].over)
+      pass(paid, 10)
+      assert.same({ seconds = 60 }, uses[1].units)
+      assert.equal(uses[2], uses[1].passed)
+      pass(paid, 3600 - 60 + 30)
+      paid:over(nil)
+      local seconds = 0
+      for _, use in ipairs(uses) do seconds = seconds + use.units.seconds end
+      assert.same({ 61, 30, 3630 }, { #uses, uses[61].units.seconds, seconds })
+    end)
+
+    it("ends with the budget, before the minute that is not paid", function()
+      local paid = begun()
+      local told = {}
+      paid.on_refused = function(failure) told[#told + 1] = failure.class end
+      pass(paid, 60)
+      refusal = { class = "budget", text = "it is spent", ours = true }
+      pass(paid, 50)
+      assert.same({ "budget" }, told)
+      pass(paid, 5)
+      paid:over(refusal)
+      assert.same({ { "budget" }, { seconds = 55 }, "budget" }, { told, uses[2].units, uses[2].failure.class })
+      assert.equal(2, #uses)
+    end)
+
+    it("is not begun where the first one may not be paid for", function()
+      refusal = { class = "budget", text = "it is spent", ours = true }
+      local paid, failure = meter.begin{ owner = { account = account() }, target = {} }
+      assert.same({ nil, "budget" }, { paid, failure.class })
+    end)
   end)
 
   it("pays who wrote down what was said as a recogniser", function()

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Realtime models with sockets that are played here: what is sent, what is told, and when.
+local clock = require "core.clock"
 local crypto = require "core.crypto"
 local gemini = require("plugins.realtime_gemini").realtime
 local health = require "ai.health"
@@ -824,6 +825,54 @@ describe("a realtime session", function()
     for _, use in ipairs(uses) do last = use.units and use or last end
     assert.same({ 20 }, { last.units.audio_output })
     assert.is_nil(last.failure)
+  end)
+
+  -- What a caller interrupted was paid by nobody, for as long as he went on doing so.
+  it("pays the sound there was of an answer whose end does not tell what it used, once", function()
+    local uses = {}
+    local account = { found = { price = function() return { audio_input = 1, audio_output = 1 } end } }
+    function account.begin()
+      local use = { pass = function() end, drop = function() end }
+      function use.done(_, units) use.units = units end
+      uses[#uses + 1] = use
+      return use
+    end
+    local self, socket = with_openai{ account = account }
+    sound(socket, "r1", "i1", 5)
+    socket:tell{ type = "response.done", response = { id = "r1", status = "cancelled" } }
+    assert.equal(10, uses[1].units and uses[1].units.audio_output)
+    socket:tell{ type = "response.created", response = { id = "r2" } }
+    socket:tell{ type = "response.done", response = { id = "r2", status = "cancelled", usage = json.null } }
+    assert.equal(2, #uses)  -- nothing came of it
+    sound(socket, "r3", "i3", 10)
+    self.session:cancel(500, 3)
+    self.session:close()
+    task.sleep(0)
+    assert.equal(20, uses[2].units.audio_output)
+    assert.equal(2, #uses)
+  end)
+
+  it("pays by the minute while nobody answers, and ends with the budget", function()
+    local now, real = 0, clock.mono_ms
+    clock.mono_ms = function() return now end
+    local uses, spent = {}, false
+    local account = { found = { price = function() return { minute = 60 } end } }
+    function account.begin()
+      if spent then return nil, { class = "budget", text = "it is spent", ours = true } end
+      local use = { pass = function() end, drop = function() end }
+      function use.done(_, units) use.units = units end
+      uses[#uses + 1] = use
+      return use
+    end
+    local self, socket = with_openai{ account = account }
+    for second = 1, 115 do
+      now, spent = second * 1000, second > 60
+      self.pass(1000)
+      assert.equal(second >= 110, socket.dropped == true)
+    end
+    clock.mono_ms = real
+    assert.same({ 60, 50 }, { uses[1].units.seconds, uses[2].units.seconds })
+    assert.equal("budget", self.events[#self.events].class)
   end)
 
   -- The same for all of a session: each message is a right one, and they come in any order, while the other side does what it likes.

@@ -70,4 +70,16 @@ describe("a conversation that is written down", function()
     assert.equal(6150, times.at.silent)
     assert.is_nil(next(book.stopping))
   end)
+
+  it("is measured once, though two answers of a turn were cut off", function()
+    local book, times, timed = begun(), timeline.new(1), 0
+    book.world.timed = function() timed = timed + 1 end
+    times:mark("voice_began", 6000)
+    times:mark("stopping", 6100)
+    book:exchange(exchange{ line = times, replies = { 1, 2 } }, player{ { "We", false, "We open." } })
+    book:silent(1, 6150)
+    book:silent(2, 6160)
+    assert.equal(1, timed)
+    assert.is_nil(next(book.stopping))
+  end)
 end)

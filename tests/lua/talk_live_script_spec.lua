@@ -180,6 +180,23 @@ describe("a rule of the script's own, where a realtime model leads", function()
     assert.is_nil(w.result.reason)
   end)
 
+  it("is kept for whoever takes the call up while it is done, and no more when the caller stays", function()
+    local w = greeted{ args = { escalate = true, tools = { "hangup" } }, script = function() end }
+    w:says_to_model(1, "my lawyer will call you")
+    w:tell("agent_text", { reply = 1, text = "Goodbye then, and thank you." }):tell("audio", { reply = 1, pcm = ("\1\0"):rep(32000) })
+    calls(w, 1, "c1", "hangup", {}):pass(1000)
+    w.asks:tell{ id = 1, value = "lawyer" }
+    has(w:spoken(), "put you through")
+    assert.equal("lawyer", w.asks:kept().done[1].value)
+    w:pass(500)
+    local kept = w.kept
+    w:says_to_model(2, "no wait")
+    assert.is_nil(w.asks:kept().done)
+    assert.are_not.equal(kept, w.kept)  -- and is written
+    w:replies(2, "Of course, what else?", 1000):pass(9000)
+    assert.is_nil(w.result)
+  end)
+
   it("puts him through with whoever takes the call up behind its word", function()
     local w = world.new{ of = live, args = { escalate = true }, script = function() end, kept = { greeted = true, asks = { last = 1, open = { id = 1, said = "my lawyer" } } },
       told = { id = 1, value = "lawyer" } }

@@ -157,6 +157,43 @@ describe("a conversation that a realtime model leads", function()
     has(results[13][2], "too many calls")
   end)
 
+  -- Each answer to "too many calls" is paid, and the silence clock stands still as long as there is one to come.
+  it("puts the caller through when the model does nothing but call", function()
+    local w = greeted{ args = TOOLS }
+    w:says_to_model(1, "prices")
+    for i = 1, 100 do calls(w, i, "c" .. i, "lookup_kb"):tell("turn_done", { reply = i, reason = "tool" }) end
+    has(w:spoken(), "something does not work on our side")
+    w:pass(10000)
+    assert.same({ wants_human = true, why = "tool_failed", turns = 1 }, ended(w))
+    assert.equal(48, #w.kept.history.turns[2].steps)
+  end)
+
+  it("gives each call a result when the caller says something before he is put through for their number", function()
+    local w = greeted{ args = TOOLS }
+    w:says_to_model(1, "prices")
+    for i = 1, 26 do calls(w, i, "c" .. i, "lookup_kb"):tell("turn_done", { reply = i, reason = "tool" }) end
+    w:says_to_model(2, "no, wait")
+    local given = {}
+    for _, result in ipairs(told(w, "tool_result")) do given[result[1]] = result[2] end
+    for i = 1, 26 do assert.is_string(given["c" .. i], "call " .. i) end
+    has(given.c25, "too many calls")
+    w:replies(27, "What else?", 1000):pass(2500)
+    assert.is_nil(w.result)
+    assert.equal("What else?", w:last("agent").text)
+  end)
+
+  it("keeps no list of all that the model says while he is being put through", function()
+    local w = greeted()
+    w:says_to_model(1, "speak to a human")
+    for i = 1, 5000 do w:tell("audio", { reply = i, pcm = "\1\0" }) end
+    assert.equal(5000, #told(w, "cancel"))
+    local kept = 0
+    for _ in pairs(w.talk.aside) do kept = kept + 1 end
+    assert.is_true(kept <= 100 and #w.talk.asides <= 100)
+    w:says_to_model(2, "no, wait"):tell("audio", { reply = 5000, pcm = ("\1\0"):rep(800) })
+    assert.is_false(w.talk.player:is_busy())
+  end)
+
   it("keeps no more of what is said than is of use", function()
     local w = greeted()
     w:says_to_model(1, ("word "):rep(4000)):replies(1, ("roof "):rep(4000), 1000):pass(2000)
@@ -440,6 +477,25 @@ describe("a caller who speaks over a realtime model", function()
     has(w.kept.history.turns[2].reply, "\226\128\166")
     w:tell("interrupted", { reply = 1 })
     assert.equal(1, #told(w, "cancel"))
+  end)
+
+  -- Its provider was done with it before: the usual case.
+  it("is measured until our silence, once, when all of the answer was there", function()
+    local w = greeted()
+    w:says_to_model(1, "what do you have"):replies(1, "Roofs of all kinds and much more than that.", 5000):pass(2000)
+    w.talk:on_media("speech", 0, 60)
+    w:pass(200):tell("speech_started", { turn = 2 }):pass(500)
+    assert.equal(1, #w.timed)
+    local report = w.timed[1]
+    assert.same({ 1, 260, 10, 270 }, { report.turn, report.barge_in_decision_ms, report.barge_in_stop_ms, report.barge_in_ms })
+    has(w:last("agent").heard, "Roofs")
+  end)
+
+  it("waits by the provider's choice until his turn is ended, and that is no time of ours", function()
+    local w = greeted()
+    w:says_to_model(1, "what do you have"):replies(1, "Roofs of all kinds.", 1000):pass(2000)
+    assert.is_true(w.timed[1].endpoint_ms >= 400, w.timed[1].endpoint_ms)
+    assert.equal(0, w.timed[1].own_ms)
   end)
 
   it("is quieter by our own word, silent when he goes on, and goes on where it was when the provider hears nobody", function()

@@ -111,6 +111,30 @@ describe("the player of a realtime model's sound", function()
     assert.same({ 2, 1 }, settled)
   end)
 
+  it("keeps only the last of the replies of which no more will be heard, and one that is still heard", function()
+    p:text(1, "One two")
+    p:audio(1, SECOND)
+    for number = 2, 1000 do
+      p:text(number, ("x"):rep(1000))
+      p:over(number)
+    end
+    local kept = 0
+    for _ in pairs(p.replies) do kept = kept + 1 end
+    assert.is_true(kept <= 40, kept)
+    assert.equal(1000, #select(3, p:heard(1000)))
+    p:text(2, "late")
+    p:audio(2, SECOND)
+    p:pause(2)
+    p:over(2)
+    assert.equal("", (select(3, p:heard(2))))
+    assert.equal(2, settled[#settled])  -- whoever asks whether it is, is told
+    p:audio(1, SECOND)
+    p:over(1)
+    p:on_media("played", 1, 2000)
+    assert.same({ "One two", true, "One two" }, { p:heard(1) })
+    assert.is_false(p:is_busy())
+  end)
+
   it("leaves the sound to whoever has the call next", function()
     p:audio(1, SECOND)
     done = {}

@@ -216,6 +216,34 @@ describe("a rule of the script's own", function()
     assert.equal("rule", w.result.why)
     assert.equal("late", w.result.reason)
   end)
+
+  it("that says so late tells nobody twice who is being put through", function()
+    local w = greeted{ args = { escalate = true }, models = { says "We do." }, script = function() end }
+    w:says("do you have roofs"):pass(6000)
+    w:spoken()
+    w:says("i want to speak to a human"):pass(700)
+    w.asks:tell{ id = 1, value = "late" }
+    w:pass(9000)
+    local _, times = w:spoken():gsub("put you through", "")
+    assert.same({ 1, "asked_for", nil }, { times, w.result.why, w.result.reason })
+  end)
+
+  it("counts no more when the caller has stayed, not with whoever takes the call up either", function()
+    local asked = 0
+    local w = greeted{ args = { escalate = true }, models = { says "Of course, what else?" }, script = function()
+      asked = asked + 1
+      return { value = asked == 1 and "lawyer" or nil }
+    end }
+    w:says("my lawyer will call you"):pass(1000)
+    has(w:spoken(), "put you through")
+    assert.equal("lawyer", w.asks:kept().done[1].value)
+    w:pass(700):says("no wait i have a question")
+    while w.talk.leaving and not w.result do w:pass(10) end  -- and at once, for the next answer is not heard for a while
+    assert.is_nil(w.asks:kept().done)
+    w:pass(9000)
+    has(w:spoken(), "Of course")
+    assert.is_nil(w.result)
+  end)
 end)
 
 describe("an angry caller", function()

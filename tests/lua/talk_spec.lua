@@ -308,6 +308,18 @@ describe("a conversation with a model", function()
     assert.equal("okay thanks", w:last("caller").text)
   end)
 
+  it("puts him through, though its time is over while he is told so", function()
+    local heard_at
+    for seconds = 8, 13 do
+      local w = greeted{ args = { tools = { "transfer" }, limit = { turns = 40, seconds = seconds } } }
+      w:says("i want to speak to a human"):pass(12000)
+      local is_told = w:spoken():find("put you through", 1, true)
+      assert.equal(is_told and "asked_for" or "limit", w.result.why)
+      heard_at = heard_at or is_told and seconds
+    end
+    assert.is_true(heard_at < 12, "its time was over while he was told")
+  end)
+
   it("stays when the caller says something before he is put through", function()
     local w = greeted{ args = { tools = { "hangup" } }, models = { calls("hangup", {}, "Thank you very much for your call and goodbye."), says "Of course, what else?" } }
     w:says("that was all of it"):pass(500)

@@ -83,7 +83,9 @@ end
 function chronicle:silent(number, ms)
   local times = self.stopping[number]
   if not times then return end
-  self.stopping[number] = nil
+  for other, of in pairs(self.stopping) do
+    if of == times then self.stopping[other] = nil end
+  end
   times:mark("silent", ms)
   observe(self, times)
 end

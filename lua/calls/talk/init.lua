@@ -140,7 +140,11 @@ end
 
 -- -- ends ---------------------------------------------------------------------------------------------------------------------
 
-function act.stay(self) self.leaving = nil end
+-- Whoever takes the call up is to know it: that he was to be put through stands where the conversation is kept.
+function act.stay(self)
+  self.leaving = nil
+  self:keep()
+end
 
 function act.go(self, a)
   local human = a.how:match("^human:(.*)$") or a.how == "transfer" and "transfer"
@@ -249,7 +253,8 @@ function talk.new(given)
   own_tools.take_up(self.history, kept, given.told)
   if args.escalate and world.asks then
     self.rule = (given.going and given.going.rule or rule.new(world.asks, world.after)):of(function()
-      if self.is_over then return end
+      -- Who is being put through by our own word has been told.
+      if self.is_over or self.leaving and self.leaving:find("^human:") then return end
       self:say(self.says.human)
       saying.to_human(self, "rule")
     end)

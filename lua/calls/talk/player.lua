@@ -19,13 +19,15 @@ local PREBUFFER_MS = 60
 local LATE_MS = 60        -- of what was sent, so much is on its way to his ear
 local HELD_MS = 120000    -- of sound that is not heard, while nothing is played
 local PIECE_BYTES = 10000 * BYTES_A_MS  -- a leg takes all of what it is given or nothing
+local SETTLED_MOST = 32   -- replies that are kept though no more of them will be heard: speech.realtime_link knows as many answers that are done
 local BACK_MS = 200       -- what is gone on with begins so much before the stop: a syllable twice rather than none
 
-function player.new(world) return setmetatable({ world = world, replies = {}, order = {}, plays = {} }, player) end
+function player.new(world) return setmetatable({ world = world, replies = {}, order = {}, plays = {}, settled = {}, dropped = 0 }, player) end
 
+-- Nil for one that is not kept any more.
 local function reply_of(self, number)
   local reply = self.replies[number]
-  if not reply then
+  if not reply and number > self.dropped then
     reply = { number = number, parts = {} }
     self.replies[number] = reply
     self.order[#self.order + 1] = reply
@@ -61,6 +63,10 @@ local function settle(self, reply)
     if other == reply then table.remove(self.order, i) break end
   end
   self.world.settled(reply.number)
+  self.settled[#self.settled + 1] = reply.number
+  if #self.settled <= SETTLED_MOST then return end
+  local first = table.remove(self.settled, 1)
+  self.replies[first], self.dropped = nil, math.max(self.dropped, first)
 end
 
 local function play_end(self, part)
@@ -106,6 +112,7 @@ end
 --- The next words of a reply, about when their sound comes.
 function player:text(number, text)
   local reply = reply_of(self, number)
+  if not reply then return end
   local last = reply.parts[#reply.parts]
   local part = last and reply.over and last or part_of(reply)  -- behind its end they are of what was said before
   part.text = part.text .. text
@@ -114,7 +121,7 @@ end
 --- The next of its sound: 16 bit at 8 kHz.
 function player:audio(number, sound)
   local reply = reply_of(self, number)
-  if reply.over then return end
+  if not reply or reply.over then return end
   local part = part_of(reply)
   self.world.mark(number, "first_audio", self.world.now())
   local fits
@@ -136,11 +143,15 @@ local function close_part(self, reply)
 end
 
 --- It says nothing for a while: a tool runs.
-function player:pause(number) close_part(self, reply_of(self, number)) end
+function player:pause(number)
+  local reply = reply_of(self, number)
+  if reply then close_part(self, reply) end
+end
 
 --- That was all of its sound.
 function player:over(number)
   local reply = reply_of(self, number)
+  if not reply then return self.world.settled(number) end
   if reply.over then return end
   close_part(self, reply)
   reply.over = true
@@ -241,13 +252,17 @@ end
 
 --- Plays nothing more of what has come, at once: the number of the first reply that was not heard out, and how many ms of it were; nil
 --- when there was none.
-function player:cut()
+--- @param first_cut function|nil  (number): the same reply, before no more of it is waited for
+function player:cut(first_cut)
   stop_all(self)
   self.held = false
   local first, ms
   for _, reply in ipairs{ unpack(self.order) } do
     if ms_of(reply) > 0 then
-      if not first then first, ms = reply.number, heard_ms(reply) end
+      if not first then
+        first, ms = reply.number, heard_ms(reply)
+        if first_cut then first_cut(first) end
+      end
       for _, part in ipairs(reply.parts) do end_part(part) end
       reply.over = true
       settle(self, reply)

@@ -33,9 +33,9 @@ function saying.say(self, text, guard)
   self:tell("say")
 end
 
---- Ends the conversation when the caller has heard what is being said.
+--- Ends the conversation when the caller has heard what is being said. That it has lasted long enough is the least of reasons.
 function saying.leave(self, how)
-  if self.is_over then return end
+  if self.is_over or self.leaving and how == "limit" then return end
   self.leaving = how
   self:tell("leave", { how = how, firm = how == "limit" })
 end

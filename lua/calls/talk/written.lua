@@ -67,7 +67,7 @@ function written.said(self, reply, text, all, whole)
     metrics.count("converse_turns_total", nil, 1, "turns of conversations with callers")
   end
   self:keep()
-  if turn and (self.limit_passed or self.count >= self.args.limit.turns) and not self.leaving then self:leave("limit") end
+  if turn and (self.limit_passed or self.count >= self.args.limit.turns) then self:leave("limit") end
 end
 
 return written

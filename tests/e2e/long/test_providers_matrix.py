@@ -18,6 +18,8 @@ LINES = [
     Line("m-ollama", "127.0.0.74", "+15550374", ["deepgram", "openai"], ["openai", "piper"], ["ollama", "claude"]),
 ]
 
+PAUSE_S = 5.0  # ends an answer: a model that falls silent in the midst of one is waited for four seconds
+
 
 @pytest.fixture(scope="module")
 def world(stack, tmp_path_factory):
@@ -35,7 +37,7 @@ def test_the_next_goes_on(world, part, how):
     time.sleep(32)  # who has failed in the round before comes first again
     waits = how in ("stalled", "halted")
     wrong = []
-    for line, c in zip(LINES, asyncio.run(all_at_once([(line, [(part, how)], 4.0 if waits else 2.0) for line in LINES]))):
+    for line, c in zip(LINES, asyncio.run(all_at_once([(line, [(part, how)], PAUSE_S if waits else 2.0) for line in LINES]))):
         try:
             if isinstance(c, BaseException):
                 raise c

@@ -44,11 +44,9 @@ function floor.interrupt(self, by_keys)
   clocks.stop(self, "hold")
   clocks.stop(self, "noise")
   duck(self, 0)
-  local number, ms = self.player:cut()
-  if number then
-    mark_cut(self, number)
-    self.session:cancel(math.floor(ms), number)
-  end
+  -- One that is all there is written down as it is cut off, with these times.
+  local number, ms = self.player:cut(function(first) mark_cut(self, first) end)
+  if number then self.session:cancel(math.floor(ms), number) end
   own_words.cut(self, by_keys)
   leaving.stay(self)
   keeping.flush(self)

@@ -208,10 +208,12 @@ function Live:begin(pressed)
   return true
 end
 
--- The script's rule says so.
+-- The script's rule says so: what is written down on the way there is kept with that.
 local function put_through(self)
+  self.ruling = true
   floor.interrupt(self)
   leaving.to_human(self, "rule", self.says.human)
+  self.ruling = nil
 end
 
 local live = {}
@@ -220,7 +222,7 @@ local live = {}
 function live.new(given)
   local kept, args, world = given.kept or {}, given.args, given.world
   local self = setmetatable({
-    call = given.call, args = args, key = given.key, world = world, clocks = {}, own = {}, aside = {}, running = {}, last_calls = {}, heard_turn = 0, left_at = 0, said = 0,
+    call = given.call, args = args, key = given.key, world = world, clocks = {}, own = {}, aside = {}, asides = {}, running = {}, last_calls = {}, heard_turn = 0, left_at = 0, said = 0,
     keys = {}, pressed = 0, words_told = {}, silences = 0, misses = kept.misses or 0,
     desk = kept.desk or {}, lead = kept.lead, resumed = kept.greeted, caller = caller.new(), chronicle = chronicle.new(world, kept),
     says = sentences.of(args.language, args.sentences), asks = world.asks, mood = kept.mood, temper = kept.temper or 0, ruled = kept.turns or 0,

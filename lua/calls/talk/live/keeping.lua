@@ -20,7 +20,7 @@ end
 
 --- Has the world keep that.
 function keeping.keep(self)
-  if self.asks then self.asks:settle(history.has, self.leaving) end
+  if self.asks then self.asks:settle(history.has, self.leaving or self.ruling) end
   self.world.keep(keeping.kept_of(self, self.chronicle.history:kept()), self.pressed - #self.keys)
   self.pressed = #self.keys
 end

@@ -42,6 +42,7 @@ function leaving.stay(self)
     self.running[call.id] = nil
     self.session:tool_result(call.id, call.text or "it was not done: the caller said something before", true)
   end
+  self:keep()  -- whoever takes the call up is to know it
 end
 
 --- To a human, when he has heard that; the model says nothing more.

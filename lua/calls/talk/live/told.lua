@@ -13,14 +13,18 @@ local tool_calls = require "calls.talk.live.tool_calls"
 
 local told = {}
 
+local ASIDE_MOST = 64   -- replies that are left aside: speech.realtime_link knows no more answers
 local TOLD_BYTES = 400  -- of a reply, its last words: as long as a card's number can be when it is said word by word
 
 local TURN = "turn "  -- the keys of what is asked for: who goes on behind the model has his own
 
--- Nothing of that reply is played.
+-- Nothing more of that reply is played.
 local function leave_aside(self, number)
   if self.aside[number] then return end
   self.aside[number], self.unheard = true, true
+  self.asides[#self.asides + 1] = number
+  if #self.asides > ASIDE_MOST then self.aside[table.remove(self.asides, 1)] = nil end
+  self.player:over(number)  -- else the exchange that it was begun in is never over, and all behind it waits to be written down
   self.session:cancel(0, number)
 end
 
@@ -37,8 +41,10 @@ local function answered(self, number)
   end
   local exchange = self.exchanges:says(number)
   if self.caller.ended and #exchange.turns > 0 then
+    local committed = math.max(self.ended_at or 0, self.caller.ended)
     exchange.line:mark("ended", self.caller.ended)
-    exchange.line:mark("committed", math.max(self.ended_at or 0, self.caller.ended))
+    exchange.line:mark("committed", committed)
+    exchange.line:chose(committed - self.caller.ended)  -- by the provider, which ends his turns
   end
   exchange.line:mark("first_token", self.world.now())
   exchange.line:mark("voice_asked", self.world.now())

@@ -14,6 +14,7 @@ local tool_calls = {}
 
 local TOOL_MS = 10000
 local CALLS_MOST = 12      -- of tools in an exchange
+local CALLS_LAST = 24      -- whoever calls on has gone round in circles, and each answer is paid
 local LEAVE_SOON_MS = 400  -- a sentence may stand behind the call that puts him through
 
 -- Nothing more is said of this call, unless he stays.
@@ -58,9 +59,14 @@ local function on_result(self, exchange, event, result, err, text)
   self.awaits = true
 end
 
---- Runs one that the session told of. Returns at once; the model has its result when it is there.
+--- Runs one that the session told of. Returns at once; the model has its result when it is there. Where it does nothing but call, the caller is put through.
 function tool_calls.run(self, event)
   local exchange = self.exchanges:of(event.reply)
+  if exchange.made >= CALLS_LAST then
+    log.warn("converse.calls_without_end", { call = self.call.id, tool = event.name })
+    keep_call(self, exchange, event.id, "there were too many calls")
+    return leaving.to_human(self, "tool_failed", self.says.broken)
+  end
   self.exchanges:calls(exchange, 1)
   self.running[event.id] = exchange
   exchange.steps[#exchange.steps + 1] = { role = "assistant", text = "", tool_calls = { { id = event.id, name = event.name, arguments = event.arguments } } }
