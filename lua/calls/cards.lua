@@ -41,7 +41,6 @@ local KEYS = 60             -- that are remembered
 local MANY = 12             -- digits that may be most of a number
 local MOST, MOST_WITHIN = 19, 16  -- digits of a card, alone and among other digits
 local LEAST = 13            -- of a card: as many that are heard are one, for a digit that is misheard spoils its check digit
-local CHAIN = 8             -- texts that a number may be spread over
 
 local function restart(part, ms, fn)
   if part.clock then part.clock:cancel() end
@@ -237,7 +236,7 @@ local function add(chain, text)
   local goes_on = chain[1] ~= nil
   chain[#chain + 1] = look
   if #chain > 1 then
-    for _ = 1, #chain - math.max(1, math.min(#redact.newest(chain), CHAIN)) do table.remove(chain, 1) end
+    for _ = 1, #chain - math.max(1, #redact.newest(chain)) do table.remove(chain, 1) end
     redact.across(chain)
   end
   if has_card(chain) then return "card", goes_on end

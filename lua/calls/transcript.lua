@@ -38,7 +38,6 @@ local TEXT_MAX = 16000        -- bytes
 local TIMELINE_MAX = 4000
 local HOLD_MS, LOOK_MS = 15000, 200
 local AWAIT_MS, TURN_MS = 120000, 5000  -- a text that has come is added when the caller's turn has ended
-local CHAIN = 8               -- utterances that a number may be spread over
 local AT_ONCE = 50
 local SHOWN = 5000            -- utterances of a call that are read at most
 
@@ -81,7 +80,7 @@ local function add_to(chain, row)
   local looks = {}
   for i, part in ipairs(chain) do looks[i] = part.look end
   looks = redact.newest(looks)
-  for _ = 1, #chain - math.max(1, math.min(#looks, CHAIN)) do table.remove(chain, 1).held = nil end
+  for _ = 1, #chain - math.max(1, #looks) do table.remove(chain, 1).held = nil end
   while #looks > #chain do table.remove(looks, 1) end
   if #looks > 1 then redact.across(looks) end
 end

@@ -114,6 +114,20 @@ describe("a card's number", function()
     assert.is_true(silent "keys")
   end)
 
+  -- Of eight texts at most a number was made: who paused behind each digit, and was understood well, had all sixteen in the recording.
+  it("may be said digit by digit, with a pause behind each", function()
+    local since_ms
+    for word in SAID:gmatch("%S+") do
+      cards.noticed(call, "speech", { ms = 60 })
+      pass(500)
+      cards.noticed(call, "quiet", { ms = 200 })
+      cards.noticed(call, "final", { text = word })
+      since_ms = since_ms or held("voice").since_ms
+    end
+    assert.is_true(silent "voice")
+    assert.equal(100000 - 60, since_ms)
+  end)
+
   it("is none in an order number, which is written when no key follows", function()
     press "4111111111111112"
     pass(16000)

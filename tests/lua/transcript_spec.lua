@@ -87,6 +87,14 @@ describe("transcripts", function()
     for i = 7, 10 do assert.equal("[CARD]", list[i].text) end
   end)
 
+  it("hold no card's number that is told digit by digit", function()
+    for i = 1, 16 do transcript.add(call, { n = i, party = "caller", text = i == 1 and "4" or "1" }) end
+    transcript.add(call, { n = 17, party = "caller", text = "That is it." })
+    local list = settled()
+    assert.equal(17, #list)
+    for i = 1, 16 do assert.equal("[CARD]", list[i].text) end
+  end)
+
   it("wait for what follows digits, and not for ever", function()
     transcript.add(call, { n = 1, party = "caller", text = "It is 4111" })
     transcript.add(call, { n = 2, party = "agent", text = "Go on." })
