@@ -40,7 +40,7 @@ struct command {
 };
 
 enum report_type {
-    REPORT_EVENT = 0,      /* session, event, sent_us of MEDIA_BEGUN; audio or feed: of the play that ended, or NULL */
+    REPORT_EVENT = 0,      /* session, event, sent_us of some; audio or feed: of the play that ended, or NULL */
     REPORT_GONE,           /* session */
     REPORT_RECORDED,       /* recording: a chunk of it is whole */
     REPORT_RECORDING_GONE, /* recording */

@@ -40,7 +40,7 @@ enum media_event_type {
     MEDIA_SILENT,    /* no packet for 2 s (once until it is heard again) */
     MEDIA_PLAYED,    /* a play ended by itself; id says which; position in ms */
     MEDIA_STOPPED,   /* a play was stopped; position in ms: how much went out */
-    MEDIA_SPEECH,    /* energy VAD: the party began to speak */
+    MEDIA_SPEECH,    /* energy VAD: the party began to speak; position: how many ms ago that was noticed */
     MEDIA_QUIET,     /* the party has been quiet; position: since how many ms (160, 200, then each further 200) */
     MEDIA_BEGUN,     /* of a play that comes in pieces the first sample went out; position: how many ms ago */
 };

@@ -123,7 +123,8 @@ void session_listen(struct session *s, uint64_t now_us, session_report *report, 
     jitter_get(&s->jitter, s->says, g711_decode_table(s->codec));
     SET(s->concealed, s->jitter.concealed);
     enum vad_change change = vad_frame(&s->vad, s->says, s->hears, &quiet_ms);
-    if (change == VAD_SPEECH) tell(s, MEDIA_SPEECH, 0, report, arg);
+    if (change == VAD_SPEECH)
+        report(arg, &(struct report){.session = s, .sent_us = clock_mono_us(), .event = {.type = MEDIA_SPEECH}});
     if (change == VAD_QUIET) tell(s, MEDIA_QUIET, quiet_ms, report, arg);
     /* The VAD hears a muted party: that somebody talks into a muted microphone is worth knowing. */
     if (s->muted) memset(s->says, 0, sizeof s->says);

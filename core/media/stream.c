@@ -97,7 +97,8 @@ void stream_on_event(struct media_stream *s, const struct report *r) {
     if (r->feed != NULL) drop_feed(s, r->feed);
     if (s->closed || s->media->closing || s->on_event == NULL) return;
     struct media_event event = r->event;
-    if (event.type == MEDIA_BEGUN) event.position = (uint32_t)((clock_mono_us() - r->sent_us) / 1000);
+    if (event.type == MEDIA_BEGUN || event.type == MEDIA_SPEECH)
+        event.position = (uint32_t)((clock_mono_us() - r->sent_us) / 1000);
     s->on_event(s->arg, &event);
 }
 

@@ -11,13 +11,15 @@
 ---              number from menus has to put down each of ten figures a dozen times; but many an account number begins right behind a menu's key,
 ---              and a menu that is masked is asked again by whoever takes the call up
 ---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
----              digits waits for what he says next, as a transcript's line does
+---              digits waits for what he says next, as a transcript's line does. However long a text takes: who is asked for one tells when it is
+---              there, or that none will come. What nobody understood within KNOWN_WITHIN_MS, or ever, is left out (recordings.leave_out): a slow
+---              or broken recogniser costs sound, and lets out no number
 ---   spoken     by us, whose text is known before its sound
 ---
 --- Of a number that is on its way when the call is given to another worker it is known there that it may go on (call.card_near): whatever digits
 --- follow are silence until FOLLOW_MS pass without any.
 ---
---- What is said where nobody listens, in a message or to a human, cannot be known and is kept as it is.
+--- What is said outside a conversation, in a message or to a human, cannot be known and is kept as it is.
 local clock = require "core.clock"
 local redact = require "ai.guard.redact"
 local recordings = require "calls.recordings"
@@ -27,10 +29,11 @@ local cards = {}
 
 local FOLLOW_MS = 15000     -- as in calls.transcript: a number is told in groups
 local TAIL_MS = 1000        -- behind the last sign: the sound of a key comes behind the word of it, and some say aloud what they press
-local TEXT_MS = 8000        -- so late the text of what was said may come while he speaks on; a recogniser that is given it whole takes its time
-local LATE_MS = 20000       -- the same where he is quiet: on a full machine it takes more than ten seconds
+local KNOWN_WITHIN_MS = 45000  -- of the end of what was said its text must be there
+local TEXT_MS = 8000        -- so late the text of what was said may come while he speaks on, and nobody was asked for one
+local LATE_MS = 20000       -- the same where he is quiet
 local SURE_MS = 2500        -- the same behind a text: one that listens all the time tells a sentence in parts
-local LONG_MS = 60000       -- he speaks on and no text comes: nobody listens
+local LONG_MS = 60000       -- he speaks on and no text comes: nobody understands it
 local SHORT_MS = 3000       -- nobody says a card's number in less
 local FEW = 4               -- fewer keys that a verb has taken are written: most are a menu's
 local KEYED_MS = 70000      -- nobody presses one number for longer
@@ -38,7 +41,6 @@ local KEYS = 60             -- that are remembered
 local MANY = 12             -- digits that may be most of a number
 local MOST, MOST_WITHIN = 19, 16  -- digits of a card, alone and among other digits
 local LEAST = 13            -- of a card: as many that are heard are one, for a digit that is misheard spoils its check digit
-local CHAIN = 8             -- texts that a number may be spread over
 
 local function restart(part, ms, fn)
   if part.clock then part.clock:cancel() end
@@ -234,7 +236,7 @@ local function add(chain, text)
   local goes_on = chain[1] ~= nil
   chain[#chain + 1] = look
   if #chain > 1 then
-    for _ = 1, #chain - math.max(1, math.min(#redact.newest(chain), CHAIN)) do table.remove(chain, 1) end
+    for _ = 1, #chain - math.max(1, #redact.newest(chain)) do table.remove(chain, 1) end
     redact.across(chain)
   end
   if has_card(chain) then return "card", goes_on end
@@ -283,7 +285,7 @@ end
 local function voice_of(call)
   local voice = call.card_voice
   if not voice then
-    voice = { chain = {} }
+    voice = { chain = {}, texts = {} }
     call.card_voice = voice
   end
   return voice
@@ -293,17 +295,30 @@ local function free_voice(call)
   local voice = call.card_voice
   if not voice then return end
   if voice.clock then voice.clock:cancel() end
+  if voice.texts.clock then voice.texts.clock:cancel() end
   call.card_voice = nil
   recordings.free(call, "voice")
   recordings.resume(call, "voice")
 end
 
+-- Holds what he says since a time, and what he said before that a text is still to come for.
 local function hold_voice(call, voice, since_ms)
+  local first = voice.texts[1]
+  if first and not voice.silent then since_ms = math.min(since_ms, first.since_ms) end
   voice.since_ms = since_ms
   recordings.hold(call, "voice", since_ms, function()
     local unknown = not voice.told and not voice.partial and clock.mono_ms() - since_ms > SHORT_MS
-    return call.card_follow or unknown or digits_in(voice.chain, voice.partial) >= MANY
+    return voice.texts[1] ~= nil or call.card_follow or unknown or digits_in(voice.chain, voice.partial) >= MANY
   end)
+end
+
+-- Nobody will understand what was said between two times: neither that is kept nor the digits before and behind it, of which it may have been one number.
+local function leave_out(call, voice, from_ms, to_ms)
+  if voice.silent or from_ms >= to_ms then return end
+  if voice.told == "open" and voice.since_ms then from_ms = math.min(from_ms, voice.since_ms) end
+  recordings.leave_out(call, from_ms, to_ms)
+  voice.has_gap, voice.told = true, nil
+  clear(voice.chain)
 end
 
 -- Silence from where it was held, as long as he speaks; what he says within a while may be told with it.
@@ -315,15 +330,26 @@ local function silence_voice(call, voice)
   voice.silent, voice.since_ms = true, nil
 end
 
+-- What was said until now is silent, also that which a text is still to come for.
 local function end_silence(call, voice)
+  local now = clock.mono_ms()
   recordings.resume(call, "voice")
   voice.silent = nil
+  for _, one in ipairs(voice.texts) do
+    one.since_ms, one.until_ms = now, one.until_ms and now
+  end
 end
 
+-- Behind his voice, not behind its text, which may come while we speak.
 local function wait_behind_card(call, voice)
-  restart(voice, TAIL_MS, function()
+  local now = clock.mono_ms()
+  restart(voice, math.max(0, (voice.quiet_ms or now) + TAIL_MS - now), function()
     end_silence(call, voice)
-    restart(voice, FOLLOW_MS - TAIL_MS, function() free_voice(call) end)
+    restart(voice, FOLLOW_MS - TAIL_MS, function()
+      if not voice.texts[1] then return free_voice(call) end
+      clear(voice.chain)
+      voice.told = nil
+    end)
   end)
 end
 
@@ -337,6 +363,34 @@ end
 -- A text has come, to which nothing belongs that was told before.
 local function hold_from_text(call, voice)
   if voice.since_ms and voice.untold_ms and voice.untold_ms > voice.since_ms then hold_voice(call, voice, voice.untold_ms) end
+end
+
+local wait_on
+
+-- What is known by now is let out; the rest is waited for.
+local function settle(call, voice)
+  local since_ms = voice.texts[1] and voice.texts[1].since_ms or voice.began_ms
+  if voice.told ~= "open" and voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
+  if voice.has_gap and not voice.told and not voice.speaking and not since_ms then
+    voice.since_ms = nil
+    recordings.free(call, "voice")
+  end
+  if not voice.speaking then wait_on(call, voice) end
+end
+
+-- The oldest text that is still to come must be there in time.
+local function watch(call, voice)
+  local texts = voice.texts
+  local first = texts[1]
+  if texts.clock then texts.clock:cancel() end
+  if not (first and first.until_ms) then return end
+  restart(texts, math.max(0, first.until_ms + KNOWN_WITHIN_MS - clock.mono_ms()), function()
+    if is_over(call) then return end
+    table.remove(texts, 1)
+    leave_out(call, voice, first.since_ms, first.until_ms)
+    watch(call, voice)
+    settle(call, voice)
+  end)
 end
 
 -- More of the same voice may come as a text of its own.
@@ -354,6 +408,7 @@ end
 local function await_text(call, voice)
   restart(voice, LONG_MS, function()
     if is_over(call) then return end
+    if voice.since_ms and not voice.texts[1] then leave_out(call, voice, voice.since_ms, clock.mono_ms() - TEXT_MS) end
     move_on(call, voice)
     await_text(call, voice)
   end)
@@ -361,21 +416,32 @@ end
 
 local on = {}
 
-function on.speech(call, ms)
+function on.speech(call, fields)
   local voice = voice_of(call)
   if voice.speaking then return end
   voice.speaking = true
   if voice.told == "no" then voice.told = nil end
-  local since_ms = clock.mono_ms() - (ms or 0)
+  local since_ms = clock.mono_ms() - (fields.ms or 0)
   begin_untold(voice, since_ms)
+  local newest = voice.texts[#voice.texts]
+  if newest and newest.goes_on then
+    newest.since_ms, newest.until_ms = math.min(newest.since_ms, since_ms), nil
+    if voice.since_ms then hold_voice(call, voice, voice.since_ms) end
+    watch(call, voice)
+  else
+    voice.began_ms = voice.began_ms or since_ms
+  end
   if not (voice.since_ms or voice.silent) then hold_voice(call, voice, since_ms) end
   await_text(call, voice)
 end
 
--- How long what was said may go on, or its text be on its way.
-local function wait_on(call, voice)
+-- How long what was said may go on, or its text be on its way where nobody tells when it is there.
+function wait_on(call, voice)
   if voice.silent then return wait_behind_card(call, voice) end
-  local ms = voice.told == "open" and FOLLOW_MS or voice.told and not voice.partial and SURE_MS or LATE_MS
+  if voice.clock then voice.clock:cancel() end
+  if voice.texts[1] then return end
+  local is_known = voice.told and not voice.partial and not voice.began_ms
+  local ms = not is_known and LATE_MS or voice.told == "no" and SURE_MS or FOLLOW_MS
   restart(voice, ms, function() free_voice(call) end)
 end
 
@@ -383,22 +449,46 @@ function on.quiet(call)
   local voice = call.card_voice
   if not (voice and voice.speaking) then return end
   voice.speaking, voice.quiet_ms = nil, clock.mono_ms()
+  for _, one in ipairs(voice.texts) do
+    if one.goes_on then one.until_ms = voice.quiet_ms end
+  end
+  watch(call, voice)
   wait_on(call, voice)
 end
 
-function on.partial(call, _, text)
-  local voice = call.card_voice
-  if voice then voice.partial = text end
+-- A text will come for what he has said.
+function on.asked(call, fields)
+  local voice, now = voice_of(call), clock.mono_ms()
+  local texts = voice.texts
+  for _, one in ipairs(texts) do
+    if one.key == fields.key then return end
+    one.goes_on, one.until_ms = nil, one.until_ms or now
+  end
+  table.insert(texts, { key = fields.key, since_ms = voice.began_ms or voice.since_ms or now, until_ms = not (fields.goes_on and voice.speaking) and now or nil,
+    goes_on = fields.goes_on })
+  voice.began_ms = nil
+  if not voice.silent then hold_voice(call, voice, voice.since_ms or now) end
+  watch(call, voice)
+  if not voice.speaking then wait_on(call, voice) end
 end
 
-function on.final(call, _, text)
+function on.partial(call, fields)
   local voice = call.card_voice
+  if voice then voice.partial = fields.text end
+end
+
+function on.final(call, fields)
+  local voice, text = call.card_voice, fields.text
   if not voice then return end
   local told, goes_on = add(voice.chain, text)
   voice.partial, voice.told = nil, told
+  local first = voice.texts[1]
+  if first then first.is_told = true elseif not voice.speaking then voice.began_ms = nil end
   if not goes_on then hold_from_text(call, voice) end
   note_told(voice)
   if voice.told == "open" and is_long(voice.chain) then voice.told = "card" end
+  if voice.told == "open" and voice.has_gap then voice.told = "card" end
+  if voice.told == "no" then voice.has_gap = nil end
   voice.told = told_near(call, text, voice.told)
   if voice.told == "card" then silence_voice(call, voice) end
   if not voice.speaking then return wait_on(call, voice) end
@@ -409,9 +499,49 @@ function on.final(call, _, text)
   hold_voice(call, voice, clock.mono_ms())
 end
 
---- What a conversation notices of the caller: "speech" and "quiet" of his voice, since how many ms; "partial" and "final", a text of what he said.
+-- All has been told of it that there is.
+function on.answered(call, fields)
+  local voice = call.card_voice
+  for i, one in ipairs(voice and voice.texts or {}) do
+    if one.key == fields.key then
+      table.remove(voice.texts, i)
+      watch(call, voice)
+      -- One that has heard nothing may only be late.
+      if not one.is_told and voice.told == "no" then voice.told = nil end
+      if one.is_told then return settle(call, voice) end
+      if not voice.speaking then wait_on(call, voice) end
+      return
+    end
+  end
+end
+
+-- No text will come of what he has said until now.
+function on.unheard(call)
+  local voice = call.card_voice
+  if not voice then return end
+  local texts, now = voice.texts, clock.mono_ms()
+  while texts[1] and texts[1].is_told do table.remove(texts, 1) end  -- what ends a conversation is a text
+  local from_ms = texts[1] and texts[1].since_ms or voice.began_ms
+  if from_ms then leave_out(call, voice, from_ms, voice.speaking and now or voice.quiet_ms or now) end
+  clear(texts)
+  voice.partial = nil
+  voice.began_ms = voice.speaking and now or nil
+  watch(call, voice)
+  settle(call, voice)
+end
+
+--- What a conversation notices of the caller: "speech" and "quiet" of his voice, since how many ms; "partial" and "final", a text of what he said;
+--- "asked", that a text will come of what he has said, or of what he is saying (goes_on), with a key that no other has; "answered", that all has come
+--- which there is for that key; "unheard", that nobody understands what he has said until now and was asked for.
+--- @param fields table|nil  ms, text, key, goes_on
 function cards.noticed(call, kind, fields)
-  if on[kind] and not is_over(call) then on[kind](call, fields.ms, fields.text) end
+  if on[kind] and not is_over(call) then on[kind](call, fields or {}) end
+end
+
+--- May the text of what he has said still come?
+function cards.is_awaited(call)
+  local voice = call.card_voice
+  return voice ~= nil and (voice.speaking == true or voice.texts[1] ~= nil)
 end
 
 -- spoken --------------------------------------------------------------------------------------------------------------------
@@ -470,7 +600,7 @@ function cards.moves(call)
     since_ms = math.min(since_ms or math.huge, from_ms or clock.mono_ms())
   end
   if keys then near(keys.since_ms) end
-  if voice and (voice.silent or voice.chain[1] or digits_in(voice.chain, voice.partial) > 0) then near(voice.since_ms) end
+  if voice and (voice.silent or voice.texts[1] or voice.chain[1] or digits_in(voice.chain, voice.partial) > 0) then near(voice.since_ms) end
   if voice and not voice.told then call.card_near = true end  -- its text is not here yet
   if own and own.since_ms then near(own.since_ms) end
   if since_ms then recordings.pause(call, "moves", since_ms) end
@@ -488,6 +618,7 @@ function cards.talked(call)
   cards.said(call)
   local voice = call.card_voice
   if voice and not is_over(call) then
+    if voice.speaking then voice.quiet_ms = clock.mono_ms() end
     voice.speaking = nil
     wait_on(call, voice)
   end

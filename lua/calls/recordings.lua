@@ -6,7 +6,8 @@
 --- with nonce = chunk number, AAD = recording, segment, chunk, last-flag. A segment without a last chunk was cut short.
 ---
 --- What is written stays: no chunk is written twice under one key. So that a secret which is noticed late is in no file, the last second is
---- kept back in memory, and more where it is not known yet what was said (recordings.hold). A worker that is killed loses what it kept back.
+--- kept back in memory, and more while keys are asked for or where it is not known yet what was said (recordings.hold). A worker that is killed
+--- loses what it kept back.
 local audit = require "audit"
 local bit = require "bit"
 local blob = require "core.blob"
@@ -29,6 +30,7 @@ local MARGIN = 2000  -- samples, a quarter of a second: sound is on its way for 
 local MP3_KBPS = 32
 local BUSY_TRIES, BUSY_MS = 600, 50
 local BEHIND = 8000          -- samples that are always kept back: a key is told of when it is let go, a voice when it has begun
+local KEYS_BEHIND = 8000 * 5 -- the same while keys are asked for (call.keys_asked): some press the first one long
 local HELD_MOST = 8000 * 90  -- samples that are kept back at most; what would be more is silence where it may be a secret
 
 local Recording = {}
@@ -143,7 +145,7 @@ function recordings.open(call, given)
   end
   local self = setmetatable({
     call = call, id = row.id, public_id = row.public_id, blob_key = blob_key, key = segment_key, chunk = 0, samples = 0, bytes = 0,
-    segment = segment, seconds_before = before, back = {}, received = 0,
+    segment = segment, seconds_before = before, back = {}, received = 0, left_out = 0, left_out_to = 0,
   }, Recording)
   -- Meanwhile the call may have ended, or its recorders may have been closed for who takes it up: nobody would close this one.
   if call.frozen or call.gone_why or given.left ~= call.leg then
@@ -172,6 +174,14 @@ function Recording:end_silence()
   end
 end
 
+-- Nobody knew whether it was a secret: silence between two samples. How much that was is told when the segment ends (recording.left_out).
+local function leave_out(self, from, to)
+  table.insert(self.silences, 1, { from = from, to = to })
+  local ends = to < math.huge and to or self.received
+  self.left_out = self.left_out + math.max(0, ends - math.max(from, self.left_out_to, self.samples))
+  self.left_out_to = math.max(self.left_out_to, ends)
+end
+
 -- Silence between two times, as far as it is not written yet.
 local function silence_between(self, from_ms, to_ms)
   table.insert(self.silences, 1, { from = position(self, from_ms) - MARGIN, to = position(self, to_ms) + MARGIN })
@@ -196,6 +206,13 @@ function recordings.resume(call, why)
   call.silences[why] = nil
   if next(call.silences) then return end
   for recorder in pairs(call.recorders) do recorder:end_silence() end
+end
+
+--- What was said between two times (clock.mono_ms), and is held, will not be known: it is silence, and the recording says so.
+function recordings.leave_out(call, from_ms, to_ms)
+  if not next(call.recorders) then return end
+  log.warn("recording.left_out", { call = call.id, ms = math.floor(to_ms - from_ms) })
+  for recorder in pairs(call.recorders) do leave_out(recorder, position(recorder, from_ms) - MARGIN, position(recorder, to_ms) + MARGIN) end
 end
 
 --- What was said since a time is not written before it is known what it is: recordings.pause with that time, or recordings.free. Several may
@@ -239,7 +256,7 @@ end
 
 -- Up to which sample it may be written.
 local function written_to(self)
-  local limit = self.received - BEHIND
+  local limit = self.received - (self.call.keys_asked and KEYS_BEHIND or BEHIND)
   for _, hold in pairs(self.call.holds or {}) do limit = math.min(limit, position(self, hold.since_ms) - MARGIN) end
   return limit
 end
@@ -258,7 +275,7 @@ end
 local function silence_doubtful(self, to)
   for _, hold in pairs(self.call.holds or {}) do
     local from = position(self, hold.since_ms) - MARGIN
-    if from < to and hold.is_doubtful() then table.insert(self.silences, { from = from, to = to }) end
+    if from < to and hold.is_doubtful() then leave_out(self, from, to) end
   end
 end
 
@@ -295,6 +312,10 @@ function Recording:close(reason)
   local tenant, now = self.call.tenant, time.now()
   local ok, err = pcall(audit.transaction, tenant, function(tx)
     store.segment_close(tx, self.blob_key, self.chunk, self.bytes, math.floor(self.samples / 8), now)
+    if self.left_out > 0 then
+      audit.event(tx, { type = "recording.left_out", subject = self.public_id, trace = self.call.trace,
+        data = { call = self.call.id, milliseconds = math.floor(self.left_out / 8) } })
+    end
     fault.point("recording.segment_closed")
     if reason then
       local duration_ms = math.floor(self:seconds() * 1000)

@@ -3,7 +3,8 @@
 ---
 --- Who talks adds and goes on; a task for each call masks and writes, in the order of what was said. While the database is away
 --- utterances wait in memory, at most MOST of a call and ALL of a worker. What ends in digits waits for what the same party says next
---- (HOLD_MS), because a card's number is told in groups; others are written before it, and read in order all the same.
+--- (HOLD_MS), because a card's number is told in groups; while the caller speaks on, or the text of what he said is on its way, it waits for that, at
+--- most AWAIT_MS. Others are written before it, and read in order all the same.
 ---
 --- A row is written by the call's owner only (fence), once by its number: whoever takes the call up may add again what it knows of.
 --- At a planned hand-over nothing waits for more digits any longer, and the slot is given when the rows are written, or after half a second
@@ -11,6 +12,7 @@
 --- the digits that it ends in masked whatever they are: another worker writes it when this one is killed. What may be lost is what the database
 --- does not take in that half second.
 local audit = require "audit"
+local cards = require "calls.cards"
 local clock = require "core.clock"
 local crypto = require "core.crypto"
 local db = require "lib.db"
@@ -35,7 +37,7 @@ local MOST, ALL = 500, 20000  -- that wait: of a call, of this worker
 local TEXT_MAX = 16000        -- bytes
 local TIMELINE_MAX = 4000
 local HOLD_MS, LOOK_MS = 15000, 200
-local CHAIN = 8               -- utterances that a number may be spread over
+local AWAIT_MS, TURN_MS = 120000, 5000  -- a text that has come is added when the caller's turn has ended
 local AT_ONCE = 50
 local SHOWN = 5000            -- utterances of a call that are read at most
 
@@ -71,7 +73,7 @@ local function add_to(chain, row)
   local looks = {}
   for i, part in ipairs(chain) do looks[i] = part.look end
   looks = redact.newest(looks)
-  for _ = 1, #chain - math.max(1, math.min(#looks, CHAIN)) do table.remove(chain, 1).held = nil end
+  for _ = 1, #chain - math.max(1, #looks) do table.remove(chain, 1).held = nil end
   while #looks > #chain do table.remove(looks, 1) end
   if #looks > 1 then redact.across(looks) end
 end
@@ -94,13 +96,15 @@ local function follow(book, row)
     chain.ends = clock.mono_ms() + HOLD_MS
   else
     for _, part in ipairs(book.chains[row.speaker] or {}) do part.held = nil end
-    book.chains[row.speaker] = { row, ends = clock.mono_ms() + HOLD_MS }
+    book.chains[row.speaker] = { row, ends = clock.mono_ms() + HOLD_MS, began_ms = clock.mono_ms() }
   end
   row.held = open or nil
 end
 
 -- Those that nothing followed in time, or that can wait no longer.
-local function let_go(book)
+local function let_go(call, book)
+  local open, now = book.chains.caller, clock.mono_ms()
+  if open and cards.is_awaited(call) and now - open.began_ms < AWAIT_MS then open.ends = math.max(open.ends, now + TURN_MS) end
   for speaker, chain in pairs(book.chains) do
     if book.over or clock.mono_ms() >= chain.ends then
       for _, part in ipairs(chain) do part.held = nil end
@@ -109,7 +113,7 @@ local function let_go(book)
   end
 end
 
-local function look_at(book, settings)
+local function look_at(call, book, settings)
   for _, row in ipairs(book.rows) do
     if not row.look then
       row.look = redact.look(row.text, { forms = settings.masks, before = book.before })
@@ -118,7 +122,7 @@ local function look_at(book, settings)
       follow(book, row)
     end
   end
-  let_go(book)
+  let_go(call, book)
 end
 
 -- writing -------------------------------------------------------------------------------------------------------------------
@@ -223,7 +227,7 @@ local function run(call, book)
     local ok, settings = pcall(keeping.of, call.tenant)  -- nothing is written before it is known what must be masked
     local done, err = nil, settings
     if ok then
-      look_at(book, settings)
+      look_at(call, book, settings)
       note(call, book)
       local ready = take_ready(book)
       if #ready == 0 then

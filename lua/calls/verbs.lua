@@ -144,10 +144,11 @@ function act.gather(call, args, entry, n)
   call.secret, entry.secret = options.secret or nil, options.secret or nil
   if options.secret then recordings.pause(call, "secret") end  -- some say aloud what they press
   local how
+  call.keys_asked = true
   how, err = prompt(call, options.prompt, true)
   local used, text
   if how then used, text = collect(call, options, options.digits) end
-  call.secret = nil
+  call.secret, call.keys_asked = nil, nil
   recordings.resume(call, "secret")
   if not how then return nil, err end
   if not used then return nil, text end

@@ -295,9 +295,28 @@ TEST(speech_quiet_and_silence_of_the_line_are_told) {
     world_close();
 }
 
+TEST(speech_is_told_with_how_long_ago_it_was_noticed) {
+    struct media_stream *s;
+    int16_t pcm[FRAME];
+    uint8_t codes[FRAME];
+    world_open(NULL);
+    struct peer *p = peer_open(MEDIA_ALAW);
+    stream_open(&s, p);
+    tone(pcm, FRAME, 400, 6000);
+    g711_encode(MEDIA_ALAW, codes, pcm, FRAME);
+    for (int i = 0; i < 25; i++) {
+        peer_send(p, MEDIA_ALAW, codes);
+        usleep(20000); /* the loop is busy with something else */
+    }
+    CHECK(wait_for(MEDIA_SPEECH, 0)->event.position >= 100);
+    media_stream_close(s);
+    world_close();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         RUN(joined_peers_hear_each_other_and_a_muted_one_is_not_heard),
+        RUN(speech_is_told_with_how_long_ago_it_was_noticed),
         RUN(peers_of_different_slices_hear_each_other_in_order),
         RUN(three_joined_are_mixed_and_cut_and_never_wrap),
         RUN(nine_streams_cannot_be_joined_with_one),

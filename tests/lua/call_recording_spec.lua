@@ -252,6 +252,23 @@ describe("recordings of calls", function()
     assert.equal(5, recording:seconds())
   end)
 
+  -- Its first second and more was in a file when it was let go, and only then is it told of.
+  it("have nothing of a key in a file that is pressed for seconds where keys are asked for", function()
+    local recording = open()
+    call.digits = {}
+    local written, while_asked = 0, nil
+    recording.append = function(_, pcm) written = written + #pcm / 4 end
+    call.await = function()
+      for _ = 1, 12 do recording:write(ones(4000), 0) end
+      while_asked = written
+      return "timeout"
+    end
+    verbs.table.gather(call, { { digits = 16, timeout = 1, between = 1, finish = "#" } }, {})
+    assert.equal(48000 - 40000, while_asked)
+    recording:write(ones(4000), 0)
+    assert.equal(52000 - 8000, written)
+  end)
+
   it("have nothing in a file of what is held, and silence there when it was a secret", function()
     local recording = open()
     now = 3000
@@ -317,6 +334,17 @@ describe("recordings of calls", function()
       assert.equal(first == "0" and 30 * 8000 * 4 or 0, select(2, sound:gsub("%z", "")))
       assert.equal(first == "0" and 30 * 8000 * 4 + 1 or 1, sound:find("", 1, true))
     end
+  end)
+
+  it("are silent where nobody understood in time what was said, and tell how much that is", function()
+    local recording = open()
+    now = 4000
+    recordings.leave_out(call, 2000, 3000)
+    recordings.leave_out(call, 2500, 3000)
+    assert.equal("1111111+" .. ("0"):rep(14) .. "+1111111", heard(recording, { 8000, 8000, 8000 }))
+    local told = db.query(tenant.db, "SELECT data FROM outbox WHERE type = 'recording.left_out' AND subject = ?", recording.public_id)
+    assert.equal(1, #told)
+    assert.equal(1500, json.decode(told[1].data).milliseconds)
   end)
 
   it("are silent while a secret is asked for", function()

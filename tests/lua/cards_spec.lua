@@ -114,6 +114,20 @@ describe("a card's number", function()
     assert.is_true(silent "keys")
   end)
 
+  -- Of eight texts at most a number was made: who paused behind each digit, and was understood well, had all sixteen in the recording.
+  it("may be said digit by digit, with a pause behind each", function()
+    local since_ms
+    for word in SAID:gmatch("%S+") do
+      cards.noticed(call, "speech", { ms = 60 })
+      pass(500)
+      cards.noticed(call, "quiet", { ms = 200 })
+      cards.noticed(call, "final", { text = word })
+      since_ms = since_ms or held("voice").since_ms
+    end
+    assert.is_true(silent "voice")
+    assert.equal(100000 - 60, since_ms)
+  end)
+
   it("is none in an order number, which is written when no key follows", function()
     press "4111111111111112"
     pass(16000)
@@ -208,6 +222,187 @@ describe("a card's number", function()
     assert.truthy(held "voice")
     pass(1500)
     assert.is_nil(held "voice")
+  end)
+
+  -- What is silent of the recording, each time in seconds of the call and without the margins around it.
+  local function with_tape()
+    local tape = { opened_ms = now, silences = {}, samples = 0, received = 0, left_out = 0, left_out_to = 0, begin_silence = function() end, end_silence = function() end }
+    call.recorders[tape] = true
+    return function(second)
+      tape.received = math.floor((now - tape.opened_ms) * 8)
+      for _, one in ipairs(tape.silences) do
+        if one.from <= second * 8000 and second * 8000 <= one.to then return true end
+      end
+      return false
+    end
+  end
+
+  local asked = 0
+  -- An utterance of two seconds, and half a second more until its text is asked for.
+  local function says_unanswered()
+    asked = asked + 1
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(2000)
+    cards.noticed(call, "quiet", { ms = 60 })
+    pass(500)
+    cards.noticed(call, "asked", { key = asked })
+    return asked
+  end
+
+  local function answer(key, text)
+    if text then cards.noticed(call, "final", { text = text }) end
+    cards.noticed(call, "answered", { key = key })
+  end
+
+  local GROUPS = { "four one one one", "one one one one", "one one one one", "one one one one" }
+
+  -- It was let out 20 s after the voice, or 15 s behind the first group's text, whatever was still on its way: on a busy machine the number was heard.
+  it("is silence in all its groups however slow the recogniser is, and comes however late", function()
+    local is_silent = with_tape()
+    local began_ms, keys = now - 60, {}
+    for n = 1, 4 do keys[n] = says_unanswered() end
+    for n, seconds in ipairs{ 22, 16, 1, 1 } do
+      for _ = 1, seconds do
+        pass(1000)
+        assert.is_true(held("voice").since_ms <= began_ms)
+      end
+      answer(keys[n], GROUPS[n])
+    end
+    assert.is_true(silent "voice")
+    for second = 0, 9 do assert.is_true(is_silent(second)) end
+  end)
+
+  it("is held though what was said before it is understood by now, and nothing else is", function()
+    local hello = says_unanswered()
+    pass(1000)
+    local began_ms = now - 60
+    local number = says_unanswered()
+    answer(hello, "hello")
+    pass(30000)
+    assert.equal(began_ms, held("voice").since_ms)
+    answer(number, SAID)
+    assert.is_true(silent "voice")
+  end)
+
+  it("is left out where its text is not there in time, and what is said behind that is understood again", function()
+    local is_silent = with_tape()
+    says_unanswered()
+    pass(44000)
+    assert.is_true(held("voice").is_doubtful())
+    assert.is_false(is_silent(1))
+    pass(1500)
+    assert.is_true(is_silent(1))
+    assert.is_false(is_silent(5))
+    answer(says_unanswered(), "are you still there")
+    pass(3000)
+    assert.is_nil(held "voice")
+    assert.is_false(is_silent(47))
+  end)
+
+  it("is left out with the groups around it where the recogniser failed in its midst", function()
+    local is_silent = with_tape()
+    answer(says_unanswered(), GROUPS[1])
+    says_unanswered()
+    cards.noticed(call, "unheard")
+    assert.is_true(is_silent(1))
+    assert.is_true(is_silent(3))
+    local third_at = (now - 100000) / 1000 + 1
+    answer(says_unanswered(), GROUPS[3])
+    pass(1500)
+    assert.is_true(is_silent(third_at))
+    pass(5000)
+    local fourth_at = (now - 100000) / 1000 + 1
+    answer(says_unanswered(), "thank you very much")
+    pass(3000)
+    assert.is_nil(held "voice")
+    assert.is_false(is_silent(fourth_at))
+  end)
+
+  it("is left out where nobody listens any more while he speaks, and not what he says to a human then", function()
+    local is_silent = with_tape()
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(4000)
+    cards.noticed(call, "unheard")
+    cards.talked(call)
+    pass(25000)
+    assert.is_nil(held "voice")
+    assert.is_true(is_silent(1))
+    assert.is_true(is_silent(3))
+    assert.is_false(is_silent(6))
+  end)
+
+  it("is all that is lost where it was left out: what we say when the conversation has ended for it is there", function()
+    local is_silent = with_tape()
+    says_unanswered()
+    cards.noticed(call, "unheard")
+    cards.talked(call)
+    assert.is_true(is_silent(1))
+    assert.is_nil(held "voice")
+  end)
+
+  it("is none where the recogniser says that there were no words, which is let out", function()
+    local is_silent = with_tape()
+    answer(says_unanswered())
+    pass(21000)
+    assert.is_nil(held "voice")
+    assert.is_false(is_silent(1))
+  end)
+
+  it("is none in the text that ended the conversation before its recogniser had told that this was all", function()
+    local is_silent = with_tape()
+    says_unanswered()
+    cards.noticed(call, "final", { text = "no thank you goodbye" })
+    cards.noticed(call, "unheard")
+    cards.talked(call)
+    pass(3000)
+    assert.is_nil(held "voice")
+    assert.is_false(is_silent(1))
+  end)
+
+  it("is silence where the call ends, or moves, before what was said is understood", function()
+    answer(says_unanswered(), "hello")
+    says_unanswered()
+    assert.is_true(held("voice").is_doubtful())
+    local from = call
+    call.frozen = true
+    cards.moves(call)
+    assert.is_true(from.silences.moves)
+  end)
+
+  it("that a model's provider hears is awaited turn by turn, from its beginning to the voice's end", function()
+    local is_silent = with_tape()
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(300)
+    cards.noticed(call, "asked", { key = "turn 1", goes_on = true })
+    pass(2000)
+    cards.noticed(call, "quiet", { ms = 60 })
+    pass(1000)
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(2000)
+    cards.noticed(call, "quiet", { ms = 60 })
+    pass(44000)
+    assert.is_true(held("voice").since_ms <= 100000)
+    pass(1500)
+    assert.is_true(is_silent(0))
+    assert.is_true(is_silent(5))
+    assert.is_false(is_silent(7))
+  end)
+
+  it("is held from the voice's beginning where the provider told of it before our own voice detection", function()
+    pass(1000)
+    cards.noticed(call, "asked", { key = "turn 1", goes_on = true })
+    pass(100)
+    cards.noticed(call, "speech", { ms = 360 })
+    assert.equal(now - 360, held("voice").since_ms)
+  end)
+
+  it("leaves little silence behind the voice when its text comes late: what we say meanwhile is heard", function()
+    local key = says_unanswered()
+    pass(10000)
+    answer(key, SAID)
+    assert.is_true(silent "voice")
+    pass(100)
+    assert.is_false(silent "voice")
   end)
 
   it("does not keep back more and more of who talks on and on", function()

@@ -98,6 +98,14 @@ describe("transcripts", function()
     end
   end)
 
+  it("hold no card's number that is told digit by digit", function()
+    for i = 1, 16 do transcript.add(call, { n = i, party = "caller", text = i == 1 and "4" or "1" }) end
+    transcript.add(call, { n = 17, party = "caller", text = "That is it." })
+    local list = settled()
+    assert.equal(17, #list)
+    for i = 1, 16 do assert.equal("[CARD]", list[i].text) end
+  end)
+
   it("wait for what follows digits, and not for ever", function()
     transcript.add(call, { n = 1, party = "caller", text = "It is 4111" })
     transcript.add(call, { n = 2, party = "agent", text = "Go on." })
@@ -111,6 +119,37 @@ describe("transcripts", function()
     transcript.add(call, { n = 4, party = "caller", text = "Well, 4711" })
     transcript.finish(call)
     assert.equal("Well, 4711", settled()[4].text)
+  end)
+
+  -- After 15 s its first group was let go, and was no part of a number: the recogniser was busy with the others.
+  it("wait for the rest of a number for as long as its text is on its way, and not for ever then", function()
+    local real, passed = clock.mono_ms, 0
+    clock.mono_ms = function() return real() + passed end
+    local function pass(ms)
+      for _ = 1, ms / 4000 do
+        passed = passed + 4000
+        task.sleep(250)
+      end
+    end
+    local ok, problem = pcall(function()
+      call.card_voice = { texts = { {} } }
+      transcript.add(call, { n = 1, party = "caller", text = "It is 4111 1111" })
+      task.sleep(250)
+      pass(28000)
+      assert.equal(0, #transcript.of(tenant, call.id))
+      call.card_voice = nil
+      passed = passed + 2000  -- until the caller's turn has ended
+      transcript.add(call, { n = 2, party = "caller", text = "1111 1111" })
+      task.sleep(500)
+      pass(16000)
+      assert.same({ "It is [CARD]", "[CARD]" }, { settled()[1].text, settled()[2].text })
+      call.card_voice = { speaking = true, texts = {} }
+      transcript.add(call, { n = 3, party = "caller", text = "It is 4711" })
+      pass(136000)
+      assert.equal("It is 4711", settled()[3].text)
+    end)
+    clock.mono_ms = real
+    if not ok then error(problem, 0) end
   end)
 
   -- What ended in digits waited for more until the row was the successor's, and was refused then: it was lost at every planned hand-over.

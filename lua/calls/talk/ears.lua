@@ -9,7 +9,8 @@
 ---
 --- ears.new{ leg, open = function(options) -> session of speech.recogniser, is_live = function(session) -> boolean, tell, language,
 ---   now, failed = function(err): what was said is not understood, deaf = function(err): no recogniser can be had for some seconds, or until something else
----   is expected; keys still count, text_came = function(ms): a final text came }
+---   is expected; keys still count, text_came = function(ms): a final text came, noticed = function(kind, fields): whether a text will come of what he said, as
+---   calls.cards is told }
 local task = require "core.task"
 
 local ears = {}
@@ -26,7 +27,13 @@ local PACKET_MS = 20
 local OPEN = { open = true, phrases = true, spelling = true }
 
 function ears.new(world)
-  return setmetatable({ world = world, before = {}, before_ms = 0, failures = 0, expect = { kind = "open" }, phrases = {} }, ears)
+  return setmetatable({ world = world, before = {}, before_ms = 0, failures = 0, pending = {}, asked = 0, expect = { kind = "open" }, phrases = {} }, ears)
+end
+
+-- Nothing more will be heard of what was given to the recogniser.
+local function lose(self)
+  if self.feeding or self.pending[1] then self.world.noticed("unheard") end
+  self.pending = {}
 end
 
 local function close_session(self)
@@ -62,7 +69,8 @@ function read(self, session)
     local event = session:next()
     if self.session ~= session then return end
     if event == nil or event.type == "end" or event.type == "error" then
-      self.session, self.pending, self.stale = nil, false, nil  -- the next voice opens another
+      self.session, self.stale = nil, nil  -- the next voice opens another
+      lose(self)
       if event and event.type == "error" then fail(self, event) end
       return
     elseif event.type == "partial" then
@@ -72,9 +80,10 @@ function read(self, session)
       self.world.text_came()
       if event.text ~= "" then self.world.tell("final", { text = event.text }) end
     elseif event.type == "utterance_end" then
-      self.pending = false
+      local key = table.remove(self.pending, 1)
+      if key then self.world.noticed("answered", { key = key }) end
       -- What is expected by now was not while he spoke.
-      if self.stale and not self.feeding then renew(self) end
+      if self.stale and not self.feeding and not self.pending[1] then renew(self) end
     end
   end
 end
@@ -88,7 +97,7 @@ function ears:await(expect, phrases)
   if self.deaf_until then self.deaf_until = 0 end  -- who can hear this may be another
   if not self.session or self.world.is_live(self.session) then return end
   -- An utterance that is being heard or thought about is let be.
-  if self.feeding or self.pending then self.stale = true else close_session(self) end
+  if self.feeding or self.pending[1] then self.stale = true else close_session(self) end
 end
 
 local function feed(self, pcm)
@@ -141,9 +150,12 @@ end
 
 local function over(self)
   if not self.feeding then return end
+  if not self.session then lose(self) end
   self.feeding = false
   if not self.session then return end
-  self.pending = true
+  self.asked = self.asked + 1
+  table.insert(self.pending, self.asked)
+  self.world.noticed("asked", { key = self.asked })
   self.session:flush()
 end
 
@@ -159,7 +171,7 @@ function ears:on_media(kind, position)
   if self.closed then return end
   if kind == "speech" then
     begin(self)
-    return self.world.tell("speech", { ms = math.max(position, NOTICED_MS) + buffered_ms(self) })
+    return self.world.tell("speech", { ms = position + NOTICED_MS + buffered_ms(self) })
   end
   if position >= (OPEN[self.expect.kind] and SILENCE_MS or CLOSED_MS) then over(self) end
   self.world.tell("quiet", { ms = position + buffered_ms(self) })
@@ -170,6 +182,7 @@ function ears:close()
   if self.closed then return end
   self.closed = true
   close_session(self)
+  lose(self)
   if self.listener then self.listener:close() end
   self.listener, self.before = nil, {}
 end

@@ -19,7 +19,7 @@
 ---   world  { now, after, say = function(text, kept) -> stream, open_ears = function(options) -> session, is_live = function(session) -> boolean, chat = of ai.chat,
 ---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil,
----            noticed = function(kind, fields) | nil: what is told of the caller's voice, before anything is done about it,
+---            noticed = function(kind, fields) | nil: what is told of the caller's voice and its text, before anything is done about it (calls.cards),
 ---            telling = function(text) | nil: the last words so far of a reply whose sound comes with them,
 ---            is_card = function() -> boolean | nil: are the keys that are being pressed known to be of a card's number, or told with it?,
 ---            timed = function(report) | nil: what was measured of a turn (voice.timeline), once }
@@ -126,6 +126,9 @@ local function put_together(self)
     failed = function(err) log.warn("converse.not_heard", { call = self.call.id, class = err.class, text = err.text }) end,
     deaf = function(err) log.warn("converse.deaf", { call = self.call.id, class = err.class, text = err.text }) end,
     text_came = function() self.final_text_at = world.now() end,
+    noticed = function(kind, fields)
+      if world.noticed then world.noticed(kind, fields) end
+    end,
   }
 end
 

@@ -114,6 +114,7 @@ function Live:let_go(keep_sound)
   self.player:close(keep_sound)
   self.mouth:close(keep_sound)
   if self.session then self.session:close() end
+  self:notice("unheard")
   if self.listener then self.listener:close() end
 end
 

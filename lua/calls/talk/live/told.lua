@@ -16,6 +16,8 @@ local told = {}
 local ASIDE_MOST = 64   -- replies that are left aside: speech.realtime_link knows no more answers
 local TOLD_BYTES = 400  -- of a reply, its last words: as long as a card's number can be when it is said word by word
 
+local TURN = "turn "  -- the keys of what is asked for: who goes on behind the model has his own
+
 -- Nothing more of that reply is played.
 local function leave_aside(self, number)
   if self.aside[number] then return end
@@ -69,6 +71,7 @@ end
 
 function on.speech_started(self, event)
   self.caller.provider_hears, self.ended_at = true, nil
+  self:notice("asked", { key = TURN .. event.turn, goes_on = true })
   self.heard_turn, self.unheard = math.max(self.heard_turn, event.turn), nil
   self.exchanges:spoke(event.turn, self.caller:since(self.world.now()))
   if not floor.is_guarded(self) and not floor.by_words(self) then floor.interrupt(self) end
@@ -82,6 +85,7 @@ end
 
 function on.user_text(self, event)
   self:notice(event.final and "final" or "partial", { text = event.text })
+  if event.final then self:notice("answered", { key = TURN .. event.turn }) end
   local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller:since(self.world.now()))
   if leaving.heeds(self) then objection.heard(self, event, turn) end
   self.heard_turn = math.max(self.heard_turn, event.turn)
