@@ -232,7 +232,7 @@ end
 -- before belongs to it.
 local function add(chain, text)
   local look = redact.look(text)
-  if not look.head then clear(chain) end
+  if not look.head or chain[1] and not chain[#chain].tail then clear(chain) end
   local goes_on = chain[1] ~= nil
   chain[#chain + 1] = look
   if #chain > 1 then

@@ -90,8 +90,8 @@ local handlers = {
   ChannelDtmfReceived = function(_, event)
     local call = roster.by_channel[event.channel and event.channel.id]
     if not (call and call.on_digit) then return end
+    if call.leg then call.leg:pressed() end  -- first: what follows waits for the record
     call:on_digit(event.digit, event.duration_ms)
-    if call.leg then call.leg:pressed() end
   end,
 }
 

@@ -187,6 +187,13 @@ describe("a card's number", function()
     assert.is_true(silent "voice")
   end)
 
+  it("ends where other words follow it, and digits behind them are another", function()
+    says "four one one one one one one one one one one one one one one one did you get that"
+    says "twelve twenty six"
+    assert.is_true(silent "voice")
+    says "and that was it"
+  end)
+
   it("is found behind other digits, however many texts of them there were", function()
     for _, text in ipairs{ "oh", "two", "four", "oh", "one", "nine", "four one one one", "one one one one", "one one one one", "one one one one" } do says(text) end
     assert.is_true(silent "voice")

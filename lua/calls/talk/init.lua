@@ -253,8 +253,8 @@ function talk.new(given)
   own_tools.take_up(self.history, kept, given.told)
   if args.escalate and world.asks then
     self.rule = (given.going and given.going.rule or rule.new(world.asks, world.after)):of(function()
-      -- Who is being put through by our own word has been told.
-      if self.is_over or self.leaving and self.leaving:find("^human:") then return end
+      -- Who is being put through has been told.
+      if self.is_over or self.leaving and (self.leaving == "transfer" or self.leaving:find("^human:")) then return end
       self:say(self.says.human)
       saying.to_human(self, "rule")
     end)

@@ -230,7 +230,7 @@ function live.new(given)
   own_tools.take_up(self.chronicle.history, kept, given.told)
   if args.escalate and world.asks then
     self.rule = rule.new(world.asks, world.after):of(function()
-      if not self.muted then self:safely(put_through) end
+      if not self.muted and not leaving.human_of(self) then self:safely(put_through) end
     end)
     self.is_ruled = self.rule:take_up(self.chronicle.history, kept, given.told)
   end
