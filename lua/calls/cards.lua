@@ -483,7 +483,8 @@ function on.asked(call, fields)
   end
   end_texts(texts)
   local newest = texts[#texts]
-  local one = { key = fields.key, since_ms = voice.began_ms or newest and newest.until_ms or voice.since_ms or now, goes_on = fields.goes_on }
+  local one = { key = fields.key, goes_on = fields.goes_on,
+    since_ms = voice.began_ms or newest and newest.until_ms or not voice.told_ms and voice.since_ms or now }
   -- A voice that only the provider hears ends when it says so.
   if not fields.goes_on or not voice.speaking and voice.began_ms then one.until_ms = now end
   -- Who listens all the time has told already what is asked for now.
