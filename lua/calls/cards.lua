@@ -498,7 +498,9 @@ end
 
 function on.ended(call)
   local voice = call.card_voice
-  if not voice then return end
+  local newest = voice and voice.texts[#voice.texts]
+  if not newest then return end
+  if newest.goes_on and not voice.speaking then voice.began_ms = nil end
   end_texts(voice.texts)
   watch(call, voice)
 end

@@ -433,7 +433,19 @@ describe("a card's number", function()
     answer("turn 1", "I would like to know your opening hours")
     pass(3000)
     assert.is_nil(held "voice")
-    assert.is_false(is_silent(1))
+    turn(2)
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(2000)
+    cards.noticed(call, "quiet", { ms = 60 })
+    cards.noticed(call, "asked", { key = "turn 3", goes_on = true })
+    cards.noticed(call, "speech", { ms = 60 })
+    pass(2000)
+    cards.noticed(call, "quiet", { ms = 60 })
+    cards.noticed(call, "ended")
+    for n = 2, 3 do cards.noticed(call, "final", { text = "and where you are", key = "turn " .. n }) end
+    for n = 2, 3 do cards.noticed(call, "answered", { key = "turn " .. n }) end
+    cards.noticed(call, "unheard")
+    for second = 1, (now - 100000) / 1000 do assert.is_false(is_silent(second)) end
   end)
 
   -- The text of the second stood for the first's, which was written.
