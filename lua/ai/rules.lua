@@ -124,6 +124,9 @@ rules.flags = schema.object{
   voice = speech.voice, instructions = { type = "string", minLength = 1, maxLength = 1000, description = "how a voice is to speak" },
   language_code = boolean "is told the language", word_times = boolean "tells the times of words", keyterm = boolean "is told likely words",
   speaker = { type = "string", minLength = 1, maxLength = 100 },
+  transcription = { type = "any", description = "who writes down what the callers of a realtime model say: a model, or false for none", check = function(value)
+    if value ~= false and not is_name(value) then return "must be a model's name, or false" end
+  end },
   -- It follows the provider's address, and must not make another of it.
   path = { type = "string", minLength = 1, maxLength = 200, check = function(value)
     if not value:find("^/[%w/._-]*$") then return "must be a path such as /synthesize" end

@@ -13,7 +13,8 @@
 ---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
 ---              digits waits for what he says next, as a transcript's line does. However long a text takes: who is asked for one tells when it is
 ---              there, or that none will come. What nobody understood within KNOWN_WITHIN_MS, or ever, is left out (recordings.leave_out): a slow
----              or broken recogniser costs sound, and lets out no number
+---              or broken recogniser costs the caller's sound, not ours, and lets out no number. Where a tenant has a realtime model's provider
+---              write nothing down, all of it is kept as it is
 ---   spoken     by us, whose text is known before its sound
 ---
 --- Of a number that is on its way when the call is given to another worker it is known there that it may go on (call.card_near): whatever digits
@@ -301,22 +302,30 @@ local function free_voice(call)
   recordings.resume(call, "voice")
 end
 
+-- Has he said so much since a time, or behind the words that were heard so far, that it may be a number?
+local function is_unknown(voice, since_ms)
+  if voice.told then return false end
+  local now = clock.mono_ms()
+  if not voice.partial then return now - since_ms > SHORT_MS end
+  return (voice.speaking and now or voice.quiet_ms or now) - voice.partial_ms > SHORT_MS
+end
+
 -- Holds what he says since a time, and what he said before that a text is still to come for.
 local function hold_voice(call, voice, since_ms)
   local first = voice.texts[1]
   if first and not voice.silent then since_ms = math.min(since_ms, first.since_ms) end
   voice.since_ms = since_ms
   recordings.hold(call, "voice", since_ms, function()
-    local unknown = not voice.told and not voice.partial and clock.mono_ms() - since_ms > SHORT_MS
-    return voice.texts[1] ~= nil or call.card_follow or unknown or digits_in(voice.chain, voice.partial) >= MANY
-  end)
+    local goes_on = voice.told == "open" and voice.began_ms ~= nil  -- behind digits he says what nobody has told of
+    return voice.texts[1] ~= nil or call.card_follow or goes_on or is_unknown(voice, since_ms) or digits_in(voice.chain, voice.partial) >= MANY
+  end, "caller")
 end
 
 -- Nobody will understand what was said between two times: neither that is kept nor the digits before and behind it, of which it may have been one number.
 local function leave_out(call, voice, from_ms, to_ms)
   if voice.silent or from_ms >= to_ms then return end
   if voice.told == "open" and voice.since_ms then from_ms = math.min(from_ms, voice.since_ms) end
-  recordings.leave_out(call, from_ms, to_ms)
+  recordings.leave_out(call, from_ms, to_ms, "caller")
   voice.has_gap, voice.told = true, nil
   clear(voice.chain)
 end
@@ -425,6 +434,8 @@ function on.speech(call, fields)
   begin_untold(voice, since_ms)
   local newest = voice.texts[#voice.texts]
   if newest and newest.goes_on then
+    -- Behind a pause it may be the next one's, too.
+    if newest.until_ms then voice.began_ms = voice.began_ms or since_ms end
     newest.since_ms, newest.until_ms = math.min(newest.since_ms, since_ms), nil
     if voice.since_ms then hold_voice(call, voice, voice.since_ms) end
     watch(call, voice)
@@ -456,25 +467,47 @@ function on.quiet(call)
   wait_on(call, voice)
 end
 
+-- What he says from now on is none of theirs for which a text will come.
+local function end_texts(texts)
+  for _, one in ipairs(texts) do
+    one.goes_on, one.until_ms = nil, one.until_ms or clock.mono_ms()
+  end
+end
+
 -- A text will come for what he has said.
 function on.asked(call, fields)
   local voice, now = voice_of(call), clock.mono_ms()
   local texts = voice.texts
   for _, one in ipairs(texts) do
     if one.key == fields.key then return end
-    one.goes_on, one.until_ms = nil, one.until_ms or now
   end
-  table.insert(texts, { key = fields.key, since_ms = voice.began_ms or voice.since_ms or now, until_ms = not (fields.goes_on and voice.speaking) and now or nil,
-    goes_on = fields.goes_on })
+  end_texts(texts)
+  local newest = texts[#texts]
+  local one = { key = fields.key, goes_on = fields.goes_on,
+    since_ms = voice.began_ms or newest and newest.until_ms or not voice.told_ms and voice.since_ms or now }
+  -- A voice that only the provider hears ends when it says so.
+  if not fields.goes_on or not voice.speaking and voice.began_ms then one.until_ms = now end
+  -- Who listens all the time has told already what is asked for now.
+  if not fields.goes_on and not voice.speaking and not voice.began_ms and voice.told_ms then one.is_told = true end
+  table.insert(texts, one)
   voice.began_ms = nil
   if not voice.silent then hold_voice(call, voice, voice.since_ms or now) end
   watch(call, voice)
   if not voice.speaking then wait_on(call, voice) end
 end
 
+function on.ended(call)
+  local voice = call.card_voice
+  local newest = voice and voice.texts[#voice.texts]
+  if not newest then return end
+  if newest.goes_on and not voice.speaking then voice.began_ms = nil end
+  end_texts(voice.texts)
+  watch(call, voice)
+end
+
 function on.partial(call, fields)
   local voice = call.card_voice
-  if voice then voice.partial = fields.text end
+  if voice then voice.partial, voice.partial_ms = fields.text, clock.mono_ms() end
 end
 
 function on.final(call, fields)
@@ -482,8 +515,10 @@ function on.final(call, fields)
   if not voice then return end
   local told, goes_on = add(voice.chain, text)
   voice.partial, voice.told = nil, told
-  local first = voice.texts[1]
-  if first then first.is_told = true elseif not voice.speaking then voice.began_ms = nil end
+  for i, one in ipairs(voice.texts) do
+    if one.key == fields.key or not fields.key and i == 1 then one.is_told = true end
+  end
+  if not voice.texts[1] and not voice.speaking then voice.began_ms = nil end
   if not goes_on then hold_from_text(call, voice) end
   note_told(voice)
   if voice.told == "open" and is_long(voice.chain) then voice.told = "card" end
@@ -506,6 +541,7 @@ function on.answered(call, fields)
     if one.key == fields.key then
       table.remove(voice.texts, i)
       watch(call, voice)
+      if one.goes_on and not voice.speaking then voice.began_ms = nil end
       -- One that has heard nothing may only be late.
       if not one.is_told and voice.told == "no" then voice.told = nil end
       if one.is_told then return settle(call, voice) end
@@ -520,9 +556,14 @@ function on.unheard(call)
   local voice = call.card_voice
   if not voice then return end
   local texts, now = voice.texts, clock.mono_ms()
-  while texts[1] and texts[1].is_told do table.remove(texts, 1) end  -- what ends a conversation is a text
-  local from_ms = texts[1] and texts[1].since_ms or voice.began_ms
-  if from_ms then leave_out(call, voice, from_ms, voice.speaking and now or voice.quiet_ms or now) end
+  local function lose(from_ms, to_ms)
+    leave_out(call, voice, from_ms, to_ms > from_ms and to_ms or now)
+  end
+  local quiet_ms = not voice.speaking and voice.quiet_ms or now
+  for _, one in ipairs(texts) do
+    if not one.is_told then lose(one.since_ms, one.until_ms or quiet_ms) end  -- what ends a conversation is a text
+  end
+  if voice.began_ms then lose(voice.began_ms, quiet_ms) end
   clear(texts)
   voice.partial = nil
   voice.began_ms = voice.speaking and now or nil
@@ -530,9 +571,20 @@ function on.unheard(call)
   settle(call, voice)
 end
 
---- What a conversation notices of the caller: "speech" and "quiet" of his voice, since how many ms; "partial" and "final", a text of what he said;
---- "asked", that a text will come of what he has said, or of what he is saying (goes_on), with a key that no other has; "answered", that all has come
---- which there is for that key; "unheard", that nobody understands what he has said until now and was asked for.
+-- What he says is written down by nobody, as the tenant wants it.
+function on.untranscribed(call)
+  local voice = call.card_voice
+  if not voice then return end
+  if not (voice.texts[1] or voice.told or voice.silent) then return free_voice(call) end
+  on.unheard(call)  -- of who wrote it down until now
+  voice.speaking, voice.began_ms, voice.quiet_ms = nil, nil, voice.speaking and clock.mono_ms() or voice.quiet_ms
+  settle(call, voice)
+end
+
+--- What a conversation notices of the caller: "speech" and "quiet" of his voice, since how many ms; "partial" and "final", a text of what he said, that
+--- of a key where it is given, else the oldest that was asked for; "asked", that a text will come of what he has said, or of what he is saying (goes_on),
+--- with a key that no other has; "ended", that what he says from now on is of no key yet; "answered", that all has come which there is for that key;
+--- "unheard", that nobody understands what he has said until now and was asked for; "untranscribed", that no texts are to come at all.
 --- @param fields table|nil  ms, text, key, goes_on
 function cards.noticed(call, kind, fields)
   if on[kind] and not is_over(call) then on[kind](call, fields or {}) end

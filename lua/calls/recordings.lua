@@ -26,12 +26,16 @@ local time = require "lib.time"
 
 local recordings = {}
 
+recordings.HELD_BYTES = 256 * 1024 * 1024  -- that a worker keeps back of all its recordings together; above that the oldest is decided on
+
 local MARGIN = 2000  -- samples, a quarter of a second: sound is on its way for some time, and clocks differ a little
 local MP3_KBPS = 32
 local BUSY_TRIES, BUSY_MS = 600, 50
 local BEHIND = 8000          -- samples that are always kept back: a key is told of when it is let go, a voice when it has begun
 local KEYS_BEHIND = 8000 * 5 -- the same while keys are asked for (call.keys_asked): some press the first one long
 local HELD_MOST = 8000 * 90  -- samples that are kept back at most; what would be more is silence where it may be a secret
+
+local held = { bytes = 0, by = {} }  -- what this worker keeps back, and the recordings that do
 
 local Recording = {}
 Recording.__index = Recording
@@ -175,8 +179,9 @@ function Recording:end_silence()
 end
 
 -- Nobody knew whether it was a secret: silence between two samples. How much that was is told when the segment ends (recording.left_out).
-local function leave_out(self, from, to)
-  table.insert(self.silences, 1, { from = from, to = to })
+-- @param whose "caller"|nil  of him only; of all
+local function leave_out(self, from, to, whose)
+  table.insert(self.silences, 1, { from = from, to = to, whose = whose })
   local ends = to < math.huge and to or self.received
   self.left_out = self.left_out + math.max(0, ends - math.max(from, self.left_out_to, self.samples))
   self.left_out_to = math.max(self.left_out_to, ends)
@@ -209,18 +214,20 @@ function recordings.resume(call, why)
 end
 
 --- What was said between two times (clock.mono_ms), and is held, will not be known: it is silence, and the recording says so.
-function recordings.leave_out(call, from_ms, to_ms)
+--- @param whose "caller"|nil  of him only: what he heard meanwhile is kept; nil: of all
+function recordings.leave_out(call, from_ms, to_ms, whose)
   if not next(call.recorders) then return end
   log.warn("recording.left_out", { call = call.id, ms = math.floor(to_ms - from_ms) })
-  for recorder in pairs(call.recorders) do leave_out(recorder, position(recorder, from_ms) - MARGIN, position(recorder, to_ms) + MARGIN) end
+  for recorder in pairs(call.recorders) do leave_out(recorder, position(recorder, from_ms) - MARGIN, position(recorder, to_ms) + MARGIN, whose) end
 end
 
 --- What was said since a time is not written before it is known what it is: recordings.pause with that time, or recordings.free. Several may
 --- hold, each by its own name.
 --- @param is_doubtful fun(): boolean  asked when the recording ends before that, or too much is held: is it to be silent from that time on?
-function recordings.hold(call, why, since_ms, is_doubtful)
+--- @param whose "caller"|nil  of him only; nil: of all
+function recordings.hold(call, why, since_ms, is_doubtful, whose)
   call.holds = call.holds or {}
-  call.holds[why] = { since_ms = since_ms, is_doubtful = is_doubtful }
+  call.holds[why] = { since_ms = since_ms, is_doubtful = is_doubtful, whose = whose }
 end
 
 --- It is known, as far as this one asks.
@@ -228,16 +235,38 @@ function recordings.free(call, why)
   if call.holds then call.holds[why] = nil end
 end
 
+-- Without the caller, who is the left one (recordings.open).
+local function without_caller(pcm) return (pcm:gsub("..(..)", "\0\0%1")) end
+
 -- A chunk with what is not to be heard taken out.
 local function silenced(self, pcm)
   local first, count = self.samples, #pcm / 4
   for i = #self.silences, 1, -1 do
     local one = self.silences[i]
     local from, to = math.max(first, one.from), math.min(first + count, one.to or math.huge)
-    if to > from then pcm = pcm:sub(1, (from - first) * 4) .. ("\0"):rep((to - from) * 4) .. pcm:sub((to - first) * 4 + 1) end
+    if to > from then
+      local between = one.whose and without_caller(pcm:sub((from - first) * 4 + 1, (to - first) * 4)) or ("\0"):rep((to - from) * 4)
+      pcm = pcm:sub(1, (from - first) * 4) .. between .. pcm:sub((to - first) * 4 + 1)
+    end
     if one.to and one.to <= first then table.remove(self.silences, i) end
   end
   return pcm
+end
+
+local function keep_back(self, pcm)
+  table.insert(self.back, pcm)
+  held.bytes, held.by[self] = held.bytes + #pcm, true
+end
+
+local function take_back(self)
+  local pcm = table.remove(self.back, 1)
+  held.bytes = held.bytes - #pcm
+  if not self.back[1] then held.by[self] = nil end
+  return pcm
+end
+
+local function drop_back(self)
+  while self.back[1] do take_back(self) end
 end
 
 function Recording:append(pcm, last)
@@ -249,6 +278,7 @@ function Recording:append(pcm, last)
   if not ok and not self.paused then
     -- A full disk pauses recording, never the call.
     self.paused = err.text
+    drop_back(self)
     metrics.count("recordings_paused_total", nil, 1, "recordings that could not be written")
     log.error("recording.paused", { call = self.call.id, recording = self.public_id, text = err.text })
   end
@@ -264,7 +294,7 @@ end
 -- Writes what was kept back, as far as it lies before a sample. None waits for the one before: what is appended to a file keeps its order.
 local function let_out(self, limit)
   while self.back[1] and self.samples + #self.back[1] / 4 <= limit and not self.paused do
-    local pcm = table.remove(self.back, 1)
+    local pcm = take_back(self)
     if #self.silences > 0 then pcm = silenced(self, pcm) end
     self.samples = self.samples + #pcm / 4
     task.spawn(self.append, self, pcm, false)
@@ -275,25 +305,39 @@ end
 local function silence_doubtful(self, to)
   for _, hold in pairs(self.call.holds or {}) do
     local from = position(self, hold.since_ms) - MARGIN
-    if from < to and hold.is_doubtful() then leave_out(self, from, to) end
+    if from < to and hold.is_doubtful() then leave_out(self, from, to, hold.whose) end
   end
+end
+
+-- The recording that keeps back the most has the oldest; half of that is decided now, so that few are looked through often.
+local function let_oldest_out()
+  local oldest, most = nil, 0
+  for one in pairs(held.by) do
+    if one.received - one.samples > most then oldest, most = one, one.received - one.samples end
+  end
+  local to = oldest.samples + math.max(math.ceil(most / 2), #oldest.back[1] / 4)
+  metrics.count("recordings_held_too_much_total", nil, 1, "times that held sound was decided on early, for the worker kept back too much of all its calls")
+  log.warn("recording.held_too_much", { call = oldest.call.id, recording = oldest.public_id, ms = math.floor((to - oldest.samples) / 8) })
+  silence_doubtful(oldest, to)
+  let_out(oldest, to)
 end
 
 function Recording:write(pcm, lost)
   if lost > 0 then log.warn("recording.lost", { recording = self.public_id, frames = lost }) end
   if self.paused then return end
-  table.insert(self.back, pcm)
+  keep_back(self, pcm)
   self.received = self.received + #pcm / 4
   local most, limit = self.received - HELD_MOST, written_to(self)
   if most > limit then silence_doubtful(self, most) end
   let_out(self, math.max(most, limit))
+  while held.bytes > recordings.HELD_BYTES do let_oldest_out() end
 end
 
 -- It ends: what nobody knows yet is decided now.
 local function let_all_out(self)
   silence_doubtful(self, math.huge)
   let_out(self, math.huge)
-  self.back = {}
+  drop_back(self)
 end
 
 function Recording:seconds()
@@ -360,6 +404,7 @@ function Recording:abandon()
   self.closed = true
   self.call.recorders[self] = nil
   self.recorder:close(false)
+  drop_back(self)
 end
 
 local function damaged(text) return nil, { code = "denied", text = text } end

@@ -15,7 +15,7 @@
 --- tools are those of ai.request: { name, description, parameters = JSON Schema }. history: its messages, of what was said before. Sound is 16 bit
 --- little-endian mono at 8 kHz both ways, whatever the provider takes. All events are told in the order in which they happened:
 ---
----   ready { provider, model, again }    it listens; again = true after a connection that ended
+---   ready { provider, model, again, untranscribed }    it listens; again = true after a connection that ended; untranscribed = true: it tells no user_text
 ---   speech_started { turn }, speech_ended    the caller, as the provider hears him; some tell the end only with the answer
 ---   user_text { turn, text, final }     what he said: all of that turn's words so far. The final one may come after the answer has begun, or never
 ---   audio { reply, pcm }                what is to be played; faster than it is spoken

@@ -13,7 +13,7 @@
 ---   opened()                          the first that is said
 ---   begun(messages, owes)             it has been taken on: what was said before, and what the model owes (speech.realtime_history)
 ---   audio(bytes), text(text), tool_result(call, text, is_error, known = it was made on this connection), cancel(key, heard_ms)
----   feed(data, binary) -> events      { type = "ready" }, { "send", text }, { "speech_started", id = of the turn, words = only they say so }, { "speech_ended" },
+---   feed(data, binary) -> events      { type = "ready", untranscribed = no user_text comes }, { "send", text }, { "speech_started", id = of the turn, words = only they say so }, { "speech_ended" },
 ---     { "user_text", id, text = all of it, final }, { "usage", usage }, { "reply", key }, { "audio", key, bytes, form }, { "agent_text", key, text },
 ---     { "audio_end", key }, { "tool", key, id, name, arguments },
 ---     { "tool_cancelled", id }, { "interrupted", key }, { "done", key, reason, usage }, { "resume", handle }, { "renew", ms }, { "error", class, text, ... }
@@ -143,7 +143,7 @@ local take = {}
 
 function take.send(self, event) send(self, { event.text }) end
 
-function take.ready(self)
+function take.ready(self, event)
   if self.ready then return end
   local session = self.session
   self.ready = true
@@ -155,7 +155,8 @@ function take.ready(self)
   -- From here on it is told what is said: nothing may come between what was kept and that.
   session.link = self
   replay(self)
-  session:tell{ type = "ready", provider = self.try.target.provider, model = self.try.target.model, again = self.again or nil }
+  session:tell{ type = "ready", provider = self.try.target.provider, model = self.try.target.model, again = self.again or nil,
+    untranscribed = event.untranscribed }
 end
 
 local function fits(self, bytes)

@@ -8,7 +8,7 @@ const Words = (() => {
   const happened = {
     "call.started": "Call began", "call.answered": "Call answered", "call.state": "Call in another state", "call.ended": "Call ended", "call.summarised": "Call summed up",
     "lead.created": "New lead", "lead.updated": "Lead changed", "lead.assigned": "Lead assigned", "lead.deleted": "Lead deleted",
-    "recording.stored": "Recording stored", "recording.deleted": "Recording deleted", "script.failed": "Script failed",
+    "recording.stored": "Recording stored", "recording.deleted": "Recording deleted", "recording.left_out": "Part of a recording is silence", "script.failed": "Script failed",
     "user.created": "Person added", "user.updated": "Person changed", "bundle.uploaded": "Scripts uploaded",
   };
   // ITU-T G.107, annex B: from which MOS on how many are satisfied.

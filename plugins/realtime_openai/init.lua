@@ -4,7 +4,8 @@
 --- Sound is G.711 both ways. The server tells turns apart by itself (server_vad), answers them and breaks off when the caller speaks; what he
 --- heard it cannot know, so that is told by conversation.item.truncate. A response is one reply; it holds items (what is spoken, calls).
 ---
---- Flags of a target, all of them optional: law = "alaw", voice, transcription = the model that writes down what the caller says, or false,
+--- Flags of a target, all of them optional: law = "alaw", voice, transcription = the model that writes down what the caller says, or false (then
+--- cards' numbers that are said are not found, neither in the transcript's place nor in recordings),
 --- semantic_vad = "low" | "medium" | "high" | "auto" in place of silence, noise_reduction = "near_field" | "far_field", effort, max_tokens.
 local crypto = require "core.crypto"
 local failure = require "plugins.ai_openai.failure"
@@ -156,7 +157,7 @@ local read = {}
 read["session.updated"] = function(self, _, events)
   if self.taken_on then return end
   self.taken_on = true
-  events[#events + 1] = { type = "ready" }
+  events[#events + 1] = { type = "ready", untranscribed = not self.transcription or nil }
 end
 
 read["input_audio_buffer.speech_started"] = function(_, said, events)

@@ -52,11 +52,11 @@ describe("an operator's provider", function()
     add(operator, "/admin/ai", { name = "main", kind = "claude", url = "https://api.example.com" })
     assert.same({}, targets_of())
     assert.equal(201, (as(operator, "POST", "/admin/ai/providers/main/keys", { name = "one", key = "secret-one" })))
-    assert.equal(204, (as(operator, "PUT", "/admin/ai/providers/main/models/big", { quality = 90, flags = { max_output_tokens = 100 } })))
+    assert.equal(204, (as(operator, "PUT", "/admin/ai/providers/main/models/big", { quality = 90, flags = { max_output_tokens = 100, transcription = false } })))
     assert.same({ "main/big/secret-one" }, targets_of())
     local target = providers.of(acme).targets[1]
-    assert.same({ "claude", "https://api.example.com", 90, 100, "chat", 0 },
-      { target.kind, target.url, target.quality, target.flags.max_output_tokens, target.purpose, target.owner })
+    assert.same({ "claude", "https://api.example.com", 90, 100, false, "chat", 0 },
+      { target.kind, target.url, target.quality, target.flags.max_output_tokens, target.flags.transcription, target.purpose, target.owner })
   end)
 
   it("is seen by a tenant without its address and without its keys", function()
@@ -304,7 +304,7 @@ describe("a policy or a flag that nobody can read", function()
     end
     for pointer, flags in pairs{
       ["#/flags/context_tokens"] = { context_tokens = "x" }, ["#/flags/max_output_tokens"] = { max_output_tokens = -5 }, ["#/flags/context"] = { context = 1 },
-      ["#/flags/beta"] = { beta = "a\r\nx: y" },
+      ["#/flags/beta"] = { beta = "a\r\nx: y" }, ["#/flags/transcription"] = { transcription = true },
     } do
       local status, body = as(operator, "PUT", "/admin/ai/providers/main/models/big", { flags = flags })
       assert.same({ 422, pointer }, { status, body.errors[1].pointer })

@@ -341,10 +341,58 @@ describe("recordings of calls", function()
     now = 4000
     recordings.leave_out(call, 2000, 3000)
     recordings.leave_out(call, 2500, 3000)
+    recordings.leave_out(call, 2500, 3000, "caller")
     assert.equal("1111111+" .. ("0"):rep(14) .. "+1111111", heard(recording, { 8000, 8000, 8000 }))
     local told = db.query(tenant.db, "SELECT data FROM outbox WHERE type = 'recording.left_out' AND subject = ?", recording.public_id)
     assert.equal(1, #told)
     assert.equal(1500, json.decode(told[1].data).milliseconds)
+  end)
+
+  -- What we said meanwhile was lost as well.
+  it("keep what the caller hears where only he is left out", function()
+    local recording = open()
+    local sound = {}
+    recording.append = function(_, pcm) sound[#sound + 1] = pcm end
+    recordings.hold(call, "a", 1500, function() return true end, "caller")
+    now = 4000
+    for _ = 1, 3 do recording:write(("\1\2\3\4"):rep(8000), 0) end
+    recording:close("hangup")
+    assert.equal(("\1\2\3\4"):rep(2000) .. ("\0\0\3\4"):rep(22000), table.concat(sound))
+  end)
+
+  it("are kept back of all of a worker's calls within a bound, above which the oldest is decided on", function()
+    local most = recordings.HELD_BYTES
+    recordings.HELD_BYTES = 30 * 32000
+    local old = open()
+    recordings.hold(call, "a", 1000, function() return true end)
+    local sound = {}
+    old.append = function(_, pcm) sound[#sound + 1] = pcm end
+    for _ = 1, 20 do old:write(ones(8000), 0) end
+    assert.equal(0, #sound)
+    call = make()
+    local new = open()
+    recordings.hold(call, "a", 1000, function() return true end)
+    local later = 0
+    new.append = function() later = later + 1 end
+    for _ = 1, 11 do new:write(ones(8000), 0) end
+    recordings.HELD_BYTES = most
+    sound = table.concat(sound)
+    assert.same({ 10 * 32000, 10 * 32000, 0 }, { #sound, select(2, sound:gsub("%z", "")), later })
+    old:abandon()
+    new:abandon()
+  end)
+
+  it("keep nothing back where the disk is full", function()
+    local blob = require "core.blob"
+    local append = blob.append
+    blob.append = function() return nil, { text = "no space is left" } end
+    local recording = open()
+    recording:write(ones(8000), 0)
+    assert.equal(1, #recording.back)
+    recording:write(ones(8000), 0)
+    blob.append = append
+    assert.same({ "no space is left", 0 }, { recording.paused, #recording.back })
+    recording:close("hangup")
   end)
 
   it("are silent while a secret is asked for", function()

@@ -271,6 +271,15 @@ describe("OpenAI Realtime", function()
     self.session:close()
   end)
 
+  it("says at once that it writes nothing down where it is told so", function()
+    for transcription, untranscribed in pairs{ [false] = true, ["gpt-4o-transcribe"] = false } do
+      local self = played({}, { { provider = "o", kind = "openai", model = "m", key = "k", owner = 0, flags = { transcription = transcription } } })
+      self.sockets[1]:tell{ type = "session.updated" }
+      assert.same({ "ready", untranscribed }, { self.events[1].type, self.events[1].untranscribed == true })
+      self.session:close()
+    end
+  end)
+
   it("is asked for one answer at a time", function()
     local self, socket = with_openai()
     socket:tell{ type = "response.created", response = { id = "r1" } }

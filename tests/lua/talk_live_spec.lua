@@ -86,6 +86,31 @@ describe("a conversation that a realtime model leads", function()
     assert.equal("one", w.noticed.partial.text)
   end)
 
+  -- It ended a number, and let its first group be heard.
+  it("tells of a turn without words that it was answered, and of each text whose it is", function()
+    local w = greeted()
+    w:tell("speech_started", { turn = 1 }):tell("speech_ended")
+    assert.truthy(w.noticed.ended)
+    w:tell("user_text", { turn = 1, text = " ", final = true })
+    assert.is_nil(w.noticed.final)
+    assert.equal("turn 1", w.noticed.answered.key)
+    w:tell("speech_started", { turn = 2 }):tell("user_text", { turn = 2, text = "one", final = true })
+    assert.equal("turn 2", w.noticed.final.key)
+  end)
+
+  -- All of the recording was silence.
+  it("tells nothing of his voice where his provider is to write nothing down", function()
+    local w = greeted()
+    w:tell("ready", { provider = "one", model = "m", untranscribed = true })
+    assert.truthy(w.noticed.untranscribed)
+    w.noticed.speech = nil
+    w:says_to_model(1, "hello")
+    assert.same({}, { w.noticed.speech, w.noticed.asked })
+    w:tell("ready", { provider = "two", model = "m", again = true })
+    w:says_to_model(2, "hello")
+    assert.equal("turn 2", w.noticed.asked.key)
+  end)
+
   it("waits a while for words that come late, and no longer", function()
     local w = greeted()
     w:tell("speech_started", { turn = 1 }):tell("speech_ended"):replies(1, "Of course.", 500):pass(700)

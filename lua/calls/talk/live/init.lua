@@ -88,9 +88,9 @@ function Live:safely(fn, ...)
   self:finish{ failed = "something went wrong on our side" }
 end
 
---- Tells the world what is noticed of the caller: see calls.talk.
+--- Tells the world what is noticed of the caller: see calls.talk. Nothing where nobody writes down what he says.
 function Live:notice(kind, fields)
-  if self.world.noticed then self.world.noticed(kind, fields) end
+  if self.world.noticed and not self.untranscribed then self.world.noticed(kind, fields) end
 end
 
 -- -- ends -------------------------------------------------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ local on = {}
 
 function on.ready(self, event)
   log.info("converse.led", { call = self.call.id, provider = event.provider, model = event.model })
+  if event.untranscribed then self:notice("untranscribed", {}) end
+  self.untranscribed = event.untranscribed
   if not event.again then return end
   self.awaits = false
   self.caller.provider_hears = false
@@ -79,13 +81,16 @@ end
 
 function on.speech_ended(self)
   local now = self.world.now()
+  self:notice("ended", {})
   self.caller.provider_hears, self.awaits, self.ended_at = false, true, now
   self.exchanges:quiet(self.caller.ended or now)
 end
 
 function on.user_text(self, event)
-  self:notice(event.final and "final" or "partial", { text = event.text })
-  if event.final then self:notice("answered", { key = TURN .. event.turn }) end
+  local key = TURN .. event.turn
+  -- One without words is a noise, and ends no number between the groups of which it was heard.
+  if event.text:find("%S") then self:notice(event.final and "final" or "partial", { text = event.text, key = key }) end
+  if event.final then self:notice("answered", { key = key }) end
   local turn = self.exchanges:words(event.turn, event.text, event.final, self.caller:since(self.world.now()))
   if leaving.heeds(self) then objection.heard(self, event, turn) end
   self.heard_turn = math.max(self.heard_turn, event.turn)
