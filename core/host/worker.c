@@ -45,8 +45,8 @@ static struct worker {
     uv_timer_t beat;
     uv_signal_t term;
     uv_pipe_t master;
-    struct buf line; /* from the master, not yet whole */
-    bool stopping;
+    struct buf line;                  /* from the master, not yet whole */
+    bool stopping, closing_telephony; /* the latter: it is gone, or going */
     uint64_t drained_ms;
     int closing; /* what still has to close before we exit */
 } w;
@@ -164,13 +164,14 @@ static void on_telephony_closed(void *arg) {
 static void on_master_line(const char *line) {
     if (strncmp(line, "dead ", 5) == 0) {
         log_info("owner.died", "%s", line + 5);
-        if (w.services.telephony != NULL) telephony_owner_died(w.services.telephony, line + 5);
+        if (w.services.telephony != NULL && !w.closing_telephony) telephony_owner_died(w.services.telephony, line + 5);
     } else if (strcmp(line, "stop") == 0 && !w.stopping) {
         w.stopping = true;
         if (w.services.telephony == NULL)
             on_telephony_closed(NULL);
         else
             telephony_close(w.services.telephony, on_telephony_closed, NULL);
+        w.closing_telephony = true;
     }
 }
 
@@ -292,7 +293,9 @@ static int open_server(struct http_server **out, int fd, bool tls, struct err *e
 static void on_announce(uv_timer_t *t) {
     static int waited_ms;
 
-    if (!telephony_is_announced(w.services.telephony) && (waited_ms += ANNOUNCE_MS) < ANNOUNCE_LIMIT_MS) return;
+    if (!w.closing_telephony && !telephony_is_announced(w.services.telephony) &&
+        (waited_ms += ANNOUNCE_MS) < ANNOUNCE_LIMIT_MS)
+        return;
     uv_timer_stop(t);
     tell_master("ready\n");
 }
