@@ -207,7 +207,7 @@ def leads_of(caller, token=None):
 
 def redis(*words):
     port = os.environ["PARLEY_REDIS"].rsplit(":", 1)[1].split("/")[0]
-    return subprocess.run(["redis-cli", "-p", port, *words], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(["redis-cli", "-p", port, *words], capture_output=True, encoding="utf-8", errors="surrogateescape", check=True).stdout.strip()  # some is sealed
 
 
 def asterisk(path):

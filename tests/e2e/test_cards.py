@@ -192,7 +192,7 @@ def in_redis():
         if kind == "none":
             continue  # it has gone meanwhile
         command, *rest = reads[kind]
-        yield key, redis("--raw", command, key, *rest).encode()
+        yield key, redis("--raw", command, key, *rest).encode(errors="surrogateescape")
 
 
 def in_mysql():
