@@ -229,7 +229,7 @@ int lint_ffi_number(const char *source, size_t len) {
     for (struct word w = next(&r); w.kind != END; w = next(&r)) {
         if (w.kind != NUMBER) continue;
         char last = (char)(w.at[w.len - 1] | 0x20);
-        if (last == 'l' || last == 'i') return w.line;
+        if (last == 'l' || last == 'u' || last == 'i') return w.line; /* LuaJIT takes LLU as it takes ULL */
     }
     return 0;
 }

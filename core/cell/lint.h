@@ -11,5 +11,5 @@ void lint_returns(const char *source, size_t len, int first, int last, lint_foun
 int lint_tail_call(const char *source, size_t len, int first, int last, const char *method);
 /* The line of the file's own last return statement, else 1: what `return f()` raises has left no frame either. */
 int lint_file_return(const char *source, size_t len);
-/* The line of the first number that ends with LL, ULL or i, else 0: LuaJIT loads its ffi for them. */
+/* The line of the first number that ends with LL, ULL, LLU or i, else 0: LuaJIT loads its ffi for them. */
 int lint_ffi_number(const char *source, size_t len);

@@ -389,7 +389,7 @@ bool sandbox_compile(lua_State *L, const char *path, const char *source, size_t 
     int line = lint_ffi_number(source, len);
 
     if (line) {
-        lua_pushfstring(L, "%s:%d: what ends with LL, ULL or i is no number here", path, line);
+        lua_pushfstring(L, "%s:%d: what ends with LL, ULL, LLU or i is no number here", path, line);
         return false;
     }
     snprintf(name, sizeof name, "@%s", path);
