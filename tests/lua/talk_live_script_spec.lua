@@ -271,6 +271,19 @@ describe("slots that a realtime model is to fill", function()
     assert.equal("Thank you, Ann.", w:last("agent").text)
   end)
 
+  it("ask for keys until the numbers among them are there, or as long as the greeting asks for digits", function()
+    local w = greeted{ args = { slots = SLOTS } }
+    assert.is_true(w.asks_keys)
+    w:says_to_model(1, "one two three four")
+    calls(w, 1, "c1", "fill", { code = "1234" }):replies(2, "And your name?", 800):pass(2000)
+    assert.is_false(w.asks_keys)
+    w = greeted{ args = { expect = "digits" } }
+    assert.is_true(w.asks_keys)
+    w:keys("1234#"):replies(1, "Thank you.", 800):pass(2000)
+    assert.is_false(w.asks_keys)
+    assert.is_false(greeted{ args = {} }.asks_keys)
+  end)
+
   it("are not over when the caller speaks on", function()
     local w = greeted{ args = { slots = { SLOTS[2] } } }
     w:says_to_model(1, "ann")

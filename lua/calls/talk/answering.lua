@@ -9,6 +9,7 @@ local mind = require "calls.talk.mind"
 local model_answer = require "calls.talk.model_answer"
 local saying = require "calls.talk.saying"
 local sentiment = require "calls.talk.sentiment"
+local slots = require "calls.talk.slots"
 local task = require "core.task"
 local timeline = require "voice.timeline"
 local tools = require "calls.talk.tools"
@@ -28,6 +29,8 @@ function answering.await(self, expect)
   local key = kind .. (expect.count or "")
   self.awaited[key] = self.awaited[key] or { kind = heard_as[kind], most = expect.count, phrases = kind == "open" and likely or nil }
   self.ears:await(self.awaited[key], kind == "yes_no" and self.besides or self.none)
+  -- A model asks for the slots in an order of its own.
+  if self.world.asks_keys then self.world.asks_keys(kind == "digits" or self.slots ~= nil and slots.want_number(self.slots, self.desk.slots)) end
   self:tell("expect", { expect = expect })
 end
 

@@ -22,6 +22,7 @@
 ---            noticed = function(kind, fields) | nil: what is told of the caller's voice and its text, before anything is done about it (calls.cards),
 ---            telling = function(text) | nil: the last words so far of a reply whose sound comes with them,
 ---            is_card = function() -> boolean | nil: are the keys that are being pressed known to be of a card's number, or told with it?,
+---            asks_keys = function(are_asked) | nil: may the caller be pressing a number that he is asked for?,
 ---            timed = function(report) | nil: what was measured of a turn (voice.timeline), once }
 ---   result { wants_human, why, reason, turns, lead, slots = name -> value | nil, sentiment, summary, ask_summary = function() -> answer of a model; may wait | nil } | { failed = text }
 local answering = require "calls.talk.answering"
