@@ -43,7 +43,8 @@ local verbs = require "calls.verbs"
 local Call = {}
 Call.__index = Call
 
-local DIGITS_MOST = 128  -- keys that nothing has asked for yet; all are written again with each
+local DIGITS_MOST = 128    -- keys that nothing has asked for yet; all are written again with each
+local TAKEN_UP_MOST = 50   -- moments that are kept
 
 local unwritten_told = false  -- that records cannot be written is told of the first call, until one can
 
@@ -63,7 +64,7 @@ function Call.new(fields)
   call.legs, call.recorders = {}, {}
   if call.pausing then recordings.pause(call, "script") end
   cards.came(call)
-  call.states = call.states or {}
+  call.states, call.taken_up = call.states or {}, call.taken_up or {}
   return call
 end
 
@@ -71,7 +72,7 @@ end
 local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
   "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
   "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed", "announced", "pausing", "card_near", "card_parts" }
+  "hook_failed", "announced", "pausing", "card_near", "card_parts", "taken_up" }
 
 function Call:head()
   local head = {}
@@ -79,7 +80,7 @@ function Call:head()
   return head
 end
 
---- Takes up a call from its record.
+--- Takes up a call from its record. When that was stands with its states.
 function Call.restore(slot, fence, read)
   local fields = { tenant = read.tenant, slot = slot.name, fence = fence }
   for name, value in pairs(read.fields.head) do fields[name] = value end
@@ -97,6 +98,7 @@ function Call.restore(slot, fence, read)
   for digit in (read.fields.digits or ""):gmatch(".") do table.insert(fields.digits, digit) end
   local call = Call.new(fields)
   cards.restore(call, read.fields.keys)
+  if #call.taken_up < TAKEN_UP_MOST then table.insert(call.taken_up, clock.rfc3339(clock.wall_us())) end
   return call
 end
 
@@ -628,7 +630,7 @@ function Call:close()
     status = status, end_time = time.sql(now), duration_seconds = self:seconds_up(now), state = self.state,
     answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
     outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self:sealed_failure(),
-    timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states), quality = self.quality }),
+    timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states), takenUp = json.array(self.taken_up), quality = self.quality }),
     journal = packed and packed_journal or nil, journal_at = packed and packed_journal and time.sql(now) or nil,
   }
   local counts, day, uncounted = answered, nil, nil

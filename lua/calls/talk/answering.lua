@@ -72,7 +72,7 @@ end
 
 -- A turn as the script's rule is told of it.
 local function for_rule(self, turn)
-  return { n = self.count + 1, text = turn.text or "", keys = turn.keys, sentiment = turn.sentiment, angry = turn.anger >= sentiment.ANGRY,
+  return { n = self.numbered + 1, text = turn.text or "", keys = turn.keys, sentiment = turn.sentiment, angry = turn.anger >= sentiment.ANGRY,
     misunderstood = self.misses + (self.desk.misses or 0), seconds = math.floor((self.spent_ms + self.world.now() - self.began) / 1000) }
 end
 
@@ -122,7 +122,7 @@ end
 function answering.acts.cancel_model(self) answering.cancel_eager(self) end
 
 function answering.acts.commit(self, a)
-  local line = self.taken_back[a.turn] or timeline.new(a.turn)
+  local line = self.taken_back[a.turn] or timeline.new()
   self.lines[a.reply], self.taken_back[a.turn] = line, nil
   local now = self.world.now()
   line:mark("ended", a.ended)
