@@ -9,9 +9,7 @@ local call_recording = require "calls.call_recording"
 local card_parts = require "calls.card_parts"
 local cards = require "calls.cards"
 local clock = require "core.clock"
-local db = require "lib.db"
 local fault = require "core.fault"
-local fences = require "calls.fence"
 local figures = require "calls.figures"
 local flow = require "flow"
 local history = require "calls.history"
@@ -20,18 +18,15 @@ local journals = require "calls.journals"
 local json = require "core.json"
 local keeping = require "calls.keeping"
 local leads = require "leads"
-local live = require "calls.live"
 local log = require "core.log"
 local media = require "core.media"
 local metrics = require "core.metrics"
 local operator = require "scripts.operator"
 local pii = require "lib.pii"
-local promise = require "lib.promise"
 local quality = require "calls.quality"
 local record = require "calls.record"
 local recordings = require "calls.recordings"
 local redact = require "ai.guard.redact"
-local store = require "calls.store"
 local task = require "core.task"
 local telephony = require "core.telephony"
 local text_of = require "lib.text"
@@ -39,14 +34,17 @@ local time = require "lib.time"
 local timer = require "core.timer"
 local transcript = require "calls.transcript"
 local verbs = require "calls.verbs"
+local written = require "calls.call.written"
 
 local Call = {}
 Call.__index = Call
 
+for _, part in ipairs{ written } do
+  for name, method in pairs(part) do Call[name] = method end
+end
+
 local DIGITS_MOST = 128    -- keys that nothing has asked for yet; all are written again with each
 local TAKEN_UP_MOST = 50   -- moments that are kept
-
-local unwritten_told = false  -- that records cannot be written is told of the first call, until one can
 
 --- @param fields table  id, tenant, slot, node, boot (which start of the node), fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
 function Call.new(fields)
@@ -66,18 +64,6 @@ function Call.new(fields)
   cards.came(call)
   call.states, call.taken_up = call.states or {}, call.taken_up or {}
   return call
-end
-
---- What a successor needs, as JSON.
-local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
-  "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed", "announced", "pausing", "card_near", "card_parts", "taken_up" }
-
-function Call:head()
-  local head = {}
-  for _, name in ipairs(kept_fields) do head[name] = self[name] end
-  return head
 end
 
 --- Takes up a call from its record. When that was stands with its states.
@@ -102,63 +88,6 @@ function Call.restore(slot, fence, read)
   return call
 end
 
--- the record -------------------------------------------------------------------------------------------------------------
-
--- Whether all of it stands in Redis, as far as is known here.
-function Call:stands(stands)
-  if self.on_stands then self.on_stands(stands and not self.removed) end
-end
-
---- Writes to the record, and what its history and its turns' figures have new. While Redis is away the call goes on and is written whole when it is back.
-function Call:keep(fields, drop)
-  if self.stale then return nil, { code = "stale", text = "another worker owns the call" } end
-  if self.removed then return true end
-  fields, drop = self.history:unwritten(fields, drop)
-  if self.figures_new then fields.figures, self.figures_new = self.figures, nil end
-  local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
-  if ok then
-    unwritten_told = false
-    if not self.unwritten then self:stands(true) end
-    return true
-  end
-  if err.code == "ended" then return true end  -- its removal was quicker
-  if err.code == "stale" then
-    self:lost()
-    return nil, err
-  end
-  if not self.unwritten then
-    self.unwritten = true
-    self:stands(false)
-    if not unwritten_told then log.warn("call.record_not_written", { call = self.id, text = err.text }) end
-    unwritten_told = true
-    task.spawn(function()
-      while self.unwritten and not self.removed and not self.stale do
-        task.sleep(500)
-        self:keep_all()
-      end
-    end)
-  end
-  return nil, err
-end
-
-function Call:keep_all()
-  if self.removed or self.stale then return end
-  local fields = { head = self:head() }
-  self:keep_keys(fields)
-  for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
-  self.history:all(fields)
-  fields.figures = self.figures
-  local ok, err = record.write_all(self.tenant, self.slot, self.id, self.fence, fields, self.visit)
-  if ok then
-    self.unwritten, unwritten_told = nil, false
-    self:stands(true)
-  elseif err.code == "stale" then
-    self:lost()
-  elseif err.code == "ended" then
-    self.unwritten = nil  -- its removal was quicker
-  end
-end
-
 --- The keys as they may be written: those of a secret are not, nor what is a card's number or may become one.
 function Call:digits_kept()
   local text = table.concat(self.digits)
@@ -169,49 +98,6 @@ end
 function Call:keep_keys(fields)
   fields.digits, fields.keys = self:digits_kept(), cards.kept(self)
   return fields
-end
-
-function Call:keep_head() return self:keep{ head = self:head() } end
-
---- Changes the row, with an event of the change, after the changes that were asked for before.
---- Returns true; false when another worker owns the call; nil when the database is away; nil, "refused" when it will never take this.
---- @param unless function|nil  asked when its turn has come: true and nothing is written
---- @param also function|nil    also(tx): what is written with it, last
-function Call:change(fields, event, unless, also)
-  local before, mine = self.last_change, promise.new()
-  self.last_change = mine
-  if before then before:wait() end
-  local result, why = true, nil
-  if not (unless and unless()) then result, why = self:write_change(fields, event, also) end
-  mine:give(true)
-  return result, why
-end
-
-function Call:write_change(fields, event, also)
-  local ok, mine = pcall(audit.transaction, self.tenant, function(tx)
-    if not store.update(tx, self.row_id, self.fence, fields) then return false end
-    fault.point("call.row_changed")
-    if event then
-      audit.event(tx, { type = event.type, subject = self.id, data = event.data, trace = self.trace })
-    end
-    if also then also(tx) end
-    return true
-  end)
-  if not ok then
-    local refused = not (db.is_failure(mine) and mine.code ~= "invalid")
-    if refused or not self.row_unwritten then log.warn("call.row_not_written", { call = self.id, text = tostring(mine) }) end
-    self.row_unwritten = true
-    return nil, refused and "refused" or nil
-  end
-  self.row_unwritten = nil
-  if mine == false then
-    fences.refused("row", self.slot, self.id, self.fence)
-    self:lost()
-  else
-    fences.passed("row", self.slot, self.id, self.fence)
-  end
-  live.changed(self.tenant)
-  return mine
 end
 
 -- events -------------------------------------------------------------------------------------------------------------------
