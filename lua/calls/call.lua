@@ -6,7 +6,6 @@
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
 local audit = require "audit"
 local call_recording = require "calls.call_recording"
-local card_parts = require "calls.card_parts"
 local cards = require "calls.cards"
 local clock = require "core.clock"
 local fault = require "core.fault"
@@ -23,10 +22,10 @@ local media = require "core.media"
 local metrics = require "core.metrics"
 local operator = require "scripts.operator"
 local pii = require "lib.pii"
+local pressed = require "calls.call.pressed"
 local quality = require "calls.quality"
 local record = require "calls.record"
 local recordings = require "calls.recordings"
-local redact = require "ai.guard.redact"
 local task = require "core.task"
 local telephony = require "core.telephony"
 local text_of = require "lib.text"
@@ -39,11 +38,10 @@ local written = require "calls.call.written"
 local Call = {}
 Call.__index = Call
 
-for _, part in ipairs{ written } do
+for _, part in ipairs{ pressed, written } do
   for name, method in pairs(part) do Call[name] = method end
 end
 
-local DIGITS_MOST = 128    -- keys that nothing has asked for yet; all are written again with each
 local TAKEN_UP_MOST = 50   -- moments that are kept
 
 --- @param fields table  id, tenant, slot, node, boot (which start of the node), fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
@@ -88,18 +86,6 @@ function Call.restore(slot, fence, read)
   return call
 end
 
---- The keys as they may be written: those of a secret are not, nor what is a card's number or may become one.
-function Call:digits_kept()
-  local text = table.concat(self.digits)
-  return not self.secret and not cards.is_pressed(self) and not redact.keys(text) and text or ""
-end
-
---- Into fields of the record: the keys that nobody has taken, and of those that were taken what may become a card's number.
-function Call:keep_keys(fields)
-  fields.digits, fields.keys = self:digits_kept(), cards.kept(self)
-  return fields
-end
-
 -- events -------------------------------------------------------------------------------------------------------------------
 
 --- Waits until one of kinds happens: kind, ... ; "timeout" after ms. "gone", "frozen" and "cut" always end it.
@@ -127,51 +113,6 @@ function Call:happen(kind, ...)
     return true
   end
   return false
-end
-
--- What scripts had gathered is of a card's number, as is known now: the fields of the record that are to be written again for it.
-local function make_secret(call, gathers)
-  local fields = {}
-  if not gathers then return fields end
-  fields.keys = cards.kept(call)
-  for _, one in ipairs(gathers) do
-    local given = call.history:make_secret(one.visit, one.n) or one.entry.done and one.entry.ok and one.entry.value
-    if type(given) == "string" and not one.entry.secret then card_parts.note(call, given) end
-    one.entry.secret = true
-    if one.visit == call.visit and call.journal.entries[one.n] == one.entry then
-      fields[("j%d.%d"):format(one.visit, one.n)] = journal.kept(one.entry)
-    end
-  end
-  if call.card_parts then
-    call.history:mask(function(value) return card_parts.masked(call, value) end)
-    fields.head = call:head()
-  end
-  return fields
-end
-
---- @param ms number|nil  for how long it was pressed
-function Call:on_digit(digit, ms)
-  if self.over or self.gone_why then return end
-  local fields = make_secret(self, cards.pressed(self, digit, ms))
-  if #self.digits >= DIGITS_MOST then
-    if next(fields) then self:keep(fields) end
-    return
-  end
-  metrics.count("call_digits_total", nil, 1, "keys heard")
-  self.digits[#self.digits + 1] = digit
-  -- Written before it acts: an acknowledged digit is never lost.
-  fields.digits = self:digits_kept()
-  if self.frozen then fields.head = self:head() end
-  self:keep(fields)
-  fault.point("call.digit_written")
-  if self.talk then return self.talk:on_digit(digit) end
-  self:happen("digit", digit)
-end
-
-function Call:take_digit()
-  local digit = table.remove(self.digits, 1)
-  if #self.digits == 0 then cards.taken(self) end
-  return digit
 end
 
 function Call:on_media(kind, id, position)
@@ -458,7 +399,7 @@ function Call:on_gone(why, cause)
   self.gone_why = why
   self.cause = cause or self.cause_sent or self.cause
   self.hangup_by = self.hangup_by or "caller"
-  make_secret(self, cards.left(self))  -- written with what follows
+  self:make_secret(cards.left(self))  -- written with what follows
   for _, other in pairs(self.legs) do other:end_dial() end
   self:happen("gone", why)
   if self.leg then
