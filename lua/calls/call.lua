@@ -21,6 +21,7 @@ local leads = require "leads"
 local line = require "calls.call.line"
 local log = require "core.log"
 local metrics = require "core.metrics"
+local moving = require "calls.call.moving"
 local operator = require "scripts.operator"
 local pii = require "lib.pii"
 local pressed = require "calls.call.pressed"
@@ -37,7 +38,7 @@ local written = require "calls.call.written"
 local Call = {}
 Call.__index = Call
 
-for _, part in ipairs{ falling, line, pressed, written } do
+for _, part in ipairs{ falling, line, moving, pressed, written } do
   for name, method in pairs(part) do Call[name] = method end
 end
 
@@ -307,42 +308,6 @@ function Call:forget()
   fault.point("call.recordings_finished")
   if not self.stale then record.remove_surely(self.slot, self.id, self.fence) end
   fault.point("call.record_removed")
-  if self.on_removed then self.on_removed(self) end
-end
-
---- The slot is being given away: nothing new is begun; what is under way stays for the successor.
-function Call:freeze()
-  self.frozen = true
-  cards.moves(self)
-  self:happen("frozen")
-  transcript.finish(self)
-end
-
---- Another worker owns the call (or will): this copy is dropped without touching Asterisk or the record.
---- @param linger_ms number|nil  how long the sound goes on, until the successor's is there
-function Call:lost(linger_ms)
-  if self.stale then return end
-  self.stale = true
-  self.frozen = true
-  flow.leave(self)
-  self:happen("frozen")
-  transcript.finish(self)
-  for recorder in pairs(self.recorders) do recorder:abandon() end
-  for _, other in pairs(self.legs) do other:leave() end
-  local function let_go()
-    if linger_ms then self.let_go = nil end
-    for _, other in pairs(self.legs) do other:let_go() end
-    if self.leg then self.leg:close(true) end
-    self.leg = nil
-  end
-  if not linger_ms then
-    let_go()
-  else
-    for _, other in pairs(self.legs) do other:linger() end
-    if self.leg then self.leg:linger() end
-    self.let_go = let_go
-    timer.after(linger_ms, let_go)
-  end
   if self.on_removed then self.on_removed(self) end
 end
 
