@@ -4,6 +4,9 @@
 ---
 --- One task at a time waits for something to happen to a call (the running verb, or the fallback): call:await.
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
+---
+--- Its parts, in calls.call, each have methods of it: what is written of it (written), what the caller presses (pressed), what verbs do to its line (line), the
+--- fallback (falling), its end (ending), and what becomes of it here when another worker has it (moving).
 local audit = require "audit"
 local cards = require "calls.cards"
 local clock = require "core.clock"
@@ -32,7 +35,7 @@ for _, part in ipairs{ ending, falling, line, moving, pressed, written } do
   for name, method in pairs(part) do Call[name] = method end
 end
 
-local TAKEN_UP_MOST = 50   -- moments that are kept
+local TAKEN_UP_MOST = 50  -- moments that are kept
 
 --- @param fields table  id, tenant, slot, node, boot (which start of the node), fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
 function Call.new(fields)
