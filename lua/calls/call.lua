@@ -4,48 +4,38 @@
 ---
 --- One task at a time waits for something to happen to a call (the running verb, or the fallback): call:await.
 --- "gone" (the caller hung up), "frozen" (the slot is given to another worker) and "cut" (a human was asked for) end every wait.
+---
+--- Its parts, in calls.call, each have methods of it: what is written of it (written), what the caller presses (pressed), what verbs do to its line (line), the
+--- fallback (falling), its end (ending), and what becomes of it here when another worker has it (moving).
 local audit = require "audit"
-local call_recording = require "calls.call_recording"
-local card_parts = require "calls.card_parts"
 local cards = require "calls.cards"
 local clock = require "core.clock"
-local db = require "lib.db"
+local ending = require "calls.call.ending"
+local falling = require "calls.call.falling"
 local fault = require "core.fault"
-local fences = require "calls.fence"
 local figures = require "calls.figures"
 local flow = require "flow"
 local history = require "calls.history"
 local journal = require "flow.journal"
-local journals = require "calls.journals"
-local json = require "core.json"
-local keeping = require "calls.keeping"
-local leads = require "leads"
-local live = require "calls.live"
+local line = require "calls.call.line"
 local log = require "core.log"
-local media = require "core.media"
-local metrics = require "core.metrics"
+local moving = require "calls.call.moving"
 local operator = require "scripts.operator"
-local pii = require "lib.pii"
-local promise = require "lib.promise"
-local quality = require "calls.quality"
-local record = require "calls.record"
+local pressed = require "calls.call.pressed"
 local recordings = require "calls.recordings"
-local redact = require "ai.guard.redact"
-local store = require "calls.store"
 local task = require "core.task"
-local telephony = require "core.telephony"
-local text_of = require "lib.text"
-local time = require "lib.time"
 local timer = require "core.timer"
-local transcript = require "calls.transcript"
 local verbs = require "calls.verbs"
+local written = require "calls.call.written"
 
 local Call = {}
 Call.__index = Call
 
-local DIGITS_MOST = 128  -- keys that nothing has asked for yet; all are written again with each
+for _, part in ipairs{ ending, falling, line, moving, pressed, written } do
+  for name, method in pairs(part) do Call[name] = method end
+end
 
-local unwritten_told = false  -- that records cannot be written is told of the first call, until one can
+local TAKEN_UP_MOST = 50  -- moments that are kept
 
 --- @param fields table  id, tenant, slot, node, boot (which start of the node), fence, channel, direction, from, to, trunk_id, row_id, started_us, trace
 function Call.new(fields)
@@ -63,23 +53,11 @@ function Call.new(fields)
   call.legs, call.recorders = {}, {}
   if call.pausing then recordings.pause(call, "script") end
   cards.came(call)
-  call.states = call.states or {}
+  call.states, call.taken_up = call.states or {}, call.taken_up or {}
   return call
 end
 
---- What a successor needs, as JSON.
-local kept_fields = { "id", "channel", "direction", "from", "to", "trunk_id", "row_id", "started_us", "answered_us", "status", "hash", "file", "permissions",
-  "state", "visit", "data", "strikes", "seed", "ending", "why", "fallen", "failing", "first_failure", "error_text", "recording", "hangup_by",
-  "outcome", "lead", "trace", "states", "node", "boot", "up", "failure", "dial", "flow_file", "route", "canary", "operators", "counted",
-  "hook_failed", "announced", "pausing", "card_near", "card_parts" }
-
-function Call:head()
-  local head = {}
-  for _, name in ipairs(kept_fields) do head[name] = self[name] end
-  return head
-end
-
---- Takes up a call from its record.
+--- Takes up a call from its record. When that was stands with its states.
 function Call.restore(slot, fence, read)
   local fields = { tenant = read.tenant, slot = slot.name, fence = fence }
   for name, value in pairs(read.fields.head) do fields[name] = value end
@@ -97,119 +75,8 @@ function Call.restore(slot, fence, read)
   for digit in (read.fields.digits or ""):gmatch(".") do table.insert(fields.digits, digit) end
   local call = Call.new(fields)
   cards.restore(call, read.fields.keys)
+  if #call.taken_up < TAKEN_UP_MOST then table.insert(call.taken_up, clock.rfc3339(clock.wall_us())) end
   return call
-end
-
--- the record -------------------------------------------------------------------------------------------------------------
-
--- Whether all of it stands in Redis, as far as is known here.
-function Call:stands(stands)
-  if self.on_stands then self.on_stands(stands and not self.removed) end
-end
-
---- Writes to the record, and what its history and its turns' figures have new. While Redis is away the call goes on and is written whole when it is back.
-function Call:keep(fields, drop)
-  if self.stale then return nil, { code = "stale", text = "another worker owns the call" } end
-  if self.removed then return true end
-  fields, drop = self.history:unwritten(fields, drop)
-  if self.figures_new then fields.figures, self.figures_new = self.figures, nil end
-  local ok, err = record.write(self.tenant, self.slot, self.id, self.fence, fields, drop)
-  if ok then
-    unwritten_told = false
-    if not self.unwritten then self:stands(true) end
-    return true
-  end
-  if err.code == "ended" then return true end  -- its removal was quicker
-  if err.code == "stale" then
-    self:lost()
-    return nil, err
-  end
-  if not self.unwritten then
-    self.unwritten = true
-    self:stands(false)
-    if not unwritten_told then log.warn("call.record_not_written", { call = self.id, text = err.text }) end
-    unwritten_told = true
-    task.spawn(function()
-      while self.unwritten and not self.removed and not self.stale do
-        task.sleep(500)
-        self:keep_all()
-      end
-    end)
-  end
-  return nil, err
-end
-
-function Call:keep_all()
-  if self.removed or self.stale then return end
-  local fields = { head = self:head() }
-  self:keep_keys(fields)
-  for n, entry in ipairs(self.journal.entries) do fields[("j%d.%d"):format(self.visit, n)] = journal.kept(entry) end
-  self.history:all(fields)
-  fields.figures = self.figures
-  local ok, err = record.write_all(self.tenant, self.slot, self.id, self.fence, fields, self.visit)
-  if ok then
-    self.unwritten, unwritten_told = nil, false
-    self:stands(true)
-  elseif err.code == "stale" then
-    self:lost()
-  elseif err.code == "ended" then
-    self.unwritten = nil  -- its removal was quicker
-  end
-end
-
---- The keys as they may be written: those of a secret are not, nor what is a card's number or may become one.
-function Call:digits_kept()
-  local text = table.concat(self.digits)
-  return not self.secret and not cards.is_pressed(self) and not redact.keys(text) and text or ""
-end
-
---- Into fields of the record: the keys that nobody has taken, and of those that were taken what may become a card's number.
-function Call:keep_keys(fields)
-  fields.digits, fields.keys = self:digits_kept(), cards.kept(self)
-  return fields
-end
-
-function Call:keep_head() return self:keep{ head = self:head() } end
-
---- Changes the row, with an event of the change, after the changes that were asked for before.
---- Returns true; false when another worker owns the call; nil when the database is away; nil, "refused" when it will never take this.
---- @param unless function|nil  asked when its turn has come: true and nothing is written
---- @param also function|nil    also(tx): what is written with it, last
-function Call:change(fields, event, unless, also)
-  local before, mine = self.last_change, promise.new()
-  self.last_change = mine
-  if before then before:wait() end
-  local result, why = true, nil
-  if not (unless and unless()) then result, why = self:write_change(fields, event, also) end
-  mine:give(true)
-  return result, why
-end
-
-function Call:write_change(fields, event, also)
-  local ok, mine = pcall(audit.transaction, self.tenant, function(tx)
-    if not store.update(tx, self.row_id, self.fence, fields) then return false end
-    fault.point("call.row_changed")
-    if event then
-      audit.event(tx, { type = event.type, subject = self.id, data = event.data, trace = self.trace })
-    end
-    if also then also(tx) end
-    return true
-  end)
-  if not ok then
-    local refused = not (db.is_failure(mine) and mine.code ~= "invalid")
-    if refused or not self.row_unwritten then log.warn("call.row_not_written", { call = self.id, text = tostring(mine) }) end
-    self.row_unwritten = true
-    return nil, refused and "refused" or nil
-  end
-  self.row_unwritten = nil
-  if mine == false then
-    fences.refused("row", self.slot, self.id, self.fence)
-    self:lost()
-  else
-    fences.passed("row", self.slot, self.id, self.fence)
-  end
-  live.changed(self.tenant)
-  return mine
 end
 
 -- events -------------------------------------------------------------------------------------------------------------------
@@ -241,51 +108,6 @@ function Call:happen(kind, ...)
   return false
 end
 
--- What scripts had gathered is of a card's number, as is known now: the fields of the record that are to be written again for it.
-local function make_secret(call, gathers)
-  local fields = {}
-  if not gathers then return fields end
-  fields.keys = cards.kept(call)
-  for _, one in ipairs(gathers) do
-    local given = call.history:make_secret(one.visit, one.n) or one.entry.done and one.entry.ok and one.entry.value
-    if type(given) == "string" and not one.entry.secret then card_parts.note(call, given) end
-    one.entry.secret = true
-    if one.visit == call.visit and call.journal.entries[one.n] == one.entry then
-      fields[("j%d.%d"):format(one.visit, one.n)] = journal.kept(one.entry)
-    end
-  end
-  if call.card_parts then
-    call.history:mask(function(value) return card_parts.masked(call, value) end)
-    fields.head = call:head()
-  end
-  return fields
-end
-
---- @param ms number|nil  for how long it was pressed
-function Call:on_digit(digit, ms)
-  if self.over or self.gone_why then return end
-  local fields = make_secret(self, cards.pressed(self, digit, ms))
-  if #self.digits >= DIGITS_MOST then
-    if next(fields) then self:keep(fields) end
-    return
-  end
-  metrics.count("call_digits_total", nil, 1, "keys heard")
-  self.digits[#self.digits + 1] = digit
-  -- Written before it acts: an acknowledged digit is never lost.
-  fields.digits = self:digits_kept()
-  if self.frozen then fields.head = self:head() end
-  self:keep(fields)
-  fault.point("call.digit_written")
-  if self.talk then return self.talk:on_digit(digit) end
-  self:happen("digit", digit)
-end
-
-function Call:take_digit()
-  local digit = table.remove(self.digits, 1)
-  if #self.digits == 0 then cards.taken(self) end
-  return digit
-end
-
 function Call:on_media(kind, id, position)
   if self.let_go then
     -- The successor's sound is there and has taken the place of ours in the bridge, or nobody speaks there.
@@ -295,135 +117,6 @@ function Call:on_media(kind, id, position)
   if kind == "silent" then log.info("call.hears_nothing", { call = self.id }) end
   if self.talk then self.talk:on_media(kind, id, position) end
   self:happen(kind, id, position)
-end
-
--- what verbs do --------------------------------------------------------------------------------------------------------------
-
-function Call:request(method, path, body)
-  return telephony.request(self.slot, method, path, body)
-end
-
--- A slot that changes hands or dials in again does nothing for a moment. That is no answer for a script: either this worker
--- has the slot back, or the call is another's, who takes the verb up.
-local PATIENCE_MS, PAUSE_MS = 20000, 50
-local passing = { stale = true, closed = true, timeout = true }
-
--- An err where nobody waits for this worker's verb any more.
-local function why_left(call)
-  if call.frozen then return { code = "frozen", text = "the call moves to another worker" } end
-  if call.gone_why then return { code = "gone", text = "the caller has hung up" } end
-end
-
---- Does fn (a result, or nil, err) until what stands in its way has passed. fn may be done twice, so it looks before it repeats
---- or has ids of its own.
-function Call:patiently(fn)
-  local ends = clock.mono_ms() + PATIENCE_MS
-  while true do
-    local result, err = fn()
-    if result ~= nil or not passing[err.code] then return result, err end
-    if not why_left(self) then task.sleep(PAUSE_MS) end
-    local left = why_left(self)
-    if left then return nil, left end
-    if clock.mono_ms() > ends then return nil, err end
-  end
-end
-
-local function answer(call)
-  local status, body = call:request("POST", "/channels/" .. call.channel .. "/answer")
-  if status == 204 then return true end
-  if not status then return nil, body end
-  if status == 404 then
-    call:on_gone("channel gone")
-    return nil, { code = "gone", text = "the caller has hung up" }
-  end
-  return nil, { code = "failed", text = "the call could not be answered: " .. tostring(type(body) == "table" and body.message or status) }
-end
-
--- Who hangs up at that very moment can be answered no more, and Asterisk has several words for it; that he is gone comes a moment later. Waits for that.
-local GOING_MS = 500
-
-local function gone_by_then(call)
-  local ends = clock.mono_ms() + GOING_MS
-  while not why_left(call) and clock.mono_ms() < ends do task.sleep(PAUSE_MS) end
-  return why_left(call)
-end
-
-function Call:answer()
-  if self.up then return true end
-  local ok, err = self:patiently(function() return answer(self) end)
-  if not ok and err.code == "failed" then err = gone_by_then(self) or err end
-  if not ok then return nil, err end
-  fault.point("call.answered")
-  if self.gone_why then return nil, { code = "gone", text = "the caller has hung up" } end
-  self:answered()
-  return true
-end
-
---- The call is up: by our answer, or by the other side's. Not after its end: the row may be closed already.
-function Call:answered()
-  if self.up or self.gone_why then return end
-  self.up, self.status, self.answered_us, self.answered_mono_ms = true, "connected", clock.wall_us(), clock.mono_ms()
-  self:keep_head()
-  fault.point("call.answer_written")
-  self:change({ status = "connected", answer_time = time.sql(self.answered_us) }, { type = "call.answered", data = { direction = self.direction } },
-    function() return self.removed end)  -- its end is written already, with the answer's time
-end
-
--- Its leg is there. An announcement may be said first, and the caller may go or be given away meanwhile.
-local function sounding(call, early)
-  if not early then call_recording.begin(call) end
-  if call.leg then return call.leg end
-  return nil, { code = call.frozen and "frozen" or "gone", text = "the call is not ours any more" }
-end
-
---- The caller's leg with its media, opened when sound is first needed.
-function Call:sound(early)
-  if not early then
-    local ok, err = self:answer()
-    if not ok then return nil, err end
-  elseif not self.up and not self.progressed then
-    -- Without it the caller's side hears its own ringing and not us.
-    self.progressed = true
-    self:request("POST", "/channels/" .. self.channel .. "/progress")
-  end
-  if self.leg then return sounding(self, early) end
-  local leg, err = self:patiently(function()
-    return media.leg(self.slot, { id = self.id .. ".a", channel = self.channel, codec = "ulaw", on_media = function(...) self:on_media(...) end })
-  end)
-  if not leg then
-    if err.code == "not_found" then
-      self:on_gone("channel gone")
-      return nil, { code = "gone", text = "the caller has hung up" }
-    end
-    return nil, err
-  end
-  if self.gone_why or self.frozen then
-    leg:close(self.frozen)
-    return nil, { code = self.frozen and "frozen" or "gone", text = "the call is not ours any more" }
-  end
-  self.leg = leg
-  return sounding(self, early)
-end
-
-function Call:hangup(cause, by)
-  self.hangup_by = self.hangup_by or by or "flow"
-  self.cause_sent = cause or 16
-  local path = ("/channels/%s?reason_code=%d"):format(self.channel, self.cause_sent)
-  local status, body = self:request("DELETE", path)
-  fault.point("call.hung_up")
-  if status == 404 then self:on_gone("channel gone") end
-  if not self.hanging_up then
-    -- The request, or the word that it was done, may be lost: nobody is kept on a line with nothing on it.
-    self.hanging_up = true
-    task.spawn(function()
-      while true do
-        task.sleep(2000)
-        if self.gone_why or self.frozen then return end
-        if self:request("DELETE", path) == 404 then return self:on_gone("channel gone") end
-      end
-    end)
-  end
-  return status ~= nil, body
 end
 
 -- the flow's side --------------------------------------------------------------------------------------------------------------
@@ -488,235 +181,6 @@ function Call:count(kind)
   if self.counted or not self.hash then return end
   self.counted = true
   require("scripts").count(self.operators and operator.tenant or self.tenant, self.hash, kind or self.hook_failed, self.canary)
-end
-
-function Call:sealed_failure() return pii.seal(self.tenant, "call.failure", self.failure) end
-
---- The flow cannot go on: the fallback, which is data, is next.
-function Call:failed(kind, text, file, line)
-  -- A script's own words may be a caller's: the log has only where it was, the tenant's script log has the rest.
-  log.warn("flow.failed", { call = self.id, tenant = self.tenant.slug, kind = kind, text = kind ~= "error" and kind ~= "form" and text or nil, file = file, line = line,
-    state = self.state })
-  self:count(kind)
-  local where = file and ("%s:%s: "):format(file, tostring(line or "?")) or ""
-  if kind ~= "error" and kind ~= "strikes" then
-    require("scripts").log(self.tenant, { level = "error", call = self.id, call_id = self.row_id, state = self.state, bundle_hash = self.hash, file = file, line = line,
-      text = ("the call went to its fallback (%s): %s"):format(kind, text) })
-  end
-  self.failure = text_of.clean(where .. text, 500)
-  task.spawn(function()
-    self:change({ failure = self:sealed_failure() }, { type = "script.failed", data = { kind = kind, file = file, line = line, state = self.state } })
-  end)
-  if self.gone_why then
-    self.over = true
-    return self:close()
-  end
-  self:fall()
-end
-
---- Runs the fallback: says, then voicemail, transfer or hangup.
-function Call:fall(status)
-  if self.fallen_task then return end
-  self.fallen, self.fallen_task = true, true
-  self.outcome = "fallback"
-  self:keep_head()
-  local fallback = require("calls.fallback").of(self)
-  task.spawn(function()
-    if self.acting or self.left_talking then self:cut_short() end
-    if self.frozen or self.stale or self.gone_why then return end
-    if status or fallback.transfer then self:change{ status = status or "escalated" } self.status = status or "escalated" end
-    local ok, err = pcall(require("calls.fallback").run, self, fallback)
-    if not ok then log.error("fallback.failed", { call = self.id, text = tostring(err) }) end
-    if self.frozen or self.stale or self.gone_why then return end
-    self:hangup(16, "platform")
-  end)
-end
-
---- The running verb lets go: a second party is hung up, a recording is closed.
-function Call:cut_short()
-  self.cutting = true
-  if self.leg then self.leg:stop(0) end
-  self:happen("cut")
-  local patience = clock.mono_ms() + 5000
-  while self.acting and clock.mono_ms() < patience do task.sleep(10) end
-  self.cutting = nil
-end
-
---- Somebody asks for a human: whatever runs is left for the fallback.
-function Call:escalate()
-  if self.over or self.gone_why then return nil, { code = "gone", text = "the call has ended" } end
-  if self.fallen or self.cutting then return nil, { code = "exists", text = "the call is at its fallback already" } end
-  if self.direction == "outbound" and not self.up then
-    return nil, { code = "exists", text = "the call has not been answered yet; POST /calls/{id}/hangup ends it" }
-  end
-  self:visited{ left = "escalated" }
-  flow.leave(self)
-  self.visit = self.visit + 1  -- what was asked for by the state that is left is not begun any more
-  task.spawn(function()
-    self:cut_short()
-    if self.frozen then return end
-    self.over = false
-    if self.gone_why then return flow.ended(self, self.hangup_by) end  -- meanwhile: its end found a call that was over
-    self:fall("escalated")
-  end)
-  return true
-end
-
--- ends --------------------------------------------------------------------------------------------------------------------------
-
---- The caller's channel has left.
-function Call:on_gone(why, cause)
-  if self.gone_why then return end
-  self.gone_why = why
-  self.cause = cause or self.cause_sent or self.cause
-  self.hangup_by = self.hangup_by or "caller"
-  make_secret(self, cards.left(self))  -- written with what follows
-  for _, other in pairs(self.legs) do other:end_dial() end
-  self:happen("gone", why)
-  if self.leg then
-    self.quality = quality.of((self.leg:stats()))
-    if self.quality then quality.observe(self.quality) end
-    self.leg:close(false)
-    self.leg = nil
-  end
-  -- A verb that was waiting ends in its own task first (a recording closes its file).
-  task.spawn(call_recording.close, self)
-  task.spawn(function()
-    task.sleep(0)
-    local ok, err = pcall(flow.ended, self, self.hangup_by)
-    if ok then return end
-    log.error("call.not_ended", { call = self.id, tenant = self.tenant.slug, text = tostring(err) })
-    self:close()  -- whatever broke: the caller is gone
-  end)
-end
-
---- The Asterisk node has ended, and the call with it.
-function Call:on_node_ended()
-  if self.gone_why or self.hangup_by then return end
-  self.hangup_by, self.cause = "platform", 41
-  self.failure = self.failure or "the telephony node ended while the call was up"
-end
-
---- How long it was up. A clock may step meanwhile, so its own is asked where this worker has seen the answer.
-function Call:seconds_up(now_us)
-  if not self.answered_us then return 0 end
-  local seconds = self.answered_mono_ms and (clock.mono_ms() - self.answered_mono_ms) / 1e3 or (now_us - self.answered_us) / 1e6
-  return math.max(0, math.floor(seconds + 0.5))
-end
-
---- Everything has run: the row is closed, the record goes.
-function Call:close()
-  if self.removed then return end
-  self.removed, self.over = true, true
-  self:stands(false)
-  fault.point("call.ending")
-  local now = clock.wall_us()
-  local answered = self.answered_us
-  local status = answered and (self.status == "escalated" and "escalated" or "completed") or "failed"
-  if not answered and not self.failure then
-    self.failure = self.direction == "outbound" and "the call was not answered"
-      or self.hangup_by == "caller" and "the caller hung up before the call was answered" or "the call was ended without being answered"
-  end
-  local outcome = self.outcome or (answered and "hangup" or "unanswered")
-  self.status = status
-  local packed, packed_journal = pcall(function()
-    self:visited{ left = self.hangup_by or "ended" }
-    return history.pack(self)
-  end)
-  if not packed then log.error("call.journal_not_packed", { call = self.id, tenant = self.tenant.slug, text = tostring(packed_journal) }) end
-  local fields = {
-    status = status, end_time = time.sql(now), duration_seconds = self:seconds_up(now), state = self.state,
-    answer_time = answered and time.sql(answered), flow = self.file, bundle_hash = self.hash,  -- the database may have been away
-    outcome = outcome, hangup_cause = self.cause or 16, hangup_by = self.hangup_by, failure = self:sealed_failure(),
-    timeline = pii.seal(self.tenant, "call.timeline", json.encode{ states = json.array(self.states), quality = self.quality }),
-    journal = packed and packed_journal or nil, journal_at = packed and packed_journal and time.sql(now) or nil,
-  }
-  local counts, day, uncounted = answered, nil, nil
-  local function attempt()
-    return self:change(fields, { type = "call.ended", data = { status = status, outcome = outcome, by = self.hangup_by,
-      seconds = fields.duration_seconds } }, nil, function(tx)
-      if counts then day, uncounted = quality.count(tx, self.row_id, fields.end_time, self.figures, self.quality) end
-    end)
-  end
-  -- The row must be closed, also when the database is away for a while: the record stays until it is.
-  local wait = 200
-  while true do
-    local done, why = attempt()
-    if done ~= nil then break end
-    if why == "refused" and fields.timeline then
-      -- Something in it does not fit its column. That would not change, so the row is closed without what scripts can shape.
-      log.error("call.not_written_whole", { call = self.id, tenant = self.tenant.slug })
-      fields.state, fields.flow, fields.bundle_hash, fields.failure, fields.timeline = nil, nil, nil, nil, nil
-      fields.journal, fields.journal_at, counts = nil, nil, nil
-    else
-      task.sleep(wait)
-      wait = math.min(wait * 2, 5000)
-    end
-    if self.stale then return end
-  end
-  fault.point("call.row_closed")
-  self:count()
-  if day then
-    quality.rank(self.tenant, day)
-    keeping.expect(self.tenant)
-  end
-  if uncounted then log.error("call.not_counted", { call = self.id, tenant = self.tenant.slug, text = uncounted }) end
-  if fields.journal then journals.expect(self.tenant) end
-  if self.lead then
-    local about = self:about()
-    about.outcome, about.seconds = outcome, fields.duration_seconds
-    task.spawn(leads.rescore, self.tenant, self.lead, about, { actor = "flow", trace = self.trace })
-  end
-  metrics.count("calls_ended_total", { status = status, direction = self.direction }, 1, "calls that ended")
-  self:forget()
-end
-
---- The row is closed: what else is kept of the call goes.
-function Call:forget()
-  self.removed, self.over = true, true
-  self:stands(false)
-  transcript.finish(self)
-  recordings.finish(self)
-  fault.point("call.recordings_finished")
-  if not self.stale then record.remove_surely(self.slot, self.id, self.fence) end
-  fault.point("call.record_removed")
-  if self.on_removed then self.on_removed(self) end
-end
-
---- The slot is being given away: nothing new is begun; what is under way stays for the successor.
-function Call:freeze()
-  self.frozen = true
-  cards.moves(self)
-  self:happen("frozen")
-  transcript.finish(self)
-end
-
---- Another worker owns the call (or will): this copy is dropped without touching Asterisk or the record.
---- @param linger_ms number|nil  how long the sound goes on, until the successor's is there
-function Call:lost(linger_ms)
-  if self.stale then return end
-  self.stale = true
-  self.frozen = true
-  flow.leave(self)
-  self:happen("frozen")
-  transcript.finish(self)
-  for recorder in pairs(self.recorders) do recorder:abandon() end
-  for _, other in pairs(self.legs) do other:leave() end
-  local function let_go()
-    if linger_ms then self.let_go = nil end
-    for _, other in pairs(self.legs) do other:let_go() end
-    if self.leg then self.leg:close(true) end
-    self.leg = nil
-  end
-  if not linger_ms then
-    let_go()
-  else
-    for _, other in pairs(self.legs) do other:linger() end
-    if self.leg then self.leg:linger() end
-    self.let_go = let_go
-    timer.after(linger_ms, let_go)
-  end
-  if self.on_removed then self.on_removed(self) end
 end
 
 return Call

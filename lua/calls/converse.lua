@@ -14,6 +14,7 @@ local answerer = require "ai.local"
 local cards = require "calls.cards"
 local clock = require "core.clock"
 local kb = require "kb"
+local keys = require "calls.keys"
 local live = require "calls.talk.live"
 local log = require "core.log"
 local metrics = require "core.metrics"
@@ -148,7 +149,7 @@ local function world_of(call, voice, headings, questions, keep, over)
     end,
     open_ears = voice.open, noticed = function(kind, fields) cards.noticed(call, kind, fields) end,
     telling = function(text) cards.tells(call, text) end, is_card = function() return cards.is_pressed(call) end,
-    timed = function(report) call:timed(report) end,
+    timed = function(report) call:timed(report) end, asks_keys = function(are_asked) keys.asked(call, are_asked) end,
     transcript = function(line)
       if line.party == "agent" then cards.said(call) end
       line.began_ms, line.ended_ms = line.began_ms + math.floor(from_start_ms), line.ended_ms + math.floor(from_start_ms)
@@ -186,6 +187,7 @@ end
 local function close(call, going, kind)
   if going.talk then going.talk:close(kind == "frozen") end
   cards.talked(call)
+  keys.asked(call, false)
   if kind == "gone" or kind == "cut" then keep_summary(call, going.talk:sum_up()) end
   going.questions:close()  -- behind that: who waits for an answer has no conversation to go on with
   call.talk, call.conversing, call.left_talking = nil, nil, nil

@@ -42,6 +42,7 @@ function calls.view(tenant, row, whole)
   local timeline = row.timeline and json.decode(pii.open(tenant, "call.timeline", row.timeline))
   local live = roster.find(row.public_id)
   view.states = timeline and timeline.states or (live and json.array(live.states)) or json.array{}
+  view.takenUp = timeline and timeline.takenUp or (live and json.array(live.taken_up)) or json.array{}
   view.quality = timeline and timeline.quality
   view.recordings = json.array{}
   for i, recording in ipairs(store.recordings(tenant.db, row.id)) do

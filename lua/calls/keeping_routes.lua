@@ -18,7 +18,7 @@ local utterance = schema.object{
   beganMs = { type = "integer", description = "since the call was answered" }, endedMs = { type = "integer" }, at = { type = "string", format = "date-time" },
   interrupted = { type = "boolean", description = "the caller spoke over it: text is what was heard" },
   sentiment = { type = "string", enum = { "positive", "neutral", "negative" } }, confidence = { type = "number" },
-  timeline = { type = "object", additionalProperties = true, description = "the stages of the turn, in ms" },
+  timeline = { type = "object", additionalProperties = true, description = "the stages of the turn, in ms; turn: its number in its conversation, 0 where nobody was answered" },
 }
 
 -- Agents read what was said in calls of their own; whose a call is, its row says.

@@ -3,6 +3,11 @@
 --- so a real call and a simulated one follow the same rules.
 local keys = {}
 
+--- Keys are asked for from now on, or no longer: who asks says so. One is told of when it is let go, so more of the sound is kept back meanwhile
+--- (calls.recordings).
+--- @param call table  its keys_asked is set here only
+function keys.asked(call, are_asked) call.keys_asked = are_asked or nil end
+
 --- The keys that count, from what was pressed.
 --- @param wanted number   as many at most
 --- @param finish string   the key that ends the input, or ""

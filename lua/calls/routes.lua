@@ -242,7 +242,7 @@ local function register_calls()
       phone = { type = "string", maxLength = 40 }, cursor = { type = "string", maxLength = 500 },
       limit = { type = "integer", minimum = 1, maximum = 200, default = 50 } },
     response = schema.object{ calls = { type = "array", items = call_schema } }, handler = list }
-  router.add{ method = "GET", path = "/calls/{callId}", summary = "One call: states, lead, recordings", roles = everyone, response = call_schema, handler = read }
+  router.add{ method = "GET", path = "/calls/{callId}", summary = "One call: states, when another worker took it up, lead, recordings", roles = everyone, response = call_schema, handler = read }
   router.add{ method = "POST", path = "/calls/{callId}/escalate", summary = "Escalate call to human agent (the flow's fallback)", status = 202,
     roles = everyone, handler = act("escalate", calls.escalate) }
   router.add{ method = "POST", path = "/calls/{callId}/hangup", summary = "Hang up", status = 202, roles = { "admin", "supervisor", "platform" },

@@ -137,20 +137,27 @@ local function collect(call, options, wanted)
   return used, text
 end
 
+-- Does what asks the caller for keys.
+local function asking(call, fn)
+  keys.asked(call, true)
+  local result, more = fn()
+  keys.asked(call, false)
+  return result, more
+end
+
 function act.gather(call, args, entry, n)
   local options = args[1]
   local leg, err = call:sound()
   if not leg then return nil, err end
   call.secret, entry.secret = options.secret or nil, options.secret or nil
   if options.secret then recordings.pause(call, "secret") end  -- some say aloud what they press
-  local how
-  call.keys_asked = true
-  how, err = prompt(call, options.prompt, true)
-  local used, text
-  if how then used, text = collect(call, options, options.digits) end
-  call.secret, call.keys_asked = nil, nil
+  local used, text = asking(call, function()
+    local how, problem_of = prompt(call, options.prompt, true)
+    if not how then return nil, problem_of end
+    return collect(call, options, options.digits)
+  end)
+  call.secret = nil
   recordings.resume(call, "secret")
-  if not how then return nil, err end
   if not used then return nil, text end
   -- A card's number is a secret, whoever asked for it and how; it may be asked for in groups.
   local of_card = text ~= "" and cards.gathered(call, { visit = call.visit, n = n, entry = entry })
@@ -168,15 +175,17 @@ function act.menu(call, args)
   local options = args[1]
   local leg, err = call:sound()
   if not leg then return nil, err end
-  return keys.menu(options, function()
-    local how, problem_of = prompt(call, options.prompt, true)
-    if not how then return nil, problem_of end
-    local used, text = collect(call, { timeout = options.timeout, finish = "" }, 1)
-    if not used then return nil, text end
-    if text == "" then return text end
-    consume(call, used)
-    if options[text] == nil then call:keep(call.consumed()) end
-    return text
+  return asking(call, function()
+    return keys.menu(options, function()
+      local how, problem_of = prompt(call, options.prompt, true)
+      if not how then return nil, problem_of end
+      local used, text = collect(call, { timeout = options.timeout, finish = "" }, 1)
+      if not used then return nil, text end
+      if text == "" then return text end
+      consume(call, used)
+      if options[text] == nil then call:keep(call.consumed()) end
+      return text
+    end)
   end)
 end
 

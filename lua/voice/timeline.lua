@@ -33,9 +33,13 @@ timeline.histograms = {
 }
 for _, of in ipairs(STAGES) do timeline.histograms["voice_" .. of.stage .. "_seconds"] = of.help end
 
+--- @param turn number|nil  its number, where it is known already; 0: it answers nobody
 function timeline.new(turn)
-  return setmetatable({ turn = turn, at = {}, counts = {} }, timeline)
+  return setmetatable({ turn = turn or 0, at = {}, counts = {} }, timeline)
 end
+
+--- Its turn is that one: known when it is written.
+function timeline:is_of(turn) self.turn = turn end
 
 --- So far at that time; only the first telling counts.
 function timeline:mark(name, ms)

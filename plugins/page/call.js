@@ -14,6 +14,13 @@ function titleOf(about) {
   return `Call ${about.direction === "outbound" ? "to" : "from"} ${other || "a withheld number"}`;
 }
 
+function takenUpOf(about) {
+  const moments = about.takenUp || [], last = moments[moments.length - 1];
+  if (!last) return null;
+  const text = moments.length === 1 ? `taken up by another worker at ${Words.moment(last)}` : `taken up by another worker ${moments.length} times, last at ${Words.moment(last)}`;
+  return [text, `Its worker ended or gave it away, and another one went on with it: ${moments.map(Words.exactly).join("; ")}`];
+}
+
 function factsOf(about) {
   const quality = about.quality;
   const ours = about.direction === "outbound" ? `from ${about.from || "our number"}` : `to ${about.to}`;
@@ -22,6 +29,7 @@ function factsOf(about) {
     [Words.moment(about.startTime), Words.exactly(about.startTime)],
     about.endTime && about.durationSeconds > 0 ? [Words.length(about.durationSeconds) + " long"] : null,
     [about.endTime ? Words.outcome(about) : about.status, `status ${about.status}${about.outcome ? ", outcome " + about.outcome : ""}`],
+    takenUpOf(about),
     quality && [`${Words.line(quality.mos)}: MOS ${quality.mos} of 4.5, ${quality.lossPercent} % lost, jitter ${quality.jitterMs} ms`,
       "How the caller's sound reached us. MOS: how people would rate it, from 1 (bad) to 4.5. Lost: packets that never came. Jitter: how unevenly they came."],
   ].filter(Boolean);
@@ -76,7 +84,8 @@ async function loadCall() {
     showFacts(about.value);
     Player.show(about.value);
   }
-  if (talk.value) Talk.show(talk.value.utterances, { live: openIsUp, seek: Player.seekOf(about.value) });
+  const began = about.value && new Date(about.value.startTime), takenUp = ((about.value && about.value.takenUp) || []).map((moment) => new Date(moment) - began);
+  if (talk.value) Talk.show(talk.value.utterances, { live: openIsUp, seek: Player.seekOf(about.value), takenUp });
 }
 
 function closeCall() {

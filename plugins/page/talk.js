@@ -68,6 +68,7 @@ const Talk = (() => {
 
   function said(one, longest, seek) {
     const item = node("li", "said " + one.speaker);
+    if (one.isTakenUp) item.append(node("p", "note", "Another worker took the call up."));
     const head = node("p", "by"), name = node("b", "", who[one.speaker] || one.speaker);
     head.append(name, " ");
     if (one.beganMs !== undefined && seek) {
@@ -117,9 +118,15 @@ const Talk = (() => {
     $("talk-fresh").textContent = count === 1 ? "1 new line below" : `${count} new lines below`;
   }
 
+  // The lines; the first behind each moment (ms in the call) at which another worker took the call up says so.
+  function marked(list, takenUp) {
+    const firsts = new Set(takenUp.map((ms) => list.findIndex((one) => one.beganMs >= ms)));
+    return list.map((one, i) => (firsts.has(i) ? { ...one, isTakenUp: true } : one));
+  }
+
   // utterances: null when nothing is known yet. live: the call is up. seek(seconds): plays from there; null where nothing can be heard.
-  function show(utterances, { live = false, seek = null } = {}) {
-    const list = utterances || [], first = now.length === 0, follows = first ? live : atEnd();
+  function show(utterances, { live = false, seek = null, takenUp = [] } = {}) {
+    const list = marked(utterances || [], takenUp), first = now.length === 0, follows = first ? live : atEnd();
     // In whole seconds, so that a longer answer seldom makes all bars anew.
     const longest = Math.ceil(Math.max(0, ...list.map((one) => (one.timeline && one.timeline.gap_ms) || 0)) / 1000) * 1000;
     const drawnAs = (one) => JSON.stringify([one, one.timeline ? longest : 0, Boolean(seek)]);

@@ -158,6 +158,14 @@ def test_a_caller_is_understood_and_answered_interrupts_and_becomes_a_lead(talks
     nothing_is_held()
 
 
+def numbers_go_on(row, token, least=3):
+    """Who reads the call sees when it was taken up, and its lines and turns numbered on behind those of the worker before."""
+    assert row["takenUp"] and row["answerTime"] < row["takenUp"][0] < row["endTime"], row
+    said = api.call("GET", f"/calls/{row['id']}/transcript", token=token).json["utterances"]
+    lines, turns = [one["n"] for one in said], [one["timeline"]["turn"] for one in said if one.get("timeline", {}).get("turn")]
+    assert lines == sorted(set(lines)) and turns == sorted(set(turns)) and len(turns) >= least, (lines, turns)
+
+
 def test_a_worker_that_dies_in_the_midst_of_a_turn_greets_nobody_twice_and_the_answer_is_given(talks):
     async def scene():
         async with Caller(NUMBER, ADDRESS, talks) as c:
@@ -181,6 +189,7 @@ def test_a_worker_that_dies_in_the_midst_of_a_turn_greets_nobody_twice_and_the_a
     assert share_of("Thank you. We will call you back.", c.after)[0] > 0.5
     found = leads_of(c.caller, talks)
     assert len(found) == 1 and found[0]["notes"] == "asked about: what are your opening hours", found
+    numbers_go_on(c.row(), talks)
     nothing_is_held()
 
 

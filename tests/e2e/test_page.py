@@ -292,6 +292,22 @@ def test_a_conversation_is_followed_unless_somebody_reads_further_up():
         assert driver.execute_script("return [4.38, 3.7, 3.2, 2].map((mos) => Words.line(mos).split(' ')[0])") == ["good", "fair", "poor", "bad"]
 
 
+TAKEN_UP = """const now = new Date(), before = (s) => new Date(now - s * 1000).toISOString(), lines = [1, 2, 3].map((n) => ({ n, speaker: "ai", text: "Line " + n, beganMs: n * 3000 }));
+  showFacts({ id: "c", direction: "inbound", status: "connected", startTime: before(20), takenUp: arguments[0].map((s) => before(20 - s)) });
+  $("call").hidden = false; Talk.show(lines, { takenUp: arguments[0].map((s) => s * 1000) });
+  return [$("call-about").textContent, [...document.querySelectorAll("#talk li")].map((li) => /Another worker/.test(li.textContent))]"""
+
+
+def test_a_call_that_another_worker_took_up_says_so_and_before_which_line():
+    with desk() as driver:
+        about, lines = driver.execute_script(TAKEN_UP, [4])
+        assert "taken up by another worker at " in about and lines == [False, True, False], (about, lines)
+        about, lines = driver.execute_script(TAKEN_UP, [1, 8, 15])
+        assert "taken up by another worker 3 times, last at " in about and lines == [True, False, True], (about, lines)
+        about, lines = driver.execute_script(TAKEN_UP, [])
+        assert "taken up" not in about and not any(lines), (about, lines)
+
+
 CALLS = """showCalls(arguments[0].map((id) => ({ id, from: "+1202555010" + id, to: "+12025550200", status: "connected", state: "talk", agent: "", since: new Date().toISOString() })),
   arguments[0].length)"""
 

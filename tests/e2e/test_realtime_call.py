@@ -21,7 +21,7 @@ import api
 import fakes
 from ai_tenant import done
 from callers import Caller, audio, leads_of, make_tenant, nothing_is_held, push, wait_workers, worker_of
-from test_converse import FILES, HOURS, VOICE, answered, begins, sound_since
+from test_converse import FILES, HOURS, VOICE, answered, begins, numbers_go_on, sound_since
 from test_first_call import heard as share_of
 from test_speech import speech
 
@@ -371,7 +371,8 @@ def test_a_worker_that_dies_leaves_the_conversation_to_a_realtime_model_that_kno
     c = asyncio.run(scene())
     wait_workers()
     assert share_of(AGAIN, c.again)[0] > 0.4
-    _, lines = lines_of(c, token)
+    row, lines = lines_of(c, token)
+    numbers_go_on(row, token, 2)
     texts = [text for _, text in lines]
     assert texts.count(GREETING) == 1 and ("ai", "Good day to you") in lines and ("ai", "Here I am") in lines, lines
     known = " | ".join(part.get("text") or "" for item in remembered(models, "openai") for part in item.get("content", []))

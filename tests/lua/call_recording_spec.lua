@@ -267,6 +267,11 @@ describe("recordings of calls", function()
     assert.equal(48000 - 40000, while_asked)
     recording:write(ones(4000), 0)
     assert.equal(52000 - 8000, written)
+    -- A menu that is said twice asks all the time.
+    verbs.table.menu(call, { { ["1"] = "sales", otherwise = "human", timeout = 1, repeats = 1 } })
+    assert.equal(52000 + 2 * 48000 - 40000, while_asked)
+    recording:write(ones(4000), 0)
+    assert.equal(52000 + 2 * 48000 + 4000 - 8000, written)
   end)
 
   it("have nothing in a file of what is held, and silence there when it was a secret", function()

@@ -114,31 +114,6 @@ describe("a call", function()
     assert.is_true(call.removed)
   end)
 
-  -- It counted as one that another worker had taken, or was told of as a record that cannot be written.
-  it("does not mind that its record was removed while a write of its own was on the way", function()
-    local call = make()
-    record.write = function() return nil, { code = "ended", text = "the call has ended, and its record is removed" } end
-    assert.is_true(call:keep{ digits = "1" })
-    assert.is_nil(call.stale)
-    assert.is_nil(call.unwritten)
-  end)
-
-  -- It was written twice a second for as long as the call was there.
-  it("does not go on writing a record that was removed", function()
-    local call, tried = make(), 0
-    record.write = function() return nil, { code = "closed", text = "Redis is away" } end
-    local write_all = record.write_all
-    record.write_all = function()
-      tried = tried + 1
-      return nil, { code = "ended", text = "the call has ended, and its record is removed" }
-    end
-    call:keep{ digits = "1" }
-    task.sleep(1300)
-    record.write_all = write_all
-    assert.equal(1, tried)
-    assert.is_nil(call.unwritten)
-  end)
-
   -- Two tasks waited for the same call: the fallback's words were spoken over a transfer that nobody ended.
   it("ends the verb that is under way before its fallback begins", function()
     local order = {}
@@ -246,66 +221,5 @@ describe("a recording", function()
     recordings.open = open
     assert.equal("key", result.reason)
     assert.same({}, call.digits)
-  end)
-end)
-
-describe("a call whose slot changes hands", function()
-  local telephony = require "core.telephony"
-  local request, said, asked
-
-  before_each(function()
-    request, asked = telephony.request, 0
-    telephony.request = function()
-      asked = asked + 1
-      return unpack(table.remove(said, 1) or { 204 })
-    end
-  end)
-  after_each(function() telephony.request = request end)
-
-  local function ringing()
-    local call = Call.new{ id = "c-n1-1-w", tenant = {}, slot = "n1.1", channel = "1.4" }
-    call.answered = function(self) self.up = true end
-    return call
-  end
-
-  -- The script heard "stale" from its say, took it for an answer, and the caller was hung up.
-  it("is answered when the slot is back", function()
-    said = { { nil, { code = "stale", text = "" } }, { nil, { code = "closed", text = "" } } }
-    local call = ringing()
-    assert.is_true(call:answer())
-    assert.equal(3, asked)
-    assert.is_true(call.up)
-  end)
-
-  it("leaves the verb to its new owner", function()
-    said = { { nil, { code = "stale", text = "" } }, { nil, { code = "stale", text = "" } } }
-    local call = ringing()
-    task.spawn(function() task.sleep(20) call.frozen = true end)
-    local ok, err = call:answer()
-    assert.is_nil(ok)
-    assert.equal("frozen", err.code)
-    assert.equal(1, asked)
-  end)
-
-  -- Each was a failure to the script, whose flow broke on it and went before its canary's judge.
-  it("is gone when its caller hangs up while he is answered, whatever Asterisk calls it", function()
-    for _, refusal in ipairs{ { 409, "Channel not in Stasis application" }, { 412, "Channel in invalid state" }, { 500, "Failed to answer channel" } } do
-      said = { { refusal[1], { message = refusal[2] } } }
-      local call = ringing()
-      task.spawn(function() task.sleep(20) call.gone_why = "caller" end)
-      local ok, err = call:answer()
-      assert.is_nil(ok)
-      assert.equal("gone", err.code)
-      assert.equal(nil, call.up)
-    end
-    assert.equal(3, asked)
-  end)
-
-  it("tells the script what Asterisk itself refuses", function()
-    said = { { 409, { message = "Channel not in Stasis application" } } }
-    local ok, err = ringing():answer()
-    assert.is_nil(ok)
-    assert.equal("failed", err.code)
-    assert.truthy(err.text:find("not in Stasis", 1, true))
   end)
 end)

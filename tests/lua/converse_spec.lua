@@ -137,6 +137,21 @@ describe("the verb of a conversation", function()
     assert.is_nil(next(call.silences))
   end)
 
+  it("asks for keys as long as it says so, and no longer than it lasts", function()
+    for _, ends in ipairs{ function() given.world.over{ why = "hangup", turns = 1 } end, function() call:happen("gone") end } do
+      run()
+      given.world.asks_keys(true)
+      assert.is_true(call.keys_asked)
+      given.world.asks_keys(false)
+      assert.is_nil(call.keys_asked)
+      given.world.asks_keys(true)
+      ends()
+      task.sleep(20)
+      assert.is_nil(call.keys_asked)
+      entry = { name = "converse" }
+    end
+  end)
+
   it("keeps nothing for a caller who has hung up", function()
     run()
     call.gone_why = "hung up"

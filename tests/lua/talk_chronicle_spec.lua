@@ -50,6 +50,19 @@ describe("a conversation that is written down", function()
     assert.equal(1, #book.history.turns)
   end)
 
+  it("numbers its turns behind those before it, and none of them twice", function()
+    local book = begun({ turns = 2, numbered = 4 })
+    local function turn_of(fields)
+      book:exchange(exchange(fields), player{ { "Yes.", true, "Yes." } })
+      return lines[#lines].timeline.turn
+    end
+    assert.same({ 5, 0, 6 }, { turn_of{ line = timeline.new() }, turn_of{ line = timeline.new(), turns = {}, user = "" }, turn_of{ line = timeline.new() } })
+    assert.same({ 4, 6 }, { book:kept().turns, book:kept().numbered })
+    assert.equal(2, begun({ turns = 2 }).numbered)  -- of an older version's worker
+    book = chronicle.new({ now = function() return 0 end, asks = { turn = 7 } }, { turns = 2, numbered = 4 })
+    assert.equal(7, book.numbered)
+  end)
+
   it("has what the caller said last, though nobody answered", function()
     local book = begun()
     now = 8000

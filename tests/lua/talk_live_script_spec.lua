@@ -155,6 +155,37 @@ describe("a rule of the script's own, where a realtime model leads", function()
     assert.is_nil(w.result)
   end)
 
+  it("is asked of no turn under a number that another one had, by whoever takes the call up or goes on without the model", function()
+    local function numbers(w)
+      local list = {}
+      for _, one in ipairs(w.questions) do list[#list + 1] = one.given.n end
+      for _, line in ipairs(w.lines) do list[#list + 1] = line.timeline and "line " .. line.timeline.turn end
+      return list
+    end
+    local function kept_of(w)
+      local kept = json.decode(json.encode(w.kept))
+      kept.asks = json.decode(json.encode(w.asks:kept()))
+      return kept
+    end
+    local w = greeted{ args = { escalate = true }, script = function() return {} end }
+    w:says_to_model(1, "do you"):says_to_model(2, "have roofs"):replies(1, "We do.", 500):pass(1500)
+    w:says_to_model(3, "what is the price")
+    assert.same({ 1, 2, 3, "line 1" }, numbers(w))
+    local after = greeted{ args = { escalate = true }, kept = kept_of(w), script = function() return {} end }
+    after:says_to_model(1, "what is the price"):replies(1, "Ten.", 500):pass(1500)
+    after:tell("agent_text", { reply = 2, text = "Still there?" }):replies(2, "", 500):pass(1500)
+    after:says_to_model(2, "and a large one"):replies(3, "Twenty.", 500):pass(1500)
+    assert.same({ 4, 5, "line 4", "line 0", "line 5" }, numbers(after))
+    assert.equal(3, after.kept.turns)
+    after:tell("error", LOST):pass(100)
+    local options = { args = { escalate = true }, answers = { prices = "Ten." }, script = function() return {} end }
+    options.kept, options.going = after.result.going.kept, after.result.going
+    local other = world.new(options)
+    assert(other.talk:begin{})
+    other:pass(6000):says("prices"):pass(6000)
+    assert.equal("line 6", numbers(other)[#numbers(other)])
+  end)
+
   it("is told no more of a turn than there is room for", function()
     local w = greeted{ args = { escalate = true }, script = function() return {} end }
     w:says_to_model(1, ("grün "):rep(8000))
@@ -269,6 +300,19 @@ describe("slots that a realtime model is to fill", function()
     w:replies(4, "Thank you, Ann.", 800):pass(2000)
     assert.same({ false, "filled", { code = "1234", name = "Ann" } }, { w.result.wants_human, w.result.why, w.result.slots })
     assert.equal("Thank you, Ann.", w:last("agent").text)
+  end)
+
+  it("ask for keys until the numbers among them are there, or as long as the greeting asks for digits", function()
+    local w = greeted{ args = { slots = SLOTS } }
+    assert.is_true(w.asks_keys)
+    w:says_to_model(1, "one two three four")
+    calls(w, 1, "c1", "fill", { code = "1234" }):replies(2, "And your name?", 800):pass(2000)
+    assert.is_false(w.asks_keys)
+    w = greeted{ args = { expect = "digits" } }
+    assert.is_true(w.asks_keys)
+    w:keys("1234#"):replies(1, "Thank you.", 800):pass(2000)
+    assert.is_false(w.asks_keys)
+    assert.is_false(greeted{ args = {} }.asks_keys)
   end)
 
   it("are not over when the caller speaks on", function()

@@ -157,6 +157,13 @@ describe("a tool whose turn is cut off before it has answered", function()
   end)
 end)
 
+-- The numbers of the turns that our lines answer.
+local function numbered(w)
+  local list = {}
+  for _, line in ipairs(w.lines) do list[#list + 1] = line.timeline and line.timeline.turn end
+  return list
+end
+
 describe("a rule of the script's own", function()
   it("is asked of each turn, and may put the caller through with a reason", function()
     local w = greeted{ args = { escalate = true }, models = { says "We do.", says "No." }, script = function(question)
@@ -173,6 +180,23 @@ describe("a rule of the script's own", function()
     assert.equal(2, turn.n)
     assert.equal("neutral", turn.sentiment)
     assert.is_false(turn.angry)
+  end)
+
+  it("is asked of no turn under a number that another one had, though its worker died before that was answered", function()
+    local args = { escalate = true }
+    local w = greeted{ args = args, models = { says "We do.", says "That depends on how large it is, and on where you live." }, script = function() return {} end }
+    w:says("do you have roofs"):pass(6000):says("what is the price"):pass(500)
+    assert.same({ 1, 2 }, { w.questions[1].given.n, w.questions[2].given.n })
+    local kept = json.decode(json.encode(w.kept))
+    kept.asks = json.decode(json.encode(w.asks:kept()))
+    w.talk:close(true)
+    local after = world.new{ args = args, models = { says "Ten.", says "Of course." }, kept = kept, script = function() return {} end }
+    assert(after.talk:begin{})
+    after:pass(6000):says("what is the price"):pass(6000):says("and a large one"):pass(6000)
+    assert.same({ 3, 4 }, { after.questions[1].given.n, after.questions[2].given.n })
+    assert.same({ 0, 1 }, numbered(w))
+    assert.same({ 0, 3, 4 }, numbered(after))
+    assert.equal(3, after.kept.turns)
   end)
 
   it("counts without a model, too", function()

@@ -117,6 +117,17 @@ describe("a conversation with slots, without a model", function()
     assert.same({ zip = "94107" }, w.result.slots)
   end)
 
+  it("asks for keys until its numbers are there, and where digits are expected", function()
+    local w = greeted{ args = { slots = { ZIP, OWNER } } }
+    assert.is_true(w.asks_keys)
+    w:says("nine four one zero seven"):pass(9000)
+    assert.is_true(w.asks_keys)  -- it may not have been right
+    w:says("yes"):pass(9000)
+    assert.is_false(w.asks_keys)
+    assert.is_true(greeted{ args = { expect = "digits" } }.asks_keys)
+    assert.is_false(greeted{ args = {} }.asks_keys)
+  end)
+
   it("asks again when it was not right, or not understood, and puts the caller through the second time", function()
     local w = greeted{ args = { slots = { ZIP } } }
     w:says("nine four one zero seven"):pass(9000)
@@ -168,6 +179,15 @@ describe("a conversation with slots and a model", function()
     w:says("nine four one oh seven and the house is mine"):pass(9000)
     assert.same({ zip = "94107", owner = true }, w.result.slots)
     assert.equal("filled", w.result.why)
+  end)
+
+  it("asks for keys as long as the model may ask for a number", function()
+    local w = greeted{ args = { slots = { OWNER, ZIP } }, models = { says "Is it yours?", calls{ zip = "94107" }, says "And is it yours?" } }
+    w:says("hello"):pass(6000)
+    assert.is_true(w.asks_keys)
+    w:says("nine four one oh seven"):pass(6000)
+    w:says("well"):pass(6000)
+    assert.is_false(w.asks_keys)
   end)
 
   it("taken up expects an answer to what is asked for by now", function()

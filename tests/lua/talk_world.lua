@@ -63,6 +63,7 @@ function world.new(options)
       keep = function(kept, used) self.kept, self.keys_used = kept, (self.keys_used or 0) + used end,
       transcript = function(line) self.lines[#self.lines + 1] = line end,
       noticed = function(kind, fields) self.noticed[kind] = fields end,
+      asks_keys = function(are_asked) self.asks_keys = are_asked end,
       timed = function(report) self.timed[#self.timed + 1] = report end,
       telling = function(text) self.telling = text end, is_card = options.is_card,
       over = function(result) self.result = result end,

@@ -9,6 +9,7 @@ local mind = require "calls.talk.mind"
 local model_answer = require "calls.talk.model_answer"
 local saying = require "calls.talk.saying"
 local sentiment = require "calls.talk.sentiment"
+local slots = require "calls.talk.slots"
 local task = require "core.task"
 local timeline = require "voice.timeline"
 local tools = require "calls.talk.tools"
@@ -28,6 +29,8 @@ function answering.await(self, expect)
   local key = kind .. (expect.count or "")
   self.awaited[key] = self.awaited[key] or { kind = heard_as[kind], most = expect.count, phrases = kind == "open" and likely or nil }
   self.ears:await(self.awaited[key], kind == "yes_no" and self.besides or self.none)
+  -- A model asks for the slots in an order of its own.
+  if self.world.asks_keys then self.world.asks_keys(kind == "digits" or self.slots ~= nil and slots.want_number(self.slots, self.desk.slots)) end
   self:tell("expect", { expect = expect })
 end
 
@@ -69,7 +72,7 @@ end
 
 -- A turn as the script's rule is told of it.
 local function for_rule(self, turn)
-  return { n = self.count + 1, text = turn.text or "", keys = turn.keys, sentiment = turn.sentiment, angry = turn.anger >= sentiment.ANGRY,
+  return { n = self.numbered + 1, text = turn.text or "", keys = turn.keys, sentiment = turn.sentiment, angry = turn.anger >= sentiment.ANGRY,
     misunderstood = self.misses + (self.desk.misses or 0), seconds = math.floor((self.spent_ms + self.world.now() - self.began) / 1000) }
 end
 
@@ -119,7 +122,7 @@ end
 function answering.acts.cancel_model(self) answering.cancel_eager(self) end
 
 function answering.acts.commit(self, a)
-  local line = self.taken_back[a.turn] or timeline.new(a.turn)
+  local line = self.taken_back[a.turn] or timeline.new()
   self.lines[a.reply], self.taken_back[a.turn] = line, nil
   local now = self.world.now()
   line:mark("ended", a.ended)

@@ -10,7 +10,9 @@
 ---   asks:next()               what the script is to be asked now: { id, tool, given }, or nil; one at a time
 ---   asks:tell(told)           what it gave: { id, value | refused | broke }. False when that was not asked here
 ---   asks:settle(has, leaving) the history is about to be kept: what stands in it need not be kept here any more
----   asks:kept()               for a successor: { last, open = what is being asked, done = what was answered in the turn that has not ended }
+---   asks:kept()               for a successor: { last, turn = the newest that the rule was asked about, open = what is being asked, done = what was answered in the
+---                             turn that has not ended }
+---   asks.newest_turn(kept, questions)  the number from which whoever begins or takes up the conversation numbers its turns on: none comes twice
 ---   asks.answered(kept, told) what a predecessor had been told, as a list
 local json = require "core.json"
 local promise = require "lib.promise"
@@ -26,7 +28,7 @@ local VALUE_BYTES = 6 * 1024    -- of one, as a successor is told it: less than 
 
 function asks.new(world, kept)
   kept = kept or {}
-  return setmetatable({ world = world, last = kept.last or 0, waiting = {}, open = nil, done = {} }, asks)
+  return setmetatable({ world = world, last = kept.last or 0, turn = kept.turn or 0, waiting = {}, open = nil, done = {} }, asks)
 end
 
 local function leave_queue(self, one)
@@ -40,6 +42,7 @@ function asks:ask(question, ms)
   if self.closed then return nil, { code = "gone", text = "the conversation is over" } end
   if #self.waiting >= WAITING_MOST then return nil, { code = "busy", text = "the script is asked too much at once" } end
   self.last = self.last + 1
+  if not question.tool then self.turn = math.max(self.turn, question.given.n or 0) end
   local one = { id = self.last, tool = question.tool, given = question.given, said = question.said and redact.cut(question.said, SAID_BYTES), steps = question.steps, done = promise.new() }
   self.waiting[#self.waiting + 1] = one
   local limit = self.world.after(ms, function()
@@ -108,8 +111,13 @@ end
 function asks:kept()
   local open, list = self.open, {}
   for i, one in ipairs(self.done) do list[i] = copy_of(one.kept) end
-  return { last = self.last, open = open and { id = open.id, tool = open.tool, given = open.tool and open.given, said = open.said }, done = list[1] and list }
+  return { last = self.last, turn = self.turn > 0 and self.turn or nil, done = list[1] and list,
+    open = open and { id = open.id, tool = open.tool, given = open.tool and open.given, said = open.said } }
 end
+
+--- @param kept table           kept.numbered: the newest turn that was written; kept.turns: how many there were
+--- @param questions table|nil  a script that was asked about a turn which nobody came to write has its number already
+function asks.newest_turn(kept, questions) return math.max(kept.numbered or kept.turns or 0, questions and questions.turn or 0) end
 
 --- @param kept table      kept.asks: of asks:kept(), or nil
 --- @param told table|nil  the answer to the one that was open

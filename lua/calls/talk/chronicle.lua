@@ -2,7 +2,8 @@
 --- What of a conversation that a realtime model leads is written down: lines of the transcript with the times of their turns, and the history for whoever
 --- goes on with it. It counts the turns.
 ---
---- chronicle.new(world, kept): world { now, transcript = function(line), timed, first_line }; kept: of a predecessor, see calls.talk
+--- chronicle.new(world, kept): world { now, transcript = function(line), timed, first_line, asks = of calls.talk.asks, or nil }; kept: of a predecessor, see calls.talk
+local asks = require "calls.talk.asks"
 local history = require "calls.talk.history"
 local metrics = require "core.metrics"
 local timeline = require "voice.timeline"
@@ -12,6 +13,7 @@ chronicle.__index = chronicle
 
 function chronicle.new(world, kept)
   return setmetatable({ world = world, began = world.now(), line = math.max(kept.line or 0, world.first_line or 0), count = kept.turns or 0,
+    numbered = asks.newest_turn(kept, world.asks),
     history = history.new(kept.history), spent_ms = kept.spent_ms or 0, stopping = {} }, chronicle)
 end
 
@@ -63,6 +65,8 @@ end
 function chronicle:exchange(exchange, player)
   local text, all, whole = heard_of(player, exchange)
   local now, times, is_turn = self.world.now(), exchange.line, #exchange.turns > 0
+  if is_turn then self.numbered = self.numbered + 1 end
+  times:is_of(is_turn and self.numbered or 0)
   if exchange.user ~= "" then write(self, { party = "caller", text = exchange.user, sentiment = exchange.sentiment, began_ms = exchange.began or now, ended_ms = exchange.ended or now }) end
   if whole ~= "" then write_agent(self, text, all, whole, times) end
   if exchange.user ~= "" or whole ~= "" or #exchange.steps > 0 then
@@ -98,7 +102,7 @@ function chronicle:seconds() return math.floor(spent_ms(self) / 1000) end
 --- What whoever goes on needs to know of it.
 --- @param said table  the history, as it is to be kept
 function chronicle:kept(said)
-  return { history = said, turns = self.count, line = self.line, greeted = true, spent_ms = spent_ms(self) }
+  return { history = said, turns = self.count, numbered = self.numbered, line = self.line, greeted = true, spent_ms = spent_ms(self) }
 end
 
 return chronicle

@@ -22,9 +22,11 @@
 ---            noticed = function(kind, fields) | nil: what is told of the caller's voice and its text, before anything is done about it (calls.cards),
 ---            telling = function(text) | nil: the last words so far of a reply whose sound comes with them,
 ---            is_card = function() -> boolean | nil: are the keys that are being pressed known to be of a card's number, or told with it?,
+---            asks_keys = function(are_asked) | nil: may the caller be pressing a number that he is asked for?,
 ---            timed = function(report) | nil: what was measured of a turn (voice.timeline), once }
 ---   result { wants_human, why, reason, turns, lead, slots = name -> value | nil, sentiment, summary, ask_summary = function() -> answer of a model; may wait | nil } | { failed = text }
 local answering = require "calls.talk.answering"
+local asks = require "calls.talk.asks"
 local ears = require "calls.talk.ears"
 local history = require "calls.talk.history"
 local log = require "core.log"
@@ -249,6 +251,7 @@ function talk.new(given)
     awaited = {}, none = {}, count = kept.turns or 0, line = math.max(kept.line or 0, world.first_line or 0), desk = kept.desk or {}, lead = kept.lead, pressed = 0, spent_ms = kept.spent_ms or 0,
     resumed = kept.greeted, going = given.going, history = history.new(kept.history), expected = kept.expect or EXPECTED[args.expect],
     says = sentences.of(args.language, args.sentences), asks = world.asks, mood = kept.mood, temper = kept.temper or 0, misses = kept.misses or 0,
+    numbered = asks.newest_turn(kept, world.asks),
   }, Talk)
   own_tools.take_up(self.history, kept, given.told)
   if args.escalate and world.asks then

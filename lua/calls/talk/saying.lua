@@ -8,10 +8,10 @@ local timeline = require "voice.timeline"
 local saying = { acts = {} }
 
 --- The times of a reply (voice.timeline).
-function saying.line(self, reply, turn)
+function saying.line(self, reply)
   local line = self.lines[reply]
   if not line then
-    line = timeline.new(turn or 0)
+    line = timeline.new()
     self.lines[reply] = line
   end
   return line

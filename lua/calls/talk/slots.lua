@@ -189,6 +189,14 @@ function slots.answer(list, known, said, closed, says)
   return go_on(list, done, says)
 end
 
+--- Is a number among what is still to be told? It may be told by keys.
+function slots.want_number(list, known)
+  for i = known.at, #list do
+    if not is_settled(known, list[i]) and slots.expect(list[i]).kind == "digits" then return true end
+  end
+  return false
+end
+
 --- Is there none that is still to be asked for?
 function slots.are_over(list, known) return list[known.at] == nil end
 

@@ -41,8 +41,8 @@ end
 --- What whoever takes the call up goes on with.
 function written.keep(self)
   if self.asks then self.asks:settle(history.has, self.leaving) end
-  self.world.keep({ history = self.history:kept(), turns = self.count, line = self.line, desk = self.desk, lead = self.lead, greeted = true, expect = self.machine.expect,
-    mood = self.mood, temper = self.temper, misses = self.misses, spent_ms = self.spent_ms + self.world.now() - self.began }, self.pressed - #self.machine.keys)
+  self.world.keep({ history = self.history:kept(), turns = self.count, numbered = self.numbered, line = self.line, desk = self.desk, lead = self.lead, greeted = true,
+    expect = self.machine.expect, mood = self.mood, temper = self.temper, misses = self.misses, spent_ms = self.spent_ms + self.world.now() - self.began }, self.pressed - #self.machine.keys)
   self.pressed = #self.machine.keys
 end
 
@@ -56,6 +56,8 @@ function written.said(self, reply, text, all, whole)
     self.temper = sentiment.temper(self.temper, turn.anger)
     self.misses = escalation.missed(self.misses, not turn.unclear)
   end
+  if turn then self.numbered = self.numbered + 1 end
+  if line then line:is_of(turn and self.numbered or 0) end
   local report = line and line:report()
   if turn or text ~= "" then
     self:write{ party = "agent", text = whole, heard = not all and text or nil, began_ms = line and line.at.first_packet or now, ended_ms = now, timeline = report }

@@ -18,6 +18,7 @@
 ---
 --- How the caller sounds is told by his words alone, and the script's rule is asked as soon as they are there: the model does not wait for it, and is cut off
 --- when it says that he is to be put through. What a tool gives that was still running when the model was lost stands in the history of who goes on.
+local asks = require "calls.talk.asks"
 local briefing = require "calls.talk.live.briefing"
 local caller = require "calls.talk.caller"
 local chronicle = require "calls.talk.chronicle"
@@ -174,7 +175,7 @@ local function put_together(self)
     done = function(reply) self:safely(own_words.heard, reply.id, mouth.heard(reply)) end,
     failed = function(reply, err) self:safely(own_words.failed, reply.id, err) end,
   }
-  self.exchanges = exchanges.new{ line = function() return timeline.new(self.chronicle.count + 1) end, over = function(exchange) keeping.exchange(self, exchange) end }
+  self.exchanges = exchanges.new{ line = function() return timeline.new() end, over = function(exchange) keeping.exchange(self, exchange) end }
 end
 
 --- Begins: greets, or goes on after a predecessor's last finished turn. True, or nil, err.
@@ -225,7 +226,7 @@ function live.new(given)
     call = given.call, args = args, key = given.key, world = world, clocks = {}, own = {}, aside = {}, asides = {}, running = {}, last_calls = {}, heard_turn = 0, left_at = 0, said = 0,
     keys = {}, pressed = 0, words_told = {}, silences = 0, misses = kept.misses or 0,
     desk = kept.desk or {}, lead = kept.lead, resumed = kept.greeted, caller = caller.new(), chronicle = chronicle.new(world, kept),
-    says = sentences.of(args.language, args.sentences), asks = world.asks, mood = kept.mood, temper = kept.temper or 0, ruled = kept.turns or 0,
+    says = sentences.of(args.language, args.sentences), asks = world.asks, mood = kept.mood, temper = kept.temper or 0, ruled = asks.newest_turn(kept, world.asks),
   }, Live)
   own_tools.take_up(self.chronicle.history, kept, given.told)
   if args.escalate and world.asks then

@@ -18,8 +18,15 @@ function keeping.kept_of(self, said)
   return kept
 end
 
+-- May he be pressing a number that he is asked for? What the greeting asks for is told in the first turn.
+local function asks_keys(self)
+  if self.slots then return slots.want_number(self.slots, self.desk.slots) end
+  return self.args.expect == "digits" and self.chronicle.count == 0
+end
+
 --- Has the world keep that.
 function keeping.keep(self)
+  if self.world.asks_keys then self.world.asks_keys(asks_keys(self)) end
   if self.asks then self.asks:settle(history.has, self.leaving or self.ruling) end
   self.world.keep(keeping.kept_of(self, self.chronicle.history:kept()), self.pressed - #self.keys)
   self.pressed = #self.keys
