@@ -264,6 +264,47 @@ def test_a_call_that_failed_says_why_and_gives_the_focus_back():
         assert focused(driver).get_attribute("aria-label").startswith("Open the call")
 
 
+# A call of the menu, as the server tells it, and its lead; what is asked for besides is asked of the server.
+SERVE_ONE = """const real = window.realApi || (window.realApi = api), [states, lead] = arguments, began = Date.parse("2026-11-27T10:00:00Z");
+  const call = { id: "c-1", direction: "inbound", from: "+12025550101", to: "+12025550200", status: "completed", outcome: "done", startTime: new Date(began).toISOString(),
+    endTime: new Date(began + 30000).toISOString(), durationSeconds: 30, recordings: [], lead: "ld_1", states: states.map(([state, s]) => ({ state, at: new Date(began + s * 1000).toISOString() })) };
+  window.api = async (method, path, body) => {
+    if (path === "/calls/c-1") return call;
+    if (path === "/calls/c-1/transcript") return { utterances: [] };
+    if (path === "/leads/ld_1" && lead) return lead;
+    if (path === "/leads/ld_1") throw failure(404, "There is no such lead.");
+    return real(method, path, body);
+  };
+  Player.seekOf = () => (seconds) => { window.sought = seconds; };
+  openCall("c-1")"""
+
+
+def test_the_way_that_a_flow_went_and_the_lead_stand_with_the_call():
+    """Of a call that was no conversation the page said how long it was, and nothing else."""
+    with desk() as driver:
+        name = "\u05d3\u05d5\u05d3 <b>"
+        driver.execute_script(SERVE_ONE, [["greeting", 0], ["sales", 9.25], ["ended", 30]], {"name": name, "score": 60, "status": "qualified", "notes": "zip 94107\nsecond line"})
+        api.until(lambda: shown(driver, "call-lead"), what="the lead")
+        assert text(driver, "call-lead").split("\n") == [f"Lead: {name}, score 60, qualified", "zip 94107", "second line"]
+        assert [item.text for item in driver.find_elements(By.CSS_SELECTOR, "#call-path li")] == ["greeting 0:00", "sales 0:09"]
+        seek = driver.find_elements(By.CSS_SELECTOR, "#call-path button")[1]
+        assert seek.get_attribute("aria-label") == "Play from 0:09, sales"
+        seek.click()
+        assert driver.execute_script("return window.sought") == 9.25
+        driver.execute_script("loadCall()")
+        api.until(lambda: driver.execute_script("return $('call-lead').textContent") != "" and focused(driver) == seek, what="the call anew, its focus kept")
+        assert contrast(driver)["ratio"] >= 4.5, contrast(driver)
+        driver.find_element(By.ID, "call-close").click()
+        assert driver.execute_script("return $('call-path').childElementCount + $('call-lead').textContent.length") == 0, "nothing stays behind"
+        driver.execute_script(SERVE_ONE, [["a_state_with_a_name_as_long_as_flows_may_have_one_and_longer_yet_1", s] for s in range(200)], None)
+        api.until(lambda: len(driver.find_elements(By.CSS_SELECTOR, "#call-path li")) == 200, what="a long way")
+        assert not shown(driver, "call-lead") and not shown(driver, "call-problem"), "a lead that may not be read is no trouble of the call's"
+        assert driver.find_element(By.ID, "call-path").size["height"] < 200
+        for width in (320, 390, 1280):
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600})
+            assert overflow(driver) <= 0 and driver.execute_script("return $('call').scrollWidth - $('call').clientWidth") <= 0, width
+
+
 # What the server would send, so that each moment is the test's.
 TALK = """const lines = []; for (let n = 1; n <= arguments[0]; n++) lines.push({ n, speaker: n % 2 ? "ai" : "caller", text: "What is said as number " + n, beganMs: n * 3000,
   interrupted: n === 3, timeline: n % 2 ? { gap_ms: 900, endpoint_ms: 500, final_text_ms: 300, model_ms: 300, voice_ms: 90, send_ms: 10 } : undefined });
@@ -375,6 +416,8 @@ def test_nothing_is_cut_off_at_any_width():
         driver.execute_script("""showCalls([{ id: "c-1", from: "+12025550100", to: "+12025550200", status: "escalated", state: "a_state_with_a_name_as_long_as_flows_may_have_one_and_longer_yet_1",
           agent: "Ann Fletcher-Featherstonehaugh-of-Cholmondeley", since: new Date().toISOString() }], 1)""")
         driver.execute_script(TALK, 5)
+        tops = driver.execute_script("return [...$('calls').tBodies[0].rows[0].querySelectorAll('td:first-child bdi, button')].map((e) => { const r = document.createRange(); r.selectNodeContents(e); return r.getBoundingClientRect().bottom; })")
+        assert max(tops) - min(tops) < 2, "a row's words and its buttons stand on one line"
         for width in (320, 390, 640, 800, 900, 1280):  # 640 is a window of 1280 at twice the size
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600})
             cut = driver.execute_script("return [...document.querySelectorAll('section')].filter((s) => s.scrollWidth > s.clientWidth).map((s) => s.innerText.slice(0, 20))")
