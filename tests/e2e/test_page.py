@@ -231,13 +231,13 @@ def test_leads_are_found_by_name_and_read_by_pages():
     with desk() as driver:
         find = driver.find_element(By.ID, "leads-find")
         find.send_keys(mark)
-        rows = lambda: driver.find_elements(By.CSS_SELECTOR, "#leads tbody tr")  # noqa: E731
-        api.until(lambda: len(rows()) == 20 and all(mark in row.text for row in rows()), what="a page of them")
+        rows = lambda: driver.execute_script("return [...$('leads').tBodies[0].rows].map((row) => row.textContent)")  # noqa: E731
+        api.until(lambda: len(rows()) == 20 and all(mark in row for row in rows()), what="a page of them")
         assert text(driver, "leads-count") == "20+"
         driver.find_element(By.ID, "leads-more").click()
         api.until(lambda: len(rows()) == 22 and not shown(driver, "leads-more"), what="the older ones")
         call("POST", "/leads", {"name": f"{mark} Later"}, api.rival())
-        api.until(lambda: "Later" in rows()[0].text and len(rows()) == 23, what="a new one before them")
+        api.until(lambda: "Later" in rows()[0] and len(rows()) == 23, what="a new one before them")
         find.send_keys(" Number7")
         api.until(lambda: len(rows()) == 1, what="the one that is looked for")
         right_to_left = "\u05d3\u05d5\u05d3 \u05db\u05d4\u05df " + mark
@@ -245,6 +245,27 @@ def test_leads_are_found_by_name_and_read_by_pages():
         find.clear()
         find.send_keys(mark)
         api.until(lambda: right_to_left in text(driver, "leads"), what="a name from right to left")
+        assert overflow(driver) <= 0
+
+
+def test_from_a_lead_one_comes_to_the_calls_of_its_number():
+    mark = "Called" + uuid.uuid4().hex[:6]
+    numbers = ["+1202555%04d" % (int(uuid.uuid4().hex[:6], 16) % 10000) for _ in range(2)]
+    for number in numbers:
+        assert call("POST", "/calls", {"phoneNumber": number}, api.rival()).status == 201
+    for fields in ({"name": mark + " Phone", "phone": numbers[0]}, {"name": mark + " Mail", "email": f"{mark}@rival.example"}):
+        assert call("POST", "/leads", fields, api.rival()).status == 201
+    with desk(390, 844) as driver:
+        calls = lambda: driver.execute_script("return [...$('recent').tBodies[0].rows].map((row) => row.textContent)")  # noqa: E731
+        api.until(lambda: {n for n in numbers if any(n in row for row in calls())} == set(numbers), 40, what="both calls")
+        rows = api.until(lambda: [row for row in driver.find_elements(By.CSS_SELECTOR, "#leads tbody tr") if mark in row.text], what="the leads")
+        mail, phone = sorted(rows, key=lambda row: row.text)
+        assert not mail.find_element(By.TAG_NAME, "button").is_displayed(), "who has no number has no calls to find"
+        button = phone.find_element(By.TAG_NAME, "button")
+        assert button.get_attribute("aria-label") == f"Find the calls of {mark} Phone"
+        button.click()
+        api.until(lambda: calls() and all(numbers[0] in row for row in calls()), what="the calls of that number alone")
+        assert focused(driver).get_attribute("id") == "recent-find" and focused(driver).get_attribute("value") == numbers[0]
         assert overflow(driver) <= 0
 
 
