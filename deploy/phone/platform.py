@@ -128,7 +128,7 @@ class Platform:
             time.sleep(0.2)
 
     def said(self, call):
-        """What was said in a call's conversations: list of { speaker, text, beganMs since the answer, interrupted }; empty when there was none.
+        """What was said in a call's conversations: list of { speaker, text, beganMs since the call began, interrupted }; empty when there was none.
         Its last lines may be written a moment after the call has ended, so what is told is what has been so for a moment."""
         before, path = None, f"/calls/{urllib.parse.quote(call)}/transcript"
         for _ in range(10):
