@@ -228,6 +228,7 @@ def test_leads_are_found_by_name_and_read_by_pages():
     mark = "Paged" + uuid.uuid4().hex[:6]
     for n in range(22):
         call("POST", "/leads", {"name": f"{mark} Number{n}"}, api.rival())
+    call("POST", "/leads", {"name": "Somebody Else"}, api.rival())  # the newest: with it, a page of them is one that was looked for
     with desk() as driver:
         find = driver.find_element(By.ID, "leads-find")
         find.send_keys(mark)
