@@ -48,14 +48,14 @@ function isolated(text) {
   return Object.assign(document.createElement("bdi"), { textContent: text });
 }
 
-// Whoever may not read the lead has a call all the same.
+// Whoever may not read the lead has a call all the same; one that cannot be asked for now stays as it stands.
 async function showLead(about, mine) {
   let lead = null;
   if (about.lead) {
-    try { lead = await api("GET", "/leads/" + encodeURIComponent(about.lead)); } catch { /* it is one of somebody else's, or has been deleted */ }
+    try { lead = await api("GET", "/leads/" + encodeURIComponent(about.lead)); } catch (e) { if (![403, 404].includes(e.status)) return; }
   }
   if (mine !== opened) return;
-  quietly("call-lead", lead && `, score ${lead.score}, ${lead.status}`);
+  quietly("call-lead", lead && `, ${typeof lead.score === "number" ? `score ${lead.score}, ` : ""}${lead.status}`);
   if (!lead) return;
   $("call-lead").prepend("Lead: ", isolated(lead.name || lead.phone || lead.email || about.lead));
   if (lead.notes) $("call-lead").append("\n", isolated(lead.notes));
@@ -65,7 +65,7 @@ async function showLead(about, mine) {
 function showPath(about, seek) {
   const states = about.endTime ? about.states.filter((one, i, all) => i < all.length - 1 || one.state !== "ended") : [];
   $("call-path").hidden = states.length === 0;
-  keep($("call-path"), states, (one) => one.at + one.state + Boolean(seek), (one) => {
+  keep($("call-path"), states.map((one, n) => ({ ...one, n })), (one) => [one.n, one.at, Boolean(seek)].join(), (one) => {
     const item = document.createElement("li"), name = document.createElement("b");
     const seconds = Math.max(0, (Date.parse(one.at) - Date.parse(about.startTime)) / 1000), length = Words.length(seconds);
     const from = seek ? button(length, `Play from ${length}, ${one.state}`, () => seek(seconds)) : Object.assign(document.createElement("time"), { textContent: length });
