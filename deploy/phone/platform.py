@@ -34,6 +34,8 @@ def settings(root):
 class Platform:
     def __init__(self, url, email, password, tenant=None, keep=None):
         """keep: a file where the token may lie for the next minutes, so that many calls log in once."""
+        if not url.startswith(("http://", "https://")):
+            raise Refused(f"PARLEY_URL={url} is no URL, such as http://127.0.0.1:8080")
         self.url, self._email, self._password, self._tenant = url.rstrip("/"), email, password, tenant
         self._keep = Path(keep) if keep else None
         self._token = None
@@ -62,7 +64,8 @@ class Platform:
                     detail = error.reason
                 raise Refused(f"{method} {path} answered {error.code}: {detail}") from None
             except (OSError, ValueError) as error:
-                raise Refused(f"{self.url} does not answer: {getattr(error, 'reason', error)}") from None
+                why = getattr(error, "reason", error)
+                raise Refused(f"{self.url} does not answer: {getattr(why, 'strerror', None) or why}; is the platform up (deploy/up)?") from None
 
     def _log_in(self):
         body = {"email": self._email, "password": self._password}
@@ -103,7 +106,7 @@ class Platform:
     def trunk_address(self, number):
         """Where calls to that number come from, or None when the platform does not know it."""
         for row in self.get("/numbers")["numbers"]:
-            if row["number"] == number and row.get("from"):
+            if digits(row["number"]) == digits(number) and row.get("from"):
                 first = row["from"].split(",")[0].strip().split("/")[0]
                 return first or None
         return None
@@ -115,7 +118,7 @@ class Platform:
         while True:
             rows = self.get("/calls", phone=caller, limit=20)["calls"]
             # Newest first; ours is the oldest of those that began after we dialled.
-            mine = [row for row in rows if row.get("to") == number and epoch(row.get("startTime")) >= since - 1]
+            mine = [row for row in rows if digits(row.get("to")) == digits(number) and epoch(row.get("startTime")) >= since - 1]
             if mine:
                 found = self.get("/calls/" + urllib.parse.quote(mine[-1]["id"]))
                 if found.get("endTime"):
@@ -125,7 +128,7 @@ class Platform:
             time.sleep(0.2)
 
     def said(self, call):
-        """What was said in a call's conversations: list of { speaker, text, beganMs since the answer, interrupted }; empty when there was none.
+        """What was said in a call's conversations: list of { speaker, text, beganMs since the call began, interrupted }; empty when there was none.
         Its last lines may be written a moment after the call has ended, so what is told is what has been so for a moment."""
         before, path = None, f"/calls/{urllib.parse.quote(call)}/transcript"
         for _ in range(10):
@@ -139,6 +142,11 @@ class Platform:
     def lead(self, lead):
         """A lead's fields; None of none."""
         return self.get("/leads/" + urllib.parse.quote(lead)) if lead else None
+
+
+def digits(number):
+    """A number without its "+", which the platform writes and callers may leave out."""
+    return (number or "").removeprefix("+")
 
 
 def epoch(text):

@@ -15,7 +15,7 @@ local routes = {}
 
 local utterance = schema.object{
   n = { type = "integer" }, speaker = { type = "string", enum = { "caller", "ai", "agent" } }, text = { type = "string" },
-  beganMs = { type = "integer", description = "since the call was answered" }, endedMs = { type = "integer" }, at = { type = "string", format = "date-time" },
+  beganMs = { type = "integer", description = "since the call began" }, endedMs = { type = "integer" }, at = { type = "string", format = "date-time" },
   interrupted = { type = "boolean", description = "the caller spoke over it: text is what was heard" },
   sentiment = { type = "string", enum = { "positive", "neutral", "negative" } }, confidence = { type = "number" },
   timeline = { type = "object", additionalProperties = true, description = "the stages of the turn, in ms; turn: its number in its conversation, 0 where nobody was answered" },

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The call that is open: what is known of it, its recordings (player.js) and what was said (talk.js). It follows a call that is up.
+// The call that is open: what is known of it, its lead, the way its flow went, its recordings (player.js) and what was said (talk.js). It follows a call
+// that is up.
 "use strict";
 
 let openId = null, opened = 0, opener = null, openIsUp = false, talkTimer = null;
@@ -51,12 +52,46 @@ function showFacts(about) {
   quietly("call-summary", about.summary);
 }
 
+function isolated(text) {
+  return Object.assign(document.createElement("bdi"), { textContent: text });
+}
+
+// Whoever may not read the lead has a call all the same; one that cannot be asked for now stays as it stands.
+async function showLead(about, mine) {
+  let lead = null;
+  if (about.lead) {
+    try { lead = await api("GET", "/leads/" + encodeURIComponent(about.lead)); } catch (e) { if (![403, 404].includes(e.status)) return; }
+  }
+  if (mine !== opened) return;
+  quietly("call-lead", lead && `, ${typeof lead.score === "number" ? `score ${lead.score}, ` : ""}${lead.status}`);
+  if (!lead) return;
+  $("call-lead").prepend("Lead: ", isolated(lead.name || lead.phone || lead.email || about.lead));
+  if (lead.notes) $("call-lead").append("\n", isolated(lead.notes));
+}
+
+// Of a call that has ended: through which states its flow went, each played from where it began. The last is no news: all have "ended".
+function showPath(about, seek) {
+  const states = about.endTime ? about.states.filter((one, i, all) => i < all.length - 1 || one.state !== "ended") : [];
+  $("call-path").hidden = states.length === 0;
+  keep($("call-path"), states.map((one, n) => ({ ...one, n })), (one) => [one.n, one.at, Boolean(seek)].join(), (one) => {
+    const item = document.createElement("li"), name = document.createElement("b");
+    const seconds = Math.max(0, (Date.parse(one.at) - Date.parse(about.startTime)) / 1000), length = Words.length(seconds);
+    const from = seek ? button(length, `Play from ${length}, ${one.state}`, () => seek(seconds)) : Object.assign(document.createElement("time"), { textContent: length });
+    from.className = seek ? "seek" : "";
+    name.textContent = one.state;
+    item.append(name, " ", from);
+    return item;
+  }, () => null);
+}
+
 function clearCall() {
   Talk.show(null);
   Player.show(null);
+  $("call-path").replaceChildren();
+  $("call-path").hidden = true;
   $("call-title").textContent = "Call";
   $("call-about").replaceChildren();
-  for (const id of ["call-failure", "call-summary", "call-problem", "call-wait"]) quietly(id, null);
+  for (const id of ["call-failure", "call-summary", "call-lead", "call-problem", "call-wait"]) quietly(id, null);
 }
 
 // from: what opened it, unless that has the focus, and gets it back.
@@ -83,9 +118,11 @@ async function loadCall() {
     openIsUp = !about.value.endTime;
     showFacts(about.value);
     Player.show(about.value);
+    showPath(about.value, Player.seekOf());
+    showLead(about.value, mine);
   }
   const began = about.value && new Date(about.value.startTime), takenUp = ((about.value && about.value.takenUp) || []).map((moment) => new Date(moment) - began);
-  if (talk.value) Talk.show(talk.value.utterances, { live: openIsUp, seek: Player.seekOf(about.value), takenUp });
+  if (talk.value) Talk.show(talk.value.utterances, { live: openIsUp, seek: Player.seekOf(), takenUp });
 }
 
 function closeCall() {

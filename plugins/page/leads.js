@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of leads.
+// The list of leads. From a lead one comes to the calls of its number.
 "use strict";
 
 function changeLead(row, lead) {
-  const shown = [lead.name, lead.phone, lead.score, lead.status, lead.source];
+  const shown = [lead.name, lead.phone, lead.score, lead.status, lead.source], calls = row.querySelector("button");
   shown.forEach((text, i) => fill(row.cells[i], text));
+  calls.hidden = !lead.phone;
+  calls.dataset.phone = lead.phone || "";
+  calls.setAttribute("aria-label", `Find the calls of ${lead.name || lead.phone}`);
 }
 
 const leads = pagedList("leads", {
@@ -22,6 +25,9 @@ const leads = pagedList("leads", {
       cell(row, "", "Status");
       cell(row, "", "Source");
       timeCell(row, lead.createdAt, "Created");
+      const act = row.insertCell();
+      act.className = "act";
+      act.append(button("Calls", null, (made) => recent.find(made.dataset.phone)));
       changeLead(row, lead);
     }, changeLead);
     $("leads-count").textContent = list.length + (next ? "+" : "");

@@ -69,6 +69,14 @@ function pagedList(name, { nothing, nothingFound, fetchPage, show }) {
   draw();
 
   return {
+    // As if somebody had typed it, and looked there.
+    find(text) {
+      $(name + "-find").value = text;
+      $(name + "-title").scrollIntoView({ block: "start" });
+      $(name + "-find").focus({ preventScroll: true });
+      clearTimeout(timer);
+      return fetchFirst();
+    },
     load() { timer = timer || setTimeout(fetchFirst, SOON_MS); },
     clear() {
       clearTimeout(timer);

@@ -228,16 +228,17 @@ def test_leads_are_found_by_name_and_read_by_pages():
     mark = "Paged" + uuid.uuid4().hex[:6]
     for n in range(22):
         call("POST", "/leads", {"name": f"{mark} Number{n}"}, api.rival())
+    call("POST", "/leads", {"name": "Somebody Else"}, api.rival())  # the newest: with it, a page of them is one that was looked for
     with desk() as driver:
         find = driver.find_element(By.ID, "leads-find")
         find.send_keys(mark)
-        rows = lambda: driver.find_elements(By.CSS_SELECTOR, "#leads tbody tr")  # noqa: E731
-        api.until(lambda: len(rows()) == 20 and all(mark in row.text for row in rows()), what="a page of them")
+        rows = lambda: driver.execute_script("return [...$('leads').tBodies[0].rows].map((row) => row.textContent)")  # noqa: E731
+        api.until(lambda: len(rows()) == 20 and all(mark in row for row in rows()), what="a page of them")
         assert text(driver, "leads-count") == "20+"
         driver.find_element(By.ID, "leads-more").click()
         api.until(lambda: len(rows()) == 22 and not shown(driver, "leads-more"), what="the older ones")
         call("POST", "/leads", {"name": f"{mark} Later"}, api.rival())
-        api.until(lambda: "Later" in rows()[0].text and len(rows()) == 23, what="a new one before them")
+        api.until(lambda: "Later" in rows()[0] and len(rows()) == 23, what="a new one before them")
         find.send_keys(" Number7")
         api.until(lambda: len(rows()) == 1, what="the one that is looked for")
         right_to_left = "\u05d3\u05d5\u05d3 \u05db\u05d4\u05df " + mark
@@ -245,6 +246,27 @@ def test_leads_are_found_by_name_and_read_by_pages():
         find.clear()
         find.send_keys(mark)
         api.until(lambda: right_to_left in text(driver, "leads"), what="a name from right to left")
+        assert overflow(driver) <= 0
+
+
+def test_from_a_lead_one_comes_to_the_calls_of_its_number():
+    mark = "Called" + uuid.uuid4().hex[:6]
+    numbers = ["+1202555%04d" % (int(uuid.uuid4().hex[:6], 16) % 10000) for _ in range(2)]
+    for number in numbers:
+        assert call("POST", "/calls", {"phoneNumber": number}, api.rival()).status == 201
+    for fields in ({"name": mark + " Phone", "phone": numbers[0]}, {"name": mark + " Mail", "email": f"{mark}@rival.example"}):
+        assert call("POST", "/leads", fields, api.rival()).status == 201
+    with desk(390, 844) as driver:
+        calls = lambda: driver.execute_script("return [...$('recent').tBodies[0].rows].map((row) => row.textContent)")  # noqa: E731
+        api.until(lambda: {n for n in numbers if any(n in row for row in calls())} == set(numbers), 40, what="both calls")
+        rows = api.until(lambda: [row for row in driver.find_elements(By.CSS_SELECTOR, "#leads tbody tr") if mark in row.text], what="the leads")
+        mail, phone = sorted(rows, key=lambda row: row.text)
+        assert not mail.find_element(By.TAG_NAME, "button").is_displayed(), "who has no number has no calls to find"
+        button = phone.find_element(By.TAG_NAME, "button")
+        assert button.get_attribute("aria-label") == f"Find the calls of {mark} Phone"
+        button.click()
+        api.until(lambda: calls() and all(numbers[0] in row for row in calls()), what="the calls of that number alone")
+        assert focused(driver).get_attribute("id") == "recent-find" and focused(driver).get_attribute("value") == numbers[0]
         assert overflow(driver) <= 0
 
 
@@ -262,6 +284,47 @@ def test_a_call_that_failed_says_why_and_gives_the_focus_back():
         focused(driver).send_keys(Keys.ESCAPE)
         assert not shown(driver, "call") and number in row.text
         assert focused(driver).get_attribute("aria-label").startswith("Open the call")
+
+
+# A call of the menu, as the server tells it, and its lead; what is asked for besides is asked of the server.
+SERVE_ONE = """const real = window.realApi || (window.realApi = api), [states, lead] = arguments, began = Date.parse("2026-11-27T10:00:00Z");
+  const call = { id: "c-1", direction: "inbound", from: "+12025550101", to: "+12025550200", status: "completed", outcome: "done", startTime: new Date(began).toISOString(),
+    endTime: new Date(began + 30000).toISOString(), durationSeconds: 30, recordings: [], lead: "ld_1", states: states.map(([state, s]) => ({ state, at: new Date(began + s * 1000).toISOString() })) };
+  window.api = async (method, path, body) => {
+    if (path === "/calls/c-1") return call;
+    if (path === "/calls/c-1/transcript") return { utterances: [] };
+    if (path === "/leads/ld_1" && lead) return lead;
+    if (path === "/leads/ld_1") throw failure(404, "There is no such lead.");
+    return real(method, path, body);
+  };
+  Player.seekOf = () => (seconds) => { window.sought = seconds; };
+  openCall("c-1")"""
+
+
+def test_the_way_that_a_flow_went_and_the_lead_stand_with_the_call():
+    """Of a call that was no conversation the page said how long it was, and nothing else."""
+    with desk() as driver:
+        name = "\u05d3\u05d5\u05d3 <b>"
+        driver.execute_script(SERVE_ONE, [["greeting", 0], ["sales", 9.25], ["ended", 30]], {"name": name, "score": 60, "status": "qualified", "notes": "zip 94107\nsecond line"})
+        api.until(lambda: shown(driver, "call-lead"), what="the lead")
+        assert text(driver, "call-lead").split("\n") == [f"Lead: {name}, score 60, qualified", "zip 94107", "second line"]
+        assert [item.text for item in driver.find_elements(By.CSS_SELECTOR, "#call-path li")] == ["greeting 0:00", "sales 0:09"]
+        seek = driver.find_elements(By.CSS_SELECTOR, "#call-path button")[1]
+        assert seek.get_attribute("aria-label") == "Play from 0:09, sales"
+        seek.click()
+        assert driver.execute_script("return window.sought") == 9.25
+        driver.execute_script("loadCall()")
+        api.until(lambda: driver.execute_script("return $('call-lead').textContent") != "" and focused(driver) == seek, what="the call anew, its focus kept")
+        assert contrast(driver)["ratio"] >= 4.5, contrast(driver)
+        driver.find_element(By.ID, "call-close").click()
+        assert driver.execute_script("return $('call-path').childElementCount + $('call-lead').textContent.length") == 0, "nothing stays behind"
+        driver.execute_script(SERVE_ONE, [["a_state_with_a_name_as_long_as_flows_may_have_one_and_longer_yet_1", s] for s in range(200)], None)
+        api.until(lambda: len(driver.find_elements(By.CSS_SELECTOR, "#call-path li")) == 200, what="a long way")
+        assert not shown(driver, "call-lead") and not shown(driver, "call-problem"), "a lead that may not be read is no trouble of the call's"
+        assert driver.find_element(By.ID, "call-path").size["height"] < 200
+        for width in (320, 390, 1280):
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600})
+            assert overflow(driver) <= 0 and driver.execute_script("return $('call').scrollWidth - $('call').clientWidth") <= 0, width
 
 
 # What the server would send, so that each moment is the test's.
@@ -391,6 +454,8 @@ def test_nothing_is_cut_off_at_any_width():
         driver.execute_script("""showCalls([{ id: "c-1", from: "+12025550100", to: "+12025550200", status: "escalated", state: "a_state_with_a_name_as_long_as_flows_may_have_one_and_longer_yet_1",
           agent: "Ann Fletcher-Featherstonehaugh-of-Cholmondeley", since: new Date().toISOString() }], 1)""")
         driver.execute_script(TALK, 5)
+        tops = driver.execute_script("return [...$('calls').tBodies[0].rows[0].querySelectorAll('td:first-child bdi, button')].map((e) => { const r = document.createRange(); r.selectNodeContents(e); return r.getBoundingClientRect().bottom; })")
+        assert max(tops) - min(tops) < 2, "a row's words and its buttons stand on one line"
         for width in (320, 390, 640, 800, 900, 1280):  # 640 is a window of 1280 at twice the size
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600})
             cut = driver.execute_script("return [...document.querySelectorAll('section')].filter((s) => s.scrollWidth > s.clientWidth).map((s) => s.innerText.slice(0, 20))")
