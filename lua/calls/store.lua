@@ -256,9 +256,9 @@ function store.set_quality_day(tx, day, part, figures)
   db.run(tx, "UPDATE quality_day SET figures = ? WHERE `day` = ? AND part = ?", figures, day, part)
 end
 
---- day, figures: a row for each part; of a replica where there is one.
+--- day, part, figures: a row for each part; of a replica where there is one.
 function store.quality_days(db_name, first, last)
-  return db.query(db.lagging(db_name), "SELECT `day`, figures FROM quality_day WHERE `day` BETWEEN ? AND ? AND figures IS NOT NULL ORDER BY `day`", first, last)
+  return db.query(db.lagging(db_name), "SELECT `day`, part, figures FROM quality_day WHERE `day` BETWEEN ? AND ? AND figures IS NOT NULL ORDER BY `day`", first, last)
 end
 
 --- Calls of a day with turns, the longest gap first. An index has them in this order.
