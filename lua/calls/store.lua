@@ -343,7 +343,7 @@ end
 
 --- The lead that a call made.
 function store.lead_of(db_name, call_id)
-  return db.query(db_name, "SELECT id FROM lead WHERE call_id = ? AND deleted_at IS NULL ORDER BY id LIMIT 1", call_id)[1]
+  return db.query(db_name, "SELECT id FROM `lead` WHERE call_id = ? AND deleted_at IS NULL ORDER BY id LIMIT 1", call_id)[1]
 end
 
 return store
