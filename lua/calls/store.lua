@@ -155,8 +155,9 @@ function store.recordings(db_name, call_id)
 end
 
 function store.segment_insert(tx, s)
+  -- To MySQL a parameter in a list of columns is text of the connection's character set.
   return db.run(tx, [[INSERT INTO recording_segment (recording_id, segment_number, blob_key, wrapped_key, started_at)
-    SELECT ?, COALESCE(MAX(segment_number), 0) + 1, ?, ?, ? FROM recording_segment WHERE recording_id = ?]],
+    SELECT ?, COALESCE(MAX(segment_number), 0) + 1, ?, CAST(? AS BINARY), ? FROM recording_segment WHERE recording_id = ?]],
     s.recording_id, s.blob_key, s.wrapped_key, s.started_at, s.recording_id)
 end
 
