@@ -33,12 +33,74 @@ static void on_sleep_over(uv_timer_t *t) {
     bind_wait_done(w, 0);
 }
 
+/* Who sleeps for nothing goes on in the next turn of the loop, in the order in which they came. A timer of no time will not
+ * do: one that a timer starts is due in the same turn, and whoever lets others have theirs between the pieces of long work
+ * gave them none. */
+struct turn {
+    uv_idle_t idle;     /* runs once in each turn of the loop */
+    struct turn **next; /* who comes now is in that one */
+    struct rest *first, **last;
+};
+
+struct rest {
+    struct bind_wait *wait;
+    struct rest *next;
+};
+
+static char registry_next_turn;
+
+static void on_turn_closed(uv_handle_t *h) {
+    free(h->data);
+}
+
+static void on_turn(uv_idle_t *idle) {
+    struct turn *t = idle->data;
+
+    *t->next = NULL;
+    uv_close((uv_handle_t *)idle, on_turn_closed);
+    while (t->first) {
+        struct rest *r = t->first;
+        struct bind_wait *w = r->wait;
+
+        t->first = r->next;
+        free(r);
+        bind_wait_done(w, 0);
+    }
+}
+
+static struct turn *next_turn(lua_State *L) {
+    lua_pushlightuserdata(L, &registry_next_turn);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    struct turn **next = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+
+    if (*next) return *next;
+    struct turn *t = *next = mem_alloc(sizeof *t);
+    *t = (struct turn){.next = next, .last = &t->first};
+    uv_idle_init(vm_services(L)->loop, &t->idle);
+    t->idle.data = t;
+    uv_idle_start(&t->idle, on_turn);
+    return t;
+}
+
+static int rest(lua_State *L) {
+    struct bind_wait *w = bind_wait_begin(L);
+    struct turn *t = next_turn(L);
+    struct rest *r = mem_alloc(sizeof *r);
+
+    *r = (struct rest){.wait = w};
+    *t->last = r;
+    t->last = &r->next;
+    return bind_wait_yield(w);
+}
+
 static int bind_task_sleep(lua_State *L) {
     lua_Number ms = luaL_checknumber(L, 1);
     struct sleep *s;
     struct bind_wait *w;
 
     luaL_argcheck(L, ms >= 0 && ms < 1e12, 1, "milliseconds, zero or more");
+    if ((uint64_t)ms == 0) return rest(L);
     w = bind_wait_begin(L);
     s = mem_alloc(sizeof *s);
     s->wait = w;
@@ -93,7 +155,7 @@ static int bind_task_is(lua_State *L) {
 static const struct bind_fn task_functions[] = {
     {"spawn", bind_task_spawn, BIND_PLAIN, "task.spawn(fn, ...)",
      "Runs fn as a task of its own, at once up to its first wait. Errors are logged."},
-    {"sleep", bind_task_sleep, BIND_YIELDS, "task.sleep(ms)", "Waits."},
+    {"sleep", bind_task_sleep, BIND_YIELDS, "task.sleep(ms)", "Waits; 0: for the loop's next turn."},
     {"wait", bind_task_wait, BIND_YIELDS, "task.wait(function(resume) ... end) -> ...",
      "Waits until resume(...) is called, from anywhere, and returns what it was given. A second resume does nothing."},
     {"inside", bind_task_is, BIND_PLAIN, "task.inside() -> boolean", "Whether the caller runs in a task and may wait."},
@@ -101,6 +163,9 @@ static const struct bind_fn task_functions[] = {
 };
 
 int bind_open_task(lua_State *L) {
+    lua_pushlightuserdata(L, &registry_next_turn);
+    *(struct turn **)lua_newuserdata(L, sizeof(struct turn *)) = NULL;
+    lua_rawset(L, LUA_REGISTRYINDEX);
     bind_module(L, task_functions);
     return 1;
 }

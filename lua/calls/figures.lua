@@ -9,6 +9,7 @@ local json = require "core.json"
 local figures = {}
 
 figures.SLOW_MS = 1000
+local MOST = 2 ^ 52  -- of anything that is summed: what says more was never counted
 
 local function sum(a, b) return (a or b) and (a or 0) + (b or 0) end
 
@@ -68,6 +69,44 @@ function figures.call(measured, seen)
   one.times.jitter = {}
   histogram.add(one.times.jitter, seen.jitterMs)
   return one
+end
+
+local function is_number(value) return type(value) == "number" and math.abs(value) <= MOST end
+
+-- Why a table cannot be figures that are added to others and shown; nil when it can.
+local function fault(kept)
+  for _, name in ipairs{ "turns", "slow", "longest" } do
+    if not is_number(kept[name]) then return name .. " is no number" end
+  end
+  if kept.calls ~= nil and not is_number(kept.calls) then return "calls is no number" end
+  for _, name in ipairs{ "heard", "received", "lost", "mos", "mos_least" } do
+    if (kept.heard ~= nil or kept[name] ~= nil) and not is_number(kept[name]) then return name .. " is no number" end
+  end
+  if type(kept.times) ~= "table" or type(kept.made) ~= "table" then return "it has no times" end
+  for name, counts in pairs(kept.times) do
+    if not histogram.is_one(counts) then return name .. " is no histogram" end
+  end
+  for bucket, stages in pairs(kept.made) do
+    for i = 1, #STAGES do
+      if type(stages) ~= "table" or not is_number(stages[i]) then return ("what the gaps of bucket %s are made of is not known"):format(bucket) end
+    end
+  end
+  local gaps = kept.times.gap or {}
+  if kept.turns > 0 and not next(gaps) then return "its turns have no gaps" end
+  for bucket in pairs(gaps) do
+    if not kept.made[bucket] then return ("what the gaps of bucket %s are made of is not known"):format(bucket) end
+  end
+end
+
+--- Figures that were kept.
+--- @param text string  JSON
+--- @return table  or nil, why: it is damaged
+function figures.read(text)
+  local kept, err = json.decode(text)
+  if type(kept) ~= "table" then return nil, err and err.text or "it is no object" end
+  local why = fault(kept)
+  if why then return nil, why end
+  return kept
 end
 
 --- Adds others to these.

@@ -59,8 +59,8 @@ end
 local function add(tx, day, part, one)
   local all, before = figures.new(), store.hold_quality_day(tx, day, part)
   if before then
-    local kept, err = json.decode(before)
-    if not kept then error(("the figures of %s, part %d, are damaged: %s"):format(day, part, err.text), 0) end
+    local kept, why = figures.read(before)
+    if not kept then error(("the figures of %s, part %d, are damaged: %s"):format(day, part, why), 0) end
     figures.merge(all, kept)
   end
   figures.merge(all, one)
@@ -88,19 +88,31 @@ function quality.count(tx, call_id, end_time, measured, seen)
   return nil, why
 end
 
---- The days from one to another, both with ("2026-11-27"): list of { day, figures }, also those without a call, and the figures of all.
-function quality.days(tenant, first, last)
-  local found, days, whole = {}, {}, figures.new()
+-- day -> its figures, without the parts that are damaged. Other days are shown, and the rest of that one.
+local function found_days(tenant, first, last)
+  local found = {}
   for i, row in ipairs(store.quality_days(tenant.db, first, last)) do
-    local part = json.decode(row.figures)
-    found[row.day] = found[row.day] or figures.new()
-    figures.merge(found[row.day], part)
-    figures.merge(whole, part)
+    local part, why = figures.read(row.figures)
+    local all = found[row.day]
+    if not part then
+      log.warn("quality.damaged", { tenant = tenant.slug, day = row.day, part = row.part, text = why })
+    elseif all then
+      figures.merge(all, part)
+    else
+      found[row.day] = part
+    end
     if i % ROWS_AT_ONCE == 0 then task.sleep(0) end
   end
+  return found
+end
+
+--- The days from one to another, both with ("2026-11-27"): list of { day, figures }, also those without a call, and the figures of all.
+function quality.days(tenant, first, last)
+  local found, days, whole = found_days(tenant, first, last), {}, figures.new()
   local at, ends = clock.parse(first .. "T00:00:00Z"), clock.parse(last .. "T00:00:00Z")
   while at <= ends do
     local day = time.sql(at):sub(1, 10)
+    if found[day] then figures.merge(whole, found[day]) end
     days[#days + 1] = { day = day, figures = found[day] or figures.new() }
     at = at + DAY_US
   end

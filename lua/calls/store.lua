@@ -155,8 +155,9 @@ function store.recordings(db_name, call_id)
 end
 
 function store.segment_insert(tx, s)
+  -- To MySQL a parameter in a list of columns is text of the connection's character set.
   return db.run(tx, [[INSERT INTO recording_segment (recording_id, segment_number, blob_key, wrapped_key, started_at)
-    SELECT ?, COALESCE(MAX(segment_number), 0) + 1, ?, ?, ? FROM recording_segment WHERE recording_id = ?]],
+    SELECT ?, COALESCE(MAX(segment_number), 0) + 1, ?, CAST(? AS BINARY), ? FROM recording_segment WHERE recording_id = ?]],
     s.recording_id, s.blob_key, s.wrapped_key, s.started_at, s.recording_id)
 end
 
@@ -256,9 +257,9 @@ function store.set_quality_day(tx, day, part, figures)
   db.run(tx, "UPDATE quality_day SET figures = ? WHERE `day` = ? AND part = ?", figures, day, part)
 end
 
---- day, figures: a row for each part; of a replica where there is one.
+--- day, part, figures: a row for each part; of a replica where there is one.
 function store.quality_days(db_name, first, last)
-  return db.query(db.lagging(db_name), "SELECT `day`, figures FROM quality_day WHERE `day` BETWEEN ? AND ? AND figures IS NOT NULL ORDER BY `day`", first, last)
+  return db.query(db.lagging(db_name), "SELECT `day`, part, figures FROM quality_day WHERE `day` BETWEEN ? AND ? AND figures IS NOT NULL ORDER BY `day`", first, last)
 end
 
 --- Calls of a day with turns, the longest gap first. An index has them in this order.
@@ -343,7 +344,7 @@ end
 
 --- The lead that a call made.
 function store.lead_of(db_name, call_id)
-  return db.query(db_name, "SELECT id FROM lead WHERE call_id = ? AND deleted_at IS NULL ORDER BY id LIMIT 1", call_id)[1]
+  return db.query(db_name, "SELECT id FROM `lead` WHERE call_id = ? AND deleted_at IS NULL ORDER BY id LIMIT 1", call_id)[1]
 end
 
 return store

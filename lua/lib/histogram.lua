@@ -7,8 +7,13 @@ local histogram = {}
 local PER_DOUBLING = 8
 local LAST = 128  -- 2 ^ 16 ms, and all above
 
-local names = {}  -- of the buckets
-for i = 0, LAST do names[i] = tostring(i) end
+local MOST = 2 ^ 52   -- that one bucket can have counted
+
+local names, known = {}, {}  -- of the buckets; name -> true
+for i = 0, LAST do
+  names[i] = tostring(i)
+  known[names[i]] = true
+end
 
 --- The bucket of a time in ms.
 function histogram.bucket(ms)
@@ -24,6 +29,15 @@ end
 --- Adds what another has counted.
 function histogram.merge(counts, other)
   for bucket, n in pairs(other) do counts[bucket] = (counts[bucket] or 0) + n end
+end
+
+--- Is what was read from somewhere one? All that it counted must be in buckets there are, or no percentile is found.
+function histogram.is_one(value)
+  if type(value) ~= "table" then return false end
+  for bucket, n in pairs(value) do
+    if not known[bucket] or type(n) ~= "number" or n < 1 or n > MOST or n % 1 ~= 0 then return false end
+  end
+  return true
 end
 
 local function total(counts)

@@ -32,6 +32,12 @@ SQL = re.compile(
     r"|\b(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER)\b|\bON\s+DUPLICATE\s+KEY\b",
     re.S,
 )
+# What MySQL 8 or a later one reserves and MariaDB, on which we are tested, does not.
+RESERVED = re.compile(
+    r"(?<![\w`.])(cube|cume_dist|dense_rank|empty|first_value|function|generated|get|grouping|groups|lag|last_value|lateral|lead|library|manual"
+    r"|nth_value|ntile|of|parallel|percent_rank|qualify|rank|row_number|stored|system|tablesample|virtual|window)(?![\w`(])",
+    re.I,
+)
 OUTSIDE = re.compile(
     r"""require\s*\(?\s*["'](socket|ssl|ffi|luv|uv|cqueues|copas|lsqlite3|luasql|posix|lfs|nixio)([./][\w.]*)?["']"""
     r"""|\bio\.popen\b|\bos\.execute\b|\bpackage\.loadlib\b"""
@@ -135,6 +141,21 @@ def sql_stands_in_stores_only(root):
                 yield f"{where}:{line_of(code, match.start())}: SQL outside a store.lua: {' '.join(match.group(0).split())[:60]}"
 
 
+def sql_quotes_what_mysql_reserves(root):
+    for path in sources(root, "lua", "schema", suffixes={".lua", ".sql"}):
+        lua = path.suffix == ".lua"
+        if lua and path.name != "store.lua":
+            continue
+        code = code_of(path) if lua else re.sub(r"--[^\n]*", "", text_of(path))
+        for match in LUA_TOKEN.finditer(code) if lua else [re.match(r"(?s).*", code)]:
+            text = re.sub(r"'(?:[^']|'')*'", _blank, match.group(0))
+            if lua and not re.search(r"[A-Z]{2}|^\W*\w+, \w", text):
+                continue  # neither a statement nor columns
+            for word in RESERVED.finditer(text):
+                line = line_of(code, match.start()) + text.count("\n", 0, word.start())
+                yield f"{path.relative_to(root)}:{line}: '{word.group(0)}' is reserved by MySQL: quote it"
+
+
 def lua_opens_no_socket(root):
     for path in sources(root, "lua", "plugins", suffixes={".lua"}):
         code = code_of(path)
@@ -233,6 +254,7 @@ RULES = [
     floors_include_only_what_the_map_allows,
     core_knows_no_business_word,
     sql_stands_in_stores_only,
+    sql_quotes_what_mysql_reserves,
     lua_opens_no_socket,
     top_level_is_the_houses_own,
     every_source_names_its_licence,

@@ -96,6 +96,34 @@ describe("figures of calls", function()
     assert.is_true(#json.encode(all) < 4000, #json.encode(all))
   end)
 
+  it("are read as they were kept", function()
+    for _, one in ipairs{ call_of({ report(900), report(40000) }, SEEN), call_of({}, SEEN), call_of{ report(0.5) }, call_of{}, call_of{ { turn = 0, counts = {}, barge_in_ms = 200 } } } do
+      assert.same(json.decode(json.encode(one)), figures.read(json.encode(one)))
+    end
+  end)
+
+  it("are not read when they could not be added up and shown, and it is said why", function()
+    local function damaged(change)
+      local one = json.decode(json.encode(call_of({ report(900), report(1400) }, SEEN)))
+      change(one)
+      return json.encode(one)
+    end
+    local function set(name, value) return damaged(function(one) one[name] = value end) end
+    local texts = {
+      "", "{", "[]", "{}", "7", "null", "false", '"figures"',
+      set("turns", nil), set("turns", "2"), set("slow", {}), set("longest", json.null), set("calls", true), set("received", nil), set("mos", "good"), set("lost", 1e300),
+      set("times", nil), set("times", 1), set("times", { gap = 7 }), set("times", {}), set("made", nil), set("made", {}), set("made", { ["79"] = 1 }),
+      damaged(function(one) one.times.gap.x = 1 end), damaged(function(one) one.times.gap["129"] = 1 end), damaged(function(one) one.times.own["40"] = 0 end),
+      damaged(function(one) one.times.own["40"] = -3 end), damaged(function(one) one.times.own["40"] = 1.5 end), damaged(function(one) one.times.jitter["4"] = "1" end),
+      damaged(function(one) one.made[next(one.made)][3] = nil end), damaged(function(one) one.made[next(one.made)] = nil end),
+    }
+    for _, text in ipairs(texts) do
+      local none, why = figures.read(text)
+      assert.is_nil(none, text)
+      assert.equal("string", type(why), text)
+    end
+  end)
+
   it("mean of calls whose audio came, and the worst of them", function()
     local shown = figures.shown(day_of{ call_of({}, SEEN), call_of({}, { received = 10, lost = 0, jitterMs = 80, mos = 2.2 }), call_of{} })
     assert.same({ 3, 2, 3.2, 2.2 }, { shown.calls, shown.audio.calls, shown.audio.mos, shown.audio.mosLeast })

@@ -12,6 +12,7 @@ local clock = require "core.clock"
 local db = require "lib.db"
 local figures = require "calls.figures"
 local keeping = require "calls.keeping"
+local log = require "core.log"
 local lost = require "calls.lost"
 local promise = require "lib.promise"
 local quality = require "calls.quality"
@@ -257,6 +258,51 @@ describe("a tenant's call quality", function()
     assert.is_true(math.abs(body.whole.gap.p50 / 800 - 1) < 0.1 and math.abs(body.days[2].gap.p99 / 3000 - 1) < 0.1)
     status, body = ask("GET", "/calls/quality")
     assert.same({ 200, 7, today }, { status, #body.days, body.to })
+  end)
+
+  -- One such row, and the page had nothing of three months.
+  it("is told without the parts that are damaged, which are logged", function()
+    past("2026-03-01", { 800, 820, 3000 })
+    past("2026-03-02", { 500, 510 })
+    local parts = db.query(tenant.db, "SELECT part, figures FROM quality_day WHERE `day` = '2026-03-01' AND figures IS NOT NULL ORDER BY part")
+    local warn, logged = log.warn, {}
+    log.warn = function(event, fields) table.insert(logged, { event, fields.tenant, fields.day, fields.part, type(fields.text) }) end
+    for i, text in ipairs{ "{", "[]", "null", '{"turns":1,"slow":0,"longest":0,"times":{"gap":{"x":1}},"made":{}}' } do
+      db.query(tenant.db, "UPDATE quality_day SET figures = ? WHERE `day` = '2026-03-01' AND part = ?", text, parts[1].part)
+      local status, body = ask("GET", "/calls/quality?from=2026-03-01&to=2026-03-02")
+      assert.equal(200, status, text)
+      assert.same({ 4, 2, 2 }, { body.whole.calls, body.days[1].calls, body.days[2].calls })
+      assert.same({ "quality.damaged", "waits", "2026-03-01", parts[1].part, "string" }, logged[i])
+    end
+    log.warn = warn
+  end)
+
+  it("is read in pieces, between which others have their turn", function()
+    past("2026-03-01", { 800 })
+    local row = db.query(tenant.db, "SELECT figures FROM quality_day WHERE figures IS NOT NULL")[1]
+    for day = 1, 31 do
+      for part = 0, 7 do
+        db.query(tenant.db, "INSERT INTO quality_day (`day`, part, figures) VALUES (?, ?, ?)", ("2026-05-%02d"):format(day), part, row.figures)
+      end
+    end
+    local turns, over = 0, false
+    task.spawn(function()
+      while not over and turns < 1e5 do
+        turns = turns + 1
+        task.sleep(0)
+      end
+    end)
+    local read, before = store.quality_days, nil
+    store.quality_days = function(...)
+      local rows = read(...)
+      before = turns
+      return rows
+    end
+    local status, body = ask("GET", "/calls/quality?from=2026-05-01&to=2026-05-31")
+    local between = turns - before
+    store.quality_days, over = read, true
+    assert.same({ 200, 248 }, { status, body.whole.calls })
+    assert.is_true(between >= 12, between)
   end)
 
   it("is refused for days that are none, the wrong way round or too many, with what to do", function()

@@ -144,26 +144,141 @@ describe("recordings that are downloaded", function()
 
   local function reply() return { status = 200, stream = always } end
 
-  it("are two at a time of a tenant and eight of a worker, until their streams have ended", function()
-    local held = {}
-    for id = 1, 4 do
-      for _ = 1, 2 do held[#held + 1] = assert(downloads.run({ id = id }, reply)) end
-      local none, err = downloads.run({ id = id }, reply)
-      assert.same({ nil, "too_many", 10 }, { none, err.code, err.retry_after_s })
-      assert.truthy(err.text:find("2 recordings", 1, true))
-    end
-    local none, err = downloads.run({ id = 5 }, reply)
-    assert.is_nil(none)
-    assert.truthy(err.text:find("Others", 1, true))
+  it("are two at a time of a tenant, until their streams have ended", function()
+    local held = { assert(downloads.run({ id = 1 }, reply)), assert(downloads.run({ id = 1 }, reply)) }
+    local none, err = downloads.run({ id = 1 }, reply)
+    assert.same({ nil, "too_many", 10 }, { none, err.code, err.retry_after_s })
+    assert.truthy(err.text:find("2 recordings", 1, true))
     held[1].stream()
-    held[1].stream()  -- leaves one place, not two
-    held[#held + 1] = assert(downloads.run({ id = 5 }, reply))
-    assert.is_nil((downloads.run({ id = 6 }, reply)))
+    held[1].stream()  -- leaves room for one, not two
+    held[1] = assert(downloads.run({ id = 1 }, reply))
+    assert.is_nil((downloads.run({ id = 1 }, reply)))
     for _, one in ipairs(held) do one.stream() end
     for _ = 1, 2 do assert(downloads.run({ id = 1 }, reply)).stream() end
   end)
 
-  it("keep no place where there is nothing to give, or it fails", function()
+  local function wait_for(condition)
+    for _ = 1, 500 do
+      if condition() then return end
+      task.sleep(10)
+    end
+  end
+
+  -- A client that takes nothing for now: what it was given, and a function by which it has gone.
+  local function slow_client()
+    local resume
+    local client = { heard = {} }
+    function client.write(_, bytes)
+      client.heard[#client.heard + 1] = bytes
+      return task.wait(function(fn) resume = fn end)
+    end
+    function client.go() resume(nil, "gone") end
+    return client
+  end
+
+  -- Eight of them, and nobody else of any tenant was given a recording.
+  it("of slow clients keep no other waiting", function()
+    local function as(format)
+      return function()
+        local sound = assert(recordings[format](acme, row))
+        return { stream = function(out) assert(sound(function(bytes) return out:write(bytes) end)) end }
+      end
+    end
+    local clients, ended = {}, 0
+    for id = 1, 4 do
+      for _, format in ipairs{ "wav", "mp3" } do
+        local given, client = assert(downloads.run({ id = id }, as(format))), slow_client()
+        clients[#clients + 1] = client
+        task.spawn(function()
+          given.stream(client)
+          ended = ended + 1
+        end)
+      end
+    end
+    wait_for(function()
+      for _, client in ipairs(clients) do
+        if #client.heard == 0 then return false end
+      end
+      return true
+    end)
+    for _, client in ipairs(clients) do assert.equal(1, #client.heard) end
+    for _, format in ipairs{ "wav", "mp3" } do
+      local bytes = 0
+      assert(downloads.run({ id = 5 }, as(format))).stream{ write = function(_, piece)
+        bytes = bytes + #piece
+        return true
+      end }
+      assert.is_true(bytes > 10000, bytes)
+    end
+    for _, client in ipairs(clients) do client.go() end
+    wait_for(function() return ended == 8 end)
+    assert.equal(8, ended)
+    for _, client in ipairs(clients) do assert.equal(1, #client.heard) end
+  end)
+
+  -- Tasks that each ask for one of a tenant of its own; each is made when it is told to be.
+  local function asked_for(count)
+    local began, over, go_on = {}, {}, {}
+    for i = 1, count do
+      task.spawn(function()
+        local given, err = downloads.run({ id = i }, function()
+          began[#began + 1] = i
+          task.wait(function(resume) go_on[i] = resume end)
+          return { status = 409 }
+        end)
+        over[i] = given or err
+      end)
+    end
+    return began, over, go_on
+  end
+
+  it("are worked on eight at a time, the others in the order in which they came", function()
+    local began, over, go_on = asked_for(11)
+    assert.same({ 1, 2, 3, 4, 5, 6, 7, 8 }, began)
+    for i, told in ipairs{ 3, 1, 9 } do
+      go_on[told]()
+      wait_for(function() return began[8 + i] end)
+      assert.equal(8 + i, began[8 + i])
+      assert.equal(409, over[told].status)
+    end
+    for _, i in ipairs{ 2, 4, 5, 6, 7, 8, 10, 11 } do go_on[i]() end
+    began, over, go_on = asked_for(8)  -- all places are there
+    assert.equal(8, #began)
+    for i = 1, 8 do
+      go_on[i]()
+      assert.equal(409, over[i].status)
+    end
+  end)
+
+  it("are refused where the others work too long", function()
+    local after, due = timer.after, nil
+    timer.after = function(ms, fn)
+      assert.equal(10000, ms)
+      due = fn
+      return { cancel = function() end }
+    end
+    local _, over, go_on = asked_for(9)
+    due()
+    assert.same({ "too_many", 10 }, { over[9].code, over[9].retry_after_s })
+    timer.after = after
+    go_on[1]()  -- its place is nobody's
+    assert.equal(409, assert(downloads.run({ id = 9 }, function() return { status = 409 } end)).status)
+    for i = 2, 8 do go_on[i]() end
+  end)
+
+  it("give their place back where the client's end breaks", function()
+    for _ = 1, 20 do
+      local given = assert(downloads.run({ id = 1 }, function() return { stream = function(out) out:write("sound") end } end))
+      assert.has_error(function() given.stream{ write = function() error("cut", 0) end } end, "cut")
+    end
+    local began, _, go_on = asked_for(9)
+    assert.equal(8, #began)
+    for i = 1, 8 do go_on[i]() end
+    wait_for(function() return go_on[9] end)
+    go_on[9]()
+  end)
+
+  it("do not count where there is nothing to give, or it fails", function()
     for _ = 1, 20 do
       assert.equal(409, downloads.run({ id = 1 }, function() return { status = 409 } end).status)
       assert.has_error(function() downloads.run({ id = 1 }, function() error("away", 0) end) end, "away")
@@ -172,7 +287,7 @@ describe("recordings that are downloaded", function()
     end
   end)
 
-  it("keep a place for a moment where nobody asks for the body, as with HEAD", function()
+  it("count for a moment where nobody asks for the body, as with HEAD", function()
     local after, due = timer.after, nil
     timer.after = function(_, fn)
       due = fn
@@ -193,10 +308,12 @@ describe("recordings that are downloaded", function()
     local status, body, headers = world.ask("GET", path)
     assert.same({ 429, "too_many_downloads", "10" }, { status, body.code, headers["Retry-After"] })
     assert.truthy(body.detail:find("Try again in 10 s.", 1, true))
-    -- The ninth of a worker, of a tenant that has none.
+    -- As many as a worker holds, and of a tenant that has none.
     local held = {}
-    for id = 101, 106 do held[#held + 1] = assert(downloads.run({ id = id }, reply)) end
-    local other = tenants.create{ slug = "ninth", admin_email = "a@ninth.test", admin_password = "a-long-password" }
+    for id = 101, 163 do
+      for _ = 1, 2 do held[#held + 1] = assert(downloads.run({ id = id }, reply)) end
+    end
+    local other = tenants.create{ slug = "late", admin_email = "a@late.test", admin_password = "a-long-password" }
     assert.is_nil((downloads.run(other, reply)))
     local real_run = downloads.run
     downloads.run = function(_, ...) return real_run(other, ...) end

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What the host gives to Lua and no other spec looks at closely: JSON as text, tasks one after another, handles of metrics.
+local clock = require "core.clock"
 local json = require "core.json"
 local metrics = require "core.metrics"
 local task = require "core.task"
@@ -102,6 +103,19 @@ describe("core.task", function()
     local ok, why = pcall(string.gsub, "a", "a", function() task.sleep(0) end)
     assert.is_false(ok)
     assert.matches("cannot be called from inside", why)
+  end)
+
+  -- A timer of no time that a timer had started was due in the same turn of the loop: pieces of long work were one.
+  it("gives others their turn each time that a task sleeps for nothing", function()
+    local turns = 0
+    local every = timer.every(1, function() turns = turns + 1 end)
+    for _ = 1, 20 do
+      local ends = clock.mono_ms() + 3
+      repeat until clock.mono_ms() >= ends
+      task.sleep(0)
+    end
+    every:cancel()
+    assert.is_true(turns >= 10, turns)
   end)
 
   it("runs a timer's function as a task that may wait", function()
