@@ -348,6 +348,20 @@ describe("recordings of calls", function()
     assert.equal(1500, json.decode(told[1].data).milliseconds)
   end)
 
+  -- It was in the log only where it was known before the end.
+  it("tell in the log how much of them is silence, once, wherever that was decided", function()
+    local log, lines = require "core.log", {}
+    local warn = log.warn
+    log.warn = function(event, fields) lines[#lines + 1] = event == "recording.left_out" and fields or nil end
+    local recording = open()
+    now = 4000
+    recordings.leave_out(call, 2000, 2500)
+    recordings.hold(call, "a", 3500, function() return true end)
+    heard(recording, { 8000, 8000, 8000 })
+    log.warn = warn
+    assert.same({ { call = call.id, recording = recording.public_id, ms = 1000 + 750 } }, lines)
+  end)
+
   -- What we said meanwhile was lost as well.
   it("keep what the caller hears where only he is left out", function()
     local recording = open()
