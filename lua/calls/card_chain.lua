@@ -86,6 +86,18 @@ function card_chain.add(chain, text, by_ear)
   return "open", goes_on and look.whole
 end
 
+local function written(run)
+  local list = {}
+  for _, sign in ipairs(run or {}) do list[#list + 1] = sign.sign:match("%d") end
+  return table.concat(list)
+end
+
+--- The digits with which a text begins and ends, each "" where there are none; the same where it is nothing else: then true.
+function card_chain.ends(text)
+  local look = redact.look(text)
+  return written(look.head), written(look.tail), look.whole or look.idle
+end
+
 --- How many digits it has.
 --- @param partial string|nil  what is heard behind it, as far as that is known
 function card_chain.digits(chain, partial)

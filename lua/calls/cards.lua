@@ -22,6 +22,7 @@
 ---
 --- What is said outside a conversation, in a message or to a human, cannot be known and is kept as it is.
 local card_chain = require "calls.card_chain"
+local card_mix = require "calls.card_mix"
 local clock = require "core.clock"
 local redact = require "ai.guard.redact"
 local recordings = require "calls.recordings"
@@ -47,6 +48,14 @@ local MOST, MOST_WITHIN = 19, 16  -- digits of a card, alone and among other dig
 local function restart(part, ms, fn)
   if part.clock then part.clock:cancel() end
   part.clock = timer.after(ms, fn)
+end
+
+-- Digits that are pressed or said, of which with those of the other kind a card's number may be made: is it one?
+local function is_mixed(call, how, digits)
+  local is_card
+  call.card_mix, is_card = card_mix.add(call.card_mix, how, digits, clock.mono_ms())
+  if is_card then call.card_mix = nil end
+  return is_card
 end
 
 -- Other workers' part of a number: goes on with digits only.
@@ -103,6 +112,8 @@ local function add_key(keys, digit, began_ms)
   end
 end
 
+local press_behind_words
+
 --- A key was pressed.
 --- @param ms number|nil  for how long
 --- @return table|nil  when it is the last of a card's number: what was gathered of it before, as cards.gathered was told
@@ -115,8 +126,10 @@ function cards.pressed(call, digit, ms)
     call.card_keys = keys
   end
   add_key(keys, digit, began_ms)
-  local is_whole = not keys.whole and redact.keys(keys.text) == true
+  local mixed = is_mixed(call, "keys", digit)
+  local is_whole = not keys.whole and (mixed or redact.keys(keys.text) == true)
   if is_whole then keys.whole = true end
+  press_behind_words(call, mixed)
   if keys.card then
     silence_keys(call, keys, began_ms)
   elseif is_whole then
@@ -225,6 +238,27 @@ local function voice_of(call)
   return voice
 end
 
+-- The same, where the number may have been pressed in part: what was pressed is held for as long.
+local function told_mixed(call, voice, text, told)
+  local keys = call.card_keys
+  if told == "no" and not keys then call.card_mix = nil end
+  if told == "card" or told == "no" and not keys then return told end
+  local head, tail, whole = card_chain.ends(text)
+  local is_card = head ~= "" and is_mixed(call, "voice", head)
+  if not whole then
+    call.card_mix = nil
+    if tail ~= "" then is_mixed(call, "voice", tail) end
+  end
+  if keys and not keys.card and head ~= "" then restart(keys, FOLLOW_MS, function() end_keys(call) end) end
+  if not is_card then return told end
+  if keys then
+    local since_ms = keys.since_ms or keys.began[1]
+    voice.since_ms, keys.card = math.min(voice.since_ms or since_ms, since_ms), true
+    recordings.free(call, "keys")
+  end
+  return "card"
+end
+
 local function free_voice(call)
   local voice = call.card_voice
   if not voice then return end
@@ -313,9 +347,10 @@ local function begin_untold(voice, since_ms)
   voice.told_ms = nil
 end
 
--- A text has come, to which nothing belongs that was told before.
-local function hold_from_text(call, voice)
-  if voice.since_ms and voice.untold_ms and voice.untold_ms > voice.since_ms then hold_voice(call, voice, voice.untold_ms) end
+-- A text has come, to which nothing belongs that was told before: that of one of voice.texts, or one that nobody asked for.
+local function hold_from_text(call, voice, one)
+  local since_ms = one and one.since_ms or voice.untold_ms
+  if voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
 end
 
 local wait_on
@@ -404,6 +439,18 @@ function wait_on(call, voice)
   end)
 end
 
+-- A key behind digits that were said may go on with them: what was said is held for as long, and silence when that makes a card's number.
+function press_behind_words(call, is_card)
+  local voice = call.card_voice
+  if not voice or voice.silent then return end
+  if is_card then
+    if voice.since_ms then recordings.silence(call, voice.since_ms, clock.mono_ms()) end
+    voice.told, voice.chain.card = "card", true
+  elseif voice.told == "open" and not voice.speaking then
+    wait_on(call, voice)
+  end
+end
+
 -- A text comes where our own voice detection heard nobody, or long behind it: what is not written yet is held.
 local function hold_unnoticed(call, voice)
   if not (voice.speaking or voice.since_ms or voice.silent) then hold_voice(call, voice, clock.mono_ms() - TEXT_MS) end
@@ -476,21 +523,21 @@ function on.final(call, fields)
   local voice, text = voice_of(call), fields.text
   hold_unnoticed(call, voice)
   local told, goes_on, is_idle = card_chain.add(voice.chain, text, true)
+  local one = asked_for(voice.texts, fields.key)
   if not is_idle then
-    voice.open_ms = clock.mono_ms()
-  elseif clock.mono_ms() - voice.open_ms > FOLLOW_MS then  -- nothing that goes on for minutes is held for a few digits
+    voice.open_ms = one and one.until_ms or clock.mono_ms()
+  elseif (one and one.since_ms or clock.mono_ms()) - voice.open_ms > FOLLOW_MS then  -- nothing that goes on for minutes is held for a few digits
     card_chain.clear(voice.chain)
     told, goes_on = "no", false
   end
   voice.partial, voice.told = nil, told
-  local one = asked_for(voice.texts, fields.key)
   if one then one.is_told = true else voice.known_ms = clock.mono_ms() - BEHIND_MS end
   if not voice.texts[1] and not voice.speaking then voice.began_ms = nil end
-  if not goes_on then hold_from_text(call, voice) end
+  if not goes_on then hold_from_text(call, voice, one) end
   note_told(voice)
   if voice.told == "open" and voice.has_gap then voice.told = "card" end
   if voice.told == "no" then voice.has_gap = nil end
-  voice.told = told_near(call, text, voice.told)
+  voice.told = told_mixed(call, voice, text, told_near(call, text, voice.told))
   if voice.told == "card" then silence_voice(call, voice, one) end
   if not voice.speaking then return wait_on(call, voice) end
   await_text(call, voice)
@@ -507,6 +554,12 @@ local function end_again(texts)
   end
 end
 
+-- All is known that was said until the end of one of voice.texts.
+local function hold_behind(call, voice, one)
+  local since_ms = one.until_ms
+  if voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
+end
+
 -- All has been told of it that there is.
 function on.answered(call, fields)
   local voice = call.card_voice
@@ -521,6 +574,7 @@ function on.answered(call, fields)
   if voice.speaking and not voice.began_ms then voice.began_ms = one.until_ms or math.max(one.since_ms, clock.mono_ms() - TEXT_MS) end
   -- One that has heard nothing may only be late.
   if not one.is_told and voice.told == "no" then voice.told = nil end
+  if one.is_told and voice.told == "no" and not (voice.texts[1] or voice.began_ms or voice.partial) then hold_behind(call, voice, one) end
   if one.is_told then return settle(call, voice) end
   if not voice.speaking then wait_on(call, voice) end
 end

@@ -52,6 +52,19 @@ describe("a card's number", function()
     cards.noticed(call, "final", { text = text })
   end
 
+  -- What is silent of the recording, each time in seconds of the call and without the margins around it.
+  local function with_tape()
+    local tape = { opened_ms = now, silences = {}, samples = 0, received = 0, left_out = 0, left_out_to = 0, begin_silence = function() end, end_silence = function() end }
+    call.recorders[tape] = true
+    return function(second)
+      tape.received = math.floor((now - tape.opened_ms) * 8)
+      for _, one in ipairs(tape.silences) do
+        if one.from <= second * 8000 and second * 8000 <= one.to then return true, one.whose end
+      end
+      return false
+    end
+  end
+
   it("that is pressed is held from its first key on, and silence when its last has come", function()
     press(CARD:sub(1, 15))
     assert.equal(100000 - 100, held("keys").since_ms)
@@ -105,6 +118,40 @@ describe("a card's number", function()
     assert.is_nil(held "keys")
     press(CARD:sub(4))
     assert.is_true(silent "keys")
+  end)
+
+  -- Half of it was among the keys, and half among the words.
+  it("may be pressed in part and said in part, in turns", function()
+    local is_silent = with_tape()
+    press(CARD:sub(1, 6))
+    says "one one"
+    press(CARD:sub(9, 10))
+    assert.is_false(silent "keys")
+    says "one one one one one one"
+    for second = 0, 13 do assert.is_true(is_silent(second)) end
+    press "1227"
+    assert.is_true(silent "keys", "its expiry is told with it")
+  end)
+
+  it("may be said first and pressed to its end, slowly", function()
+    local is_silent = with_tape()
+    says "my number is four one one one one one one one"
+    for _ = 1, 7 do
+      pass(3500)
+      press "1"
+    end
+    assert.is_false(is_silent(2))
+    press "1"
+    assert.is_true(silent "keys")
+    for second = 1, 5 do assert.is_true(is_silent(second)) end
+    pass(1500)
+    pass(20000)
+    assert.is_nil(held "voice")
+    press "4711"
+    says "my number is four one one one one one one one"
+    says "no, wait"
+    press "11111111"
+    assert.is_false(silent "keys")
   end)
 
   it("may come behind a menu's key", function()
@@ -230,19 +277,6 @@ describe("a card's number", function()
     pass(1500)
     assert.is_nil(held "voice")
   end)
-
-  -- What is silent of the recording, each time in seconds of the call and without the margins around it.
-  local function with_tape()
-    local tape = { opened_ms = now, silences = {}, samples = 0, received = 0, left_out = 0, left_out_to = 0, begin_silence = function() end, end_silence = function() end }
-    call.recorders[tape] = true
-    return function(second)
-      tape.received = math.floor((now - tape.opened_ms) * 8)
-      for _, one in ipairs(tape.silences) do
-        if one.from <= second * 8000 and second * 8000 <= one.to then return true, one.whose end
-      end
-      return false
-    end
-  end
 
   local asked = 0
   -- An utterance of two seconds, and half a second more until its text is asked for.

@@ -1,0 +1,161 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What callers say in whatever order and at whatever pace, understood late or never: no card's number is in the recording, and what else was understood is.
+require "stand_in"
+local cards = require "calls.cards"
+local clock = require "core.clock"
+local timer = require "core.timer"
+
+local GROUPS = { "five five zero zero", "zero zero zero zero", "zero zero zero zero", "zero zero zero four" }
+local WORDS = { "hello", "I would like to know your opening hours", "thank you very much", "is it on its way", "what does that cost" }
+local IDLE = { "um", "yes", "okay", "." }
+
+describe("what is said", function()
+  local real = { mono_ms = clock.mono_ms, after = timer.after }
+  local call, now, timers, tape, seed
+
+  after_each(function() clock.mono_ms, timer.after = real.mono_ms, real.after end)
+
+  local function random(n)
+    seed = (seed * 16807) % 2147483647
+    return seed % n + 1
+  end
+
+  local function begin(first)
+    seed, now, timers = first, 100000, {}
+    call = { recorders = {} }
+    clock.mono_ms = function() return now end
+    timer.after = function(ms, fn)
+      local one = { at = now + ms, fn = fn }
+      one.cancel = function() one.fn = nil end
+      timers[#timers + 1] = one
+      return one
+    end
+    tape = { opened_ms = now, silences = {}, samples = 0, received = 0, left_out = 0, left_out_to = 0 }
+    function tape:begin_silence() table.insert(self.silences, { from = (now - self.opened_ms) * 8 - 2000, open = true }) end
+    function tape:end_silence()
+      for _, one in ipairs(self.silences) do
+        if one.open then one.to, one.open = (now - self.opened_ms) * 8 + 2000, nil end
+      end
+    end
+    call.recorders[tape] = true
+  end
+
+  local function pass_to(ms)
+    while true do
+      local first
+      for i = #timers, 1, -1 do
+        if not timers[i].fn then table.remove(timers, i)
+        elseif timers[i].at <= ms and (not first or timers[i].at < first.at) then first = timers[i] end
+      end
+      if not first then break end
+      now = math.max(now, first.at)
+      local fn = first.fn
+      first.fn = nil
+      fn()
+    end
+    now = ms
+  end
+
+  -- What was written too early cannot be silence any more: it is what nobody holds, a second later.
+  local written_ms
+  local function look()
+    local limit = now - 1000
+    for _, hold in pairs(call.holds or {}) do limit = math.min(limit, hold.since_ms) end
+    written_ms = math.max(written_ms, limit)
+    tape.samples, tape.received = math.floor((written_ms - 100000) * 8), math.floor((now - 100000) * 8)
+  end
+
+  -- Is it silence at that time? Of what was said there when it was written.
+  local heard
+  local function mark_to(ms)
+    for at = heard.to, ms - 100, 100 do
+      local sample, is_silent = (at - 100000) * 8, false
+      for _, one in ipairs(tape.silences) do is_silent = is_silent or one.from <= sample and sample <= (one.to or math.huge) end
+      heard[at] = not is_silent
+      heard.to = at + 100
+    end
+  end
+
+  -- A list of { at, fn } in the order of time.
+  local function play(events)
+    for i, event in ipairs(events) do event.n = i end
+    table.sort(events, function(a, b)
+      if a.at ~= b.at then return a.at < b.at end
+      return a.n < b.n
+    end)
+    written_ms, heard = 100000, { to = 100000 }
+    for _, event in ipairs(events) do
+      for ms = now + 100, event.at - 1, 100 do
+        pass_to(ms)
+        look()
+        mark_to(written_ms)
+      end
+      pass_to(event.at)
+      event.fn()
+      look()
+    end
+    local stop = now + 120000
+    for ms = now + 100, stop, 100 do
+      pass_to(ms)
+      look()
+      mark_to(written_ms)
+    end
+  end
+
+  -- What a caller says: utterances with a number among them, of which each is understood some time after it, in their order.
+  local function scene(is_live)
+    local said, at, texts_at = {}, 101000, 0
+    local list = {}
+    for _ = 1, random(4) do list[#list + 1] = { text = WORDS[random(#WORDS)] } end
+    for n, group in ipairs(GROUPS) do
+      list[#list + 1] = { text = group, of_card = true }
+      if n < 4 and random(3) == 1 then list[#list + 1] = { text = IDLE[random(#IDLE)], between = true } end
+    end
+    for _ = 1, random(4) do list[#list + 1] = { text = WORDS[random(#WORDS)] } end
+    local events = {}
+    local function add(ms, kind, fields) events[#events + 1] = { at = math.floor(ms / 10) * 10, fn = function() cards.noticed(call, kind, fields) end } end
+    for i, one in ipairs(list) do
+      one.from = at
+      one.to = at + 1000 + random(20) * 100
+      add(one.from + 60, "speech", { ms = 60 })
+      add(one.to + 60, "quiet", { ms = 60 })
+      if is_live then
+        add(one.from + 300, "asked", { key = i, goes_on = true })
+        add(one.to + 300, "ended")
+      else
+        add(one.to + 660, "asked", { key = i })
+      end
+      texts_at = math.max(texts_at + 40, one.to + 700 + random(12) * (random(4) == 1 and 2000 or 100))
+      add(texts_at, "final", { text = one.text, key = is_live and i or nil })
+      add(texts_at + 20, "answered", { key = i })
+      said[#said + 1] = one
+      at = one.to + 700 + random(30) * 100
+    end
+    return said, events
+  end
+
+  for _, kind in ipairs{ "a recogniser", "a model's provider" } do
+    it("is silence where it is a card's number and heard where it is none, however late " .. kind .. " is", function()
+      for first = 1, 150 do
+        begin(first)
+        local said, events = scene(kind ~= "a recogniser")
+        play(events)
+        local first_group, last_group
+        for _, one in ipairs(said) do
+          if one.of_card then first_group, last_group = first_group or one.from, one.to end
+        end
+        for _, one in ipairs(said) do
+          for ms = math.ceil((one.from + 200) / 100) * 100, one.to - 200, 100 do
+            if one.of_card then
+              assert.is_false(heard[ms], ("seed %d: %d ms of %s"):format(first, ms - one.from, one.text))
+            elseif not one.between and ((one.to < first_group - 1000 or one.from > last_group + 2500)) then
+              assert.is_true(heard[ms], ("seed %d: %d ms of %s"):format(first, ms - one.from, one.text))
+            end
+          end
+        end
+        assert.is_nil(next(call.holds or {}))
+        assert.is_nil(next(call.silences or {}))
+      end
+    end)
+  end
+end)
