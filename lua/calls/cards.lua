@@ -301,11 +301,11 @@ local function leave_out(call, voice, from_ms, to_ms)
   card_chain.clear(voice.chain)
 end
 
--- Silence from where it was held, as long as he speaks; what he says within a while may be told with it. Where its text, one of voice.texts, comes long behind
--- its end, what was said since then stays held.
+-- Silence from where it was held, as long as he speaks; what he says within a while may be told with it. Where it is known when its text ended, one of
+-- voice.texts, what is said since then stays held.
 local function silence_voice(call, voice, one)
-  local ends_ms = one and one.until_ms and one.until_ms + TAIL_MS
-  if not voice.silent and voice.since_ms and ends_ms and ends_ms < clock.mono_ms() then
+  local ends_ms = one and not one.goes_on and one.until_ms and math.max(one.until_ms, one.ended_ms or 0) + TAIL_MS
+  if not voice.silent and voice.since_ms and ends_ms then
     recordings.silence(call, voice.since_ms, ends_ms)
     one.since_ms = ends_ms
     return hold_voice(call, voice, ends_ms)
@@ -470,6 +470,7 @@ end
 -- What he says from now on is none of theirs for which a text will come.
 local function end_texts(texts)
   for _, one in ipairs(texts) do
+    if one.goes_on then one.ended_ms = clock.mono_ms() end  -- the provider may have heard him where we did not
     one.goes_on, one.until_ms = nil, one.until_ms or clock.mono_ms()
   end
 end
