@@ -64,7 +64,7 @@ function card_chain.copy(chain)
 end
 
 --- Adds a text: "card" when there is one in what was told so far, "open" when it may go on in the next, else "no". And whether what was told before
---- belongs to it. Between the groups of a number what says nothing, a noise or "yes", ends none: then it is "open", true, true.
+--- belongs to it; and whether the text says nothing, a noise or "yes": between the groups of a number that ends none, and it is "open" still.
 --- @param by_ear boolean|nil  it is what a recogniser understood
 function card_chain.add(chain, text, by_ear)
   local look = redact.look(text)
@@ -81,7 +81,7 @@ function card_chain.add(chain, text, by_ear)
   -- One sign alone, behind other words, begins no number: "the second one".
   local open = look.tail and digits_of(look.tail) > 0 and (look.whole or #look.tail > 1)
   if not (open and look.whole) then card_chain.clear(chain) end
-  if not open then return "no", false end
+  if not open then return "no", false, look.idle end
   if not look.whole then chain[1] = look end
   return "open", goes_on and look.whole
 end

@@ -527,7 +527,7 @@ function on.final(call, fields)
   local one = asked_for(voice.texts, fields.key)
   if not is_idle then
     voice.open_ms = one and one.until_ms or clock.mono_ms()
-  elseif (one and one.since_ms or clock.mono_ms()) - voice.open_ms > FOLLOW_MS then  -- nothing that goes on for minutes is held for a few digits
+  elseif told == "open" and (one and one.since_ms or clock.mono_ms()) - voice.open_ms > FOLLOW_MS then  -- nothing that goes on for minutes is held for a few digits
     card_chain.clear(voice.chain)
     told, goes_on = "no", false
   end
@@ -537,7 +537,7 @@ function on.final(call, fields)
   if not goes_on then hold_from_text(call, voice, one) end
   note_told(voice)
   if voice.told == "open" and voice.has_gap then voice.told = "card" end
-  if voice.told == "no" then voice.has_gap = nil end
+  if voice.told == "no" and not is_idle then voice.has_gap = nil end
   voice.told = told_mixed(call, voice, text, told_near(call, text, voice.told))
   if voice.told == "card" then silence_voice(call, voice, one) end
   if not voice.speaking then return wait_on(call, voice) end

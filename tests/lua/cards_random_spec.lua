@@ -76,8 +76,16 @@ describe("what is said", function()
     end
   end
 
-  -- A list of { at, fn } in the order of time.
-  local function play(events)
+  -- The recording ends: what is held and doubtful is silence.
+  local function hang_up()
+    for _, hold in pairs(call.holds or {}) do
+      if hold.is_doubtful() then table.insert(tape.silences, { from = (hold.since_ms - 100000) * 8 - 2000, to = math.huge }) end
+    end
+    mark_to(now)
+  end
+
+  -- A list of { at, fn } in the order of time, to its end or until he hangs up.
+  local function play(events, stops_ms)
     for i, event in ipairs(events) do event.n = i end
     table.sort(events, function(a, b)
       if a.at ~= b.at then return a.at < b.at end
@@ -85,6 +93,7 @@ describe("what is said", function()
     end)
     written_ms, heard = 100000, { to = 100000 }
     for _, event in ipairs(events) do
+      if stops_ms and event.at > stops_ms then break end
       for ms = now + 100, event.at - 1, 100 do
         pass_to(ms)
         look()
@@ -94,16 +103,18 @@ describe("what is said", function()
       event.fn()
       look()
     end
-    local stop = now + 120000
+    local stop = stops_ms or now + 120000
     for ms = now + 100, stop, 100 do
       pass_to(ms)
       look()
       mark_to(written_ms)
     end
+    if stops_ms then hang_up() end
   end
 
   -- What a caller says: utterances with a number among them, of which each is understood some time after it, in their order.
-  local function scene(is_live)
+  -- @param fails_at number|nil  then nobody understands any more what he has said until then
+  local function scene(is_live, fails_at)
     local said, at, texts_at = {}, 101000, 0
     local list = {}
     for _ = 1, random(4) do list[#list + 1] = { text = WORDS[random(#WORDS)] } end
@@ -119,19 +130,30 @@ describe("what is said", function()
       one.to = at + 1000 + random(20) * 100
       add(one.from + 60, "speech", { ms = 60 })
       add(one.to + 60, "quiet", { ms = 60 })
-      if is_live then
-        add(one.from + 300, "asked", { key = i, goes_on = true })
-        add(one.to + 300, "ended")
-      else
-        add(one.to + 660, "asked", { key = i })
-      end
+      local asked_at = is_live and one.from + 300 or one.to + 660
+      add(asked_at, "asked", { key = i, goes_on = is_live })
+      if is_live then add(one.to + 300, "ended") end
       texts_at = math.max(texts_at + 40, one.to + 700 + random(12) * (random(4) == 1 and 2000 or 100))
-      add(texts_at, "final", { text = one.text, key = is_live and i or nil })
-      add(texts_at + 20, "answered", { key = i })
+      if not fails_at or asked_at > fails_at or texts_at < fails_at then
+        add(texts_at, "final", { text = one.text, key = is_live and i or nil })
+        add(texts_at + 20, "answered", { key = i })
+      end
       said[#said + 1] = one
       at = one.to + 700 + random(30) * 100
     end
+    if fails_at then add(fails_at, "unheard") end
     return said, events
+  end
+
+  -- How many digits of a number are heard.
+  local function digits_heard(said)
+    local digits = 0
+    for _, one in ipairs(said) do
+      for ms = math.ceil(one.from / 100) * 100, one.to - 100, 100 do
+        if one.of_card and heard[ms] then digits = digits + 4 * 100 / (one.to - one.from) end
+      end
+    end
+    return digits
   end
 
   for _, kind in ipairs{ "a recogniser", "a model's provider" } do
@@ -155,6 +177,16 @@ describe("what is said", function()
         end
         assert.is_nil(next(call.holds or {}))
         assert.is_nil(next(call.silences or {}))
+      end
+    end)
+
+    it("is no card's number in a recording that ends at any time, or where " .. kind .. " fails at any time", function()
+      for first = 1, 300 do
+        begin(first)
+        local is_live, at = kind ~= "a recogniser", 101000 + random(400) * 100
+        local said, events = scene(is_live, first % 2 == 0 and at or nil)
+        play(events, first % 2 == 1 and at or nil)
+        assert.is_true(digits_heard(said) < 12, ("seed %d: %d digits"):format(first, digits_heard(said)))
       end
     end)
   end
