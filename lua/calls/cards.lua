@@ -715,7 +715,12 @@ function cards.said(call)
   local own = call.card_words
   if not own or not own.chain[1] or is_over(call) then return forget_words(call) end
   recordings.resume(call, "words")
-  if own.card then own.card, own.since_ms = nil, nil end
+  if own.card then
+    own.card, own.since_ms = nil, nil
+  else
+    -- An order number that was said in one breath is no card's of which the rest was never said.
+    recordings.hold(call, "words", own.since_ms, function() return own.chain[2] ~= nil and card_chain.digits(own.chain) >= MANY end)
+  end
   restart(own, FOLLOW_MS, function() forget_words(call) end)
 end
 

@@ -409,6 +409,23 @@ describe("recordings of calls", function()
     recording:close("hangup")
   end)
 
+  -- Each sentence was looked at alone.
+  it("are silent where a script says a card's number in several sentences", function()
+    local speech = require "speech"
+    local audio = speech.audio
+    speech.audio = function() return { seconds = function() return 1 end } end
+    policy "flow"
+    local recording = open()
+    call.await = function()
+      now = now + 1000
+      return "played", call.next_play
+    end
+    for _, text in ipairs{ "It is 4111 1111", "1111 1111.", "Is that right?" } do assert.is_true(real.say(call, { text, {} })) end
+    speech.audio = audio
+    now = now + 16000
+    assert.equal(("0"):rep(22) .. "+" .. ("1"):rep(17), heard(recording, { 8000, 8000, 8000, 8000 }))
+  end)
+
   it("are silent while a secret is asked for", function()
     local pause, resume = recordings.pause, recordings.resume
     local order = {}

@@ -712,6 +712,16 @@ describe("a card's number", function()
     assert.is_nil(call.card_words)
   end)
 
+  it("is none in an order number of ours, though the recording ends behind it", function()
+    cards.says(call, "Your order is four one one one one one one one one one one one one one.")
+    pass(3000)
+    cards.said(call)
+    assert.is_false(held("words").is_doubtful())
+    cards.says(call, "one.")
+    cards.said(call)
+    assert.is_true(held("words").is_doubtful())
+  end)
+
   it("that a model reads back reply by reply is silence from the first on", function()
     local since_ms
     for reply, group in ipairs(GROUPS) do
