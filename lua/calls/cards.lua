@@ -347,9 +347,12 @@ local function begin_untold(voice, since_ms)
   voice.told_ms = nil
 end
 
+-- Is it known when the voice began, and ended, of which one of voice.texts comes? Of who tells texts unasked some may still be on their way.
+local function is_exact(voice, one) return one ~= nil and one.is_exact and not voice.unasked end
+
 -- A text has come, to which nothing belongs that was told before: that of one of voice.texts, or one that nobody asked for.
 local function hold_from_text(call, voice, one)
-  local since_ms = one and one.since_ms or voice.untold_ms
+  local since_ms = is_exact(voice, one) and one.since_ms or voice.untold_ms
   if voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
 end
 
@@ -484,8 +487,9 @@ function on.asked(call, fields)
   end
   end_texts(texts)
   local newest = texts[#texts]
-  local one = { key = fields.key, goes_on = fields.goes_on,
-    since_ms = voice.began_ms or newest and newest.until_ms or not voice.told_ms and voice.since_ms or now }
+  local told_ms = voice.told_ms and math.max(voice.since_ms or now, voice.told_ms - TEXT_MS)
+  local one = { key = fields.key, goes_on = fields.goes_on, is_exact = voice.began_ms ~= nil,
+    since_ms = voice.began_ms or newest and newest.until_ms or told_ms or voice.since_ms or now }
   -- A voice that only the provider hears ends when it says so.
   if not fields.goes_on or not voice.speaking and voice.began_ms then one.until_ms = now end
   -- Who listens all the time has told already what is asked for now.
@@ -532,7 +536,7 @@ function on.final(call, fields)
     told, goes_on = "no", false
   end
   voice.partial, voice.told = nil, told
-  if one then one.is_told = true else voice.known_ms = clock.mono_ms() - BEHIND_MS end
+  if one then one.is_told = true else voice.unasked, voice.known_ms = true, clock.mono_ms() - BEHIND_MS end
   if not voice.texts[1] and not voice.speaking then voice.began_ms = nil end
   if not goes_on then hold_from_text(call, voice, one) end
   note_told(voice)
@@ -557,7 +561,7 @@ end
 
 -- All is known that was said until the end of one of voice.texts.
 local function hold_behind(call, voice, one)
-  local since_ms = one.until_ms
+  local since_ms = is_exact(voice, one) and one.until_ms
   if voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
 end
 
