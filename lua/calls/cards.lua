@@ -11,11 +11,11 @@
 ---              number from menus has to put down each of ten figures a dozen times; but many an account number begins right behind a menu's key,
 ---              and a menu that is masked is asked again by whoever takes the call up
 ---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
----              digits waits for what he says next, as a transcript's line does. However long a text takes: who is asked for one tells when it is
----              there, or that none will come. What nobody understood within KNOWN_WITHIN_MS, or ever, is left out (recordings.leave_out): a slow
+---              digits waits for what he says next, as a transcript's line does, or presses (calls.card_mix). However long a text takes: who is asked
+---              for one tells when it is there, or that none will come. Where only a recogniser hears him it begins with its first words. What nobody understood within KNOWN_WITHIN_MS, or ever, is left out (recordings.leave_out): a slow
 ---              or broken recogniser costs the caller's sound, not ours, and lets out no number. Where a tenant has a realtime model's provider
 ---              write nothing down, all of it is kept as it is
----   spoken     by us, whose text is known before its sound
+---   spoken     by us, whose text is known before its sound, sentence by sentence and reply by reply
 ---
 --- Of a number that is on its way when the call is given to another worker it is known there that it may go on (call.card_near): whatever digits
 --- follow are silence until FOLLOW_MS pass without any.
