@@ -721,7 +721,7 @@ function cards.said(call)
   recordings.resume(call, "words")
   if own.card then
     own.card, own.since_ms = nil, nil
-  else
+  elseif own.since_ms then
     -- An order number that was said in one breath is no card's of which the rest was never said.
     recordings.hold(call, "words", own.since_ms, function() return own.chain[2] ~= nil and card_chain.digits(own.chain) >= MANY end)
   end

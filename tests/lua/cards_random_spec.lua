@@ -22,7 +22,7 @@ describe("what is said", function()
 
   local function begin(first)
     seed, now, timers = first, 100000, {}
-    call = { recorders = {} }
+    call = { recorders = {}, digits = {} }
     clock.mono_ms = function() return now end
     timer.after = function(ms, fn)
       local one = { at = now + ms, fn = fn }
@@ -155,6 +155,37 @@ describe("what is said", function()
     end
     return digits
   end
+
+  it("in whatever order it is told of breaks nothing, and nothing is held or silent for ever", function()
+    local texts = { "four one one one", "yes", ".", "hello", "one one one one one one one one and thank you", ("one "):rep(30), "my number is 4111 1111", "" }
+    local acts = {
+      function() cards.noticed(call, "speech", { ms = random(500) }) end, function() cards.noticed(call, "quiet", { ms = 60 }) end,
+      function() cards.noticed(call, "asked", { key = random(6), goes_on = random(2) == 1 or nil }) end, function() cards.noticed(call, "ended") end,
+      function() cards.noticed(call, "partial", { text = texts[random(#texts)], key = random(6) }) end,
+      function() cards.noticed(call, "final", { text = texts[random(#texts)], key = random(3) == 1 and random(6) or nil }) end,
+      function() cards.noticed(call, "answered", { key = random(6) }) end, function() cards.noticed(call, "again", { ms = random(20) * 1000 }) end,
+      function() cards.noticed(call, "unheard", { again_ms = random(2) == 1 and random(20) * 1000 or nil }) end,
+      function() if random(4) == 1 then cards.noticed(call, "untranscribed") end end, function() cards.pressed(call, tostring(random(10) - 1), 100) end,
+      function() cards.taken(call) end, function() cards.says(call, texts[random(#texts)]) end, function() cards.tells(call, texts[random(#texts)], random(3)) end,
+      function() cards.said(call) end, function() cards.talked(call) end,
+    }
+    for first = 1, 200 do
+      begin(first)
+      written_ms = 100000
+      for _ = 1, 60 do
+        acts[random(#acts)]()
+        pass_to(now + random(60) * random(100))
+        look()
+      end
+      cards.said(call)
+      cards.noticed(call, "quiet")
+      cards.talked(call)
+      pass_to(now + 200000)
+      assert.is_nil(next(call.holds or {}), first)
+      assert.is_nil(next(call.silences or {}), first)
+      assert.same({}, timers)
+    end
+  end)
 
   for _, kind in ipairs{ "a recogniser", "a model's provider" } do
     it("is silence where it is a card's number and heard where it is none, however late " .. kind .. " is", function()
