@@ -4,7 +4,7 @@
 --- What may become a number is held back (recordings.hold) from its first sign on: nothing of it is in a file before it is known what it is.
 --- A card's number is silence from there to its end, and so is what is told with it, its expiry and check number; all else is written as it was.
 ---
----   pressed    key by key, across the verbs that ask for them, until FOLLOW_MS pass without one; what a verb takes of it before a fourth key
+---   pressed    (calls.card_keys) key by key, across the verbs that ask for them, until FOLLOW_MS pass without one; what a verb takes of it before a fourth key
 ---              has come is written, for most are a menu's. What gathers gave of it is masked in the journal when the number is whole, or when the
 ---              caller leaves with most of one. Until then the call's record has what of it scripts were given (cards.kept), so that whoever takes
 ---              the call up finds the number too. What a menu gave is not masked: it is what the script has put down for a key, and who wants a
@@ -12,9 +12,10 @@
 ---              and a menu that is masked is asked again by whoever takes the call up
 ---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
 ---              digits waits for what he says next, as a transcript's line does, or presses (calls.card_mix). However long a text takes: who is asked
----              for one tells when it is there, or that none will come. Where only a recogniser hears him it begins with its first words. What nobody understood within KNOWN_WITHIN_MS, or ever, is left out (recordings.leave_out): a slow
----              or broken recogniser costs the caller's sound, not ours, and lets out no number. Where a tenant has a realtime model's provider
----              write nothing down, all of it is kept as it is
+---              for one tells when it is there, or that none will come. Where only a recogniser hears him it begins with its first words. What
+---              nobody understood within KNOWN_WITHIN_MS, or ever, is left out (recordings.leave_out): a slow or broken recogniser costs the
+---              caller's sound, not ours, and lets out no number. Where a tenant has a realtime model's provider write nothing down, all of it is
+---              kept as it is
 ---   spoken     by us, whose text is known before its sound, sentence by sentence and reply by reply
 ---
 --- Of a number that is on its way when the call is given to another worker it is known there that it may go on (call.card_near): whatever digits
@@ -22,13 +23,15 @@
 ---
 --- What is said outside a conversation, in a message or to a human, cannot be known and is kept as it is.
 local card_chain = require "calls.card_chain"
+local card_keys = require "calls.card_keys"
 local card_mix = require "calls.card_mix"
 local clock = require "core.clock"
-local redact = require "ai.guard.redact"
 local recordings = require "calls.recordings"
-local timer = require "core.timer"
+local restart = require "lib.restart"
 
-local cards = {}
+local cards = {
+  gathered = card_keys.gathered, is_pressed = card_keys.is_pressed, kept = card_keys.kept, left = card_keys.left, restore = card_keys.restore, taken = card_keys.taken,
+}
 
 local FOLLOW_MS = 15000     -- as in calls.transcript: a number is told in groups
 local TAIL_MS = 1000        -- behind the last sign: the sound of a key comes behind the word of it, and some say aloud what they press
@@ -39,16 +42,7 @@ local SURE_MS = 2500        -- the same behind a text: one that listens all the 
 local LONG_MS = 60000       -- he speaks on and no text comes: nobody understands it
 local DIGIT_MS = 250        -- nobody says a digit in less
 local BEHIND_MS = 500       -- so far a text is behind what is being said
-local FEW = 4               -- fewer keys that a verb has taken are written: most are a menu's
-local KEYED_MS = 70000      -- nobody presses one number for longer
-local KEYS = 60             -- that are remembered
 local MANY = 12             -- digits that may be most of a number
-local MOST, MOST_WITHIN = 19, 16  -- digits of a card, alone and among other digits
-
-local function restart(part, ms, fn)
-  if part.clock then part.clock:cancel() end
-  part.clock = timer.after(ms, fn)
-end
 
 -- Digits that are pressed or said, of which with those of the other kind a card's number may be made: is it one?
 local function is_mixed(call, how, digits)
@@ -66,159 +60,6 @@ local function follow(call)
 end
 
 local function is_over(call) return call.gone_why or call.frozen or call.removed end
-
--- pressed -------------------------------------------------------------------------------------------------------------------
-
-local function end_keys(call)
-  local keys = call.card_keys
-  call.card_keys = nil
-  if not keys then return end
-  if keys.clock then keys.clock:cancel() end
-  recordings.free(call, "keys")
-  recordings.resume(call, "keys")
-end
-
-local function silence_keys(call, keys, since_ms)
-  recordings.pause(call, "keys", since_ms)
-  recordings.free(call, "keys")
-  restart(keys, TAIL_MS, function()
-    recordings.resume(call, "keys")
-    restart(keys, FOLLOW_MS - TAIL_MS, function() end_keys(call) end)
-  end)
-end
-
--- The oldest key with which a card's number may begin that has not come to its end: as redact.keys finds them.
-local function first_of(keys)
-  local now, count = clock.mono_ms(), #keys.text
-  for i = 1, count do
-    local begins = i == 1 and count < MOST and keys.text:find("^[1-9]") or count - i + 1 < MOST_WITHIN and keys.text:find("^[2-6]", i)
-    if begins and now - keys.began[i] <= KEYED_MS then return i end
-  end
-end
-
-local function hold_keys(call, keys)
-  local first = first_of(keys)
-  keys.since_ms = first and keys.began[math.max(first, keys.out + 1)]
-  if not keys.since_ms then return recordings.free(call, "keys") end
-  recordings.hold(call, "keys", keys.since_ms, function() return #keys.text - first + 1 >= MANY end)
-end
-
-local function add_key(keys, digit, began_ms)
-  keys.text = (keys.text .. digit):sub(-KEYS)
-  table.insert(keys.began, began_ms)
-  if #keys.began > KEYS then
-    table.remove(keys.began, 1)
-    keys.out = math.max(0, keys.out - 1)
-  end
-end
-
-local press_behind_words
-
---- A key was pressed.
---- @param ms number|nil  for how long
---- @return table|nil  when it is the last of a card's number: what was gathered of it before, as cards.gathered was told
-function cards.pressed(call, digit, ms)
-  if not digit:find("^%d$") then return end
-  if call.frozen then call.card_near = true end  -- its successor hears the next
-  local keys, began_ms = call.card_keys, clock.mono_ms() - (ms or 0)
-  if not keys then
-    keys = { text = "", began = {}, out = 0, gathers = {}, card = call.card_follow and true }
-    call.card_keys = keys
-  end
-  add_key(keys, digit, began_ms)
-  local mixed = is_mixed(call, "keys", digit)
-  local is_whole = not keys.whole and (mixed or redact.keys(keys.text) == true)
-  if is_whole then keys.whole = true end
-  press_behind_words(call, mixed)
-  if keys.card then
-    silence_keys(call, keys, began_ms)
-  elseif is_whole then
-    keys.card = true
-    silence_keys(call, keys, keys.since_ms or began_ms)
-  else
-    hold_keys(call, keys)
-    restart(keys, FOLLOW_MS, function() end_keys(call) end)
-  end
-  return is_whole and keys.gathers or nil
-end
-
---- A script is given keys.
---- @param gather table  visit, n, entry (of the journal)
---- @return boolean  are they of a card's number, or told with it?
-function cards.gathered(call, gather)
-  local keys = call.card_keys
-  if keys then
-    table.insert(keys.gathers, gather)
-    if #keys.gathers > KEYS then table.remove(keys.gathers, 1) end
-    if gather.entry.secret then keys.unkept = true end
-  end
-  return keys ~= nil and keys.card == true or call.card_follow ~= nil
-end
-
---- The caller has gone. What was gathered of what may be most of a number, or nil.
-function cards.left(call)
-  local keys = call.card_keys
-  local first = keys and not keys.whole and first_of(keys)
-  return first and #keys.text - first + 1 >= MANY and keys.gathers or nil
-end
-
--- Keys that no script has been given yet: they are in the record by themselves, or must not be.
-local function untaken(call)
-  local count = 0
-  for _, digit in ipairs(call.digits) do
-    if digit:find("%d") then count = count + 1 end
-  end
-  return count
-end
-
---- What the call's record is to have of what is pressed, false for nothing. Of a number that is whole, that it is one: { at_us, card }. Of what may become
---- one, as far as scripts were given it, until that is known: { at_us, card, text, ages_ms = of each key, gathers = list of { visit, n } }; what was
---- gathered in secret is not in it.
-function cards.kept(call)
-  local keys = call.card_keys
-  if not keys then return false end
-  local kept = { at_us = clock.wall_us(), card = keys.card or nil }
-  local count = #keys.text - untaken(call)
-  if keys.whole or keys.unkept or count <= 0 then return kept.card and kept or false end
-  local now = clock.mono_ms()
-  kept.text, kept.ages_ms, kept.gathers = keys.text:sub(1, count), {}, {}
-  for i = 1, count do kept.ages_ms[i] = math.floor(now - keys.began[i]) end
-  for i, one in ipairs(keys.gathers) do kept.gathers[i] = { one.visit, one.n } end
-  return kept
-end
-
---- Goes on where the worker before was.
---- @param kept table|false|nil  of cards.kept
-function cards.restore(call, kept)
-  if not kept then return end
-  local now, since_ms = clock.mono_ms(), math.max(0, (clock.wall_us() - kept.at_us) / 1000)
-  local text = kept.text or ""
-  if since_ms + (kept.ages_ms and kept.ages_ms[#text] or 0) > KEYED_MS then return end
-  local keys = { text = text, began = {}, out = 0, gathers = {}, card = kept.card or call.card_follow and true, whole = text == "" or nil }
-  for i = 1, #text do keys.began[i] = now - since_ms - kept.ages_ms[i] end
-  for i, one in ipairs(kept.gathers or {}) do
-    local visit, n = one[1], one[2]
-    keys.gathers[i] = { visit = visit, n = n, entry = visit == call.visit and call.journal.entries[n] or {} }
-  end
-  for _, digit in ipairs(call.digits) do
-    if digit:find("%d") then add_key(keys, digit, now) end
-  end
-  call.card_keys = keys
-  if keys.card then return silence_keys(call, keys, now) end
-  hold_keys(call, keys)
-  restart(keys, FOLLOW_MS, function() end_keys(call) end)
-end
-
---- May the keys that nobody has taken yet be of a card's number that is known to be one?
-function cards.is_pressed(call) return call.card_keys ~= nil and call.card_keys.card == true end
-
---- A verb has taken keys, and none is left. A script may take a number key by key: they are remembered, and from a fourth one on held.
-function cards.taken(call)
-  local keys = call.card_keys
-  if not keys or keys.card or #keys.text >= FEW then return end
-  keys.out, keys.since_ms = #keys.text, nil
-  recordings.free(call, "keys")
-end
 
 -- heard ---------------------------------------------------------------------------------------------------------------------
 
@@ -249,13 +90,10 @@ local function told_mixed(call, voice, text, told)
     call.card_mix = nil
     if tail ~= "" then is_mixed(call, "voice", tail) end
   end
-  if keys and not keys.card and head ~= "" then restart(keys, FOLLOW_MS, function() end_keys(call) end) end
+  if head ~= "" then card_keys.go_on(call) end
   if not is_card then return told end
-  if keys then
-    local since_ms = keys.since_ms or keys.began[1]
-    voice.since_ms, keys.card = math.min(voice.since_ms or since_ms, since_ms), true
-    recordings.free(call, "keys")
-  end
+  local since_ms = card_keys.join(call)
+  if since_ms then voice.since_ms = math.min(voice.since_ms or since_ms, since_ms) end
   return "card"
 end
 
@@ -443,7 +281,7 @@ function wait_on(call, voice)
 end
 
 -- A key behind digits that were said may go on with them: what was said is held for as long, and silence when that makes a card's number.
-function press_behind_words(call, is_card)
+local function press_behind_words(call, is_card)
   local voice = call.card_voice
   if not voice or voice.silent then return end
   if is_card then
@@ -658,6 +496,17 @@ end
 function cards.is_awaited(call)
   local voice = call.card_voice
   return voice ~= nil and (voice.speaking == true or voice.texts[1] ~= nil)
+end
+
+--- A key was pressed.
+--- @param ms number|nil  for how long
+--- @return table|nil  when it is the last of a card's number: what was gathered of it before, as cards.gathered was told
+function cards.pressed(call, digit, ms)
+  if not digit:find("^%d$") then return end
+  if call.frozen then call.card_near = true end  -- its successor hears the next
+  local is_card = is_mixed(call, "keys", digit)
+  press_behind_words(call, is_card)
+  return card_keys.pressed(call, digit, ms, is_card)
 end
 
 -- spoken --------------------------------------------------------------------------------------------------------------------
