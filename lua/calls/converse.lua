@@ -150,8 +150,8 @@ local function world_of(call, voice, headings, questions, keep, over)
     telling = function(text, reply) cards.tells(call, text, reply) end, is_card = function() return cards.is_pressed(call) end,
     timed = function(report) call:timed(report) end,
     transcript = function(line)
-      -- A line may be of what was heard before that which is heard now.
-      if line.party == "agent" and not (call.talk and call.talk:is_sounding()) then cards.said(call) end
+      -- A line may be of what was heard before that which is heard now; and of what was cut off before it was heard there is none.
+      if not (call.talk and call.talk:is_sounding()) then cards.said(call) end
       line.began_ms, line.ended_ms = line.began_ms + math.floor(from_start_ms), line.ended_ms + math.floor(from_start_ms)
       transcript.add(call, line)
     end,

@@ -358,10 +358,10 @@ function Recording:close(reason)
   if not self.paused then self:append("", true) end
   self.call.recorders[self] = nil
   local tenant, now = self.call.tenant, time.now()
+  if self.left_out > 0 then log.warn("recording.left_out", { call = self.call.id, recording = self.public_id, ms = math.floor(self.left_out / 8) }) end
   local ok, err = pcall(audit.transaction, tenant, function(tx)
     store.segment_close(tx, self.blob_key, self.chunk, self.bytes, math.floor(self.samples / 8), now)
     if self.left_out > 0 then
-      log.warn("recording.left_out", { call = self.call.id, recording = self.public_id, ms = math.floor(self.left_out / 8) })
       audit.event(tx, { type = "recording.left_out", subject = self.public_id, trace = self.call.trace,
         data = { call = self.call.id, milliseconds = math.floor(self.left_out / 8) } })
     end

@@ -86,6 +86,19 @@ describe("a conversation that a realtime model leads", function()
     assert.equal("one", w.noticed.partial.text)
   end)
 
+  -- The line of the answer before ended the silence of a number whose words were there before their sound.
+  it("is heard, or about to be, from a reply's first word to the end of its sound", function()
+    local w = greeted()
+    assert.is_false(w.talk:is_sounding())
+    w:says_to_model(1, "what do you have"):tell("agent_text", { reply = 1, text = "Roofs." })
+    assert.is_true(w.talk:is_sounding())
+    w:tell("audio", { reply = 1, pcm = ("\1\0"):rep(8000) }):tell("audio_end", { reply = 1, ms = 1000 }):tell("turn_done", { reply = 1, reason = "end" })
+    assert.is_true(w.talk:is_sounding())
+    w:pass(3000)
+    assert.equal("Roofs.", w:last("agent").text)
+    assert.is_false(w.talk:is_sounding())
+  end)
+
   -- It ended a number, and let its first group be heard.
   it("tells of a turn without words that it was answered, and of each text whose it is", function()
     local w = greeted()

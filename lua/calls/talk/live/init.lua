@@ -118,8 +118,8 @@ function Live:let_go(keep_sound)
   if self.listener then self.listener:close() end
 end
 
---- Is anything of ours or the model's being heard?
-function Live:is_sounding() return floor.is_sounding(self) end
+--- Is anything of ours or the model's being heard, or about to be?
+function Live:is_sounding() return floor.is_sounding(self) or self.exchanges:is_open() end
 
 --- No realtime model is left: others go on. What the caller has said and nobody has answered they hear again; where an answer was broken off he
 --- is asked to say it again.
