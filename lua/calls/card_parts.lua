@@ -4,6 +4,7 @@
 --- goes with it; the number as a whole is found by itself.
 local crypto = require "core.crypto"
 local json = require "core.json"
+local leaves = require "lib.leaves"
 
 local card_parts = {}
 
@@ -28,32 +29,16 @@ function card_parts.note(call, text)
   call.card_part_ends = ends  -- what was noted, from each beginning on; in memory only
 end
 
-local function without(call, known, value)
-  if type(value) == "table" then
-    local copy
-    for key, item in pairs(value) do
-      local own = without(call, known, item)
-      if own ~= item then
-        if not copy then
-          copy = setmetatable({}, getmetatable(value))
-          for k, v in pairs(value) do copy[k] = v end
-        end
-        copy[key] = own
-      end
-    end
-    return copy or value
-  end
-  local text = type(value) == "string" and value or type(value) == "number" and value >= 0 and value < 1e15 and value % 1 == 0 and ("%.0f"):format(value) or ""
-  if #text > 40 or not text:find("^%d[%d %-]*$") then return value end
-  return known[hash_of(call, (text:gsub("%D", "")))] and "[CARD]" or value
-end
-
 --- A value as JSON knows them, with "[CARD]" where it holds nothing but such a part; what has none comes back as it is.
 function card_parts.masked(call, value)
   if not call.card_parts then return value end
   local known = {}
   for _, hash in ipairs(call.card_parts) do known[hash] = true end
-  return without(call, known, value)
+  return leaves.changed(value, function(leaf)
+    local text = type(leaf) == "string" and leaf or type(leaf) == "number" and leaf >= 0 and leaf < 1e15 and leaf % 1 == 0 and ("%.0f"):format(leaf) or ""
+    if #text > 40 or not text:find("^%d[%d %-]*$") then return leaf end
+    return known[hash_of(call, (text:gsub("%D", "")))] and "[CARD]" or leaf
+  end)
 end
 
 return card_parts

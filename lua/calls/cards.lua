@@ -4,29 +4,34 @@
 --- What may become a number is held back (recordings.hold) from its first sign on: nothing of it is in a file before it is known what it is.
 --- A card's number is silence from there to its end, and so is what is told with it, its expiry and check number; all else is written as it was.
 ---
----   pressed    key by key, across the verbs that ask for them, until FOLLOW_MS pass without one; what a verb takes of it before a fourth key
+---   pressed    (calls.card_keys) key by key, across the verbs that ask for them, until FOLLOW_MS pass without one; what a verb takes of it before a fourth key
 ---              has come is written, for most are a menu's. What gathers gave of it is masked in the journal when the number is whole, or when the
 ---              caller leaves with most of one. Until then the call's record has what of it scripts were given (cards.kept), so that whoever takes
 ---              the call up finds the number too. What a menu gave is not masked: it is what the script has put down for a key, and who wants a
 ---              number from menus has to put down each of ten figures a dozen times; but many an account number begins right behind a menu's key,
 ---              and a menu that is masked is asked again by whoever takes the call up
 ---   heard      in a conversation: from the moment at which the caller's voice begins until the text of what he said is there; what ends in
----              digits waits for what he says next, as a transcript's line does. However long a text takes: who is asked for one tells when it is
----              there, or that none will come. What nobody understood within KNOWN_WITHIN_MS, or ever, is left out (recordings.leave_out): a slow
----              or broken recogniser costs the caller's sound, not ours, and lets out no number. Where a tenant has a realtime model's provider
----              write nothing down, all of it is kept as it is
----   spoken     by us, whose text is known before its sound
+---              digits waits for what he says next, as a transcript's line does, or presses (calls.card_mix). However long a text takes: who is asked
+---              for one tells when it is there, or that none will come. Where only a recogniser hears him it begins with its first words. What
+---              nobody understood within KNOWN_WITHIN_MS, or ever, is left out (recordings.leave_out): a slow or broken recogniser costs the
+---              caller's sound, not ours, and lets out no number. Where a tenant has a realtime model's provider write nothing down, all of it is
+---              kept as it is
+---   spoken     by us, whose text is known before its sound, sentence by sentence and reply by reply
 ---
 --- Of a number that is on its way when the call is given to another worker it is known there that it may go on (call.card_near): whatever digits
 --- follow are silence until FOLLOW_MS pass without any.
 ---
 --- What is said outside a conversation, in a message or to a human, cannot be known and is kept as it is.
+local card_chain = require "calls.card_chain"
+local card_keys = require "calls.card_keys"
+local card_mix = require "calls.card_mix"
 local clock = require "core.clock"
-local redact = require "ai.guard.redact"
 local recordings = require "calls.recordings"
-local timer = require "core.timer"
+local restart = require "lib.restart"
 
-local cards = {}
+local cards = {
+  gathered = card_keys.gathered, is_pressed = card_keys.is_pressed, kept = card_keys.kept, left = card_keys.left, restore = card_keys.restore, taken = card_keys.taken,
+}
 
 local FOLLOW_MS = 15000     -- as in calls.transcript: a number is told in groups
 local TAIL_MS = 1000        -- behind the last sign: the sound of a key comes behind the word of it, and some say aloud what they press
@@ -35,17 +40,16 @@ local TEXT_MS = 8000        -- so late the text of what was said may come while 
 local LATE_MS = 20000       -- the same where he is quiet
 local SURE_MS = 2500        -- the same behind a text: one that listens all the time tells a sentence in parts
 local LONG_MS = 60000       -- he speaks on and no text comes: nobody understands it
-local SHORT_MS = 3000       -- nobody says a card's number in less
-local FEW = 4               -- fewer keys that a verb has taken are written: most are a menu's
-local KEYED_MS = 70000      -- nobody presses one number for longer
-local KEYS = 60             -- that are remembered
+local DIGIT_MS = 250        -- nobody says a digit in less
+local BEHIND_MS = 500       -- so far a text is behind what is being said
 local MANY = 12             -- digits that may be most of a number
-local MOST, MOST_WITHIN = 19, 16  -- digits of a card, alone and among other digits
-local LEAST = 13            -- of a card: as many that are heard are one, for a digit that is misheard spoils its check digit
 
-local function restart(part, ms, fn)
-  if part.clock then part.clock:cancel() end
-  part.clock = timer.after(ms, fn)
+-- Digits that are pressed or said, of which with those of the other kind a card's number may be made: is it one?
+local function is_mixed(call, how, digits)
+  local is_card
+  call.card_mix, is_card = card_mix.add(call.card_mix, how, digits, clock.mono_ms())
+  if is_card then call.card_mix = nil end
+  return is_card
 end
 
 -- Other workers' part of a number: goes on with digits only.
@@ -57,228 +61,11 @@ end
 
 local function is_over(call) return call.gone_why or call.frozen or call.removed end
 
--- pressed -------------------------------------------------------------------------------------------------------------------
-
-local function end_keys(call)
-  local keys = call.card_keys
-  call.card_keys = nil
-  if not keys then return end
-  if keys.clock then keys.clock:cancel() end
-  recordings.free(call, "keys")
-  recordings.resume(call, "keys")
-end
-
-local function silence_keys(call, keys, since_ms)
-  recordings.pause(call, "keys", since_ms)
-  recordings.free(call, "keys")
-  restart(keys, TAIL_MS, function()
-    recordings.resume(call, "keys")
-    restart(keys, FOLLOW_MS - TAIL_MS, function() end_keys(call) end)
-  end)
-end
-
--- The oldest key with which a card's number may begin that has not come to its end: as redact.keys finds them.
-local function first_of(keys)
-  local now, count = clock.mono_ms(), #keys.text
-  for i = 1, count do
-    local begins = i == 1 and count < MOST and keys.text:find("^[1-9]") or count - i + 1 < MOST_WITHIN and keys.text:find("^[2-6]", i)
-    if begins and now - keys.began[i] <= KEYED_MS then return i end
-  end
-end
-
-local function hold_keys(call, keys)
-  local first = first_of(keys)
-  keys.since_ms = first and keys.began[math.max(first, keys.out + 1)]
-  if not keys.since_ms then return recordings.free(call, "keys") end
-  recordings.hold(call, "keys", keys.since_ms, function() return #keys.text - first + 1 >= MANY end)
-end
-
-local function add_key(keys, digit, began_ms)
-  keys.text = (keys.text .. digit):sub(-KEYS)
-  table.insert(keys.began, began_ms)
-  if #keys.began > KEYS then
-    table.remove(keys.began, 1)
-    keys.out = math.max(0, keys.out - 1)
-  end
-end
-
---- A key was pressed.
---- @param ms number|nil  for how long
---- @return table|nil  when it is the last of a card's number: what was gathered of it before, as cards.gathered was told
-function cards.pressed(call, digit, ms)
-  if not digit:find("^%d$") then return end
-  if call.frozen then call.card_near = true end  -- its successor hears the next
-  local keys, began_ms = call.card_keys, clock.mono_ms() - (ms or 0)
-  if not keys then
-    keys = { text = "", began = {}, out = 0, gathers = {}, card = call.card_follow and true }
-    call.card_keys = keys
-  end
-  add_key(keys, digit, began_ms)
-  local is_whole = not keys.whole and redact.keys(keys.text) == true
-  if is_whole then keys.whole = true end
-  if keys.card then
-    silence_keys(call, keys, began_ms)
-  elseif is_whole then
-    keys.card = true
-    silence_keys(call, keys, keys.since_ms or began_ms)
-  else
-    hold_keys(call, keys)
-    restart(keys, FOLLOW_MS, function() end_keys(call) end)
-  end
-  return is_whole and keys.gathers or nil
-end
-
---- A script is given keys.
---- @param gather table  visit, n, entry (of the journal)
---- @return boolean  are they of a card's number, or told with it?
-function cards.gathered(call, gather)
-  local keys = call.card_keys
-  if keys then
-    table.insert(keys.gathers, gather)
-    if #keys.gathers > KEYS then table.remove(keys.gathers, 1) end
-    if gather.entry.secret then keys.unkept = true end
-  end
-  return keys ~= nil and keys.card == true or call.card_follow ~= nil
-end
-
---- The caller has gone. What was gathered of what may be most of a number, or nil.
-function cards.left(call)
-  local keys = call.card_keys
-  local first = keys and not keys.whole and first_of(keys)
-  return first and #keys.text - first + 1 >= MANY and keys.gathers or nil
-end
-
--- Keys that no script has been given yet: they are in the record by themselves, or must not be.
-local function untaken(call)
-  local count = 0
-  for _, digit in ipairs(call.digits) do
-    if digit:find("%d") then count = count + 1 end
-  end
-  return count
-end
-
---- What the call's record is to have of what is pressed, false for nothing. Of a number that is whole, that it is one: { at_us, card }. Of what may become
---- one, as far as scripts were given it, until that is known: { at_us, card, text, ages_ms = of each key, gathers = list of { visit, n } }; what was
---- gathered in secret is not in it.
-function cards.kept(call)
-  local keys = call.card_keys
-  if not keys then return false end
-  local kept = { at_us = clock.wall_us(), card = keys.card or nil }
-  local count = #keys.text - untaken(call)
-  if keys.whole or keys.unkept or count <= 0 then return kept.card and kept or false end
-  local now = clock.mono_ms()
-  kept.text, kept.ages_ms, kept.gathers = keys.text:sub(1, count), {}, {}
-  for i = 1, count do kept.ages_ms[i] = math.floor(now - keys.began[i]) end
-  for i, one in ipairs(keys.gathers) do kept.gathers[i] = { one.visit, one.n } end
-  return kept
-end
-
---- Goes on where the worker before was.
---- @param kept table|false|nil  of cards.kept
-function cards.restore(call, kept)
-  if not kept then return end
-  local now, since_ms = clock.mono_ms(), math.max(0, (clock.wall_us() - kept.at_us) / 1000)
-  local text = kept.text or ""
-  if since_ms + (kept.ages_ms and kept.ages_ms[#text] or 0) > KEYED_MS then return end
-  local keys = { text = text, began = {}, out = 0, gathers = {}, card = kept.card or call.card_follow and true, whole = text == "" or nil }
-  for i = 1, #text do keys.began[i] = now - since_ms - kept.ages_ms[i] end
-  for i, one in ipairs(kept.gathers or {}) do
-    local visit, n = one[1], one[2]
-    keys.gathers[i] = { visit = visit, n = n, entry = visit == call.visit and call.journal.entries[n] or {} }
-  end
-  for _, digit in ipairs(call.digits) do
-    if digit:find("%d") then add_key(keys, digit, now) end
-  end
-  call.card_keys = keys
-  if keys.card then return silence_keys(call, keys, now) end
-  hold_keys(call, keys)
-  restart(keys, FOLLOW_MS, function() end_keys(call) end)
-end
-
---- May the keys that nobody has taken yet be of a card's number that is known to be one?
-function cards.is_pressed(call) return call.card_keys ~= nil and call.card_keys.card == true end
-
---- A verb has taken keys, and none is left. A script may take a number key by key: they are remembered, and from a fourth one on held.
-function cards.taken(call)
-  local keys = call.card_keys
-  if not keys or keys.card or #keys.text >= FEW then return end
-  keys.out, keys.since_ms = #keys.text, nil
-  recordings.free(call, "keys")
-end
-
--- heard and spoken: a chain of texts, each ending in digits but the last -------------------------------------------------------
-
-local function digits_of(run)
-  local count = 0
-  for _, sign in ipairs(run or {}) do
-    if sign.sign:find("%d") then count = count + 1 end
-  end
-  return count
-end
-
-local function has_card(looks)
-  for _, look in ipairs(looks) do
-    for _, span in ipairs(look.spans) do
-      if span[3] == "CARD" then return true end
-    end
-  end
-  return false
-end
-
-local function clear(chain)
-  while chain[1] do table.remove(chain) end
-end
-
--- Adds a text: "card" when there is one in what was told so far, "open" when it may go on in the next, else "no". And whether what was told
--- before belongs to it.
-local function add(chain, text)
-  local look = redact.look(text)
-  if not look.head or chain[1] and not chain[#chain].tail then clear(chain) end
-  local goes_on = chain[1] ~= nil
-  chain[#chain + 1] = look
-  if #chain > 1 then
-    for _ = 1, #chain - math.max(1, #redact.newest(chain)) do table.remove(chain, 1) end
-    redact.across(chain)
-  end
-  if has_card(chain) then return "card", goes_on end
-  -- One sign alone, behind other words, begins no number: "the second one".
-  local open = look.tail and digits_of(look.tail) > 0 and (look.whole or #look.tail > 1)
-  if not (open and look.whole) then clear(chain) end
-  if not open then return "no", false end
-  if not look.whole then chain[1] = look end
-  return "open", goes_on and look.whole
-end
-
--- As many digits as a card has, and no phone number's 0 or + in front.
-local function is_long(chain)
-  local first, count = nil, 0
-  for _, look in ipairs(chain) do
-    local run = look == chain[1] and look.tail or look.head
-    for _, sign in ipairs(run or {}) do
-      if sign.sign:find("%d") then first, count = first or sign.sign, count + 1 end
-    end
-  end
-  return count >= LEAST and first ~= "0" and not chain[1].tail.plus
-end
-
-local function digits_in(chain, partial)
-  local count = 0
-  for _, look in ipairs(chain) do count = count + digits_of(look.tail) end
-  if partial then
-    local look = redact.look(partial)
-    count = count + digits_of(look.tail or look.head)
-  end
-  return count
-end
-
 -- heard ---------------------------------------------------------------------------------------------------------------------
 
--- What was told, where the number may have begun at another worker. One digit alone, beside other words, is no part of it: "a table for two".
+-- What was told, where the number may have begun at another worker.
 local function told_near(call, text, told)
-  if not call.card_follow then return told end
-  local look = redact.look(text)
-  local count = digits_of(look.head) + (look.whole and 0 or digits_of(look.tail))
-  if count == 0 or count == 1 and not look.whole then return told end
+  if not call.card_follow or not card_chain.may_go_on(text) then return told end
   follow(call)
   return "card"
 end
@@ -292,6 +79,24 @@ local function voice_of(call)
   return voice
 end
 
+-- The same, where the number may have been pressed in part: what was pressed is held for as long.
+local function told_mixed(call, voice, text, told)
+  local keys = call.card_keys
+  if told == "no" and not keys then call.card_mix = nil end
+  if told == "card" or told == "no" and not keys then return told end
+  local head, tail, whole = card_chain.ends(text)
+  local is_card = head ~= "" and is_mixed(call, "voice", head)
+  if not whole then
+    call.card_mix = nil
+    if tail ~= "" then is_mixed(call, "voice", tail) end
+  end
+  if head ~= "" then card_keys.go_on(call) end
+  if not is_card then return told end
+  local since_ms = card_keys.join(call)
+  if since_ms then voice.since_ms = math.min(voice.since_ms or since_ms, since_ms) end
+  return "card"
+end
+
 local function free_voice(call)
   local voice = call.card_voice
   if not voice then return end
@@ -302,12 +107,17 @@ local function free_voice(call)
   recordings.resume(call, "voice")
 end
 
--- Has he said so much since a time, or behind the words that were heard so far, that it may be a number?
-local function is_unknown(voice, since_ms)
-  if voice.told then return false end
-  local now = clock.mono_ms()
-  if not voice.partial then return now - since_ms > SHORT_MS end
-  return (voice.speaking and now or voice.quiet_ms or now) - voice.partial_ms > SHORT_MS
+-- For how long he has spoken without a text of it.
+local function untold_ms(voice, since_ms)
+  local from_ms = voice.began_ms or not voice.told and since_ms
+  if not from_ms then return 0 end
+  return math.max(0, (not voice.speaking and voice.quiet_ms or clock.mono_ms()) - math.max(from_ms, voice.known_ms or 0))
+end
+
+-- May most of a number be in what he has said since a time, whether it was told or not?
+local function is_doubtful(voice, since_ms)
+  local digits = card_chain.digits(voice.chain, voice.partial)
+  return digits >= MANY or digits + untold_ms(voice, since_ms) / DIGIT_MS > MANY
 end
 
 -- Holds what he says since a time, and what he said before that a text is still to come for.
@@ -316,8 +126,7 @@ local function hold_voice(call, voice, since_ms)
   if first and not voice.silent then since_ms = math.min(since_ms, first.since_ms) end
   voice.since_ms = since_ms
   recordings.hold(call, "voice", since_ms, function()
-    local goes_on = voice.told == "open" and voice.began_ms ~= nil  -- behind digits he says what nobody has told of
-    return voice.texts[1] ~= nil or call.card_follow or goes_on or is_unknown(voice, since_ms) or digits_in(voice.chain, voice.partial) >= MANY
+    return voice.texts[1] ~= nil or call.card_follow ~= nil or is_doubtful(voice, since_ms)
   end, "caller")
 end
 
@@ -327,11 +136,18 @@ local function leave_out(call, voice, from_ms, to_ms)
   if voice.told == "open" and voice.since_ms then from_ms = math.min(from_ms, voice.since_ms) end
   recordings.leave_out(call, from_ms, to_ms, "caller")
   voice.has_gap, voice.told = true, nil
-  clear(voice.chain)
+  card_chain.clear(voice.chain)
 end
 
--- Silence from where it was held, as long as he speaks; what he says within a while may be told with it.
-local function silence_voice(call, voice)
+-- Silence from where it was held, as long as he speaks; what he says within a while may be told with it. Where it is known when its text ended, one of
+-- voice.texts, what is said since then stays held.
+local function silence_voice(call, voice, one)
+  local ends_ms = one and not one.goes_on and one.until_ms and math.max(one.until_ms, one.ended_ms or 0) + TAIL_MS
+  if not voice.silent and voice.since_ms and ends_ms then
+    recordings.silence(call, voice.since_ms, ends_ms)
+    one.since_ms = ends_ms
+    return hold_voice(call, voice, ends_ms)
+  end
   if not voice.silent then
     recordings.pause(call, "voice", voice.since_ms)
     recordings.free(call, "voice")
@@ -345,7 +161,7 @@ local function end_silence(call, voice)
   recordings.resume(call, "voice")
   voice.silent = nil
   for _, one in ipairs(voice.texts) do
-    one.since_ms, one.until_ms = now, one.until_ms and now
+    one.since_ms, one.until_ms, one.is_silent = now, one.until_ms and now, one.until_ms ~= nil
   end
 end
 
@@ -356,7 +172,7 @@ local function wait_behind_card(call, voice)
     end_silence(call, voice)
     restart(voice, FOLLOW_MS - TAIL_MS, function()
       if not voice.texts[1] then return free_voice(call) end
-      clear(voice.chain)
+      card_chain.clear(voice.chain)
       voice.told = nil
     end)
   end)
@@ -369,9 +185,13 @@ local function begin_untold(voice, since_ms)
   voice.told_ms = nil
 end
 
--- A text has come, to which nothing belongs that was told before.
-local function hold_from_text(call, voice)
-  if voice.since_ms and voice.untold_ms and voice.untold_ms > voice.since_ms then hold_voice(call, voice, voice.untold_ms) end
+-- Is it known when the voice began, and ended, of which one of voice.texts comes? Of who tells texts unasked some may still be on their way.
+local function is_exact(voice, one) return one ~= nil and one.is_exact and not voice.unasked end
+
+-- A text has come, to which nothing belongs that was told before: that of one of voice.texts, or one that nobody asked for.
+local function hold_from_text(call, voice, one)
+  local since_ms = is_exact(voice, one) and one.since_ms or voice.untold_ms
+  if voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
 end
 
 local wait_on
@@ -380,7 +200,7 @@ local wait_on
 local function settle(call, voice)
   local since_ms = voice.texts[1] and voice.texts[1].since_ms or voice.began_ms
   if voice.told ~= "open" and voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
-  if voice.has_gap and not voice.told and not voice.speaking and not since_ms then
+  if (voice.told == "card" or voice.has_gap and not voice.told) and not voice.speaking and not since_ms then
     voice.since_ms = nil
     recordings.free(call, "voice")
   end
@@ -453,7 +273,28 @@ function wait_on(call, voice)
   if voice.texts[1] then return end
   local is_known = voice.told and not voice.partial and not voice.began_ms
   local ms = not is_known and LATE_MS or voice.told == "no" and SURE_MS or FOLLOW_MS
-  restart(voice, ms, function() free_voice(call) end)
+  restart(voice, ms, function()
+    -- A text that never became final is all there is.
+    if voice.partial and not is_over(call) then return on.final(call, { text = voice.partial }) end
+    free_voice(call)
+  end)
+end
+
+-- A key behind digits that were said may go on with them: what was said is held for as long, and silence when that makes a card's number.
+local function press_behind_words(call, is_card)
+  local voice = call.card_voice
+  if not voice or voice.silent then return end
+  if is_card then
+    if voice.since_ms then recordings.silence(call, voice.since_ms, clock.mono_ms()) end
+    voice.told, voice.chain.card = "card", true
+  elseif voice.told == "open" and not voice.speaking then
+    wait_on(call, voice)
+  end
+end
+
+-- A text comes where our own voice detection heard nobody, or long behind it: what is not written yet is held.
+local function hold_unnoticed(call, voice)
+  if not (voice.speaking or voice.since_ms or voice.silent) then hold_voice(call, voice, clock.mono_ms() - TEXT_MS) end
 end
 
 function on.quiet(call)
@@ -470,6 +311,7 @@ end
 -- What he says from now on is none of theirs for which a text will come.
 local function end_texts(texts)
   for _, one in ipairs(texts) do
+    if one.goes_on then one.ended_ms = clock.mono_ms() end  -- the provider may have heard him where we did not
     one.goes_on, one.until_ms = nil, one.until_ms or clock.mono_ms()
   end
 end
@@ -483,8 +325,9 @@ function on.asked(call, fields)
   end
   end_texts(texts)
   local newest = texts[#texts]
-  local one = { key = fields.key, goes_on = fields.goes_on,
-    since_ms = voice.began_ms or newest and newest.until_ms or not voice.told_ms and voice.since_ms or now }
+  local told_ms = voice.told_ms and math.max(voice.since_ms or now, voice.told_ms - TEXT_MS)
+  local one = { key = fields.key, goes_on = fields.goes_on, is_exact = voice.began_ms ~= nil,
+    since_ms = voice.began_ms or newest and newest.until_ms or told_ms or voice.since_ms or now }
   -- A voice that only the provider hears ends when it says so.
   if not fields.goes_on or not voice.speaking and voice.began_ms then one.until_ms = now end
   -- Who listens all the time has told already what is asked for now.
@@ -506,26 +349,39 @@ function on.ended(call)
 end
 
 function on.partial(call, fields)
-  local voice = call.card_voice
-  if voice then voice.partial, voice.partial_ms = fields.text, clock.mono_ms() end
+  local voice = voice_of(call)
+  hold_unnoticed(call, voice)
+  voice.partial, voice.known_ms = fields.text, clock.mono_ms() - BEHIND_MS
+  if not voice.speaking then wait_on(call, voice) end
+end
+
+-- The text that a final one is: that of its key, else the oldest that was asked for; nil where it was not asked for.
+local function asked_for(texts, key)
+  for i, one in ipairs(texts) do
+    if key and one.key == key or not key and not one.again then return one, i end
+  end
 end
 
 function on.final(call, fields)
-  local voice, text = call.card_voice, fields.text
-  if not voice then return end
-  local told, goes_on = add(voice.chain, text)
-  voice.partial, voice.told = nil, told
-  for i, one in ipairs(voice.texts) do
-    if one.key == fields.key or not fields.key and i == 1 then one.is_told = true end
+  local voice, text = voice_of(call), fields.text
+  hold_unnoticed(call, voice)
+  local told, goes_on, is_idle = card_chain.add(voice.chain, text, true)
+  local one = asked_for(voice.texts, fields.key)
+  if not is_idle then
+    voice.open_ms = one and one.until_ms or clock.mono_ms()
+  elseif told == "open" and (one and one.since_ms or clock.mono_ms()) - voice.open_ms > FOLLOW_MS then  -- nothing that goes on for minutes is held for a few digits
+    card_chain.clear(voice.chain)
+    told, goes_on = "no", false
   end
+  voice.partial, voice.told = nil, told
+  if one then one.is_told = true else voice.unasked, voice.known_ms = true, clock.mono_ms() - BEHIND_MS end
   if not voice.texts[1] and not voice.speaking then voice.began_ms = nil end
-  if not goes_on then hold_from_text(call, voice) end
+  if not goes_on then hold_from_text(call, voice, one) end
   note_told(voice)
-  if voice.told == "open" and is_long(voice.chain) then voice.told = "card" end
   if voice.told == "open" and voice.has_gap then voice.told = "card" end
-  if voice.told == "no" then voice.has_gap = nil end
-  voice.told = told_near(call, text, voice.told)
-  if voice.told == "card" then silence_voice(call, voice) end
+  if voice.told == "no" and not is_idle then voice.has_gap = nil end
+  voice.told = told_mixed(call, voice, text, told_near(call, text, voice.told))
+  if voice.told == "card" then silence_voice(call, voice, one) end
   if not voice.speaking then return wait_on(call, voice) end
   await_text(call, voice)
   if voice.told ~= "no" then return end
@@ -534,37 +390,82 @@ function on.final(call, fields)
   hold_voice(call, voice, clock.mono_ms())
 end
 
+-- What was heard again is told, when nothing more of it is awaited.
+local function end_again(texts)
+  if not asked_for(texts) then
+    while texts[1] do table.remove(texts) end
+  end
+end
+
+-- All is known that was said until the end of one of voice.texts.
+local function hold_behind(call, voice, one)
+  local since_ms = is_exact(voice, one) and one.until_ms
+  if voice.since_ms and since_ms and since_ms > voice.since_ms then hold_voice(call, voice, since_ms) end
+end
+
 -- All has been told of it that there is.
 function on.answered(call, fields)
   local voice = call.card_voice
-  for i, one in ipairs(voice and voice.texts or {}) do
-    if one.key == fields.key then
-      table.remove(voice.texts, i)
-      watch(call, voice)
-      if one.goes_on and not voice.speaking then voice.began_ms = nil end
-      -- One that has heard nothing may only be late.
-      if not one.is_told and voice.told == "no" then voice.told = nil end
-      if one.is_told then return settle(call, voice) end
-      if not voice.speaking then wait_on(call, voice) end
-      return
+  local one, i = asked_for(voice and voice.texts or {}, fields.key)
+  if not one then return end
+  if not one.is_told and voice.partial and not voice.texts[2] and not voice.speaking then on.final(call, { text = voice.partial, key = fields.key }) end
+  table.remove(voice.texts, i)
+  end_again(voice.texts)
+  watch(call, voice)
+  -- Of who speaks on it was all until the provider said so.
+  if one.goes_on and not voice.speaking then voice.began_ms = nil end
+  if voice.speaking and not voice.began_ms then voice.began_ms = one.until_ms or math.max(one.since_ms, clock.mono_ms() - TEXT_MS) end
+  -- One that has heard nothing may only be late.
+  if not one.is_told and voice.told == "no" then voice.told = nil end
+  if one.is_told and voice.told == "no" and not (voice.texts[1] or voice.began_ms or voice.partial) then hold_behind(call, voice, one) end
+  if one.is_told then return settle(call, voice) end
+  if not voice.speaking then wait_on(call, voice) end
+end
+
+-- What he has said within so many ms, and nobody has told of, will be asked for as others' text.
+local function hear_again(voice, ms)
+  local now, texts = clock.mono_ms(), voice.texts
+  local ends_ms, from_ms = not voice.speaking and voice.quiet_ms or now, now - ms - BEHIND_MS
+  if voice.began_ms then
+    table.insert(texts, { since_ms = voice.began_ms, until_ms = ends_ms })
+    voice.began_ms = voice.speaking and now or nil
+  end
+  for _, one in ipairs(texts) do
+    if not one.is_told and one.since_ms >= from_ms then
+      one.again, one.key, one.goes_on, one.until_ms = true, nil, nil, one.until_ms or ends_ms
     end
   end
 end
 
--- No text will come of what he has said until now.
-function on.unheard(call)
+function on.again(call, fields)
+  local voice = call.card_voice
+  if not voice then return end
+  hear_again(voice, fields.ms)
+  voice.partial = nil
+  watch(call, voice)
+end
+
+-- No text will come of what he has said until now, but where others hear it again.
+function on.unheard(call, fields)
   local voice = call.card_voice
   if not voice then return end
   local texts, now = voice.texts, clock.mono_ms()
   local function lose(from_ms, to_ms)
     leave_out(call, voice, from_ms, to_ms > from_ms and to_ms or now)
   end
+  if fields.again_ms then hear_again(voice, fields.again_ms) end
   local quiet_ms = not voice.speaking and voice.quiet_ms or now
+  local rest = {}
   for _, one in ipairs(texts) do
-    if not one.is_told then lose(one.since_ms, one.until_ms or quiet_ms) end  -- what ends a conversation is a text
+    if one.again and fields.again_ms then
+      rest[#rest + 1] = one
+    elseif not (one.is_told or one.is_silent) then  -- what ends a conversation is a text
+      lose(one.since_ms, one.until_ms or quiet_ms)
+    end
   end
   if voice.began_ms then lose(voice.began_ms, quiet_ms) end
-  clear(texts)
+  while texts[1] do table.remove(texts) end
+  for i, one in ipairs(rest) do texts[i] = one end
   voice.partial = nil
   voice.began_ms = voice.speaking and now or nil
   watch(call, voice)
@@ -576,7 +477,7 @@ function on.untranscribed(call)
   local voice = call.card_voice
   if not voice then return end
   if not (voice.texts[1] or voice.told or voice.silent) then return free_voice(call) end
-  on.unheard(call)  -- of who wrote it down until now
+  on.unheard(call, {})  -- of who wrote it down until now
   voice.speaking, voice.began_ms, voice.quiet_ms = nil, nil, voice.speaking and clock.mono_ms() or voice.quiet_ms
   settle(call, voice)
 end
@@ -584,8 +485,9 @@ end
 --- What a conversation notices of the caller: "speech" and "quiet" of his voice, since how many ms; "partial" and "final", a text of what he said, that
 --- of a key where it is given, else the oldest that was asked for; "asked", that a text will come of what he has said, or of what he is saying (goes_on),
 --- with a key that no other has; "ended", that what he says from now on is of no key yet; "answered", that all has come which there is for that key;
---- "unheard", that nobody understands what he has said until now and was asked for; "untranscribed", that no texts are to come at all.
---- @param fields table|nil  ms, text, key, goes_on
+--- "again", that what nobody has told of the last so many ms is heard once more, and asked for by other keys; "unheard", that nobody understands what
+--- he has said until now and was asked for, but what is heard again; "untranscribed", that no texts are to come at all.
+--- @param fields table|nil  ms, text, key, goes_on, again_ms
 function cards.noticed(call, kind, fields)
   if on[kind] and not is_over(call) then on[kind](call, fields or {}) end
 end
@@ -596,19 +498,42 @@ function cards.is_awaited(call)
   return voice ~= nil and (voice.speaking == true or voice.texts[1] ~= nil)
 end
 
+--- A key was pressed.
+--- @param ms number|nil  for how long
+--- @return table|nil  when it is the last of a card's number: what was gathered of it before, as cards.gathered was told
+function cards.pressed(call, digit, ms)
+  if not digit:find("^%d$") then return end
+  if call.frozen then call.card_near = true end  -- its successor hears the next
+  local is_card = is_mixed(call, "keys", digit)
+  press_behind_words(call, is_card)
+  return card_keys.pressed(call, digit, ms, is_card)
+end
+
 -- spoken --------------------------------------------------------------------------------------------------------------------
 
 --- Is a card's number in a text of ours? Then its sound is not kept either.
-function cards.is_in(text) return has_card{ redact.look(text) } end
+function cards.is_in(text) return card_chain.is_in(text) end
 
---- We begin to make the sound of a text, which follows those before it until cards.said.
-function cards.says(call, text)
+local function words_of(call)
   local own = call.card_words
   if not own then
     own = { chain = {} }
     call.card_words = own
   end
-  local told = told_near(call, text, add(own.chain, text))
+  if own.clock then own.clock:cancel() end
+  return own
+end
+
+local function forget_words(call)
+  local own = call.card_words
+  if own and own.clock then own.clock:cancel() end
+  call.card_words = nil
+  recordings.free(call, "words")
+  recordings.resume(call, "words")
+end
+
+local function add_words(call, own, text)
+  local told = told_near(call, text, card_chain.add(own.chain, text))
   if told == "no" then
     if not own.card then
       own.since_ms = nil
@@ -622,22 +547,34 @@ function cards.says(call, text)
     recordings.pause(call, "words", own.since_ms)
     recordings.free(call, "words")
   elseif not own.card then
-    recordings.hold(call, "words", own.since_ms, function() return digits_in(own.chain) >= MANY end)
+    recordings.hold(call, "words", own.since_ms, function() return card_chain.digits(own.chain) >= MANY end)
   end
 end
 
---- The words so far of what we say, the sound of which comes with them.
-function cards.tells(call, text)
-  local own = call.card_words
-  if own then clear(own.chain) end
-  cards.says(call, text)
+--- We begin to make the sound of a text, which follows those before it.
+function cards.says(call, text) add_words(call, words_of(call), text) end
+
+--- The words so far of a reply, the sound of which comes with them.
+--- @param reply any  which: its words come in the place of those told before
+function cards.tells(call, text, reply)
+  local own = words_of(call)
+  if own.reply ~= reply then own.reply, own.before = reply, card_chain.copy(own.chain) end
+  own.chain = card_chain.copy(own.before or {})
+  add_words(call, own, text)
 end
 
---- All of it was heard, or nothing more of it will be.
+--- Nothing of ours is being heard any more, nor will be of what was begun. It may go on in what we say next.
 function cards.said(call)
-  call.card_words = nil
-  recordings.free(call, "words")
+  local own = call.card_words
+  if not own or not own.chain[1] or is_over(call) then return forget_words(call) end
   recordings.resume(call, "words")
+  if own.card then
+    own.card, own.since_ms = nil, nil
+  elseif own.since_ms then
+    -- An order number that was said in one breath is no card's of which the rest was never said.
+    recordings.hold(call, "words", own.since_ms, function() return own.chain[2] ~= nil and card_chain.digits(own.chain) >= MANY end)
+  end
+  restart(own, FOLLOW_MS, function() forget_words(call) end)
 end
 
 -- over to another worker -------------------------------------------------------------------------------------------------------
@@ -652,9 +589,9 @@ function cards.moves(call)
     since_ms = math.min(since_ms or math.huge, from_ms or clock.mono_ms())
   end
   if keys then near(keys.since_ms) end
-  if voice and (voice.silent or voice.texts[1] or voice.chain[1] or digits_in(voice.chain, voice.partial) > 0) then near(voice.since_ms) end
-  if voice and not voice.told then call.card_near = true end  -- its text is not here yet
-  if own and own.since_ms then near(own.since_ms) end
+  if voice and (voice.silent or voice.texts[1] or card_chain.digits(voice.chain, voice.partial) > 0) then near(voice.since_ms) end
+  if voice and (not voice.told or voice.began_ms) then call.card_near = true end  -- its text is not here yet
+  if own and own.chain[1] then near(own.since_ms) end
   if since_ms then recordings.pause(call, "moves", since_ms) end
 end
 
@@ -670,8 +607,9 @@ function cards.talked(call)
   cards.said(call)
   local voice = call.card_voice
   if voice and not is_over(call) then
+    on.unheard(call, {})
     if voice.speaking then voice.quiet_ms = clock.mono_ms() end
-    voice.speaking = nil
+    voice.speaking, voice.began_ms = nil, nil
     wait_on(call, voice)
   end
 end

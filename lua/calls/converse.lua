@@ -148,10 +148,11 @@ local function world_of(call, voice, headings, questions, keep, over)
       return voice.say({ text = text, rate = RATE }, kept and not cards.is_in(text))
     end,
     open_ears = voice.open, noticed = function(kind, fields) cards.noticed(call, kind, fields) end,
-    telling = function(text) cards.tells(call, text) end, is_card = function() return cards.is_pressed(call) end,
+    telling = function(text, reply) cards.tells(call, text, reply) end, is_card = function() return cards.is_pressed(call) end,
     timed = function(report) call:timed(report) end, asks_keys = function(are_asked) keys.asked(call, are_asked) end,
     transcript = function(line)
-      if line.party == "agent" then cards.said(call) end
+      -- A line may be of what was heard before that which is heard now; and of what was cut off before it was heard there is none.
+      if not (call.talk and call.talk:is_sounding()) then cards.said(call) end
       line.began_ms, line.ended_ms = line.began_ms + math.floor(from_start_ms), line.ended_ms + math.floor(from_start_ms)
       transcript.add(call, line)
     end,

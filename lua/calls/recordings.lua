@@ -213,11 +213,15 @@ function recordings.resume(call, why)
   for recorder in pairs(call.recorders) do recorder:end_silence() end
 end
 
+--- What was said between two times (clock.mono_ms), and is held, is silence.
+function recordings.silence(call, from_ms, to_ms)
+  for recorder in pairs(call.recorders) do silence_between(recorder, from_ms, to_ms) end
+end
+
 --- What was said between two times (clock.mono_ms), and is held, will not be known: it is silence, and the recording says so.
 --- @param whose "caller"|nil  of him only: what he heard meanwhile is kept; nil: of all
 function recordings.leave_out(call, from_ms, to_ms, whose)
   if not next(call.recorders) then return end
-  log.warn("recording.left_out", { call = call.id, ms = math.floor(to_ms - from_ms) })
   for recorder in pairs(call.recorders) do leave_out(recorder, position(recorder, from_ms) - MARGIN, position(recorder, to_ms) + MARGIN, whose) end
 end
 
@@ -354,6 +358,7 @@ function Recording:close(reason)
   if not self.paused then self:append("", true) end
   self.call.recorders[self] = nil
   local tenant, now = self.call.tenant, time.now()
+  if self.left_out > 0 then log.warn("recording.left_out", { call = self.call.id, recording = self.public_id, ms = math.floor(self.left_out / 8) }) end
   local ok, err = pcall(audit.transaction, tenant, function(tx)
     store.segment_close(tx, self.blob_key, self.chunk, self.bytes, math.floor(self.samples / 8), now)
     if self.left_out > 0 then

@@ -82,6 +82,7 @@ end
 local function follow(book, row)
   local chain = book.chains[row.speaker]
   local look = row.look
+  if look.idle then return end
   if chain and look.head and clock.mono_ms() < chain.ends then
     add_to(chain, row)
   else

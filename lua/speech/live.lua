@@ -105,6 +105,7 @@ local function take(self, event)
     self.has_partial = true
   end
   if event.at_ms then event.at_ms = event.at_ms + self.base_ms end
+  if event.type == "utterance_end" then event.unasked = true end  -- by itself, not in answer to flush
   self.session:tell(event)
 end
 

@@ -6,7 +6,8 @@
 ---   session:flush()        the utterance is over, says our own turn-taking: its final text is wanted now
 ---   session:finish()       no more sound; the last final comes, then "end"
 ---   session:cancel()       next() returns nil
----   session:next()         the next event, see speech.adapters; waits; one task at a time
+---   session:next()         the next event, see speech.adapters; waits; one task at a time. Each flush() has its utterance_end; what a recogniser tells of by
+---                          itself has unasked = true
 ---
 --- Some listen while one speaks (transport ws), others are given an utterance whole when flush() ends it; who calls need not know. One that
 --- fails is followed by the next, which hears all that had no final text yet: within the same call, and no word is lost. Times are in ms

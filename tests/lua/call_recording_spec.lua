@@ -353,6 +353,20 @@ describe("recordings of calls", function()
     assert.equal(1500, json.decode(told[1].data).milliseconds)
   end)
 
+  -- It was in the log only where it was known before the end.
+  it("tell in the log how much of them is silence, once, wherever that was decided", function()
+    local log, lines = require "core.log", {}
+    local warn = log.warn
+    log.warn = function(event, fields) lines[#lines + 1] = event == "recording.left_out" and fields or nil end
+    local recording = open()
+    now = 4000
+    recordings.leave_out(call, 2000, 2500)
+    recordings.hold(call, "a", 3500, function() return true end)
+    heard(recording, { 8000, 8000, 8000 })
+    log.warn = warn
+    assert.same({ { call = call.id, recording = recording.public_id, ms = 1000 + 750 } }, lines)
+  end)
+
   -- What we said meanwhile was lost as well.
   it("keep what the caller hears where only he is left out", function()
     local recording = open()
@@ -398,6 +412,23 @@ describe("recordings of calls", function()
     blob.append = append
     assert.same({ "no space is left", 0 }, { recording.paused, #recording.back })
     recording:close("hangup")
+  end)
+
+  -- Each sentence was looked at alone.
+  it("are silent where a script says a card's number in several sentences", function()
+    local speech = require "speech"
+    local audio = speech.audio
+    speech.audio = function() return { seconds = function() return 1 end } end
+    policy "flow"
+    local recording = open()
+    call.await = function()
+      now = now + 1000
+      return "played", call.next_play
+    end
+    for _, text in ipairs{ "It is 4111 1111", "1111 1111.", "Is that right?" } do assert.is_true(real.say(call, { text, {} })) end
+    speech.audio = audio
+    now = now + 16000
+    assert.equal(("0"):rep(22) .. "+" .. ("1"):rep(17), heard(recording, { 8000, 8000, 8000, 8000 }))
   end)
 
   it("are silent while a secret is asked for", function()

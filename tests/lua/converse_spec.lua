@@ -152,6 +152,20 @@ describe("the verb of a conversation", function()
     end
   end)
 
+  -- The line of what was heard before came while a number was being said, and let its sound be written.
+  it("leaves a number of ours silent until nothing of ours is heard", function()
+    call.recorders = {}
+    run()
+    local line, is_sounding = { party = "agent", text = "", began_ms = 0, ended_ms = 0 }, true
+    call.talk.is_sounding = function() return is_sounding end
+    cards.says(call, "I have 4111 1111 1111 1111.")
+    given.world.transcript(line)
+    assert.is_true(call.silences.words)
+    is_sounding = false
+    given.world.transcript(line)
+    assert.is_nil(next(call.silences))
+  end)
+
   it("keeps nothing for a caller who has hung up", function()
     run()
     call.gone_why = "hung up"

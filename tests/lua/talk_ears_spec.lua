@@ -67,6 +67,8 @@ describe("ears", function()
     assert.same({ "asked 1", "asked 2" }, noticed)
     tell{ type = "final", text = "hello", words = {} }
     assert.equal(2, #noticed)
+    tell{ type = "utterance_end", unasked = true }  -- one that listens all the time has found a pause by itself
+    assert.equal(2, #noticed)
     tell{ type = "utterance_end" }
     tell{ type = "utterance_end" }
     assert.same({ "asked 1", "asked 2", "answered 1", "answered 2" }, noticed)

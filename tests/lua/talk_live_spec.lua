@@ -86,6 +86,19 @@ describe("a conversation that a realtime model leads", function()
     assert.equal("one", w.noticed.partial.text)
   end)
 
+  -- The line of the answer before ended the silence of a number whose words were there before their sound.
+  it("is heard, or about to be, from a reply's first word to the end of its sound", function()
+    local w = greeted()
+    assert.is_false(w.talk:is_sounding())
+    w:says_to_model(1, "what do you have"):tell("agent_text", { reply = 1, text = "Roofs." })
+    assert.is_true(w.talk:is_sounding())
+    w:tell("audio", { reply = 1, pcm = ("\1\0"):rep(8000) }):tell("audio_end", { reply = 1, ms = 1000 }):tell("turn_done", { reply = 1, reason = "end" })
+    assert.is_true(w.talk:is_sounding())
+    w:pass(3000)
+    assert.equal("Roofs.", w:last("agent").text)
+    assert.is_false(w.talk:is_sounding())
+  end)
+
   -- It ended a number, and let its first group be heard.
   it("tells of a turn without words that it was answered, and of each text whose it is", function()
     local w = greeted()
@@ -650,6 +663,7 @@ describe("a realtime model that is lost", function()
     w:says_to_model(1, "prices", 1000):pass(500):tell("error", LOST)
     local going = w.result.going
     assert.is_false(going.again)
+    assert.is_true(w.noticed.unheard.again_ms >= 2000)  -- since he began
     assert.is_nil(w:last("caller"))
     local bytes = 0
     for _, pcm in ipairs(going.sound) do bytes = bytes + #pcm end
@@ -663,6 +677,15 @@ describe("a realtime model that is lost", function()
     other:pass(5000)
     assert.same({ "prices", 1 }, { other:last("caller").text, other.kept.turns })
     assert.equal(2, #other.kept.history.turns)  -- the greeting, and that
+  end)
+
+  -- Of a number all was taken for understood that was heard again from its middle on.
+  it("while he speaks at length says that not all of it is heard again", function()
+    local w = greeted()
+    w.talk:on_media("speech", 0, 60)
+    for _ = 1, 210 do w.on_audio(("\1\0"):rep(800)) end
+    w:pass(21000):tell("error", LOST)
+    assert.is_nil(w.noticed.unheard.again_ms)
   end)
 
   it("after it had all its time to answer, too", function()
@@ -705,6 +728,7 @@ describe("a realtime model that is lost", function()
     assert.is_nil(w.result)
     w:pass(1000)
     assert.is_true(w.result.going.again)
+    assert.is_nil(w.noticed.unheard.again_ms)
     assert.same({ "what do you have", "We have roofs" }, { w:last("caller").text, w:last("agent").text })
     assert.equal(1, w.result.turns)
     local other = going_on(w, { models = { function() return { text = "x" } end } })
@@ -727,6 +751,7 @@ describe("a realtime model that is lost", function()
     local w = greeted()
     w:says_to_model(1, "hello there")
     w:tell("ready", { provider = "q", model = "m", again = true }):tell("speech_started", { turn = 2 }):tell("speech_ended")
+    assert.is_true(w.noticed.again.ms >= 1000)
     w:tell("user_text", { turn = 2, text = "hello there", final = true }):replies(1, "Good day.", 500):pass(1000)
     assert.equal("hello there", w:last("caller").text)
     assert.equal(1, w.kept.turns)

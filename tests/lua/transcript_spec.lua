@@ -106,6 +106,14 @@ describe("transcripts", function()
     for i = 1, 16 do assert.equal("[CARD]", list[i].text) end
   end)
 
+  -- A "yes" ended it: its first half was in one row, and the second in another.
+  it("hold no card's number either between the groups of which something was said that says nothing", function()
+    for i, text in ipairs{ "4111 1111", "Um.", "1111", "[coughs]", "yes, and", "1111", "That is it." } do transcript.add(call, { n = i, party = "caller", text = text }) end
+    local texts = {}
+    for i, line in ipairs(settled()) do texts[i] = line.text end
+    assert.same({ "[CARD]", "Um.", "[CARD]", "[coughs]", "yes, and", "[CARD]", "That is it." }, texts)
+  end)
+
   it("wait for what follows digits, and not for ever", function()
     transcript.add(call, { n = 1, party = "caller", text = "It is 4111" })
     transcript.add(call, { n = 2, party = "agent", text = "Go on." })

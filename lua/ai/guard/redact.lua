@@ -12,6 +12,7 @@
 ---   and what the tenant names: { name = "CONTRACT", form = "AC-######" }; # a digit, @ a letter, * either, all else itself
 ---
 --- A form has no repetition, so whatever a tenant writes takes its length times that of the text at most. Pure; takes any bytes.
+local leaves = require "lib.leaves"
 local mask = require "ai.guard.mask"
 local spelling = require "ai.guard.spelling"
 local text_of = require "lib.text"
@@ -201,7 +202,7 @@ end
 -- Together ---------------------------------------------------------------------------------------------------------------
 
 --- What stands in a text, before anything is known of the next: spans of bytes { first, last, kind }; and what it begins and ends with
---- (lists of signs as spelling gives them; nil when with none; whole = it is nothing else).
+--- (lists of signs as spelling gives them; nil when with none; whole = it is nothing else). idle = it says nothing (spelling.is_idle): no number ends with it.
 --- @param options table|nil  forms, before = what was said last, by anybody
 function redact.look(text, options)
   options = options or {}
@@ -211,7 +212,8 @@ function redact.look(text, options)
   if options.forms then add_forms(spans, text, options.forms) end
   add_written(spans, text)
   add_spoken_emails(spans, text)
-  for _, run in ipairs(spelling.runs(text)) do
+  local runs = spelling.runs(text)
+  for _, run in ipairs(runs) do
     for _, one in ipairs(kinds_in(run, run.plus, of_ssn)) do
       local first = one[1] == 1 and run.plus or run[one[1]].first
       if one[3] == "PHONE" and text:find("^%+", first - 1) then first = first - 1 end
@@ -220,7 +222,7 @@ function redact.look(text, options)
     if run.head then head = run end
     if run.tail then tail = run end
   end
-  return { text = text, spans = spans, head = head, tail = tail, whole = head ~= nil and head == tail, of_ssn = of_ssn }
+  return { text = text, spans = spans, head = head, tail = tail, whole = head ~= nil and head == tail, idle = #runs == 0 and spelling.is_idle(text), of_ssn = of_ssn }
 end
 
 --- Of looks of which each goes on with the one before, the newest: as many as one number can be in. A list.
@@ -300,21 +302,10 @@ end
 
 --- The same of a value as JSON knows them, in its texts and numbers; what has none in it comes back as it is.
 function redact.cards_in(value)
-  if type(value) == "string" then return redact.cards(value) end
-  if type(value) == "number" and value >= 1e13 and value < 1e16 and mask.is_card(("%.0f"):format(value)) then return "[CARD]" end
-  if type(value) ~= "table" then return value end
-  local copy
-  for key, item in pairs(value) do
-    local own = redact.cards_in(item)
-    if own ~= item then
-      if not copy then
-        copy = setmetatable({}, getmetatable(value))
-        for k, v in pairs(value) do copy[k] = v end
-      end
-      copy[key] = own
-    end
-  end
-  return copy or value
+  return leaves.changed(value, function(leaf)
+    if type(leaf) == "string" then return redact.cards(leaf) end
+    return type(leaf) == "number" and leaf >= 1e13 and leaf < 1e16 and mask.is_card(("%.0f"):format(leaf)) and "[CARD]" or leaf
+  end)
 end
 
 --- Is there a digit among signs, as redact.look gives them? Letters alone are no part of a number yet: "[CARD]" is none.
@@ -364,14 +355,16 @@ local function looked_at(texts, before)
   for i, text in ipairs(texts) do
     local look = redact.look(text, { before = before and before[i] })
     looks[i] = look
-    if chain[1] and look.head then
-      chain[#chain + 1] = look
-      chain = redact.newest(chain)
-      if #chain > 1 then redact.across(chain) end
-    else
-      chain = { look }
+    if not look.idle then
+      if chain[1] and look.head then
+        chain[#chain + 1] = look
+        chain = redact.newest(chain)
+        if #chain > 1 then redact.across(chain) end
+      else
+        chain = { look }
+      end
+      if not look.tail then chain = {} elseif not look.whole then chain = { look } end
     end
-    if not look.tail then chain = {} elseif not look.whole then chain = { look } end
   end
   return looks
 end

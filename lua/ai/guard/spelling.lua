@@ -8,6 +8,7 @@ local spelling = {}
 
 local MOST_SIGNS = 34  -- in one word that is written: the longest account number
 local FILLERS = 2      -- in a row, between signs
+local IDLE_BYTES = 200  -- that can say nothing
 
 local said, times, ones = {}, { double = 2, triple = 3, treble = 3, doppel = 2 }, {}
 local function add(list)
@@ -29,10 +30,12 @@ for unit, value in ("ein=1 zwei=2 zwo=2 drei=3 vier=4 funf=5 fuenf=5 sechs=6 sie
   end
 end
 
-local fillers = { presses = true }  -- keys, as conversations write them: "(presses 4111)"
-for word in ("uh um uhm er erm hm and then dash hyphen space yes yeah okay ok so well it is its my the number that ah ahm und dann ja also"):gmatch("%S+") do
-  fillers[word] = true
+-- Stand between the signs of a number; idle: and between its groups, each of which was said for itself.
+local fillers, idle = { presses = true }, {}  -- keys, as conversations write them: "(presses 4111)"
+for word in ("uh um uhm er erm hm hmm mm mhm and then yes yeah okay ok so well ah ahm und dann ja also"):gmatch("%S+") do
+  fillers[word], idle[word] = true, true
 end
+for word in ("dash hyphen space it is its my the number that"):gmatch("%S+") do fillers[word] = true end
 
 local function is_english_ten(word) return word:find("ty$") ~= nil and said[word] ~= nil end
 
@@ -80,6 +83,15 @@ local function take(run, word, first, last)
   end
   push(run, signs, first, last, written)
   if is_english_ten(small) then run[#run].ten = true end
+  return true
+end
+
+--- Does a text say nothing: words like "yes" and "um" only, or what a recogniser calls a noise, "[coughs]", or no word at all?
+function spelling.is_idle(text)
+  if #text > IDLE_BYTES then return false end
+  for word in text:gsub("%b[]", " "):gsub("%b()", " "):gsub("\226\128\166", " "):gmatch("[%w\128-\255]+") do
+    if not idle[fold(word)] then return false end
+  end
   return true
 end
 

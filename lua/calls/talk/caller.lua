@@ -12,6 +12,7 @@ local BYTES_A_MS = 16
 local BEFORE_MS, MOST_MS = 500, 20000    -- of sound: in front of what the VAD noticed, for it notices late; and of what is not answered
 local NOTICED_MS = 60                    -- the VAD tells of a voice so late
 local LONG_MS = turns.defaults.unclear_ms  -- of voice; less is a noise
+local NEAR_MS = 200                      -- so near to the most some of it may be gone
 local EXPECT_MS = 600                    -- of silence behind a long voice: an answer is waited for
 local BEHIND_MS = 1000                   -- of silence that is kept behind a voice
 local FORGET_MS = 10000                  -- of silence: what was not answered until then was no speech
@@ -88,6 +89,11 @@ function caller:was_long(turn) return (turn.ended or self.ended or turn.began) -
 function caller:answered()
   if self.speaking then return end
   self.pending, self.expected, self.resumed, self.sound = false, true, true, { bytes = 0 }
+end
+
+--- Since how many ms he has said what nobody has answered; nil where there is nothing, or its beginning is not kept any more.
+function caller:kept_ms(now)
+  return self.pending and self.sound.bytes < (MOST_MS - NEAR_MS) * BYTES_A_MS and now - self.began or nil
 end
 
 --- What he has said and nobody has answered, as it would be told of now: { sound = list of pcm | nil, voice_ms = since it began, quiet_ms = since it

@@ -80,7 +80,7 @@ function read(self, session)
       self.world.text_came()
       if event.text ~= "" then self.world.tell("final", { text = event.text }) end
     elseif event.type == "utterance_end" then
-      local key = table.remove(self.pending, 1)
+      local key = not event.unasked and table.remove(self.pending, 1)
       if key then self.world.noticed("answered", { key = key }) end
       -- What is expected by now was not while he spoke.
       if self.stale and not self.feeding and not self.pending[1] then renew(self) end

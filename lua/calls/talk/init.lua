@@ -20,7 +20,7 @@
 ---            has_model = function() -> boolean (may wait), answer = function(text) -> text | nil of the knowledge base, headings = list,
 ---            keep = function(kept, keys_used), transcript = function(line), over = function(result), asks = of calls.talk.asks, or nil,
 ---            noticed = function(kind, fields) | nil: what is told of the caller's voice and its text, before anything is done about it (calls.cards),
----            telling = function(text) | nil: the last words so far of a reply whose sound comes with them,
+---            telling = function(text, reply) | nil: the last words so far of a reply whose sound comes with them, and its number,
 ---            is_card = function() -> boolean | nil: are the keys that are being pressed known to be of a card's number, or told with it?,
 ---            asks_keys = function(are_asked) | nil: may the caller be pressing a number that he is asked for?,
 ---            timed = function(report) | nil: what was measured of a turn (voice.timeline), once }
@@ -184,6 +184,9 @@ function Talk:let_go(keep_sound)
 end
 
 -- -- from outside -------------------------------------------------------------------------------------------------------------
+
+--- Is anything of ours being heard, or about to be?
+function Talk:is_sounding() return next(self.mouth.replies) ~= nil end
 
 --- What the leg says.
 function Talk:on_media(kind, id, position)

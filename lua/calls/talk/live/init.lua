@@ -115,9 +115,12 @@ function Live:let_go(keep_sound)
   self.player:close(keep_sound)
   self.mouth:close(keep_sound)
   if self.session then self.session:close() end
-  self:notice("unheard")
+  self:notice("unheard", { again_ms = self.handed_ms })
   if self.listener then self.listener:close() end
 end
+
+--- Is anything of ours or the model's being heard, or about to be?
+function Live:is_sounding() return floor.is_sounding(self) or self.exchanges:is_open() end
 
 --- No realtime model is left: others go on. What the caller has said and nobody has answered they hear again; where an answer was broken off he
 --- is asked to say it again.
@@ -127,6 +130,7 @@ function Live:hand_over()
   local current = self.exchanges.current
   going.again = current ~= nil and not current.over or not going.sound and self.exchanges:owes()
   if going.again then going.sound = nil elseif going.sound then self.exchanges:again() end  -- others write down what they hear
+  self.handed_ms = going.sound and self.caller:kept_ms(self.world.now())
   self:close()
   local said = self.chronicle.history
   going.kept, going.rule = keeping.kept_of(self, { turns = said.turns, left_out = said.left_out, earlier = said.earlier }), self.rule

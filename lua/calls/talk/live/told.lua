@@ -16,6 +16,8 @@ local told = {}
 local ASIDE_MOST = 64   -- replies that are left aside: speech.realtime_link knows no more answers
 local TOLD_BYTES = 400  -- of a reply, its last words: as long as a card's number can be when it is said word by word
 
+local AGAIN_MS = 20000  -- of the caller's sound is heard again by who goes on (speech.realtime)
+
 local TURN = "turn "  -- the keys of what is asked for: who goes on behind the model has his own
 
 -- Nothing more of that reply is played.
@@ -68,6 +70,8 @@ function on.ready(self, event)
   if not event.again then return end
   self.awaits = false
   self.caller.provider_hears = false
+  local kept_ms = self.caller:kept_ms(self.world.now())
+  if kept_ms and kept_ms < AGAIN_MS then self:notice("again", { ms = kept_ms }) end
   self.exchanges:again()
 end
 
@@ -114,7 +118,7 @@ function on.agent_text(self, event)
   if not self.world.telling then return end
   local before = self.told_of == event.reply and self.told or ""
   self.told_of, self.told = event.reply, (before .. event.text):sub(-TOLD_BYTES)
-  self.world.telling(self.told)
+  self.world.telling(self.told, event.reply)
 end
 
 function on.audio_end(self, event)
