@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import results
 from ports import RTP_BASE, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +72,11 @@ def stack():
     subprocess.run([ROOT / "deploy/down"], env=given, capture_output=True, timeout=120)
     if not os.environ.get("KEEP"):
         shutil.rmtree(var, ignore_errors=True)
+
+
+def pytest_configure(config):
+    if not config.pluginmanager.is_registered(results):
+        config.pluginmanager.register(results)
 
 
 def pytest_ignore_collect(collection_path, config):
