@@ -118,9 +118,11 @@ def node(stack):
     node.start()
     yield node
     # The tests after these have the one node that they know, also when one of these failed.
-    if listed(node.name):
-        parley("node", "remove", "--name", node.name)
-    node.stop()
+    try:
+        if listed(node.name):
+            parley("node", "remove", "--name", node.name)
+    finally:
+        node.stop()
 
 
 def parley(*words, ask=None):

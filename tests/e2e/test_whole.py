@@ -4,16 +4,18 @@ import asyncio
 import os
 import signal
 
-from callers import Caller, worker_pid
-from test_outages import deploy
-from whole import put_back
+import api
+from callers import Caller
+from test_outages import deploy, pid_of
+from whole import put_back, state_of
 
 
 def test_what_a_test_left_stopped_is_put_back_and_told(stack):
     deploy("redis/stop", stack / "redis")
     deploy("asterisk/stop", stack / "n1")
-    os.kill(worker_pid(0), signal.SIGSTOP)
-    assert sorted(put_back(stack)) == ["Asterisk was gone", "Redis was gone", "worker-0 stood still"]
+    os.kill(pid_of(stack, "mysql"), signal.SIGSTOP)
+    api.until(lambda: state_of(stack / "mysql/mysql.pid") == "T", 10, "MariaDB standing still")
+    assert sorted(put_back(stack)) == ["Asterisk was gone", "Redis was gone", "mysql stood still"]
     assert put_back(stack) == []
 
     async def scene():
