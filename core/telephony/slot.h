@@ -92,7 +92,8 @@ struct telephony {
     int dead_count;
     uint64_t beat_ms;       /* the loop ran then */
     uint64_t paused_ms;     /* end of the last long pause: only what was asked later confirms */
-    uint64_t hold_until_ms; /* nothing is taken before */
+    uint64_t polled_ms;     /* when the running poll, or the last one, was asked */
+    uint64_t hold_until_ms; /* nothing is taken by what was asked before */
     uint64_t held_ms;       /* since when */
     bool hold_told;
     bool reached_redis, lost_redis;

@@ -16,7 +16,8 @@
 
 enum {
     DEATH_WAIT_MS = 20,
-    SETTLE_MS = 150, /* workers that start together see each other before they take */
+    SETTLE_MS = 150, /* after the first heartbeat: workers that start together see each other before they take */
+    CONNECT_MS = 20, /* how soon Redis, not reached yet, is asked again */
     DRAIN_TICK_MS = 50,
     DRAIN_REDIS_MS = 1000, /* without Redis a drain waits no longer than this */
     GIVE_EVERY_MS = 950,   /* a tick is a second */
@@ -200,10 +201,11 @@ static void decide(struct telephony *t) {
         else if (slot_is_ours(s) && s->successor[0] && !s->successor_has_it && is_dead(t, s->successor))
             slot_take_back(s);
     }
-    uint64_t now = clock_mono_ms();
-    if (now < t->hold_until_ms) {
+    /* The answer may be late: what counts is when it was asked for. */
+    if (t->polled_ms < t->hold_until_ms) {
+        uint64_t now = clock_mono_ms(), left = now < t->hold_until_ms ? t->hold_until_ms - now : 0;
         if (!uv_is_active((uv_handle_t *)&t->soon)) /* not a whole tick later */
-            uv_timer_start(&t->soon, on_soon, t->hold_until_ms - now + 1, 0);
+            uv_timer_start(&t->soon, on_soon, left + 1, 0);
         return;
     }
     int quota = owners_quota(t->opts.slots_per_node, living(t));
@@ -247,13 +249,17 @@ void telephony_polled(struct telephony *t, bool ok) {
             log_warn("redis.away", "slots are kept as they are until Redis is back");
         t->lost_redis = t->reached_redis;
         t->poll_again = false; /* the next tick asks again */
+        /* The connection is only being opened when a worker starts, and the others are to see it soon. */
+        if (!t->reached_redis) uv_timer_start(&t->soon, on_soon, CONNECT_MS, 0);
         if (t->draining) drain_step(t);
         return;
     }
     uint64_t losses = redis_losses(t->book.redis);
     if (t->lost_redis)
         hold(t, "it answers");
-    else if (t->reached_redis && losses != t->redis_losses) /* between two polls, or while this one was under way */
+    else if (!t->reached_redis)
+        t->hold_until_ms = clock_mono_ms() + SETTLE_MS;
+    else if (losses != t->redis_losses) /* between two polls, or while this one was under way */
         hold(t, "a part of it was away");
     t->redis_losses = losses;
     t->lost_redis = false;
@@ -275,6 +281,7 @@ void telephony_poll(struct telephony *t) {
         return;
     }
     t->poll_failed = false;
+    t->polled_ms = clock_mono_ms();
     t->polls = 1;
     FOR_EACH_SLOT(t, n, s) {
         if (s->state == SLOT_FREE) {
@@ -357,7 +364,6 @@ int telephony_open(struct telephony **out, const struct telephony_opts *o, struc
     t->opts.nodes = NULL;
     t->loop = o->loop;
     t->beat_ms = clock_mono_ms();
-    t->hold_until_ms = t->beat_ms + SETTLE_MS;
     ari_hub_init(&t->hub, o->loop, o->net, o->metrics);
     uv_timer_init(o->loop, &t->beat);
     uv_timer_init(o->loop, &t->tick);
@@ -379,7 +385,7 @@ int telephony_open(struct telephony **out, const struct telephony_opts *o, struc
     t->news = redis_subscribe(o->redis, channel, false, on_news, t);
     free(channel);
     uv_timer_start(&t->beat, on_beat_timer, (uint64_t)o->lease_ms / 12, (uint64_t)o->lease_ms / 12);
-    uv_timer_start(&t->tick, on_tick, SETTLE_MS, (uint64_t)o->lease_ms / 3);
+    uv_timer_start(&t->tick, on_tick, (uint64_t)o->lease_ms / 3, (uint64_t)o->lease_ms / 3);
     telephony_poll(t);
     *out = t;
     return 0;

@@ -246,15 +246,18 @@ def worker_of(call_id):
     return index, worker_pid(index)
 
 
-def wait_workers(limit_s=15):
+def wait_workers(limit_s=60):
     until = time.time() + limit_s
-    while time.time() < until:
-        try:
-            if api.call("GET", "/ready").status == 200 and all(alive(i) for i in (0, 1)):
-                return
-        except OSError:  # asked of a worker that was just killed
-            pass
+    while not workers_are_there():
+        assert time.time() < until, f"the workers are not ready within {limit_s} s"
         time.sleep(0.2)
+
+
+def workers_are_there():
+    try:
+        return api.call("GET", "/ready").status == 200 and all(alive(i) for i in (0, 1))
+    except OSError:  # asked of a worker that was just killed
+        return False
 
 
 def alive(index):
@@ -278,6 +281,28 @@ def free_port(address):
         return s.getsockname()[1]
 
 
+def sip_knows(address):
+    """Whether the node takes who comes from that address for one of its trunks: it answers a stranger 401."""
+    ask = f"""OPTIONS sip:anybody@{address} SIP/2.0
+Via: SIP/2.0/UDP {address};branch=z9hG4bK{random.getrandbits(64):x};rport
+Max-Forwards: 70
+From: <sip:probe@{address}>;tag=probe
+To: <sip:anybody@{address}>
+Call-ID: {random.getrandbits(64):x}
+CSeq: 1 OPTIONS
+Content-Length: 0
+
+"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((address, 0))
+        s.settimeout(1)
+        s.sendto(ask.replace("\n", "\r\n").encode(), server())
+        try:
+            return not s.recv(2048).startswith(b"SIP/2.0 401")
+        except (TimeoutError, ConnectionError):
+            return False
+
+
 _addresses = {}  # (server, address) -> slug
 
 
@@ -296,5 +321,5 @@ def make_tenant(slug, address, *numbers, port=None):
         trunk += ["--host", address, "--port", str(port)]
     for words in (["tenant", "create", "--slug", slug, "--name", slug, "--admin-email", email, "--admin-password", password], trunk):
         subprocess.run([f"{build}/bin/parley", *words], env=env, check=True, capture_output=True)
-    time.sleep(1)
+    api.until(lambda: sip_knows(address), 60, f"the trunk of {slug} in Asterisk")
     return api.call("POST", "/auth/login", {"email": email, "password": password}).json["token"]

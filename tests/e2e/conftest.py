@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import results
 from ports import RTP_BASE, free_ports
+from whole import put_back
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,6 +75,11 @@ def stack():
         shutil.rmtree(var, ignore_errors=True)
 
 
+def pytest_configure(config):
+    if not config.pluginmanager.is_registered(results):
+        config.pluginmanager.register(results)
+
+
 def pytest_ignore_collect(collection_path, config):
     """long/ is for tests/run --long, or for who names it."""
     if collection_path.name == "long" and not os.environ.get("PARLEY_LONG") and not any("long" in str(word) for word in config.args):
@@ -91,6 +98,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _stack_for_all(request):
-    """Tests of takeover/, faults/ and long/, and files that say OWN_WORLD, make their own world or ask for the stack; all others use it."""
-    if not {"takeover", "faults", "long"} & set(request.node.path.parts) and not getattr(request.module, "OWN_WORLD", False):
-        request.getfixturevalue("stack")
+    """Tests of takeover/, faults/ and long/, and files that say OWN_WORLD, make their own world or ask for the stack; all others use it. It is whole for each."""
+    own = {"takeover", "faults", "long"} & set(request.node.path.parts) or getattr(request.module, "OWN_WORLD", False)
+    var = None if own and "stack" not in request.fixturenames else request.getfixturevalue("stack")
+    yield
+    left = put_back(var) if var and (var / "ports").exists() else []
+    assert not left, f"this test left behind that {', '.join(left)}"

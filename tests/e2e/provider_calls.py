@@ -170,7 +170,7 @@ async def talk(line, faults=(), pause_s=2.0):
         c.line, c.silences = line, []
         await c.prompt_over(1.0, 20, c.up)
         c.asked = [await says(c, SAYS[0])]
-        began = await begins(c, c.asked[0])
+        began = await begins(c, c.asked[0] - TAIL_S)
         c.silences.append(began - c.asked[0])
         await asyncio.sleep(1.0)
         for part, how in faults:
@@ -241,7 +241,7 @@ def check(c, silence_s, changes_voice=False):
     assert not any(words in line["text"] for line in ours for words in ("I lost you", "say it again", "put you through")), lines
     greeted = [share_heard(c, GREETING, *when) for when in ((c.up, c.asked[0]), (c.asked[0], c.asked[3] + 10))]
     assert greeted[0] > 0.5 and greeted[1] < 0.4, greeted
-    told = share_heard(c, PRICE, c.asked[1], c.told + 0.5)
+    told = share_heard(c, PRICE, c.asked[1] - TAIL_S, c.told + 0.5)
     assert changes_voice or told > 0.5, told
     assert max(c.silences) < silence_s, c.silences
 

@@ -220,7 +220,7 @@ def over(outage):
 
 def night(tenant, name, begins, seconds, moment):
     """The whole of it: the outage, its guests, and what is left of each."""
-    wait_workers(30)
+    wait_workers()
     outages = []
 
     async def happens():
@@ -240,7 +240,7 @@ def night(tenant, name, begins, seconds, moment):
             wrong.append(f"{guest.__name__}: {error!r}")
     print(f"\n{name}: longest gap in the ear of " + "; ".join(told))
     assert not wrong, "\n".join(wrong)
-    wait_workers(30)
+    wait_workers()
     nothing_is_held()
 
 
@@ -285,15 +285,15 @@ def hangs(pid):
 
 
 def deploy(*words):
-    done = subprocess.run([ROOT / "deploy" / words[0], *map(str, words[1:])], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([ROOT / "deploy" / words[0], *map(str, words[1:])], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @contextlib.contextmanager
 def redis_is_stopped(var):
     port = os.environ["PARLEY_REDIS"].rsplit(":", 1)[1]
-    deploy("redis/stop", var / "redis")
     try:
+        deploy("redis/stop", var / "redis")
         yield
     finally:
         deploy("redis/start", var / "redis", port, var / "redis/sock")
@@ -324,8 +324,8 @@ def test_calls_go_on_when_redis_was_emptied_and_then_a_worker_dies(tenant):
 
 @contextlib.contextmanager
 def mariadb_is_stopped(var):
-    deploy("mysql/stop", var / "mysql")
     try:
+        deploy("mysql/stop", var / "mysql")
         yield
     finally:
         deploy("mysql/start", var / "mysql", var / "mysql/sock")
@@ -344,7 +344,7 @@ def test_calls_go_on_while_mariadb_is_stopped_and_started(tenant, stack):
 
 
 def test_a_lead_is_made_once_when_the_worker_dies_before_the_next_verb(tenant):
-    wait_workers(30)
+    wait_workers()
     killed = {}  # pid -> when
 
     def has_lead(caller):
@@ -380,17 +380,27 @@ def test_a_lead_is_made_once_when_the_worker_dies_before_the_next_verb(tenant):
         assert [lead["notes"] for lead in leads_of(c.caller, tenant)] == ["made once"]
         print(f"\nworker killed after create_lead: longest gap {c.longest_gap_ms():.0f} ms, next verb heard after {after:.1f} s", end="")
         assert c.longest_gap_ms() < GAP_MS
-    wait_workers(30)
+    wait_workers()
     nothing_is_held()
 
 
 # -- Asterisk ----------------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def asterisk_is_stopped(var, killed=False):
+    try:
+        if killed:
+            os.kill(int((var / "n1/asterisk.pid").read_text()), signal.SIGKILL)
+        deploy("asterisk/stop", var / "n1")
+        yield
+    finally:
+        deploy("asterisk/start", var / "n1")
+
+
 @pytest.mark.parametrize("end", ["stopped", pytest.param("killed", marks=LONG)])
 def test_calls_end_with_asterisk_and_new_ones_work_when_it_is_back(tenant, stack, end):
-    wait_workers(30)
-    node = stack / "n1"
+    wait_workers()
 
     async def scene():
         async with contextlib.AsyncExitStack() as calls:
@@ -399,12 +409,11 @@ def test_calls_end_with_asterisk_and_new_ones_work_when_it_is_back(tenant, stack
             await guests[1].call.press("1")
             await guests[2].call.press("2")
             await asyncio.gather(*(c.asked() for c in guests[1:]))
-            if end == "killed":
-                os.kill(int((node / "asterisk.pid").read_text()), signal.SIGKILL)
-            await asyncio.to_thread(deploy, "asterisk/stop", node)
-            if end == "stopped":
-                assert [c.call.cause for c in guests] == ["far side"] * 3, "the callers were not told"
-            await asyncio.to_thread(deploy, "asterisk/start", node)
+            with contextlib.ExitStack() as away:
+                await asyncio.to_thread(away.enter_context, asterisk_is_stopped(stack, end == "killed"))
+                if end == "stopped":
+                    assert [c.call.cause for c in guests] == ["far side"] * 3, "the callers were not told"
+                await asyncio.to_thread(away.close)
             back = time.monotonic()
             # At once: the trunk is what the node itself has kept.
             async with Night(tenant) as c:

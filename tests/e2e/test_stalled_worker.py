@@ -14,6 +14,7 @@ from pathlib import Path
 
 import fences
 import pytest
+from test_outages import hangs
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/load"))
@@ -44,10 +45,9 @@ def test_a_worker_that_wakes_after_its_lease_drops_what_is_not_its_own_and_dials
             pid = int((w.dir / "run/worker-0.pid").read_text())
             before = {slot for slot, who in fences.owners(fences.read_log(log)).items() if who == ("", pid)}
             stopped = time.time()
-            os.kill(pid, signal.SIGSTOP)
-            time.sleep(STOPPED_S)
-            woken = time.time()
-            os.kill(pid, signal.SIGCONT)
+            with hangs(pid):
+                time.sleep(STOPPED_S)
+                woken = time.time()
             calls.wait(120)
         finally:
             if calls.poll() is None:

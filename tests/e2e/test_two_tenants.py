@@ -35,7 +35,7 @@ def open_for_business(slug, address, number):
 
 @pytest.fixture(scope="module")
 def tokens(stack):
-    wait_workers(30)
+    wait_workers()
     return {side[0]: open_for_business(*side) for side in (EAST, WEST)}
 
 

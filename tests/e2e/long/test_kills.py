@@ -111,7 +111,7 @@ def test_a_hundred_kills_lose_no_call(stack):
         gaps.sort()
         print(f"{what:>7} killed {sum(k == what for _, k in kills)} times: {len(gaps)} silences, p50 {gaps[len(gaps) // 2]:.0f} ms, p99 {gaps[len(gaps) * 99 // 100]:.0f} ms, "
               f"max {gaps[-1]:.0f} ms")
-    wait_workers(30)
+    wait_workers()
     time.sleep(5)
     assert pid("asterisk-1") == asterisk and Path(f"/proc/{asterisk}").exists()
     wrong, leads = [], 0

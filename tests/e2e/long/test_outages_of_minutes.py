@@ -22,7 +22,7 @@ import pytest
 
 import api
 from callers import GAP_MS, Caller, Phone, leads_of, make_tenant, new_caller, nothing_is_held, push, redis, server, wait_workers, worker_pid
-from test_outages import deploy, hangs, mariadb_is_stopped, pid_of, redis_is_stopped
+from test_outages import asterisk_is_stopped, hangs, mariadb_is_stopped, pid_of, redis_is_stopped
 
 pytestmark = pytest.mark.skipif(not os.environ.get("PARLEY_LONG"), reason="tests/run --long")
 
@@ -72,15 +72,6 @@ def tenant(stack):
 
 
 # -- what is away ------------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def asterisk_is_stopped(var):
-    deploy("asterisk/stop", var / "n1")
-    try:
-        yield
-    finally:
-        deploy("asterisk/start", var / "n1")
 
 
 OUTAGES = {
@@ -464,12 +455,12 @@ def check_memory(night, wrong):
 
 @pytest.mark.parametrize("name", OUTAGES)
 def test_minutes_without(tenant, stack, name):
-    wait_workers(30)
+    wait_workers()
     token = api.login("admin@minutes.example", "a-Long-password-minutes")
     night = Night(name, stack, token)
     asyncio.run(happens(night))
     wrong = []
-    wait_workers(30)
+    wait_workers()
     try:
         # An Asterisk that hung finds the calls of people who have long given up, and waits a while for them to acknowledge its answer.
         nothing_is_held(120)
