@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the lint finds lies within the source, whatever the source. First two bytes: the lines of the function. And no source that
- * makes LuaJIT load its ffi, valid or not, passes as one without such numbers. */
+ * makes LuaJIT load its ffi, valid or not, passes as one without such numbers; nor is one refused that LuaJIT takes without its ffi. */
 #include "cell/lint.h"
 #include <lauxlib.h>
 #include <stdbool.h>
@@ -27,8 +27,8 @@ static lua_State *new_state(void) {
     return L;
 }
 
-static bool loads_ffi(lua_State *L, const char *source, size_t len) {
-    luaL_loadbufferx(L, source, len, "=x", "t");
+static bool loads_ffi(lua_State *L, const char *source, size_t len, bool *valid) {
+    *valid = luaL_loadbufferx(L, source, len, "=x", "t") == 0;
     lua_settop(L, 0);
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
     lua_getfield(L, -1, "ffi");
@@ -48,8 +48,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
     if (lint_tail_call(s.at, len - 2, first, last, "say") < 0) abort();
     if (lint_file_return(s.at, len - 2) < 1) abort();
     if (!L) L = new_state();
-    bool found = lint_ffi_number(s.at, len - 2) != 0;
-    if (loads_ffi(L, s.at, len - 2) && !found) abort();
+    bool found = lint_ffi_number(s.at, len - 2) != 0, valid, loads = loads_ffi(L, s.at, len - 2, &valid);
+    if (loads && !found) abort();
+    if (found && valid && !loads) abort();
     if (found) { /* it may be loaded now, and would not be again */
         lua_close(L);
         L = NULL;
