@@ -316,7 +316,7 @@ static int open_all(lua_State *L) {
     lua_setfield(L, -2, "text_max");
     lua_call(L, 2, 1); /* the tenant's globals */
     lua_replace(L, LUA_GLOBALSINDEX);
-    lua_newtable(L);
+    lua_newtable(L); /* empty, for has_ffi() */
     lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED");
     lua_pushliteral(L, ""); /* strings have the edited string table, and their metatable is out of reach */
     lua_getmetatable(L, -1);
