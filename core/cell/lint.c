@@ -19,9 +19,13 @@ struct reader {
     int line;
 };
 
-/* Lines as LuaJIT counts them: a carriage return ends one too. */
-static bool ends_line(const struct reader *r, const char *at) {
-    return *at == '\n' || (*at == '\r' && !(at + 1 < r->end && at[1] == '\n'));
+/* Passes over one character, or one line's end: a carriage return is one for LuaJIT too, and so are both in either order. */
+static void pass(struct reader *r) {
+    char c = *r->at++;
+
+    if (c != '\n' && c != '\r') return;
+    r->line++;
+    if (r->at < r->end && *r->at == (c == '\n' ? '\r' : '\n')) r->at++;
 }
 
 /* LuaJIT passes over a first line that begins with #, behind a byte order mark if there is one. */
@@ -46,13 +50,13 @@ static void skip_long(struct reader *r, int level, struct word *w) {
     r->at += level + 2;
     w->at = r->at;
     w->plain = true; /* but for a first newline, which no name has */
-    for (; r->at < r->end; r->at++) {
-        r->line += ends_line(r, r->at);
-        if (*r->at != ']') continue;
+    while (r->at < r->end) {
         const char *p = r->at + 1;
+        pass(r);
+        if (p[-1] != ']') continue;
         while (p < r->end && *p == '=') p++;
-        if (p < r->end && *p == ']' && p - r->at - 1 == level) {
-            w->len = (size_t)(r->at - w->at);
+        if (p < r->end && *p == ']' && p - r->at == level) {
+            w->len = (size_t)(r->at - 1 - w->at);
             r->at = p + 1;
             return;
         }
@@ -70,7 +74,7 @@ static void skip_quoted(struct reader *r, struct word *w) {
             w->plain = false;
             if (++r->at == r->end) break;
         }
-        r->line += ends_line(r, r->at++);
+        pass(r);
     }
     w->len = (size_t)(r->at - w->at);
     if (r->at < r->end) r->at++;
@@ -97,7 +101,7 @@ static struct word next(struct reader *r) {
     struct word w = {.kind = OTHER};
 
     for (;;) {
-        for (; r->at < r->end && isspace((unsigned char)*r->at); r->at++) r->line += ends_line(r, r->at);
+        while (r->at < r->end && isspace((unsigned char)*r->at)) pass(r);
         if (r->end - r->at < 2 || r->at[0] != '-' || r->at[1] != '-') break;
         r->at += 2;
         int level = r->at < r->end && *r->at == '[' ? long_bracket(r) : -1;
@@ -125,6 +129,9 @@ static struct word next(struct reader *r) {
     } else if (*r->at == '[' && long_bracket(r) >= 0) {
         w.kind = TEXT;
         skip_long(r, long_bracket(r), &w);
+    } else if (*r->at == '.') { /* all of .. and ... at once: a number may follow, and theirs would be no part of it */
+        while (r->at < r->end && *r->at == '.' && r->at - w.at < 3) r->at++;
+        w.len = (size_t)(r->at - w.at);
     } else {
         r->at++;
     }

@@ -7,9 +7,11 @@
 #include "test.h"
 #include <lauxlib.h>
 #include <lualib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { EXIT_HARD = 77 };
@@ -283,6 +285,24 @@ TEST(garbage_alone_stops_nobody) {
     sandbox_free(s);
 }
 
+/* What the lint does not know of: here the parser is asked without it. */
+TEST(a_process_whose_parser_has_loaded_the_ffi_ends) {
+    struct err e = {0};
+    int status;
+
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (sandbox_setup(8 << 20, 64 << 20, at_hard, &e) < 0) _exit(1);
+        lua_State *L = sandbox_lua(sandbox_new());
+        if (!sandbox_compile(L, "before.lua", "return 1", 8)) _exit(1);
+        luaL_loadbufferx(L, "return 1LL", 10, "=unseen", "t");
+        sandbox_compile(L, "after.lua", "return 1", 8);
+        _exit(0);
+    }
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {RUN(replaced_functions_give_what_lua_gives),
                                        RUN(cutting_a_run_into_slices_changes_nothing),
@@ -290,6 +310,7 @@ int main(void) {
                                        RUN(runs_stopped_at_any_moment_leave_the_vm_whole),
                                        RUN(a_stopped_run_tells_where_it_stood),
                                        RUN(memory_of_a_stopped_run_comes_back),
-                                       RUN(garbage_alone_stops_nobody)};
+                                       RUN(garbage_alone_stops_nobody),
+                                       RUN(a_process_whose_parser_has_loaded_the_ffi_ends)};
     return RUN_ALL(tests);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A tenant's flow in the sandbox, with its verbs answered, up to three visits. An input whose first byte is below 9 is read by a
- * small grammar, which makes a program of odd arguments to everything a tenant may call; its end holds the answers. Any other
- * input is source.
+ * small grammar, which makes a program of odd arguments to everything a tenant may call, with 7 and 8 also of jumps, closures and
+ * lists of values; its end holds the answers. Any other input is source.
  *
  * Whatever it is: it ends within its budget and no single step takes long, memory stays below the hard limit and comes back,
  * what it asks and leaves are messages its worker takes, and a program opened afterwards finds everything as it should be. */
@@ -36,6 +36,8 @@ struct gen {
     const uint8_t *at, *end;
     struct buf out;
     int depth;
+    bool jumps; /* and closures over what they jump out of */
+    unsigned labels;
 };
 
 static unsigned pick(struct gen *g, unsigned n) {
@@ -205,9 +207,55 @@ static void expression(struct gen *g) {
     g->depth--;
 }
 
+/* A loop with a variable that a closure keeps, left or begun again in one of the ways there are. */
+static void jumping(struct gen *g) {
+    unsigned way = pick(g, 4), label = ++g->labels;
+    char jump[40], target[40];
+
+    snprintf(jump, sizeof jump, " then goto l%u end ", label);
+    snprintf(target, sizeof target, " ::l%u:: ", label);
+    put(g, way == 0   ? "for i = 1, 9 do local y, z = i, "
+           : way == 1 ? "do local n = 0 "
+           : way == 2 ? "repeat local y, z = a, "
+                      : "for y, z in next, { 1, x = 2, ");
+    if (way == 1) {
+        put(g, target);
+        put(g, "n = n + 1 local y, z = n, ");
+    }
+    expression(g);
+    if (way == 3) put(g, " } do");
+    put(g, " e = function(...) y, z = z, y or ... return z, y, ... end ");
+    block(g);
+    put(g, way == 1 ? " if n < 9 and " : " if ");
+    expression(g);
+    put(g, way == 2 ? " then break end " : jump);
+    put(g, " f = function() z = y return e(z) end ");
+    block(g);
+    if (way == 0 || way == 3) put(g, target);
+    if (way != 2) {
+        put(g, " end");
+        return;
+    }
+    put(g, " until (function() return y or z end)() or ");
+    expression(g);
+}
+
+/* Lists of values: from and to a function of any number, and to several variables at once. */
+static void listing(struct gen *g) {
+    put(g, "do local y, z = (function(...) local p, q = ... ");
+    block(g);
+    put(g, " p, q, c = ..., ");
+    expression(g);
+    put(g, " return select('#', ...), q, ... end)");
+    arguments(g);
+    put(g, " a, b = z, y, ");
+    expression(g);
+    put(g, " f = { e(y), e(z) } end");
+}
+
 static void statement(struct gen *g) {
     g->depth++;
-    switch (is_full(g) ? 0 : pick(g, 12)) {
+    switch (is_full(g) ? 0 : pick(g, g->jumps ? 16 : 12)) {
     case 0:
         ANY(g, names);
         put(g, " = ");
@@ -281,6 +329,14 @@ static void statement(struct gen *g) {
         put(g, "call:");
         ANY(g, verbs);
         arguments(g);
+        break;
+    case 12:
+    case 13:
+    case 14:
+        jumping(g);
+        break;
+    case 15:
+        listing(g);
         break;
     }
     put(g, "\n");
@@ -503,7 +559,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
     size_t tail = len / 4;
     answers = (struct gen){.at = bytes + len - tail, .end = bytes + len};
     if (len && bytes[0] < 9) {
-        g = (struct gen){.at = bytes + 1, .end = bytes + len - tail, .out = g.out};
+        g = (struct gen){.at = bytes + 1, .end = bytes + len - tail, .out = g.out, .jumps = bytes[0] > 6};
         make_program(&g);
         if (getenv("SHOW")) fwrite(g.out.data, 1, g.out.len, stderr);
         p = open_program(g.out.data, g.out.len, &bundle);
