@@ -82,7 +82,8 @@ def ruled(stack):
 
 
 # Rendered before the call: while Python resamples, no packet goes out, and the late ones would come all at once.
-VOICE = {text: audio.say(text) for text in ("What are your opening hours?", "Tell me about prices.", "Yes.", "No.")}
+VOICE = {text: audio.say(text) for text in ("What are your opening hours?", "Tell me about prices.", "Yes.", "No.", "When are you open?", "How much is it?",
+                                            "My dog has eaten the newspaper.")}
 
 
 async def says(caller, text):
@@ -155,6 +156,30 @@ def test_a_caller_is_understood_and_answered_interrupts_and_becomes_a_lead(talks
     days_have(c.row(), talks)
     log = [line["text"] for line in api.call("GET", "/scripts/log?limit=20", token=talks).json["entries"]]
     assert any('"why":"hangup"' in line and '"wants_human":false' in line for line in log), log
+    nothing_is_held()
+
+
+def test_a_caller_who_asks_in_everyday_words_is_answered_and_asked_again_when_he_says_anything_else(talks):
+    async def scene():
+        async with Caller(NUMBER, ADDRESS, talks) as c:
+            await c.prompt_over(1.0, 20, c.up)
+            await answered(c, await says(c, "My dog has eaten the newspaper."))
+            for text in ("When are you open?", "How much is it?"):
+                await answered(c, await says(c, text))
+            c.id = c.live_id()
+            await says(c, "No.")
+            await answered(c, time.monotonic())
+            await says(c, "No.")
+            await c.ended(30)
+            c.sound = sound_since(c, c.up)
+            return c
+
+    c = asyncio.run(scene())
+    said = {text: share_of(text, c.sound)[0] for text in ("I am sorry, I did not understand that. Could you say it again?", HOURS, PRICE)}
+    told = api.call("GET", f"/calls/{c.id}/transcript", token=talks).json["utterances"]
+    print(said, [one["text"] for one in told])
+    assert all(share > 0.5 for share in said.values()), (said, told)
+    assert leads_of(c.caller, talks) == []
     nothing_is_held()
 
 
