@@ -13,7 +13,8 @@
 --- fails is followed by the next, which hears all that had no final text yet: within the same call, and no word is lost. Times are in ms
 --- since the first sound that was fed, whoever tells them.
 ---
---- expect, what the prompt has asked for: { kind = "digits" | "yesno" | "phrases" | "open", phrases = list, most = number of digits }
+--- expect, what the prompt has asked for: { kind = "digits" | "yesno" | "phrases" | "open", phrases = list, most = number of digits,
+--- sentences = list of what may be said besides, for one that finds nothing but what it is told: as a hint they would be too many }
 local adapters = require "speech.adapters"
 local batch = require "speech.batch"
 local fallback = require "speech.fallback"

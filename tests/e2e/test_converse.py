@@ -82,7 +82,8 @@ def ruled(stack):
 
 
 # Rendered before the call: while Python resamples, no packet goes out, and the late ones would come all at once.
-VOICE = {text: audio.say(text) for text in ("What are your opening hours?", "Tell me about prices.", "Yes.", "No.")}
+VOICE = {text: audio.say(text) for text in ("What are your opening hours?", "Tell me about prices.", "Yes.", "No.", "When are you open?", "How much is it?",
+                                            "My dog has eaten the newspaper.")}
 
 
 async def says(caller, text):
@@ -164,6 +165,30 @@ def numbers_go_on(row, token, least=3):
     said = api.call("GET", f"/calls/{row['id']}/transcript", token=token).json["utterances"]
     lines, turns = [one["n"] for one in said], [one["timeline"]["turn"] for one in said if one.get("timeline", {}).get("turn")]
     assert lines == sorted(set(lines)) and turns == sorted(set(turns)) and len(turns) >= least, (lines, turns)
+
+
+def test_a_caller_who_asks_in_everyday_words_is_answered_and_asked_again_when_he_says_anything_else(talks):
+    async def scene():
+        async with Caller(NUMBER, ADDRESS, talks) as c:
+            await c.prompt_over(1.0, 20, c.up)
+            await answered(c, await says(c, "My dog has eaten the newspaper."))
+            for text in ("When are you open?", "How much is it?"):
+                await answered(c, await says(c, text))
+            c.id = c.live_id()
+            await says(c, "No.")
+            await answered(c, time.monotonic())
+            await says(c, "No.")
+            await c.ended(30)
+            c.sound = sound_since(c, c.up)
+            return c
+
+    c = asyncio.run(scene())
+    said = {text: share_of(text, c.sound)[0] for text in ("I am sorry, I did not understand that. Could you say it again?", HOURS, PRICE)}
+    told = api.call("GET", f"/calls/{c.id}/transcript", token=talks).json["utterances"]
+    print(said, [one["text"] for one in told])
+    assert all(share > 0.5 for share in said.values()), (said, told)
+    assert leads_of(c.caller, talks) == []
+    nothing_is_held()
 
 
 def test_a_worker_that_dies_in_the_midst_of_a_turn_greets_nobody_twice_and_the_answer_is_given(talks):

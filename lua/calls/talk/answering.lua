@@ -27,7 +27,8 @@ function answering.await(self, expect)
   local kind, likely = expect.kind, self.phrases
   local heard_as = { yes_no = "yesno", digits = "digits", open = "phrases", spelling = "open" }
   local key = kind .. (expect.count or "")
-  self.awaited[key] = self.awaited[key] or { kind = heard_as[kind], most = expect.count, phrases = kind == "open" and likely or nil }
+  self.awaited[key] = self.awaited[key] or { kind = heard_as[kind], most = expect.count, phrases = kind == "open" and likely or nil,
+    sentences = kind == "open" and self.sentences or kind == "yes_no" and self.sentences_besides or nil }
   self.ears:await(self.awaited[key], kind == "yes_no" and self.besides or self.none)
   -- A model asks for the slots in an order of its own.
   if self.world.asks_keys then self.world.asks_keys(kind == "digits" or self.slots ~= nil and slots.want_number(self.slots, self.desk.slots)) end
@@ -43,7 +44,8 @@ end
 -- What without_model asks of the world; what it does to leads is bound to the turn that asked for it.
 local function papers(self, turn)
   return {
-    slots = self.slots, says = self.says, titles = self.titles, language = self.args.language, caller_number = self.call.from, can_note = self.can_note, ask = self.world.answer,
+    slots = self.slots, says = self.says, titles = self.titles, language = self.args.language, caller_number = self.call.from, can_note = self.can_note,
+    ask = function(text) return self.topics:find(text, self.world.answer) end,
     note_down = function(given)
       self:tell("bound", { reply = turn.reply })
       local lead = tools.run(self, self.tools, self.note_tool, { interest = given.interest, phone = given.phone, at = "as soon as possible" })

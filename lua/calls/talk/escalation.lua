@@ -20,7 +20,7 @@ local ALONE = {
   pt = "humano humana atendente operador operadora",
 }
 local ANY = {
-  en = "person somebody someone people", de = "menschen person jemand jemanden jemandem", es = "persona alguien", fr = "personne",
+  en = "person somebody someone people", de = "menschen person jemand jemanden jemandem", es = "persona alguien", fr = "personne quelquun",
   it = "persona qualcuno", pt = "pessoa alguem",
 }
 -- To talk with him: the noun within a few words behind it; in German it may come behind the noun.

@@ -43,6 +43,7 @@ local slots = require "calls.talk.slots"
 local summary = require "calls.talk.summary"
 local talked_over = require "calls.talk.talked_over"
 local tools = require "calls.talk.tools"
+local topics = require "calls.talk.topics"
 local turns = require "voice.turns"
 local words = require "calls.talk.words"
 local written = require "calls.talk.written"
@@ -269,6 +270,9 @@ function talk.new(given)
   self.machine = turns.new({ language = args.language, text_ms = TEXT_LATE_MS, leave_most_ms = LEAVE_MOST_MS }, self.began)
   self.titles = words.titles(world.headings)
   self.phrases, self.besides = words.phrases(self.titles, args.language), words.phrases(self.titles, args.language, true)
+  self.topics = topics.new(world.headings, args.language)
+  local asks = self.topics:asks()
+  self.sentences, self.sentences_besides = words.sentences(self.titles, asks, args.language), words.sentences(self.titles, asks, args.language, true)
   self.slots = args.slots and args.slots[1] and args.slots or nil
   if self.slots then
     self.desk.slots = self.desk.slots or slots.new()

@@ -5,7 +5,7 @@ local sentences = require "kb.sentences"
 
 local words = {}
 
-local PHRASES_MOST = 160
+local PHRASES_MOST, SENTENCES_MOST = 160, 600
 local TITLE_WORDS = 5
 local FORMS = {
   de = { "%s", "was ist mit %s", "ich habe eine frage zu %s" },
@@ -15,6 +15,21 @@ local FORMS = {
   it = { "%s", "ho una domanda su %s" },
   pt = { "%s", "tenho uma pergunta sobre %s" },
 }
+-- The same for a recogniser that finds nothing but whole sentences, those first that are said most: here even "the" for "your" is another one.
+local FRAMES = {
+  de = { "haben sie %s", "%s bitte", "was ist mit ihren %s", "sagen sie mir etwas über %s", "ich möchte etwas über %s wissen", "es geht um %s" },
+  en = { "do you have %s", "what about your %s", "can you tell me about your %s", "what are the %s", "what is the %s", "i want to know about your %s",
+    "can you tell me about %s", "i have a question about your %s", "tell me your %s", "is there a %s", "do you have a %s", "how about %s", "what's your %s",
+    "what's the %s", "i want to know about %s", "could you tell me about your %s", "could you tell me about %s", "can you tell me your %s", "tell me about the %s",
+    "tell me the %s", "tell me more about %s", "tell me more about your %s", "i want to know your %s", "i would like to know about %s",
+    "i would like to know about your %s", "i would like to know your %s", "i'd like to know about your %s", "i need to know your %s",
+    "i need information about %s", "i would like information about %s", "i have a question about the %s", "i'm calling about %s", "i'm calling about your %s" },
+  es = { "%s por favor", "tienen %s", "dígame algo sobre %s", "quisiera saber algo sobre %s", "quiero información sobre %s" },
+  fr = { "%s s'il vous plaît", "avez-vous %s", "parlez-moi de %s", "je voudrais savoir quelque chose sur %s", "je voudrais des informations sur %s" },
+  it = { "%s per favore", "avete %s", "mi parli di %s", "vorrei sapere qualcosa su %s", "vorrei informazioni su %s" },
+  pt = { "%s por favor", "vocês têm %s", "fale-me sobre %s", "queria saber sobre %s", "quero informações sobre %s" },
+}
+
 -- Words that stand alone are few: the shorter a phrase, the more sounds are like it. The one that calls.talk.sentences tells him to say for a human is the first.
 local OWN = {
   de = { "mitarbeiter", "mit einem mitarbeiter sprechen", "ich möchte mit einem mitarbeiter sprechen", "mit jemandem sprechen", "rufen sie mich zurück", "bitte rufen sie mich zurück",
@@ -65,6 +80,21 @@ function words.phrases(titles, language, closed)
   -- The short forms of all before the long ones of any: there is room for so many.
   for _, form in ipairs(FORMS[tag]) do
     for _, title in ipairs(titles) do add(form:format(title)) end
+  end
+  return list
+end
+
+--- The rest of what he may say, for a recogniser that finds nothing but what it is told.
+--- @param asks table  list of texts (calls.talk.topics)
+--- @param closed boolean|nil  as of words.phrases
+function words.sentences(titles, asks, language, closed)
+  local list, tag = {}, lexicon.language(language) or "en"
+  local function add(sentence)
+    if #list < SENTENCES_MOST and not (closed and words_in(sentence) < 2) then list[#list + 1] = sentence end
+  end
+  for _, ask in ipairs(asks) do add(ask) end
+  for _, frame in ipairs(FRAMES[tag]) do
+    for _, title in ipairs(titles) do add(frame:format(title)) end
   end
   return list
 end
