@@ -271,8 +271,8 @@ function talk.new(given)
   self.titles = words.titles(world.headings)
   self.phrases, self.besides = words.phrases(self.titles, args.language), words.phrases(self.titles, args.language, true)
   self.topics = topics.new(world.headings, args.language)
-  local asks = self.topics:asks()
-  self.sentences, self.sentences_besides = words.sentences(self.titles, asks, args.language), words.sentences(self.titles, asks, args.language, true)
+  local questions = self.topics:asks()
+  self.sentences, self.sentences_besides = words.sentences(self.titles, questions, args.language), words.sentences(self.titles, questions, args.language, true)
   self.slots = args.slots and args.slots[1] and args.slots or nil
   if self.slots then
     self.desk.slots = self.desk.slots or slots.new()
