@@ -13,6 +13,7 @@ local lexicon = {}
 --   yes, no, polite   a closed answer is made of them
 --   farewell     ends a talk, and needs no answer
 --   greeting     begins a talk or ends it; hello, only begins it, or asks whether one is heard
+--   there        asks whether anybody is there
 --   thanks       are said to whom one wants nothing more of
 --   objection    with the words of no: of who is about to be put through, or hung up on, and wants something else first: that it waits, a question, a wish
 --   harmless     phrases with such words in them that object to nothing: they count for none
@@ -40,6 +41,7 @@ local lists = {
       "rest_of_your_day have_a_wonderful_day have_a_lovely_day have_a_good_one good_night",
     greeting = "good_morning good_afternoon good_evening good_day",
     hello = "hello hi hey",
+    there = "are_you_there is_anybody_there is_anyone_there anybody_there can_you_hear_me",
     thanks = "thanks thank appreciate cheers",
     objection = "stop wait hold_on hang_on one_moment just_a_moment one_second just_a_second one_minute just_a_minute excuse_me pardon but dont didnt doesnt cant " ..
       "cannot wont havent what whats how when where wheres who whos why which can_you could_you can_i could_i can_we may_i will_you would_you do_you do_i " ..
@@ -75,6 +77,7 @@ local lists = {
       "gleichfalls ebenfalls ihnen_auch",
     greeting = "ciao servus guten_tag guten_morgen guten_abend gruss_gott",
     hello = "hallo hi hey",
+    there = "sind_sie_da sind_sie_noch_da ist_da_jemand ist_jemand_da horen_sie_mich",
     thanks = "danke dank danken bedanke dankeschon",
     objection = "keine keinen stopp stop halt warten warte moment augenblick sekunde entschuldigung verzeihung aber was wie wann wo wer warum wieso weshalb welche " ..
       "welcher welches wieviel woher wohin konnen_sie konnten_sie kann_ich konnte_ich darf_ich durfte_ich gibt_es haben_sie sagen_sie erklaren_sie " ..
@@ -106,6 +109,7 @@ local lists = {
     farewell = "adios chao hasta_luego hasta_pronto que_tenga_buen_dia que_tenga_un_buen_dia igualmente",
     greeting = "buen_dia buenos_dias buenas_tardes buenas_noches buenas",
     hello = "hola alo oiga diga",
+    there = "hay_alguien hay_alguien_ahi esta_ahi sigue_ahi me_oye",
     thanks = "gracias agradezco agradecido agradecida",
     objection = "stop pare paren para_para espera espere esperen esperate aguarde un_momento un_momentito un_segundo un_minuto perdon perdone disculpe pero cuanto " ..
       "cuanta cuantos cuantas cuando donde cual cuales quien por_que como que_precio que_hora que_horario que_pasa que_cuesta puede_decirme me_puede " ..
@@ -135,6 +139,7 @@ local lists = {
     farewell = "au_revoir bonne_journee bonne_soiree a_bientot vous_aussi egalement a_vous_aussi",
     greeting = "salut bonjour bonsoir",
     hello = "allo coucou",
+    there = "il_y_a_quelquun vous_etes_la vous_mentendez",
     thanks = "merci remercie remercier",
     objection = "stop arretez arrete attendez attends un_instant un_moment une_seconde une_minute pardon excusez_moi excuse_moi mais quoi combien quand comment pourquoi " ..
       "quel quelle quels quelles est_ce_que quest_ce pouvez_vous pourriez_vous puis_je avez_vous voulez_vous est_ce dites_moi repetez repeter je_voudrais " ..
@@ -164,6 +169,7 @@ local lists = {
     farewell = "arrivederci arrivederla buona_giornata buona_serata a_presto altrettanto anche_a_lei",
     greeting = "ciao salve buongiorno buon_giorno buonasera buona_sera",
     hello = "pronto",
+    there = "ce_qualcuno mi_sente",
     thanks = "grazie ringrazio ringraziarla ringraziare ringraziarvi",
     objection = "stop basta ferma fermi fermo aspetta aspetti aspettate un_attimo un_attimino un_momento un_secondo un_minuto scusi scusa scusate ma quanto quanta " ..
       "quanti quante quando dove chi quale quali cosa perche come puo_dirmi mi_puo puo_ripetere potrebbe posso mi_dica dimmi ripeta ripetere volevo vorrei " ..
@@ -191,6 +197,7 @@ local lists = {
     farewell = "tchau adeus ate_logo ate_mais tenha_um_bom_dia igualmente para_voce_tambem",
     greeting = "bom_dia boa_tarde boa_noite",
     hello = "ola oi alo",
+    there = "ha_alguem tem_alguem_ai esta_ai me_ouve",
     thanks = "obrigado obrigada brigado brigada agradeco agradecido agradecida",
     objection = "stop pare parem calma espere espera aguarde um_momento um_momentinho um_segundo um_minuto um_instante desculpe desculpa mas qual quais quanto quanta quantos " ..
       "quantas quando onde quem como por_que o_que pode_dizer pode_me pode_repetir voce_pode o_senhor_pode a_senhora_pode poderia posso me_diga diga_me " ..
@@ -246,6 +253,7 @@ local function build(lists_of)
   local assent = table.concat({ closed, lists_of.backchannel or "", lists_of.thanks or "", lists_of.farewell or "", lists_of.greeting or "", lists_of.hello or "" }, " ")
   of.closed, of.assent = group(closed), group(assent)
   of.goodbye = group(assent .. " " .. (lists_of.closing or ""))
+  of.opener = group(table.concat({ lists_of.hello or "", lists_of.greeting or "", lists_of.there or "" }, " "))
   of.callback_only = group(closed .. " " .. (lists_of.callback or ""))
   of.objection = group((lists_of.no or "") .. " " .. (lists_of.objection or ""))
   of.captions = group(captions)

@@ -132,6 +132,22 @@ describe("a conversation in German", function()
     assert.equal("unknown", answer("it", "pronto", "i prezzi"))
   end)
 
+  -- He heard "I do not know that", or nothing at all.
+  it("is asked what he would like to know who only greets, or asks whether anybody is there", function()
+    local function answer(language, text)
+      local state = { misses = 1 }
+      local told = without_model.answer(state, { says = sentences.of(language), titles = {}, language = language, ask = function() return "that" end }, { text = text })
+      assert.equal(1, state.misses)
+      return told.say
+    end
+    for language, texts in pairs{ de = { "Hallo?", "Guten Tag, hören Sie mich?" }, en = { "Hello?", "hello, is anybody there", "um, good morning" }, es = { "¿Hola?", "hola, ¿hay alguien?" },
+      fr = { "Allô ?", "bonjour, il y a quelqu'un" }, it = { "Pronto?", "buongiorno, c'è qualcuno" }, pt = { "Alô?", "bom dia, tem alguém aí" } } do
+      for _, text in ipairs(texts) do assert.equal(sentences.of(language).which, answer(language, text), text) end
+    end
+    local asked = without_model.answer({}, { says = sentences.of("en"), titles = {}, language = "en", ask = function(text) return text end }, { text = "hello, when are you open" })
+    assert.truthy(asked.say:find("hello, when are you open", 1, true))
+  end)
+
   it("asks in German whether he is still there, whoever leads, or as the script wrote it", function()
     local w = world.new{ of = live, args = { language = "de" } }
     assert(w.talk:begin{})

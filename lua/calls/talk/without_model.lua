@@ -69,6 +69,12 @@ local function says_bye(state, text, language)
   return lexicon.has(of.farewell, folded) or lexicon.has(of.closing, folded) or state.topic ~= nil and lexicon.has(of.greeting, folded)
 end
 
+-- "Hello?", "good morning": he has asked nothing yet, and wants to know whether he is heard.
+local function only_greets(text, language)
+  local folded, of = reading.fold(text), lexicon.of(language)
+  return lexicon.has(of.opener, folded) and lexicon.only(of.opener, folded, of.filler)
+end
+
 local function asks_back(text, language)
   local folded, of = reading.fold(text), lexicon.of(language)
   return lexicon.has(of.callback, folded) and not lexicon.has(of.no, folded) and lexicon.only(of.callback_only, folded, of.filler)
@@ -159,6 +165,7 @@ function without_model.answer(state, world, said)
   end
   if said.keys then return missed(state, world, world.says.unclear) end
   if says_bye(state, text, world.language) then return goodbye(world) end
+  if state.stage == "open" and only_greets(text, world.language) then return { say = world.says.which, expect = OPEN } end
   if world.can_note and asks_back(text, world.language) then return call_back(state, world) end
   return question(state, world, text)
 end

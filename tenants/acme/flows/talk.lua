@@ -14,6 +14,7 @@ return flow.define {
       return "human"
     end
     call.data.lead = talk.lead
+    if talk.why == "silence" then call:say "I cannot hear you. Please call us again. Goodbye." end
     return talk.wants_human and "human" or flow.done
   end,
 

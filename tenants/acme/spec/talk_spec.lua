@@ -19,6 +19,12 @@ describe("a caller who talks with Acme Solar", function()
     assert.is_nil(call.lead)
   end)
 
+  it("is said goodbye to when nothing is heard of him", function()
+    local call = simulate { to = "+15550110", steps = { { silence = 120 } } }
+    assert.truthy(table.concat(call.said, " "):find("I cannot hear you", 1, true))
+    assert.same({ "talk" }, call.states)
+  end)
+
   it("leaves a message when nobody is free", function()
     local call = simulate { to = "+15550110", steps = { { say = "I want to speak to a human." }, { say = "Please call me back." } }, transfer = "busy" }
     assert.equal("asked for a human", call.lead.notes)
