@@ -33,11 +33,13 @@ static void on_sleep_over(uv_timer_t *t) {
     bind_wait_done(w, 0);
 }
 
-/* Who sleeps for nothing goes on in the next turn of the loop, in the order in which they came. A timer of no time will not
- * do: one that a timer starts is due in the same turn, and whoever lets others have theirs between the pieces of long work
- * gave them none. */
+/* Who sleeps for nothing goes on behind a whole poll of the loop, in the order in which they came: what became ready during a
+ * piece of long work has its turn before the next piece. A timer of no time will not do: one that a timer starts is due in the
+ * same turn. Nor will an idle handle alone, which runs behind the timers and before the poll, nor a check alone, which runs
+ * behind the poll that is under way. */
 struct turn {
-    uv_idle_t idle;     /* runs once in each turn of the loop */
+    uv_idle_t idle;     /* before the poll, which does not wait while there is one: the turn begins */
+    uv_check_t check;   /* behind it: they go on */
     struct turn **next; /* who comes now is in that one */
     struct rest *first, **last;
 };
@@ -49,15 +51,21 @@ struct rest {
 
 static char registry_next_turn;
 
-static void on_turn_closed(uv_handle_t *h) {
+static void on_check_closed(uv_handle_t *h) {
     free(h->data);
 }
 
-static void on_turn(uv_idle_t *idle) {
-    struct turn *t = idle->data;
+static void on_idle_closed(uv_handle_t *h) {
+    struct turn *t = h->data;
 
-    *t->next = NULL;
-    uv_close((uv_handle_t *)idle, on_turn_closed);
+    uv_close((uv_handle_t *)&t->check, on_check_closed);
+}
+
+static void on_polled(uv_check_t *check) {
+    struct turn *t = check->data;
+
+    uv_check_stop(check);
+    uv_close((uv_handle_t *)&t->idle, on_idle_closed);
     while (t->first) {
         struct rest *r = t->first;
         struct bind_wait *w = r->wait;
@@ -66,6 +74,13 @@ static void on_turn(uv_idle_t *idle) {
         free(r);
         bind_wait_done(w, 0);
     }
+}
+
+static void on_turn(uv_idle_t *idle) {
+    struct turn *t = idle->data;
+
+    *t->next = NULL;
+    uv_check_start(&t->check, on_polled);
 }
 
 static struct turn *next_turn(lua_State *L) {
@@ -77,6 +92,8 @@ static struct turn *next_turn(lua_State *L) {
     if (*next) return *next;
     struct turn *t = *next = mem_alloc(sizeof *t);
     *t = (struct turn){.next = next, .last = &t->first};
+    uv_check_init(vm_services(L)->loop, &t->check);
+    t->check.data = t;
     uv_idle_init(vm_services(L)->loop, &t->idle);
     t->idle.data = t;
     uv_idle_start(&t->idle, on_turn);
@@ -155,7 +172,7 @@ static int bind_task_is(lua_State *L) {
 static const struct bind_fn task_functions[] = {
     {"spawn", bind_task_spawn, BIND_PLAIN, "task.spawn(fn, ...)",
      "Runs fn as a task of its own, at once up to its first wait. Errors are logged."},
-    {"sleep", bind_task_sleep, BIND_YIELDS, "task.sleep(ms)", "Waits; 0: for the loop's next turn."},
+    {"sleep", bind_task_sleep, BIND_YIELDS, "task.sleep(ms)", "Waits; 0: until others have had their turn."},
     {"wait", bind_task_wait, BIND_YIELDS, "task.wait(function(resume) ... end) -> ...",
      "Waits until resume(...) is called, from anywhere, and returns what it was given. A second resume does nothing."},
     {"inside", bind_task_is, BIND_PLAIN, "task.inside() -> boolean", "Whether the caller runs in a task and may wait."},

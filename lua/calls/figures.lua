@@ -71,16 +71,17 @@ function figures.call(measured, seen)
   return one
 end
 
-local function is_number(value) return type(value) == "number" and math.abs(value) <= MOST end
+-- Nothing that is summed is ever less than nothing: what is would take from other days what they have.
+local function is_figure(value) return type(value) == "number" and value >= 0 and value <= MOST end
 
 -- Why a table cannot be figures that are added to others and shown; nil when it can.
 local function fault(kept)
   for _, name in ipairs{ "turns", "slow", "longest" } do
-    if not is_number(kept[name]) then return name .. " is no number" end
+    if not is_figure(kept[name]) then return name .. " is no number from 0 to 2^52" end
   end
-  if kept.calls ~= nil and not is_number(kept.calls) then return "calls is no number" end
+  if kept.calls ~= nil and not is_figure(kept.calls) then return "calls is no number from 0 to 2^52" end
   for _, name in ipairs{ "heard", "received", "lost", "mos", "mos_least" } do
-    if (kept.heard ~= nil or kept[name] ~= nil) and not is_number(kept[name]) then return name .. " is no number" end
+    if (kept.heard ~= nil or kept[name] ~= nil) and not is_figure(kept[name]) then return name .. " is no number from 0 to 2^52" end
   end
   if type(kept.times) ~= "table" or type(kept.made) ~= "table" then return "it has no times" end
   for name, counts in pairs(kept.times) do
@@ -88,7 +89,7 @@ local function fault(kept)
   end
   for bucket, stages in pairs(kept.made) do
     for i = 1, #STAGES do
-      if type(stages) ~= "table" or not is_number(stages[i]) then return ("what the gaps of bucket %s are made of is not known"):format(bucket) end
+      if type(stages) ~= "table" or not is_figure(stages[i]) then return ("what the gaps of bucket %s are made of is not known"):format(bucket) end
     end
   end
   local gaps = kept.times.gap or {}

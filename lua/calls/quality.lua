@@ -24,6 +24,7 @@ local DAY_US = 86400 * 1e6
 local AT_ONCE = 500         -- rows that are removed
 local PARTS = 8             -- of a day, each a row that is one transaction's until its commit is durable
 local ROWS_AT_ONCE = 16     -- that are added up before others have their turn
+local MANY_DAMAGED = 1000   -- rows that this worker knows it has told of
 local RANKED_TURNS = 20     -- a tenant with fewer in a day is not compared with others
 local RANKED_S = 2 * 86400
 
@@ -88,6 +89,17 @@ function quality.count(tx, call_id, end_time, measured, seen)
   return nil, why
 end
 
+local damaged, damaged_count = {}, 0  -- tenant id, day and part -> true: a row that this worker has told of
+
+-- Told of once: days are read anew at each call that ends.
+local function tell_damaged(tenant, row, why)
+  local key = ("%d %s %d"):format(tenant.id, row.day, row.part)
+  if damaged[key] then return end
+  if damaged_count == MANY_DAMAGED then damaged, damaged_count = {}, 0 end
+  damaged[key], damaged_count = true, damaged_count + 1
+  log.warn("quality.damaged", { tenant = tenant.slug, day = row.day, part = row.part, text = why })
+end
+
 -- day -> its figures, without the parts that are damaged. Other days are shown, and the rest of that one.
 local function found_days(tenant, first, last)
   local found = {}
@@ -95,7 +107,7 @@ local function found_days(tenant, first, last)
     local part, why = figures.read(row.figures)
     local all = found[row.day]
     if not part then
-      log.warn("quality.damaged", { tenant = tenant.slug, day = row.day, part = row.part, text = why })
+      tell_damaged(tenant, row, why)
     elseif all then
       figures.merge(all, part)
     else

@@ -32,12 +32,18 @@ SQL = re.compile(
     r"|\b(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER)\b|\bON\s+DUPLICATE\s+KEY\b",
     re.S,
 )
-# What MySQL 8 or a later one reserves and MariaDB, on which we are tested, does not.
+# What MySQL 8 or a later one reserves and MariaDB 10.11, on which we are tested, takes for a name.
 RESERVED = re.compile(
-    r"(?<![\w`.])(cube|cume_dist|dense_rank|empty|first_value|function|generated|get|grouping|groups|lag|last_value|lateral|lead|library|manual"
-    r"|nth_value|ntile|of|parallel|percent_rank|qualify|rank|row_number|stored|system|tablesample|virtual|window)(?![\w`(])",
+    r"(?<![\w`.])(cube|cume_dist|database|dense_rank|empty|first_value|function|generated|get|grouping|groups|io_after_gtids|io_before_gtids"
+    r"|json_table|lag|last_value|lateral|lead|library|manual|master_bind|nth_value|ntile|of|optimizer_costs|option|parallel|percent_rank|qualify"
+    r"|rank|row|row_number|schema|stored|system|tablesample|virtual|window)(?![\w`])",
     re.I,
 )
+# SQL's own words are written in capitals, names are not. Behind these stands a table's name, or one of the words that may precede it.
+TABLE_IS_NEXT = re.compile(r"\b(INTO|TABLE|FROM|JOIN|UPDATE)\s+$")
+NO_TABLE = {"JSON_TABLE", "LATERAL", "OF"}
+# What stands between two strings that are one text: `..`, and names whose values are part of it.
+JOINED = re.compile(r"\s*\.\.\s*(?:[\w.]+\s*\.\.\s*)*")
 OUTSIDE = re.compile(
     r"""require\s*\(?\s*["'](socket|ssl|ffi|luv|uv|cqueues|copas|lsqlite3|luasql|posix|lfs|nixio)([./][\w.]*)?["']"""
     r"""|\bio\.popen\b|\bos\.execute\b|\bpackage\.loadlib\b"""
@@ -141,19 +147,38 @@ def sql_stands_in_stores_only(root):
                 yield f"{where}:{line_of(code, match.start())}: SQL outside a store.lua: {' '.join(match.group(0).split())[:60]}"
 
 
+def lua_texts(code):
+    """(offset, text) of each text that the code writes, whole where it is joined of several strings; lines stay lines."""
+    texts, end = [], None
+    for match in LUA_TOKEN.finditer(code):
+        string = match.group(0)
+        if string[0] != "[":
+            string = string[1:-1]
+        between = code[end : match.start()] if texts else ""
+        if texts and JOINED.fullmatch(between):
+            texts[-1][1] += "\n" * between.count("\n") + (" " if re.search(r"\w", between) else "") + string
+        else:
+            texts.append([match.start(), string])
+        end = match.end()
+    return texts
+
+
 def sql_quotes_what_mysql_reserves(root):
     for path in sources(root, "lua", "schema", suffixes={".lua", ".sql"}):
         lua = path.suffix == ".lua"
         if lua and path.name != "store.lua":
             continue
         code = code_of(path) if lua else re.sub(r"--[^\n]*", "", text_of(path))
-        for match in LUA_TOKEN.finditer(code) if lua else [re.match(r"(?s).*", code)]:
-            text = re.sub(r"'(?:[^']|'')*'", _blank, match.group(0))
+        for start, text in lua_texts(code) if lua else [(0, code)]:
+            text = re.sub(r"'(?:[^']|'')*'", _blank, text)
             if lua and not re.search(r"[A-Z]{2}|^\W*\w+, \w", text):
                 continue  # neither a statement nor columns
             for word in RESERVED.finditer(text):
-                line = line_of(code, match.start()) + text.count("\n", 0, word.start())
-                yield f"{path.relative_to(root)}:{line}: '{word.group(0)}' is reserved by MySQL: quote it"
+                name = word.group(0)
+                if name.isupper() and (name in NO_TABLE or not TABLE_IS_NEXT.search(text, 0, word.start())):
+                    continue
+                line = line_of(code, start) + text.count("\n", 0, word.start())
+                yield f"{path.relative_to(root)}:{line}: '{name}' is reserved by MySQL: quote it"
 
 
 def lua_opens_no_socket(root):

@@ -41,7 +41,7 @@ describe("a histogram of times", function()
 end)
 
 local function report(gap, fields)
-  local made = { turn = 1, endpoint_ms = 500, final_text_ms = 300, model_ms = gap - 800, chunk_ms = 50, voice_ms = 230, send_ms = 20, gap_ms = gap, own_ms = 40, counts = {} }
+  local made = { turn = 1, endpoint_ms = 500, final_text_ms = 300, model_ms = math.max(0, gap - 800), chunk_ms = 50, voice_ms = 230, send_ms = 20, gap_ms = gap, own_ms = 40, counts = {} }
   for name, value in pairs(fields or {}) do made[name] = value end
   return made
 end
@@ -112,9 +112,11 @@ describe("figures of calls", function()
     local texts = {
       "", "{", "[]", "{}", "7", "null", "false", '"figures"',
       set("turns", nil), set("turns", "2"), set("slow", {}), set("longest", json.null), set("calls", true), set("received", nil), set("mos", "good"), set("lost", 1e300),
+      set("turns", -5), set("slow", -1), set("longest", -1), set("calls", -100), set("heard", -1), set("received", -1), set("lost", -1), set("mos", -1), set("mos_least", -1),
       set("times", nil), set("times", 1), set("times", { gap = 7 }), set("times", {}), set("made", nil), set("made", {}), set("made", { ["79"] = 1 }),
       damaged(function(one) one.times.gap.x = 1 end), damaged(function(one) one.times.gap["129"] = 1 end), damaged(function(one) one.times.own["40"] = 0 end),
       damaged(function(one) one.times.own["40"] = -3 end), damaged(function(one) one.times.own["40"] = 1.5 end), damaged(function(one) one.times.jitter["4"] = "1" end),
+      damaged(function(one) one.made[next(one.made)][1] = -1 end), damaged(function(one) one.made[next(one.made)][5] = 2 ^ 53 end),
       damaged(function(one) one.made[next(one.made)][3] = nil end), damaged(function(one) one.made[next(one.made)] = nil end),
     }
     for _, text in ipairs(texts) do

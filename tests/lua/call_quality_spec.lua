@@ -29,7 +29,7 @@ local timer = require "core.timer"
 local SEEN = { received = 990, lost = 10, late = 0, lossPercent = 1, jitterMs = 4.5, concealedMs = 20, mos = 4.2 }
 
 local function report(gap)
-  return { turn = 1, endpoint_ms = 500, final_text_ms = 300, model_ms = gap - 800, chunk_ms = 50, voice_ms = 230, send_ms = 20, gap_ms = gap, own_ms = 40, counts = {} }
+  return { turn = 1, endpoint_ms = 500, final_text_ms = 300, model_ms = math.max(0, gap - 800), chunk_ms = 50, voice_ms = 230, send_ms = 20, gap_ms = gap, own_ms = 40, counts = {} }
 end
 
 describe("a tenant's call quality", function()
@@ -260,19 +260,24 @@ describe("a tenant's call quality", function()
     assert.same({ 200, 7, today }, { status, #body.days, body.to })
   end)
 
-  -- One such row, and the page had nothing of three months.
-  it("is told without the parts that are damaged, which are logged", function()
-    past("2026-03-01", { 800, 820, 3000 })
-    past("2026-03-02", { 500, 510 })
-    local parts = db.query(tenant.db, "SELECT part, figures FROM quality_day WHERE `day` = '2026-03-01' AND figures IS NOT NULL ORDER BY part")
+  -- One such row, and the page had nothing of three months; or a warning at each call that ended.
+  it("is told without the parts that are damaged, each of which a worker logs once", function()
     local warn, logged = log.warn, {}
     log.warn = function(event, fields) table.insert(logged, { event, fields.tenant, fields.day, fields.part, type(fields.text) }) end
-    for i, text in ipairs{ "{", "[]", "null", '{"turns":1,"slow":0,"longest":0,"times":{"gap":{"x":1}},"made":{}}' } do
-      db.query(tenant.db, "UPDATE quality_day SET figures = ? WHERE `day` = '2026-03-01' AND part = ?", text, parts[1].part)
-      local status, body = ask("GET", "/calls/quality?from=2026-03-01&to=2026-03-02")
-      assert.equal(200, status, text)
-      assert.same({ 4, 2, 2 }, { body.whole.calls, body.days[1].calls, body.days[2].calls })
-      assert.same({ "quality.damaged", "waits", "2026-03-01", parts[1].part, "string" }, logged[i])
+    for i, text in ipairs{ "{", "[]", "null", '{"turns":1,"slow":0,"longest":0,"times":{"gap":{"x":1}},"made":{}}',
+      '{"turns":0,"slow":0,"longest":0,"calls":-100,"times":{},"made":{}}' } do
+      local first, last = ("2026-03-%02d"):format(2 * i - 1), ("2026-03-%02d"):format(2 * i)
+      past(first, { 800, 820, 3000 })
+      past(last, { 500, 510 })
+      local part = db.query(tenant.db, "SELECT part FROM quality_day WHERE `day` = ? AND figures IS NOT NULL ORDER BY part", first)[1].part
+      db.query(tenant.db, "UPDATE quality_day SET figures = ? WHERE `day` = ? AND part = ?", text, first, part)
+      for _ = 1, 3 do
+        local status, body = ask("GET", ("/calls/quality?from=%s&to=%s"):format(first, last))
+        assert.equal(200, status, text)
+        assert.same({ 4, 2, 2 }, { body.whole.calls, body.days[1].calls, body.days[2].calls })
+      end
+      assert.equal(i, #logged)
+      assert.same({ "quality.damaged", "waits", first, part, "string" }, logged[i])
     end
     log.warn = warn
   end)

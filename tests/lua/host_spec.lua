@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What the host gives to Lua and no other spec looks at closely: JSON as text, tasks one after another, handles of metrics.
 local clock = require "core.clock"
+local deflate = require "core.deflate"
 local json = require "core.json"
 local metrics = require "core.metrics"
 local task = require "core.task"
@@ -116,6 +117,43 @@ describe("core.task", function()
     end
     every:cancel()
     assert.is_true(turns >= 10, turns)
+  end)
+
+  -- One that came from a timer went on before the loop had looked at what was ready.
+  it("serves what became ready meanwhile before a task that slept for nothing goes on, wherever that came from", function()
+    local long = ("a"):rep(1e6)  -- packed by a thread
+    local function serves(ms)
+      local served = false
+      task.spawn(function()
+        deflate.pack(long)
+        served = true
+      end)
+      local ends = clock.mono_ms() + ms
+      repeat until clock.mono_ms() >= ends
+      task.sleep(0)
+      return served
+    end
+    local ways = {
+      timer = function(go) timer.after(1, go) end,
+      poll = function(go)
+        deflate.pack(long)
+        go()
+      end,
+      sleep = function(go)
+        task.sleep(0)
+        go()
+      end,
+    }
+    for way, from in pairs(ways) do
+      local served
+      for tries = 1, 10 do  -- the other's thread may have had no processor
+        task.spawn(from, function() served = serves(10 * tries) end)
+        wait_for(function() return served ~= nil end)
+        if served then break end
+        served = tries == 10 and served or nil
+      end
+      assert.is_true(served, way)
+    end
   end)
 
   it("runs a timer's function as a task that may wait", function()
