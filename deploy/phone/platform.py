@@ -2,8 +2,10 @@
 """What the platform says about a call: its API over HTTP, with the log-in of var/parley.env."""
 import calendar
 import fcntl
+import http.client
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -34,7 +36,7 @@ def settings(root):
 class Platform:
     def __init__(self, url, email, password, tenant=None, keep=None):
         """keep: a file where the token may lie for the next minutes, so that many calls log in once."""
-        if not url.startswith(("http://", "https://")):
+        if not is_url(url):
             raise Refused(f"PARLEY_URL={url} is no URL, such as http://127.0.0.1:8080")
         self.url, self._email, self._password, self._tenant = url.rstrip("/"), email, password, tenant
         self._keep = Path(keep) if keep else None
@@ -63,7 +65,7 @@ class Platform:
                 except (ValueError, KeyError, TypeError):
                     detail = error.reason
                 raise Refused(f"{method} {path} answered {error.code}: {detail}") from None
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 why = getattr(error, "reason", error)
                 raise Refused(f"{self.url} does not answer: {getattr(why, 'strerror', None) or why}; is the platform up (deploy/up)?") from None
 
@@ -142,6 +144,17 @@ class Platform:
     def lead(self, lead):
         """A lead's fields; None of none."""
         return self.get("/leads/" + urllib.parse.quote(lead)) if lead else None
+
+
+def is_url(text):
+    """Whether it is one of HTTP with a host that may have this name."""
+    try:
+        parts = urllib.parse.urlsplit(text)
+        host = parts.hostname or ""
+        host.encode("idna")
+        return parts.scheme in ("http", "https") and re.fullmatch(r"[^\s\x00-\x1f\x7f]+", host) is not None and parts.port != 0
+    except ValueError:
+        return False
 
 
 def digits(number):

@@ -3,7 +3,9 @@
 // that is up.
 "use strict";
 
-let openId = null, opened = 0, opener = null, openIsUp = false, talkTimer = null;
+let openId = null, opened = 0, opener = null, talkTimer = null;
+// Of its last answer: whether it is up, and at which ms of it another worker took it up.
+let openIsUp = false, openTakenUp = [];
 
 function quietly(id, text) {
   $(id).hidden = !text;
@@ -69,15 +71,18 @@ async function showLead(about, mine) {
   if (lead.notes) $("call-lead").append("\n", isolated(lead.notes));
 }
 
-// Of a call that has ended: through which states its flow went, each played from where it began. The last is no news: all have "ended".
-function showPath(about, seek) {
+// Of a call that has ended: through which states its flow went, each played from where it began, in what there is to hear when it is pressed. The last is
+// no news: all have "ended".
+function showPath(about) {
+  const isHeard = Player.seekOf() !== null;
   const states = about.endTime ? about.states.filter((one, i, all) => i < all.length - 1 || one.state !== "ended") : [];
   $("call-path").hidden = states.length === 0;
-  keep($("call-path"), states.map((one, n) => ({ ...one, n })), (one) => [one.n, one.at, Boolean(seek)].join(), (one) => {
+  keep($("call-path"), states.map((one, n) => ({ ...one, n })), (one) => [one.n, one.at, isHeard].join(), (one) => {
     const item = document.createElement("li"), name = document.createElement("b");
     const seconds = Math.max(0, (Date.parse(one.at) - Date.parse(about.startTime)) / 1000), length = Words.length(seconds);
-    const from = seek ? button(length, `Play from ${length}, ${one.state}`, () => seek(seconds)) : Object.assign(document.createElement("time"), { textContent: length });
-    from.className = seek ? "seek" : "";
+    const from = isHeard ? button(length, `Play from ${length}, ${one.state}`, () => Player.seekOf()?.(seconds)) : Object.assign(document.createElement("time"), { textContent: length });
+    from.className = isHeard ? "seek" : "";
+    if (isHeard) from.tabIndex = -1;
     name.textContent = one.state;
     item.append(name, " ", from);
     return item;
@@ -85,6 +90,8 @@ function showPath(about, seek) {
 }
 
 function clearCall() {
+  openIsUp = false;
+  openTakenUp = [];
   Talk.show(null);
   Player.show(null);
   $("call-path").replaceChildren();
@@ -116,13 +123,13 @@ async function loadCall() {
   quietly("call-problem", [...new Set(problems)].join(" "));
   if (about.value) {
     openIsUp = !about.value.endTime;
+    openTakenUp = (about.value.takenUp || []).map((moment) => new Date(moment) - new Date(about.value.startTime));
     showFacts(about.value);
     Player.show(about.value);
-    showPath(about.value, Player.seekOf());
+    showPath(about.value);
     showLead(about.value, mine);
   }
-  const began = about.value && new Date(about.value.startTime), takenUp = ((about.value && about.value.takenUp) || []).map((moment) => new Date(moment) - began);
-  if (talk.value) Talk.show(talk.value.utterances, { live: openIsUp, seek: Player.seekOf(), takenUp });
+  if (talk.value) Talk.show(talk.value.utterances, { live: openIsUp, seek: Player.seekOf(), takenUp: openTakenUp });
 }
 
 function closeCall() {
@@ -149,5 +156,6 @@ function callIsUp(list) {
   openStatus = status;
 }
 
+oneStop($("call-path"), "button");
 $("call-close").addEventListener("click", closeCall);
 $("call").addEventListener("keydown", (e) => { if (e.key === "Escape") closeCall(); });

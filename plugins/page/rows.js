@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables that change while somebody uses them: a row that stays is the same element, so that what has the focus keeps it and nothing jumps.
+// Tables and lists that change while somebody uses them: a row that stays is the same element, so that what has the focus keeps it and nothing jumps.
 "use strict";
 
 function cell(row, text, label, name) {
@@ -60,4 +60,18 @@ function keepRows(table, list, key, make, change) {
     return row;
   }, change);
   if (had && !table.contains(document.activeElement)) $(table.id + "-title").focus({ preventScroll: true });
+}
+
+// A box that scrolls is one stop for the tabulator: from it arrows, Home and End move between what can be pressed in its items (pressed: a selector), beginning
+// with what is in view. The box is positioned, its items are li, and what can be pressed has tabIndex -1.
+function oneStop(box, pressed) {
+  box.addEventListener("keydown", (e) => {
+    const all = [...box.querySelectorAll(pressed)], at = all.indexOf(document.activeElement);
+    const seen = all.findIndex((one) => one.closest("li").offsetTop + one.closest("li").offsetHeight > box.scrollTop);
+    const back = at < 0 ? seen : at - 1, on = at < 0 ? seen : at + 1;
+    const to = all[{ ArrowUp: back, ArrowLeft: back, ArrowDown: on, ArrowRight: on, Home: 0, End: all.length - 1 }[e.key]];
+    if (!to) return;
+    e.preventDefault();
+    to.focus();
+  });
 }

@@ -174,17 +174,7 @@ const Talk = (() => {
     if (top < box().scrollTop || end > box().scrollTop + box().clientHeight) box().scrollTop = top - 16;
   }
 
-  // One stop for the tabulator, the box; from it arrows, Home and End move between what can be pressed in the lines, beginning with what is in view.
-  function keys(e) {
-    const all = [...$("talk").querySelectorAll(PRESSED)], at = all.indexOf(document.activeElement);
-    const seen = all.findIndex((one) => one.closest("li").offsetTop + one.closest("li").offsetHeight > box().scrollTop);
-    const to = all[{ ArrowUp: at < 0 ? seen : at - 1, ArrowDown: at < 0 ? seen : at + 1, Home: 0, End: all.length - 1 }[e.key]];
-    if (!to) return;
-    e.preventDefault();
-    to.focus();
-  }
-
-  $("talk-box").addEventListener("keydown", keys);
+  oneStop($("talk-box"), PRESSED);
   $("talk").addEventListener("click", (e) => {
     const item = e.target.closest(".heard");
     if (!item || !play || e.target.closest("details") || !getSelection().isCollapsed) return;  // to select words is not to ask for their sound

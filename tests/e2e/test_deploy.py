@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/call and deploy/up as somebody meets them who does something else than what stands in the README."""
+import contextlib
+import http.server
 import os
+import re
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -38,7 +42,15 @@ def test_who_dials_a_number_that_is_not_there_is_told_which_are(stack):
     ([NUMBER, "--from", "a>b"], {}, "--from: 'a>b' is nothing a phone can dial"),
     ([NUMBER, "--server", "127.0.0.1:99999"], {}, "'127.0.0.1:99999' is not host:port"),
     ([NUMBER, "--server", "nobody.invalid:5060"], {}, "the host of 'nobody.invalid:5060' is not known"),
+    ([NUMBER, "--server", "a..b:5060"], {}, "the host of 'a..b:5060' is not known: no host can have such a name"),
+    ([NUMBER, "--server", "a" * 64 + ".b:5060"], {}, ".b:5060' is not known: no host can have such a name"),
+    ([NUMBER, "--trunk-address", "192.0.2.1"], {}, "cannot use the address 192.0.2.1: "),
+    ([NUMBER, "--trunk-address", "\u00e9" * 64], {}, "no host can have such a name; --trunk-address takes"),
     ([NUMBER], {"PARLEY_URL": "nonsense"}, "PARLEY_URL=nonsense is no URL"),
+    ([NUMBER], {"PARLEY_URL": "http://"}, "PARLEY_URL=http:// is no URL"),
+    ([NUMBER], {"PARLEY_URL": "http://["}, "PARLEY_URL=http://[ is no URL"),
+    ([NUMBER], {"PARLEY_URL": "http://a..b"}, "PARLEY_URL=http://a..b is no URL"),
+    ([NUMBER], {"PARLEY_URL": "http://a b"}, "PARLEY_URL=http://a b is no URL"),
     ([NUMBER], {"PARLEY_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1 does not answer: Connection refused; is the platform up (deploy/up)?"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_what_cannot_be_tried_is_said_in_a_line(stack, words, env, told):
@@ -56,6 +68,48 @@ def test_who_ends_it_by_ctrl_c_hangs_up(stack):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and err == "call: interrupted; we hung up\n", out + err
     assert api.until(lambda: calls()[0].get("endTime") and calls()[0], 10, what="its end")["hangupBy"] == "caller"
+
+
+@contextlib.contextmanager
+def platform_that_waits(path):
+    """A platform that answers all but what begins with `path`: (its URL, an event that says when it was asked for that)."""
+    asked, enough = threading.Event(), threading.Event()
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path.startswith(path):
+                asked.set()
+                enough.wait()
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            with contextlib.suppress(OSError):  # who asked may have gone
+                self.end_headers()
+                self.wfile.write(b'{"token": "t", "numbers": [], "calls": []}')
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            enough.set()
+            server.shutdown()
+
+
+@pytest.mark.parametrize("path, words", [("/auth/login", []), ("/calls", ["--trunk-address", "127.0.0.99"])], ids=["before the call", "after the call"])
+def test_ctrl_c_where_there_is_no_call_is_a_line_too(stack, path, words):
+    with platform_that_waits(path) as (url, asked):
+        env = {**os.environ, "PARLEY_URL": url, "PARLEY_PIDS": "/nowhere"}
+        process = subprocess.Popen([ROOT / "deploy/call", NUMBER, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert asked.wait(60), "it asks the platform"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and err == "call: interrupted\n", err
 
 
 def up(**ports):
@@ -81,7 +135,38 @@ def test_all_ports_that_are_taken_are_told_at_once_with_others_that_are_free():
         told = up(**taken, TLS_PORT=others[0], REDIS_PORT=others[1], RTP_BASE=base)
         for name, kind in (("HTTP_PORT", "tcp"), ("ARI_PORT", "tcp"), ("SIP_PORT", "udp")):
             assert f"port {taken[name]} ({kind}) is taken by pid {os.getpid()}: " in told, told
-            assert f"PARLEY_{name}=" in told.splitlines()[-1], told
+        assert set(proposed(told, base)) == set(taken), told
+
+
+def proposed(told, base):
+    """{name: port} of what is proposed instead; each is free, and one that may be chosen."""
+    ports = {name: int(port) for name, port in re.findall(r"PARLEY_(\w+)=(\d+)", told.splitlines()[-1])}
+    assert len(set(ports.values())) == len(ports), told
+    for name, port in ports.items():
+        assert 1024 <= port <= 65535 and not (name == "SIP_PORT" and base <= port < base + 10000), told
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if name == "SIP_PORT" else socket.SOCK_STREAM) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(name != "SIP_PORT"))  # a connection that has just ended is nobody's
+            one.bind(("127.0.0.1", port))
+    return ports
+
+
+def bound(one, ports):
+    """Binds the socket to the first of the ports that is free, and tells which."""
+    for port in ports:
+        with contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"none of {ports} is free")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="deploy/up is for root")
+def test_what_is_proposed_for_the_port_before_those_for_audio_and_for_the_last_one_is_not_refused_then():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sip, socket.socket() as last:
+        taken = {"SIP_PORT": bound(sip, range(12000, 13000)), "HTTP_PORT": bound(last, [65535])}
+        last.listen()
+        base = taken["SIP_PORT"] + 1
+        told = up(**taken, TLS_PORT=1100, ARI_PORT=1101, REDIS_PORT=1102, RTP_BASE=base)
+        assert set(proposed(told, base)) == set(taken), told
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="deploy/up is for root")

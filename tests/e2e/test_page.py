@@ -288,23 +288,25 @@ def test_a_call_that_failed_says_why_and_gives_the_focus_back():
 
 # A call of the menu, as the server tells it, and its lead; what is asked for besides is asked of the server.
 SERVE_ONE = """const real = window.realApi || (window.realApi = api), [states, lead] = arguments, began = Date.parse("2026-11-27T10:00:00Z");
-  const call = { id: "c-1", direction: "inbound", from: "+12025550101", to: "+12025550200", status: "completed", outcome: "done", startTime: new Date(began).toISOString(),
+  const call = window.served = { id: "c-1", direction: "inbound", from: "+12025550101", to: "+12025550200", status: "completed", outcome: "done", startTime: new Date(began).toISOString(),
     endTime: new Date(began + 30000).toISOString(), durationSeconds: 30, recordings: [], lead: "ld_1", states: states.map(([state, s]) => ({ state, at: new Date(began + s * 1000).toISOString() })) };
   window.api = async (method, path, body) => {
+    if (path === "/calls/c-1" && call.isDown) throw failure(503, "The server is busy.");
     if (path === "/calls/c-1") return call;
-    if (path === "/calls/c-1/transcript") return { utterances: [] };
+    if (path === "/calls/c-1/transcript") return { utterances: call.said || [] };
     if (path === "/leads/ld_1" && lead) return lead;
     if (path === "/leads/ld_1") throw failure(404, "There is no such lead.");
     return real(method, path, body);
   };
-  Player.seekOf = () => (seconds) => { window.sought = seconds; };
-  openCall("c-1")"""
+  Object.assign(call, arguments[2]); openCall("c-1")"""
+SOUGHT = "Player.seekOf = () => (seconds) => { window.sought = seconds; }"
 
 
 def test_the_way_that_a_flow_went_and_the_lead_stand_with_the_call():
     """Of a call that was no conversation the page said how long it was, and nothing else."""
     with desk() as driver:
         name = "\u05d3\u05d5\u05d3 <b>"
+        driver.execute_script(SOUGHT)
         driver.execute_script(SERVE_ONE, [["greeting", 0], ["sales", 9.25], ["ended", 30]], {"name": name, "score": 60, "status": "qualified", "notes": "zip 94107\nsecond line"})
         api.until(lambda: shown(driver, "call-lead"), what="the lead")
         assert text(driver, "call-lead").split("\n") == [f"Lead: {name}, score 60, qualified", "zip 94107", "second line"]
@@ -313,7 +315,7 @@ def test_the_way_that_a_flow_went_and_the_lead_stand_with_the_call():
         assert seek.get_attribute("aria-label") == "Play from 0:09, sales"
         seek.click()
         assert driver.execute_script("return window.sought") == 9.25
-        driver.execute_script("loadCall()")
+        driver.execute_script("return loadCall()")
         api.until(lambda: driver.execute_script("return $('call-lead').textContent") != "" and focused(driver) == seek, what="the call anew, its focus kept")
         assert contrast(driver)["ratio"] >= 4.5, contrast(driver)
         driver.find_element(By.ID, "call-close").click()
@@ -325,6 +327,46 @@ def test_the_way_that_a_flow_went_and_the_lead_stand_with_the_call():
         for width in (320, 390, 1280):
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600})
             assert overflow(driver) <= 0 and driver.execute_script("return $('call').scrollWidth - $('call').clientWidth") <= 0, width
+
+
+def recording(id_, second):
+    return {"id": id_, "kind": "call", "state": "stored", "seconds": 30, "startTime": f"2026-11-27T10:00:{second:02d}Z"}
+
+
+def test_a_state_is_played_from_the_recording_that_has_its_moment_also_when_that_came_later():
+    with desk() as driver:
+        driver.execute_script("window.fetched = []; window.bytesOf = async (path) => { fetched.push(path); return new Blob([]); }")
+        driver.execute_script(SERVE_ONE, [["greeting", 0], ["sales", 9.25], ["ended", 30]], None, {"recordings": [recording("r-1", 0)]})
+        api.until(lambda: len(driver.find_elements(By.CSS_SELECTOR, "#call-path button")) == 2, what="the way")
+        driver.execute_script("served.recordings.push(arguments[0]); return loadCall()", recording("r-2", 5))
+        assert len(driver.find_elements(By.CSS_SELECTOR, "#recordings li")) == 2
+        driver.find_elements(By.CSS_SELECTOR, "#call-path button")[1].click()
+        api.until(lambda: driver.find_elements(By.CSS_SELECTOR, "#recordings li:nth-child(2) audio"), what="its sound in the page")
+        assert driver.execute_script("return fetched") == ["/recordings/r-2?format=mp3"]
+
+
+def test_the_way_is_one_stop_for_the_tabulator_and_so_is_a_lead_that_is_long():
+    with desk() as driver:
+        driver.execute_script(SOUGHT)
+        driver.execute_script(SERVE_ONE, [[f"state_{n}", n] for n in range(200)], {"name": "Ann", "status": "new", "notes": "one line\n" * 60})
+        api.until(lambda: shown(driver, "call-lead") and shown(driver, "call-path"), what="the lead and the way")
+        key = lambda *keys: focused(driver).send_keys(*keys)  # noqa: E731
+        state = lambda: driver.execute_script("return [...$('call-path').children].indexOf(document.activeElement.closest('li'))")  # noqa: E731
+        driver.execute_script("$('call-close').focus()")
+        key(Keys.TAB)
+        assert focused(driver).get_attribute("id") == "call-lead"
+        key(Keys.PAGE_DOWN)
+        api.until(lambda: driver.execute_script("return $('call-lead').scrollTop") > 0, what="the rest of the lead")
+        key(Keys.TAB)
+        assert focused(driver).get_attribute("id") == "call-path"
+        key(Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_UP)
+        assert state() == 1
+        key(Keys.END)
+        assert state() == 199 and driver.execute_script("return $('call-path').scrollTop") > 0
+        key(Keys.ENTER)
+        assert driver.execute_script("return window.sought") == 199
+        key(Keys.TAB)
+        assert driver.execute_script("return !$('call-path').contains(document.activeElement)"), "one key leads out"
 
 
 # What the server would send, so that each moment is the test's.
@@ -369,6 +411,18 @@ def test_a_call_that_another_worker_took_up_says_so_and_before_which_line():
         assert "taken up by another worker 3 times, last at " in about and lines == [True, False, True], (about, lines)
         about, lines = driver.execute_script(TAKEN_UP, [])
         assert "taken up" not in about and not any(lines), (about, lines)
+
+
+def test_before_which_line_it_was_taken_up_stays_when_the_call_cannot_be_asked_for_anew():
+    said = [{"n": n, "speaker": "ai", "text": f"Line {n}", "beganMs": n * 3000} for n in (1, 2, 3)]
+    with desk() as driver:
+        taken_up = lambda: driver.execute_script("return [...$('talk').children].map((li) => /Another worker/.test(li.textContent))")  # noqa: E731
+        driver.execute_script(SERVE_ONE, [], None, {"takenUp": ["2026-11-27T10:00:04Z"], "said": said})
+        api.until(lambda: taken_up() == [False, True, False], what="the note")
+        driver.execute_script("served.isDown = true; return loadCall()")
+        assert taken_up() == [False, True, False] and "busy" in text(driver, "call-problem")
+        driver.execute_script("openCall('c-1')")
+        api.until(lambda: taken_up() == [False, False, False], what="the call opened anew, of which nothing is known but what was said")
 
 
 CALLS = """showCalls(arguments[0].map((id) => ({ id, from: "+1202555010" + id, to: "+12025550200", status: "connected", state: "talk", agent: "", since: new Date().toISOString() })),
