@@ -35,7 +35,7 @@ local OWN = {
   de = { "mitarbeiter", "mit einem mitarbeiter sprechen", "ich möchte mit einem mitarbeiter sprechen", "mit jemandem sprechen", "rufen sie mich zurück", "bitte rufen sie mich zurück",
     "das ist alles", "auf wiederhören" },
   en = { "human", "operator", "speak to a human", "talk to a human", "i want to speak to a human", "speak to someone", "call me back", "please call me back",
-    "that's all", "nothing else", "repeat that", "hello", "hello are you there" },
+    "that's all", "nothing else", "repeat that", "hello", "hello are you there", "hello is anybody there" },
   es = { "agente", "operador", "hablar con un agente", "quiero hablar con una persona", "hablar con alguien", "llámeme", "llámeme por favor", "eso es todo", "nada más" },
   fr = { "conseiller", "parler à un conseiller", "je voudrais parler à un conseiller", "parler à quelqu'un", "rappelez-moi", "rappelez-moi s'il vous plaît", "c'est tout", "au revoir" },
   it = { "operatore", "parlare con un operatore", "vorrei parlare con un operatore", "parlare con qualcuno", "mi richiami", "mi richiami per favore", "è tutto", "arrivederci" },
