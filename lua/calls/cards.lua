@@ -28,6 +28,7 @@ local card_mix = require "calls.card_mix"
 local clock = require "core.clock"
 local recordings = require "calls.recordings"
 local restart = require "lib.restart"
+local task = require "core.task"
 
 local cards = {
   gathered = card_keys.gathered, is_pressed = card_keys.is_pressed, kept = card_keys.kept, left = card_keys.left, restore = card_keys.restore, taken = card_keys.taken,
@@ -79,6 +80,13 @@ local function voice_of(call)
   return voice
 end
 
+-- What scripts were given of a number that is whole now is masked in the journal, and no key of it is in the record. Nobody waits here until that is
+-- written.
+local function make_secret(call, gathers)
+  local fields = call:keep_keys(call:make_secret(gathers))
+  task.spawn(call.keep, call, fields)
+end
+
 -- The same, where the number may have been pressed in part: what was pressed is held for as long.
 local function told_mixed(call, voice, text, told)
   local keys = call.card_keys
@@ -92,8 +100,9 @@ local function told_mixed(call, voice, text, told)
   end
   if head ~= "" then card_keys.go_on(call) end
   if not is_card then return told end
-  local since_ms = card_keys.join(call)
+  local since_ms, gathers = card_keys.join(call)
   if since_ms then voice.since_ms = math.min(voice.since_ms or since_ms, since_ms) end
+  if gathers then make_secret(call, gathers) end
   return "card"
 end
 

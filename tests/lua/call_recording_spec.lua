@@ -8,6 +8,7 @@ end
 local audit = require "audit"
 local Call = require "calls.call"
 local call_recording = require "calls.call_recording"
+local cards = require "calls.cards"
 local clock = require "core.clock"
 local db = require "lib.db"
 local history = require "calls.history"
@@ -20,6 +21,7 @@ local store = require "calls.store"
 local task = require "core.task"
 local tenants = require "tenants"
 local time = require "lib.time"
+local timer = require "core.timer"
 local verbs = require "calls.verbs"
 
 local CARD = "4111111111111111"
@@ -706,6 +708,39 @@ describe("a card's number that is pressed", function()
       local verbs_of = json.decode(visits.h1).verbs
       assert.equal(case[4], verbs_of[3].value)
       assert.equal(case[4] == journal.SECRET and journal.SECRET or case[1], verbs_of[1].value)
+    end
+  end)
+
+  -- Nobody was told what to mask: what was pressed of it stayed in the journal and in the record.
+  it("is a secret in what was pressed of it when it is said to its end, whether that text is final or not", function()
+    for _, kind in ipairs{ "final", "partial" } do
+      local of = call ""
+      of.visit, of.state = 1, "pay"
+      of.recorders = {}
+      local fields = recorded(of)
+      for _, group in ipairs{ "411111", "11111" } do
+        press(of, group)
+        gather_in(of, group)
+      end
+      press(of, "1")
+      assert.same({ "11111", "1" }, { fields["j1.2"].value, fields.digits })
+      local after, late = timer.after, {}
+      timer.after = function(_, fn)
+        local one = { fn = fn }
+        one.cancel = function() one.fn = nil end
+        late[#late + 1] = one
+        return one
+      end
+      cards.noticed(of, kind, { text = "one one one one" })
+      for _, one in ipairs(late) do
+        if kind == "partial" and one.fn then one.fn() break end
+      end
+      timer.after = after
+      assert.same({ journal.SECRET, journal.SECRET }, { fields["j1.1"].value, fields["j1.2"].value })
+      assert.equal("", fields.digits)
+      assert.is_nil(fields.keys.text)
+      assert.is_nil(cards.kept(of).text)
+      of.gone_why = "hung up"
     end
   end)
 

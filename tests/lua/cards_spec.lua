@@ -13,7 +13,8 @@ describe("a card's number", function()
   local call, now, timers
 
   before_each(function()
-    call, now, timers = { recorders = {} }, 100000, {}
+    call = { recorders = {}, make_secret = function() return {} end, keep_keys = function() end, keep = function() end }
+    now, timers = 100000, {}
     clock.mono_ms = function() return now end
     timer.after = function(ms, fn)
       local one = { at = now + ms, fn = fn }
