@@ -106,11 +106,16 @@ local function told_mixed(call, voice, text, told)
   return "card"
 end
 
+local function stop_again(voice)
+  if voice.again and voice.again.clock then voice.again.clock:cancel() end
+end
+
 local function free_voice(call)
   local voice = call.card_voice
   if not voice then return end
   if voice.clock then voice.clock:cancel() end
   if voice.texts.clock then voice.texts.clock:cancel() end
+  stop_again(voice)
   call.card_voice = nil
   recordings.free(call, "voice")
   recordings.resume(call, "voice")
@@ -399,11 +404,18 @@ function on.final(call, fields)
   hold_voice(call, voice, clock.mono_ms())
 end
 
--- What was heard again is told, when nothing more of it is awaited.
-local function end_again(texts)
-  if not asked_for(texts) then
+-- What was heard again is told when nothing more of it is awaited, nor asked for within a while: it may come in more turns than one.
+local function end_again(call, voice)
+  local texts = voice.texts
+  if not texts[1] or asked_for(texts) then return end
+  voice.again = voice.again or {}
+  restart(voice.again, SURE_MS, function()
+    if is_over(call) or not texts[1] or asked_for(texts) then return end
     while texts[1] do table.remove(texts) end
-  end
+    watch(call, voice)
+    if voice.told == "no" and not (voice.has_gap or voice.speaking or voice.silent or voice.began_ms or voice.partial) then return free_voice(call) end
+    settle(call, voice)
+  end)
 end
 
 -- All is known that was said until the end of one of voice.texts.
@@ -419,7 +431,7 @@ function on.answered(call, fields)
   if not one then return end
   if not one.is_told and voice.partial and not voice.texts[2] and not voice.speaking then on.final(call, { text = voice.partial, key = fields.key }) end
   table.remove(voice.texts, i)
-  end_again(voice.texts)
+  end_again(call, voice)
   watch(call, voice)
   -- Of who speaks on it was all until the provider said so.
   if one.goes_on and not voice.speaking then voice.began_ms = nil end
@@ -433,6 +445,7 @@ end
 
 -- What he has said within so many ms, and nobody has told of, will be asked for as others' text.
 local function hear_again(voice, ms)
+  stop_again(voice)
   local now, texts = clock.mono_ms(), voice.texts
   local ends_ms, from_ms = not voice.speaking and voice.quiet_ms or now, now - ms - BEHIND_MS
   if voice.began_ms then
