@@ -286,7 +286,8 @@ function wait_on(call, voice)
   if voice.clock then voice.clock:cancel() end
   if voice.texts[1] then return end
   local is_known = voice.told and not voice.partial and not voice.began_ms
-  local ms = not is_known and LATE_MS or voice.told == "no" and SURE_MS or FOLLOW_MS
+  local is_other = voice.told == "no" and not voice.has_gap  -- behind a gap it is a noise or "yes", and the number may go on
+  local ms = not is_known and LATE_MS or is_other and SURE_MS or FOLLOW_MS
   restart(voice, ms, function()
     -- A text that never became final is all there is.
     if voice.partial and not is_over(call) then return on.final(call, { text = voice.partial }) end
