@@ -61,7 +61,7 @@ end
 local function rendered(call, text, voice)
   local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
   local asked, audio, err = { text = text, voice = voice }
-  if cards.is_in(text) then  -- a rendering is kept for the next time
+  if not cards.may_keep(call, text) then  -- a rendering is kept for the next time
     local wav
     wav, err = speech.wav(call.tenant, asked, scope)
     if wav then audio, err = media.wav(wav) end

@@ -17,6 +17,7 @@ local json = require "core.json"
 local keeping = require "calls.keeping"
 local media = require "core.media"
 local recordings = require "calls.recordings"
+local speech = require "speech"
 local store = require "calls.store"
 local task = require "core.task"
 local tenants = require "tenants"
@@ -32,7 +33,7 @@ describe("recordings of calls", function()
   setup(function()
     world.begin{ "tenants" }
     tenant = tenants.create{ slug = "taped", name = "Taped", admin_email = "a@taped.example", admin_password = "a-Long-password" }
-    real = { recorder = media.recorder, mono_ms = clock.mono_ms, say = verbs.table.say }
+    real = { recorder = media.recorder, mono_ms = clock.mono_ms, say = verbs.table.say, audio = speech.audio, speech_wav = speech.wav, wav = media.wav }
     media.recorder = function(given)
       given.close = function() end
       recorders[#recorders + 1] = given
@@ -44,7 +45,7 @@ describe("recordings of calls", function()
     end
   end)
   teardown(function() media.recorder, verbs.table.say = real.recorder, real.say end)
-  after_each(function() clock.mono_ms = real.mono_ms end)
+  after_each(function() clock.mono_ms, speech.audio, speech.wav, media.wav = real.mono_ms, real.audio, real.speech_wav, real.wav end)
 
   local function policy(recording, announcement)
     audit.transaction(tenant, function(tx)
@@ -416,11 +417,20 @@ describe("recordings of calls", function()
     recording:close("hangup")
   end)
 
+  -- A synthesiser of prompts: a list of those that are kept for the next time.
+  local function synthesised()
+    local kept, audio = {}, { seconds = function() return 1 end }
+    speech.audio = function(_, asked)
+      kept[#kept + 1] = asked.text
+      return audio
+    end
+    speech.wav, media.wav = function() return "" end, function() return audio end
+    return kept
+  end
+
   -- Each sentence was looked at alone.
   it("are silent where a script says a card's number in several sentences", function()
-    local speech = require "speech"
-    local audio = speech.audio
-    speech.audio = function() return { seconds = function() return 1 end } end
+    local kept = synthesised()
     policy "flow"
     local recording = open()
     call.await = function()
@@ -428,7 +438,7 @@ describe("recordings of calls", function()
       return "played", call.next_play
     end
     for _, text in ipairs{ "It is 4111 1111", "1111 1111.", "Is that right?" } do assert.is_true(real.say(call, { text, {} })) end
-    speech.audio = audio
+    assert.same({ "Is that right?" }, kept, "the rest of it is rendered for this once")
     now = now + 16000
     assert.equal(("0"):rep(22) .. "+" .. ("1"):rep(17), heard(recording, { 8000, 8000, 8000, 8000 }))
   end)
