@@ -562,8 +562,10 @@ local function forget_words(call)
   recordings.resume(call, "words")
 end
 
-local function add_words(call, own, text)
-  local told = told_near(call, text, card_chain.add(own.chain, text))
+-- @param from_ms number  when its sentence or reply began
+local function add_words(call, own, text, from_ms)
+  local told, goes_on = card_chain.add(own.chain, text)
+  told = told_near(call, text, told)
   if told == "no" then
     if not own.card then
       own.since_ms = nil
@@ -571,6 +573,8 @@ local function add_words(call, own, text)
     end
     return
   end
+  -- A number that begins anew begins there at the soonest: what was said before is known.
+  if own.since_ms and not goes_on and not own.card then own.since_ms = math.max(own.since_ms, from_ms) end
   own.since_ms = own.since_ms or clock.mono_ms()
   if told == "card" and not own.card then
     own.card = true
@@ -582,21 +586,21 @@ local function add_words(call, own, text)
 end
 
 --- We begin to make the sound of a text, which follows those before it.
-function cards.says(call, text) add_words(call, words_of(call), text) end
+function cards.says(call, text) add_words(call, words_of(call), text, clock.mono_ms()) end
 
 --- The words so far of a reply, the sound of which comes with them.
 --- @param reply any  which: its words come in the place of those told before
 function cards.tells(call, text, reply)
   local own = words_of(call)
-  if own.reply ~= reply then own.reply, own.before = reply, card_chain.copy(own.chain) end
+  if own.reply ~= reply or not own.reply_ms then own.reply, own.before, own.reply_ms = reply, card_chain.copy(own.chain), clock.mono_ms() end
   own.chain = card_chain.copy(own.before or {})
-  add_words(call, own, text)
+  add_words(call, own, text, own.reply_ms)
 end
 
 --- Nothing of ours is being heard any more, nor will be of what was begun. It may go on in what we say next.
 function cards.said(call)
   local own = call.card_words
-  if not own or not own.chain[1] or is_over(call) then return forget_words(call) end
+  if not own or not own.chain[1] then return forget_words(call) end
   recordings.resume(call, "words")
   if own.card then
     own.card, own.since_ms = nil, nil
@@ -604,7 +608,8 @@ function cards.said(call)
     -- An order number that was said in one breath is no card's of which the rest was never said.
     recordings.hold(call, "words", own.since_ms, function() return own.chain[2] ~= nil and card_chain.digits(own.chain) >= MANY end)
   end
-  restart(own, FOLLOW_MS, function() forget_words(call) end)
+  if not is_over(call) then return restart(own, FOLLOW_MS, function() forget_words(call) end) end
+  if own.clock then own.clock:cancel() end  -- what is held is for the recording's end to decide
 end
 
 -- over to another worker -------------------------------------------------------------------------------------------------------

@@ -248,6 +248,7 @@ local lead
 -- Without the realtime model that is lost. At once, for the script may be at work at a question, and nobody waits here.
 local function go_on(call, args, going, from)
   going.talk:close()
+  cards.said(call)  -- nothing of it is heard any more; its last line was written before that
   local whole, ok, problem = pcall(lead, call, args, going, talk, from.kept, from)
   if not whole then log.error("converse.broke", { call = call.id, text = tostring(ok) }) end
   if whole and ok then return end

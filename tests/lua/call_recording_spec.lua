@@ -443,6 +443,39 @@ describe("recordings of calls", function()
     assert.equal(("0"):rep(22) .. "+" .. ("1"):rep(17), heard(recording, { 8000, 8000, 8000, 8000 }))
   end)
 
+  it("are silent where the caller hangs up when most of a card's number was said in several sentences", function()
+    synthesised()
+    policy "flow"
+    local recording = open()
+    local texts = { "It is 4111", "1111.", "1111.", "11" }
+    call.await = function()
+      now = now + 1000
+      if call.next_play < #texts then return "played", call.next_play end
+      call.gone_why = "hung up"
+      return "gone"
+    end
+    for _, text in ipairs(texts) do real.say(call, { text, {} }) end
+    assert.equal(("0"):rep(10), heard(recording, { 8000 }))
+  end)
+
+  -- The clock of what we had said was stopped and never set again, and keys were asked for until the call ended.
+  it("hold nothing for ever where a verb breaks while it speaks or asks for keys", function()
+    synthesised()
+    open()
+    local broke = { code = "broke" }
+    call.await = function() error(broke, 0) end
+    local after, later = timer.after, {}
+    timer.after = function(ms)
+      later[#later + 1] = ms
+      return { cancel = function() end }
+    end
+    assert.same({ false, broke }, { pcall(real.say, call, { "You are caller number 12.", {} }) })
+    assert.is_true(later[1] > 0, "what is held is let out in time")
+    assert.same({ false, broke }, { pcall(verbs.table.gather, call, { { digits = 4, timeout = 1, between = 1, finish = "#" } }, {}) })
+    timer.after = after
+    assert.is_nil(call.keys_asked)
+  end)
+
   it("are silent while a secret is asked for", function()
     local pause, resume = recordings.pause, recordings.resume
     local order = {}

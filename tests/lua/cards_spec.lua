@@ -774,6 +774,11 @@ describe("a card's number", function()
     cards.says(call, "one.")
     cards.said(call)
     assert.is_true(held("words").is_doubtful())
+    pass(16000)
+    cards.says(call, "Your order is four one one one one one one one one one one one one one.")
+    call.gone_why = "hung up"
+    cards.said(call)
+    assert.is_false(held("words").is_doubtful(), "nor where he hangs up in its midst")
   end)
 
   it("that a model reads back reply by reply is silence from the first on", function()
@@ -796,6 +801,80 @@ describe("a card's number", function()
     cards.said(call)
     pass(16000)
     assert.is_nil(held "words")
+  end)
+
+  -- The hold stayed where we had said our first digits: what was kept back grew, and was all silence when the call moved.
+  it("is none in what we end in digits again and again, of which only the newest is kept back", function()
+    for n = 12, 32 do
+      cards.says(call, ("You are caller number %d."):format(n))
+      assert.equal(now, held("words").since_ms)
+      pass(3000)
+      cards.said(call)
+      pass(7000)
+    end
+    for reply = 1, 20 do
+      cards.tells(call, "You are", reply)
+      local began_ms = now
+      for _, text in ipairs{ "You are caller number 12", "You are caller number 12." } do
+        pass(500)
+        cards.tells(call, text, reply)
+        assert.is_true(held("words").since_ms >= began_ms)
+      end
+      pass(3000)
+      cards.said(call)
+    end
+  end)
+
+  it("that begins anew behind other digits of a reply is silence from that reply's beginning on at the latest", function()
+    cards.tells(call, "You are caller number 12.", 1)
+    pass(3000)
+    cards.said(call)
+    local began_ms = now
+    cards.tells(call, "Your card is 4111", 2)
+    pass(1000)
+    cards.tells(call, "Your card is 4111 1111 1111", 2)
+    assert.equal(began_ms, held("words").since_ms)
+    pass(1000)
+    cards.tells(call, "Your card is 4111 1111 1111 1111.", 2)
+    assert.is_true(silent "words")
+  end)
+
+  -- What held the groups before it was dropped before the recording had asked.
+  it("of which we had said most when the caller hung up is silence", function()
+    local since_ms = now
+    for n, text in ipairs{ "It is 4111", "1111.", "1111.", "11" } do
+      cards.says(call, text)
+      pass(2000)
+      if n == 4 then call.gone_why = "hung up" end
+      cards.said(call)
+    end
+    assert.equal(since_ms, held("words").since_ms)
+    assert.is_true(held("words").is_doubtful())
+    assert.is_false(silent "words")
+    for _, one in ipairs(timers) do assert.is_nil(one.fn) end
+  end)
+
+  it("is not kept for the next time in what we say, nor most of one, nor what goes on with one", function()
+    local function may_keep(text)
+      local may = cards.may_keep(call, text)
+      cards.says(call, text)
+      cards.said(call)
+      return may
+    end
+    assert.is_false(may_keep "It is 4111 1111 1111 1111, is it not?")
+    assert.is_true(may_keep "For sales, press 1.")
+    assert.is_true(may_keep "You are caller number 12.")
+    assert.is_true(may_keep "You are caller number 13.")
+    pass(16000)
+    assert.is_true(may_keep "It is 4111")
+    for _ = 1, 3 do assert.is_false(may_keep "1111.") end
+    assert.is_true(may_keep "Is that right?")
+    assert.is_false(may_keep "It is 4111 1111 11")
+    pass(16000)
+    call.card_near = true
+    cards.came(call)
+    assert.is_false(may_keep "1111.")
+    assert.is_true(may_keep "We open at nine.")
   end)
 
   local function moved()
