@@ -48,9 +48,6 @@ local function is_misheard(chain, text)
   return is_long(signs, chain[1].tail.plus)
 end
 
---- Is a card's number in a text that stands alone?
-function card_chain.is_in(text) return has({ redact.look(text) }, "CARD") end
-
 function card_chain.clear(chain)
   while chain[1] do table.remove(chain) end
   chain.card = nil

@@ -167,13 +167,15 @@ function card_keys.go_on(call)
   if keys and not keys.card then restart(keys, FOLLOW_MS, function() end_keys(call) end) end
 end
 
---- What was said made a card's number whole with what was pressed: since when that is to be silent, nil where nothing of it is remembered.
+--- What was said made a card's number whole with what was pressed: since when that is to be silent, and what was gathered of it before, as
+--- card_keys.gathered was told (nil where it was whole by itself); nil where nothing of it is remembered.
 function card_keys.join(call)
   local keys = call.card_keys
   if not keys then return end
-  keys.card = true
+  local is_whole = keys.whole
+  keys.card, keys.whole = true, true
   recordings.free(call, "keys")
-  return keys.since_ms or keys.began[1]
+  return keys.since_ms or keys.began[1], not is_whole and keys.gathers or nil
 end
 
 return card_keys

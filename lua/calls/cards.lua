@@ -28,6 +28,7 @@ local card_mix = require "calls.card_mix"
 local clock = require "core.clock"
 local recordings = require "calls.recordings"
 local restart = require "lib.restart"
+local task = require "core.task"
 
 local cards = {
   gathered = card_keys.gathered, is_pressed = card_keys.is_pressed, kept = card_keys.kept, left = card_keys.left, restore = card_keys.restore, taken = card_keys.taken,
@@ -43,6 +44,7 @@ local LONG_MS = 60000       -- he speaks on and no text comes: nobody understand
 local DIGIT_MS = 250        -- nobody says a digit in less
 local BEHIND_MS = 500       -- so far a text is behind what is being said
 local MANY = 12             -- digits that may be most of a number
+local FEW = 6               -- digits that alone tell nothing of one
 
 -- Digits that are pressed or said, of which with those of the other kind a card's number may be made: is it one?
 local function is_mixed(call, how, digits)
@@ -79,6 +81,13 @@ local function voice_of(call)
   return voice
 end
 
+-- What scripts were given of a number that is whole now is masked in the journal, and no key of it is in the record. Nobody waits here until that is
+-- written.
+local function make_secret(call, gathers)
+  local fields = call:keep_keys(call:make_secret(gathers))
+  task.spawn(call.keep, call, fields)
+end
+
 -- The same, where the number may have been pressed in part: what was pressed is held for as long.
 local function told_mixed(call, voice, text, told)
   local keys = call.card_keys
@@ -92,9 +101,14 @@ local function told_mixed(call, voice, text, told)
   end
   if head ~= "" then card_keys.go_on(call) end
   if not is_card then return told end
-  local since_ms = card_keys.join(call)
+  local since_ms, gathers = card_keys.join(call)
   if since_ms then voice.since_ms = math.min(voice.since_ms or since_ms, since_ms) end
+  if gathers then make_secret(call, gathers) end
   return "card"
+end
+
+local function stop_again(voice)
+  if voice.again and voice.again.clock then voice.again.clock:cancel() end
 end
 
 local function free_voice(call)
@@ -102,6 +116,7 @@ local function free_voice(call)
   if not voice then return end
   if voice.clock then voice.clock:cancel() end
   if voice.texts.clock then voice.texts.clock:cancel() end
+  stop_again(voice)
   call.card_voice = nil
   recordings.free(call, "voice")
   recordings.resume(call, "voice")
@@ -272,7 +287,8 @@ function wait_on(call, voice)
   if voice.clock then voice.clock:cancel() end
   if voice.texts[1] then return end
   local is_known = voice.told and not voice.partial and not voice.began_ms
-  local ms = not is_known and LATE_MS or voice.told == "no" and SURE_MS or FOLLOW_MS
+  local is_other = voice.told == "no" and not voice.has_gap  -- behind a gap it is a noise or "yes", and the number may go on
+  local ms = not is_known and LATE_MS or is_other and SURE_MS or FOLLOW_MS
   restart(voice, ms, function()
     -- A text that never became final is all there is.
     if voice.partial and not is_over(call) then return on.final(call, { text = voice.partial }) end
@@ -390,11 +406,18 @@ function on.final(call, fields)
   hold_voice(call, voice, clock.mono_ms())
 end
 
--- What was heard again is told, when nothing more of it is awaited.
-local function end_again(texts)
-  if not asked_for(texts) then
+-- What was heard again is told when nothing more of it is awaited, nor asked for within a while: it may come in more turns than one.
+local function end_again(call, voice)
+  local texts = voice.texts
+  if not texts[1] or asked_for(texts) then return end
+  voice.again = voice.again or {}
+  restart(voice.again, SURE_MS, function()
+    if is_over(call) or not texts[1] or asked_for(texts) then return end
     while texts[1] do table.remove(texts) end
-  end
+    watch(call, voice)
+    if voice.told == "no" and not (voice.has_gap or voice.speaking or voice.silent or voice.began_ms or voice.partial) then return free_voice(call) end
+    settle(call, voice)
+  end)
 end
 
 -- All is known that was said until the end of one of voice.texts.
@@ -410,7 +433,7 @@ function on.answered(call, fields)
   if not one then return end
   if not one.is_told and voice.partial and not voice.texts[2] and not voice.speaking then on.final(call, { text = voice.partial, key = fields.key }) end
   table.remove(voice.texts, i)
-  end_again(voice.texts)
+  end_again(call, voice)
   watch(call, voice)
   -- Of who speaks on it was all until the provider said so.
   if one.goes_on and not voice.speaking then voice.began_ms = nil end
@@ -424,6 +447,7 @@ end
 
 -- What he has said within so many ms, and nobody has told of, will be asked for as others' text.
 local function hear_again(voice, ms)
+  stop_again(voice)
   local now, texts = clock.mono_ms(), voice.texts
   local ends_ms, from_ms = not voice.speaking and voice.quiet_ms or now, now - ms - BEHIND_MS
   if voice.began_ms then
@@ -511,8 +535,14 @@ end
 
 -- spoken --------------------------------------------------------------------------------------------------------------------
 
---- Is a card's number in a text of ours? Then its sound is not kept either.
-function cards.is_in(text) return card_chain.is_in(text) end
+--- May the sound of a text that we say next be kept for the next time? Not where a card's number is in it, or part of one with what was said before it,
+--- nor where it may be most of what one begins with; a group's few digits that stand alone are like any others.
+function cards.may_keep(call, text)
+  if call.card_follow and card_chain.may_go_on(text) then return false end
+  local chain = card_chain.copy(call.card_words and call.card_words.chain or {})
+  local told, goes_on, is_idle = card_chain.add(chain, text)
+  return told == "no" or is_idle or told == "open" and not goes_on and card_chain.digits(chain) <= FEW
+end
 
 local function words_of(call)
   local own = call.card_words
@@ -532,8 +562,10 @@ local function forget_words(call)
   recordings.resume(call, "words")
 end
 
-local function add_words(call, own, text)
-  local told = told_near(call, text, card_chain.add(own.chain, text))
+-- @param from_ms number  when its sentence or reply began
+local function add_words(call, own, text, from_ms)
+  local told, goes_on = card_chain.add(own.chain, text)
+  told = told_near(call, text, told)
   if told == "no" then
     if not own.card then
       own.since_ms = nil
@@ -541,6 +573,8 @@ local function add_words(call, own, text)
     end
     return
   end
+  -- A number that begins anew begins there at the soonest: what was said before is known.
+  if own.since_ms and not goes_on and not own.card then own.since_ms = math.max(own.since_ms, from_ms) end
   own.since_ms = own.since_ms or clock.mono_ms()
   if told == "card" and not own.card then
     own.card = true
@@ -552,21 +586,21 @@ local function add_words(call, own, text)
 end
 
 --- We begin to make the sound of a text, which follows those before it.
-function cards.says(call, text) add_words(call, words_of(call), text) end
+function cards.says(call, text) add_words(call, words_of(call), text, clock.mono_ms()) end
 
 --- The words so far of a reply, the sound of which comes with them.
 --- @param reply any  which: its words come in the place of those told before
 function cards.tells(call, text, reply)
   local own = words_of(call)
-  if own.reply ~= reply then own.reply, own.before = reply, card_chain.copy(own.chain) end
+  if own.reply ~= reply or not own.reply_ms then own.reply, own.before, own.reply_ms = reply, card_chain.copy(own.chain), clock.mono_ms() end
   own.chain = card_chain.copy(own.before or {})
-  add_words(call, own, text)
+  add_words(call, own, text, own.reply_ms)
 end
 
 --- Nothing of ours is being heard any more, nor will be of what was begun. It may go on in what we say next.
 function cards.said(call)
   local own = call.card_words
-  if not own or not own.chain[1] or is_over(call) then return forget_words(call) end
+  if not own or not own.chain[1] then return forget_words(call) end
   recordings.resume(call, "words")
   if own.card then
     own.card, own.since_ms = nil, nil
@@ -574,7 +608,8 @@ function cards.said(call)
     -- An order number that was said in one breath is no card's of which the rest was never said.
     recordings.hold(call, "words", own.since_ms, function() return own.chain[2] ~= nil and card_chain.digits(own.chain) >= MANY end)
   end
-  restart(own, FOLLOW_MS, function() forget_words(call) end)
+  if not is_over(call) then return restart(own, FOLLOW_MS, function() forget_words(call) end) end
+  if own.clock then own.clock:cancel() end  -- what is held is for the recording's end to decide
 end
 
 -- over to another worker -------------------------------------------------------------------------------------------------------

@@ -144,8 +144,9 @@ local function world_of(call, voice, headings, questions, keep, over)
     -- Where its lines are numbered from: behind those of the conversations that the call had before, in whichever worker.
     first_line = math.floor(from_start_ms / LINE_MS),
     say = function(text, kept)
+      kept = kept and cards.may_keep(call, text)
       cards.says(call, text)
-      return voice.say({ text = text, rate = RATE }, kept and not cards.is_in(text))
+      return voice.say({ text = text, rate = RATE }, kept)
     end,
     open_ears = voice.open, noticed = function(kind, fields) cards.noticed(call, kind, fields) end,
     telling = function(text, reply) cards.tells(call, text, reply) end, is_card = function() return cards.is_pressed(call) end,
@@ -247,6 +248,7 @@ local lead
 -- Without the realtime model that is lost. At once, for the script may be at work at a question, and nobody waits here.
 local function go_on(call, args, going, from)
   going.talk:close()
+  cards.said(call)  -- nothing of it is heard any more; its last line was written before that
   local whole, ok, problem = pcall(lead, call, args, going, talk, from.kept, from)
   if not whole then log.error("converse.broke", { call = call.id, text = tostring(ok) }) end
   if whole and ok then return end

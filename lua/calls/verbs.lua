@@ -61,7 +61,7 @@ end
 local function rendered(call, text, voice)
   local scope = { purpose = "call", call_row = call.row_id, call_id = call.id, trace = call.trace and { id = call.trace } }
   local asked, audio, err = { text = text, voice = voice }
-  if cards.is_in(text) then  -- a rendering is kept for the next time
+  if not cards.may_keep(call, text) then  -- a rendering is kept for the next time
     local wav
     wav, err = speech.wav(call.tenant, asked, scope)
     if wav then audio, err = media.wav(wav) end
@@ -73,12 +73,18 @@ local function rendered(call, text, voice)
   return audio
 end
 
+-- Does what comes behind something, also where that breaks.
+local function always(fn, behind)
+  local whole, result, more = pcall(fn)
+  behind()
+  if not whole then error(result, 0) end
+  return result, more
+end
+
 -- Does what says a text: with a card's number in it, or the last group of one, it is silence in recordings.
 local function unrecorded(call, text, fn)
   cards.says(call, text)
-  local result, err = fn()
-  cards.said(call)
-  return result, err
+  return always(fn, function() cards.said(call) end)
 end
 
 --- Says text when there is any. Returns "played", "digit", or nil, err.
@@ -139,9 +145,7 @@ end
 -- Does what asks the caller for keys.
 local function asking(call, fn)
   keys.asked(call, true)
-  local result, more = fn()
-  keys.asked(call, false)
-  return result, more
+  return always(fn, function() keys.asked(call, false) end)
 end
 
 function act.gather(call, args, entry, n)

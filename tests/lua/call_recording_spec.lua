@@ -8,6 +8,7 @@ end
 local audit = require "audit"
 local Call = require "calls.call"
 local call_recording = require "calls.call_recording"
+local cards = require "calls.cards"
 local clock = require "core.clock"
 local db = require "lib.db"
 local history = require "calls.history"
@@ -16,10 +17,12 @@ local json = require "core.json"
 local keeping = require "calls.keeping"
 local media = require "core.media"
 local recordings = require "calls.recordings"
+local speech = require "speech"
 local store = require "calls.store"
 local task = require "core.task"
 local tenants = require "tenants"
 local time = require "lib.time"
+local timer = require "core.timer"
 local verbs = require "calls.verbs"
 
 local CARD = "4111111111111111"
@@ -30,7 +33,7 @@ describe("recordings of calls", function()
   setup(function()
     world.begin{ "tenants" }
     tenant = tenants.create{ slug = "taped", name = "Taped", admin_email = "a@taped.example", admin_password = "a-Long-password" }
-    real = { recorder = media.recorder, mono_ms = clock.mono_ms, say = verbs.table.say }
+    real = { recorder = media.recorder, mono_ms = clock.mono_ms, say = verbs.table.say, audio = speech.audio, speech_wav = speech.wav, wav = media.wav }
     media.recorder = function(given)
       given.close = function() end
       recorders[#recorders + 1] = given
@@ -42,7 +45,7 @@ describe("recordings of calls", function()
     end
   end)
   teardown(function() media.recorder, verbs.table.say = real.recorder, real.say end)
-  after_each(function() clock.mono_ms = real.mono_ms end)
+  after_each(function() clock.mono_ms, speech.audio, speech.wav, media.wav = real.mono_ms, real.audio, real.speech_wav, real.wav end)
 
   local function policy(recording, announcement)
     audit.transaction(tenant, function(tx)
@@ -414,11 +417,20 @@ describe("recordings of calls", function()
     recording:close("hangup")
   end)
 
+  -- A synthesiser of prompts: a list of those that are kept for the next time.
+  local function synthesised()
+    local kept, audio = {}, { seconds = function() return 1 end }
+    speech.audio = function(_, asked)
+      kept[#kept + 1] = asked.text
+      return audio
+    end
+    speech.wav, media.wav = function() return "" end, function() return audio end
+    return kept
+  end
+
   -- Each sentence was looked at alone.
   it("are silent where a script says a card's number in several sentences", function()
-    local speech = require "speech"
-    local audio = speech.audio
-    speech.audio = function() return { seconds = function() return 1 end } end
+    local kept = synthesised()
     policy "flow"
     local recording = open()
     call.await = function()
@@ -426,9 +438,42 @@ describe("recordings of calls", function()
       return "played", call.next_play
     end
     for _, text in ipairs{ "It is 4111 1111", "1111 1111.", "Is that right?" } do assert.is_true(real.say(call, { text, {} })) end
-    speech.audio = audio
+    assert.same({ "Is that right?" }, kept, "the rest of it is rendered for this once")
     now = now + 16000
     assert.equal(("0"):rep(22) .. "+" .. ("1"):rep(17), heard(recording, { 8000, 8000, 8000, 8000 }))
+  end)
+
+  it("are silent where the caller hangs up when most of a card's number was said in several sentences", function()
+    synthesised()
+    policy "flow"
+    local recording = open()
+    local texts = { "It is 4111", "1111.", "1111.", "11" }
+    call.await = function()
+      now = now + 1000
+      if call.next_play < #texts then return "played", call.next_play end
+      call.gone_why = "hung up"
+      return "gone"
+    end
+    for _, text in ipairs(texts) do real.say(call, { text, {} }) end
+    assert.equal(("0"):rep(10), heard(recording, { 8000 }))
+  end)
+
+  -- The clock of what we had said was stopped and never set again, and keys were asked for until the call ended.
+  it("hold nothing for ever where a verb breaks while it speaks or asks for keys", function()
+    synthesised()
+    open()
+    local broke = { code = "broke" }
+    call.await = function() error(broke, 0) end
+    local after, later = timer.after, {}
+    timer.after = function(ms)
+      later[#later + 1] = ms
+      return { cancel = function() end }
+    end
+    assert.same({ false, broke }, { pcall(real.say, call, { "You are caller number 12.", {} }) })
+    assert.is_true(later[1] > 0, "what is held is let out in time")
+    assert.same({ false, broke }, { pcall(verbs.table.gather, call, { { digits = 4, timeout = 1, between = 1, finish = "#" } }, {}) })
+    timer.after = after
+    assert.is_nil(call.keys_asked)
   end)
 
   it("are silent while a secret is asked for", function()
@@ -706,6 +751,39 @@ describe("a card's number that is pressed", function()
       local verbs_of = json.decode(visits.h1).verbs
       assert.equal(case[4], verbs_of[3].value)
       assert.equal(case[4] == journal.SECRET and journal.SECRET or case[1], verbs_of[1].value)
+    end
+  end)
+
+  -- Nobody was told what to mask: what was pressed of it stayed in the journal and in the record.
+  it("is a secret in what was pressed of it when it is said to its end, whether that text is final or not", function()
+    for _, kind in ipairs{ "final", "partial" } do
+      local of = call ""
+      of.visit, of.state = 1, "pay"
+      of.recorders = {}
+      local fields = recorded(of)
+      for _, group in ipairs{ "411111", "11111" } do
+        press(of, group)
+        gather_in(of, group)
+      end
+      press(of, "1")
+      assert.same({ "11111", "1" }, { fields["j1.2"].value, fields.digits })
+      local after, late = timer.after, {}
+      timer.after = function(_, fn)
+        local one = { fn = fn }
+        one.cancel = function() one.fn = nil end
+        late[#late + 1] = one
+        return one
+      end
+      cards.noticed(of, kind, { text = "one one one one" })
+      for _, one in ipairs(late) do
+        if kind == "partial" and one.fn then one.fn() break end
+      end
+      timer.after = after
+      assert.same({ journal.SECRET, journal.SECRET }, { fields["j1.1"].value, fields["j1.2"].value })
+      assert.equal("", fields.digits)
+      assert.is_nil(fields.keys.text)
+      assert.is_nil(cards.kept(of).text)
+      of.gone_why = "hung up"
     end
   end)
 

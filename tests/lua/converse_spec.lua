@@ -314,6 +314,19 @@ describe("the verb of a conversation", function()
     assert.is_nil(call.talk)
   end)
 
+  -- Its last line was written while it still sounded, and what was silent for it stayed so until the next one's first.
+  it("leaves no silence of the realtime model's number to who goes on without it", function()
+    local of = led()
+    call.recorders = {}
+    run()
+    of.live.world.telling("I have 4111 1111 1111 1111", 1)
+    assert.is_true(call.silences.words)
+    of.live.world.over{ lost = { class = "network" }, turns = 1, going = { again = true, kept = { turns = 1, greeted = true } } }
+    assert.is_nil(next(call.silences))
+    assert.is_not_nil(given)
+    given.world.over{ why = "hangup", turns = 1 }
+  end)
+
   it("goes on without the realtime model while the script is at work, and the answer comes to who asked", function()
     local of, happened = led()
     local back, second, told = run(), {}, nil
