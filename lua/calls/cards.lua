@@ -44,7 +44,6 @@ local LONG_MS = 60000       -- he speaks on and no text comes: nobody understand
 local DIGIT_MS = 250        -- nobody says a digit in less
 local BEHIND_MS = 500       -- so far a text is behind what is being said
 local MANY = 12             -- digits that may be most of a number
-local FEW = 6               -- digits that alone tell nothing of one
 
 -- Digits that are pressed or said, of which with those of the other kind a card's number may be made: is it one?
 local function is_mixed(call, how, digits)
@@ -536,12 +535,12 @@ end
 -- spoken --------------------------------------------------------------------------------------------------------------------
 
 --- May the sound of a text that we say next be kept for the next time? Not where a card's number is in it, or part of one with what was said before it,
---- nor where it may be most of what one begins with; a group's few digits that stand alone are like any others.
+--- nor where it may be most of one; fewer digits that stand alone are like any others, a phone number's say, and asking for their sound costs each time.
 function cards.may_keep(call, text)
   if call.card_follow and card_chain.may_go_on(text) then return false end
   local chain = card_chain.copy(call.card_words and call.card_words.chain or {})
   local told, goes_on, is_idle = card_chain.add(chain, text)
-  return told == "no" or is_idle or told == "open" and not goes_on and card_chain.digits(chain) <= FEW
+  return told == "no" or is_idle or told == "open" and not goes_on and card_chain.digits(chain) < MANY
 end
 
 local function words_of(call)
