@@ -148,6 +148,31 @@ describe("a conversation in German", function()
     assert.truthy(asked.say:find("hello, when are you open", 1, true))
   end)
 
+  -- Any noise may be heard as "hello": he was asked the same for ever.
+  it("goes to a human who does nothing but greet, and is counted anew once he is understood", function()
+    local function answer(state, text)
+      return without_model.answer(state, { says = sentences.of("en"), titles = {}, language = "en", can_note = true, ask = function() return "Ten." end }, { text = text })
+    end
+    local says = sentences.of("en")
+    for stage, again in pairs{ open = says.which, offer = says.offer, more = says.more } do
+      local state = { stage = stage }
+      local expected = { kind = stage == "open" and "open" or "yes_no" }
+      local first = answer(state, "Hello?")
+      assert.same({ again, expected, stage }, { first.say, first.expect, state.stage })
+      local second = answer(state, "hello is anybody there")
+      assert.same({ true, 1, stage }, { second.missed, state.misses, state.stage })
+      assert.equal("not_understood", answer(state, "Hello?").human)
+      local other = { stage = stage }
+      for _ = 1, 3 do
+        assert.equal(again, answer(other, "Hello?").say)
+        answer(other, "what about roofs")
+        other.stage = stage
+      end
+    end
+    local left = answer({ stage = "more", topic = "roofs" }, "good evening")
+    assert.equal("hangup", left.leave)
+  end)
+
   it("asks in German whether he is still there, whoever leads, or as the script wrote it", function()
     local w = world.new{ of = live, args = { language = "de" } }
     assert(w.talk:begin{})

@@ -111,6 +111,26 @@ describe("a conversation with slots, without a model", function()
     assert.is_false(w.result.wants_human)
   end)
 
+  -- "hello is anybody there" was somebody's name.
+  it("asks again who only greets, and takes it for no value", function()
+    for _, kind in ipairs{ "name", "text", "spelling", "digits" } do
+      local slot = { name = "x", kind = kind, prompt = "Tell me?", confirm = kind == "name", optional = false }
+      local state, of = { slots = slots.new() }, { slots = { slot }, says = sentences.of("en"), titles = {}, language = "en" }
+      local function say(text) return without_model.answer(state, of, { text = text }) end
+      assert.equal("Tell me?", say("hello is anybody there").say)
+      assert.same({ {}, 0 }, { state.slots.values, state.slots.misses })
+      has(say("hello").say, "Tell me?")
+      assert.same({ {}, 1 }, { state.slots.values, state.slots.misses })
+      assert.equal("not_understood", say("hello").human)
+    end
+    local state = { slots = { values = {}, at = 1, misses = 0, pending = "Ann" } }
+    local of = { slots = { { name = "who", kind = "name", prompt = "Who?", confirm = true } }, says = sentences.of("en"), titles = {}, language = "en" }
+    has(without_model.answer(state, of, { text = "Hello?" }).say, "Ann")
+    assert.equal("Ann", state.slots.pending)
+    without_model.answer(state, of, { text = "yes" })
+    assert.equal("Ann", state.slots.values.who)
+  end)
+
   it("takes keys without asking whether they are right", function()
     local w = greeted{ args = { slots = { ZIP } } }
     w:keys("94107"):pass(9000)

@@ -59,6 +59,40 @@ describe("a question in everyday words", function()
     end
   end)
 
+  -- "Where are you?" was told when the store is open, and the price of everything was that of its delivery.
+  it("is not answered from a heading that only says whose or for what it is", function()
+    for heading, questions in pairs{
+      ["Store hours"] = { "Where are you?", "When are you open?" }, ["Office hours"] = { "Where are you located?", "When do you close?" },
+      ["Opening hours of the shop"] = { "Where are you?", "When are you open?" }, ["Customer service hours"] = { "What do you do?", "When are you open?" },
+      ["Payment by telephone"] = { "How can I reach you?", "How can I pay?" }, ["Exchange rates"] = { "Can I return it?" },
+      ["Cancel your booking"] = { "Can I make an appointment?", "How do I cancel?" },
+      ["Shop > Opening hours"] = { "Where are you?", "When are you open?" }, ["Services > Prices"] = { "What do you do?", "How much is it?" },
+    } do
+      local paper = heading:gsub("^(.-) > ", "# %1\n\n## ")
+      local ask = desk((paper == heading and "# " or "") .. paper .. "\n\nTwelve.\n", "en")
+      assert.is_nil(ask(questions[1]), heading)
+      if questions[2] then assert.equal("Twelve.", ask(questions[2]), heading) end
+    end
+    local german = desk("# Öffnungszeiten der Filiale\n\nAcht.\n", "de")
+    assert.is_nil(german("Wo sind Sie?"))
+    assert.equal("Acht.", german("Wann haben Sie offen?"))
+    for _, heading in ipairs{ "Delivery and parking", "Delivery, parking", "Parking & delivery" } do
+      local both = desk("# " .. heading .. "\n\nTwelve.\n", "en")
+      assert.same({ "Twelve.", "Twelve." }, { both("Do you deliver?"), both("Where can I park?") }, heading)
+    end
+  end)
+
+  it("is answered from the heading that has the least else in it, wherever it stands", function()
+    for _, before in ipairs{ "# Delivery\n\n## Shipping costs\n\nTen.\n", "# Delivery\n\n## Costs\n\nTen.\n", "# Exchange rates\n\nTen.\n", "# Cancellation fees\n\nTen.\n" } do
+      for _, prices in ipairs{ "Prices", "Our prices", "Prices of each roof that we have" } do
+        local own = "# " .. prices .. "\n\nTwelve.\n"
+        assert.equal("Twelve.", desk(before .. "\n" .. own, "en")("How much is it?"), before .. prices)
+        assert.equal("Twelve.", desk(own .. "\n" .. before, "en")("How much is it?"), before .. prices)
+      end
+    end
+    assert.equal("Ten.", desk("# Shipping costs\n\nTen.\n", "en")("How much is it?"))
+  end)
+
   it("is answered in each language", function()
     for language, of in pairs{
       de = { "Preise", "Wie teuer ist das?" }, en = { "Prices", "How much is it?" }, es = { "Precios", "¿Cuánto es?" }, fr = { "Tarifs", "C'est combien ?" },

@@ -154,7 +154,16 @@ local function go_on(list, known, says, before)
   return { say = before .. slot.prompt, expect = slots.expect(slot) }, known
 end
 
-local function missed(list, known, slot, says)
+--- What was asked, once more: { say, expect }.
+function slots.asked(list, known, says)
+  local slot = list[known.at]
+  if known.pending ~= nil then return { say = sentences.with(says.confirm, aloud(slot, known.pending, says)), expect = YES_NO } end
+  return { say = slot.prompt, expect = slots.expect(slot) }
+end
+
+--- A turn that was no answer: as slots.answer.
+function slots.missed(list, known, says)
+  local slot = list[known.at]
   local enough
   known = with(known, {})
   known.pending = nil
@@ -176,13 +185,14 @@ function slots.answer(list, known, said, closed, says)
       done.pending = nil
       return go_on(list, done, says)
     end
-    if answer == "no" then return missed(list, known, slot, says) end
+    if answer == "no" then return slots.missed(list, known, says) end
     -- Neither: it may be the value once more.
   end
   local value = slots.read(slot, said, closed)
-  if value == nil then return missed(list, known, slot, says) end
+  if value == nil then return slots.missed(list, known, says) end
   if slot.confirm and not said.keys and slot.kind ~= "yes_no" and slot.kind ~= "text" then
-    return { say = sentences.with(says.confirm, aloud(slot, value, says)), expect = YES_NO }, with(known, { pending = value })
+    known = with(known, { pending = value })
+    return slots.asked(list, known, says), known
   end
   local done = with(filled(known, slot.name, value), { at = known.at + 1, misses = 0 })
   done.pending = nil

@@ -7,6 +7,7 @@
 ---   known:find(text, answer)                       answer = function(text) -> answer | nil (may wait): asked in the knowledge base's own words, too
 local lexicon = require "voice.lexicon"
 local reading = require "voice.reading"
+local sentences = require "calls.talk.sentences"
 local usual_topics = require "calls.talk.usual_topics"
 
 local topics = {}
@@ -31,9 +32,14 @@ local function expanded(text)
   return list
 end
 
-local function make(list)
-  local of = { asking = {}, wishes = expanded(list.wishes) }
-  for word in list.asking:gmatch("%S+") do of.asking[word] = true end
+local function set_of(text)
+  local set = {}
+  for word in text:gmatch("%S+") do set[word] = true end
+  return set
+end
+
+local function make(list, conjunction)
+  local of = { asking = set_of(list.asking), behind = list.behind and set_of(list.behind), conjunction = reading.fold(conjunction):match("%S+"), wishes = expanded(list.wishes) }
   for i, topic in ipairs(list) do
     -- phrases: what in a question asks for it, the longest first, for that says most; words and starts: what only may.
     local made = { words = {}, starts = {}, asks = expanded(topic.asks), phrases = {} }
@@ -53,7 +59,7 @@ local made = {}
 
 local function of_language(language)
   local tag = lexicon.language(language) or "en"
-  made[tag] = made[tag] or make(usual_topics[tag])
+  made[tag] = made[tag] or make(usual_topics[tag], sentences.of(tag)["and"])
   return made[tag]
 end
 
@@ -75,15 +81,74 @@ local function parted(topic, folded)
   return own, others
 end
 
+local function is_of_any(of, word)
+  for _, topic in ipairs(of) do
+    if has_word(topic, word) then return true end
+  end
+  return false
+end
+
+-- The words that say what a heading is about, one of each thing that stands in it side by side ("Shipping and returns"). Where the language has words that whatever only says
+-- whose or for what stands behind, it is the last of a topic before these ("store hours", "hours of the store"), else the first ("Kosten der Lieferung").
+local function heads_of(of, heading)
+  local heads = {}
+  for part in heading:gmatch("[^,;/&+]+") do
+    local head, is_over = nil, false
+    for word in reading.fold(part):gmatch("%S+") do
+      if word == of.conjunction then
+        heads[#heads + 1] = head
+        head, is_over = nil, false
+      else
+        is_over = is_over or head ~= nil and (not of.behind or of.behind[word] == true)
+        if not is_over and is_of_any(of, word) then head = word end
+      end
+    end
+    heads[#heads + 1] = head
+  end
+  return heads
+end
+
+-- How many words of a text are of other topics, and how many of none.
+local function counted(of, topic, folded)
+  local foreign, others = 0, 0
+  for word in folded:gmatch("%S+") do
+    if not has_word(topic, word) then
+      if is_of_any(of, word) then foreign = foreign + 1 else others = others + 1 end
+    end
+  end
+  return foreign, others
+end
+
+-- What a heading ("Prices > Roof") is about, by the last of its parts that has a word of any topic: list of { topic, name = its words, foreign = how many are of other topics, there
+-- and above, others = how many are of none, there and below }. Not of what only says whose or for what: "Store hours" and "Store > Hours" do not tell where the store is.
+local function about(of, heading)
+  local parts, list = {}, {}
+  for part in (heading .. " > "):gmatch("(.-) > ") do parts[#parts + 1] = part end
+  for at = #parts, 1, -1 do
+    local heads = heads_of(of, parts[at])
+    for _, topic in ipairs(heads[1] and of or {}) do
+      local is_about = false
+      for _, head in ipairs(heads) do is_about = is_about or has_word(topic, head) end
+      if is_about then
+        list[#list + 1] = { topic = topic, name = table.concat(parted(topic, reading.fold(parts[at])), " "),
+          foreign = (counted(of, topic, reading.fold(table.concat(parts, " ", 1, at)))), others = select(2, counted(of, topic, reading.fold(table.concat(parts, " ", at)))) }
+      end
+    end
+    if heads[1] then return list end
+  end
+  return list
+end
+
 --- @param language string|nil  of the headings and of the caller; of one that is not known, or none, English is taken
 function topics.new(headings, language)
-  local of = of_language(language)
+  local of, best = of_language(language), {}
   local self = setmetatable({ of = of, asking = of.asking, names = {}, lexicon = lexicon.of(lexicon.language(language) or "en") }, topics)
   for _, heading in ipairs(headings) do
-    local folded = reading.fold(heading)
-    for _, topic in ipairs(self.of) do
-      local own = not self.names[topic] and parted(topic, folded)
-      if own and own[1] then self.names[topic] = table.concat(own, " ") end
+    for _, one in ipairs(about(of, heading)) do
+      local other = best[one.topic]
+      if not other or one.foreign < other.foreign or one.foreign == other.foreign and one.others < other.others then
+        best[one.topic], self.names[one.topic] = one, one.name
+      end
     end
   end
   return self

@@ -4,10 +4,12 @@
 --- A topic: words = those that stand for it, in the headings of a knowledge base as in questions, as voice.reading folds them: "preis*" is whatever
 --- begins so, "how_much" two words of a question behind each other; asks = whole questions, with such words or without any, as they are written, with
 --- ";" between them: "(a|b)" is one of these, "(a|)" may be left out.
---- Of each language besides, asking = words that say no more than that one asks; wishes = for somebody to speak to, for a call back and for an end,
+--- Of each language besides, behind = words that whatever only says whose or for what it is stands behind in a heading, where it may stand in front, too ("store hours", "hours of
+--- the store"); in a language without these it stands last; asking = words that say no more than that one asks; wishes = for somebody to speak to, for a call back and for an end,
 --- written as asks are, which others understand (calls.talk.escalation, calls.talk.without_model).
 local usual_topics = {
   en = {
+    behind = "of for by in at to from with on without a an the your our my",
     asking = "about want wants know question questions more information info need interested hear details regarding concerning calling call looking learn explain give get",
     wishes = "(can|could|may) i (talk|speak) to (somebody|someone|a human|a person);"
       .. "i (want|would like|need) to (talk|speak) to (somebody|someone|a human|a person);i'd like to (talk|speak) to (somebody|someone);"

@@ -69,7 +69,7 @@ local function says_bye(state, text, language)
   return lexicon.has(of.farewell, folded) or lexicon.has(of.closing, folded) or state.topic ~= nil and lexicon.has(of.greeting, folded)
 end
 
--- "Hello?", "good morning": he has asked nothing yet, and wants to know whether he is heard.
+-- "Hello?", "good morning": he answers nothing and asks nothing, and wants to know whether he is heard.
 local function only_greets(text, language)
   local folded, of = reading.fold(text), lexicon.of(language)
   return lexicon.has(of.opener, folded) and lexicon.only(of.opener, folded, of.filler)
@@ -142,8 +142,30 @@ local function question(state, world, text)
   return { say = known .. " " .. world.says.more, expect = YES_NO }
 end
 
+-- Who only greets is asked once more; who does so again is not understood: a recogniser may take any noise for it.
+local function asked_again(state, world, again)
+  state.greeted = true
+  local is_open = state.stage == "open"
+  local text = is_open and world.says.which or world.says[state.stage]
+  if again then return missed(state, world, text) end
+  return { say = text, expect = is_open and OPEN or YES_NO }
+end
+
+local function slot_answered(state, world, said, greeted_before)
+  state.greeted = not said.keys and only_greets(said.text or "", world.language) or nil
+  if state.greeted and not greeted_before then return slots.asked(world.slots, state.slots, world.says) end
+  local answer, known
+  if state.greeted then
+    answer, known = slots.missed(world.slots, state.slots, world.says)
+  else
+    answer, known = slots.answer(world.slots, state.slots, said, function(of) return closed(of, world.language) end, world.says)
+  end
+  state.slots = known
+  return answer
+end
+
 --- Answers a turn: { say, expect, leave = "hangup" | nil, human = why | nil, missed }.
---- @param state table  { stage, misses, topic, noted, slots = what is known of them (calls.talk.slots) }; changed, kept with the call
+--- @param state table  { stage, misses, topic, noted, greeted = did he only greet just now, slots = what is known of them (calls.talk.slots) }; changed, kept with the call
 --- @param world table  { slots = list of the verb's, or nil: they are asked for first; says = of calls.talk.sentences, titles = of words.titles, language,
 ---   caller_number, can_note = may a lead be made, ask = function(text) -> answer | nil (may wait), note_down = function({ phone, interest }) -> boolean (may wait) }
 --- @param said table   { text, keys }
@@ -153,11 +175,9 @@ function without_model.answer(state, world, said)
   local asked = world.slots and state.slots and world.slots[state.slots.at]
   if said.keys == "0" and state.stage ~= "number" and not asked then return human(world, "asked_for") end
   if not said.keys and escalation.asks_for_human(text, world.language) then return human(world, "asked_for") end
-  if asked then
-    local answer, known = slots.answer(world.slots, state.slots, said, function(of) return closed(of, world.language) end, world.says)
-    state.slots = known
-    return answer
-  end
+  local greeted_before = state.greeted
+  state.greeted = nil
+  if asked then return slot_answered(state, world, said, greeted_before) end
   local result = stages[state.stage](state, world, { text = text, keys = said.keys })
   if result then
     if not result.missed then state.misses = 0 end
@@ -165,7 +185,7 @@ function without_model.answer(state, world, said)
   end
   if said.keys then return missed(state, world, world.says.unclear) end
   if says_bye(state, text, world.language) then return goodbye(world) end
-  if state.stage == "open" and only_greets(text, world.language) then return { say = world.says.which, expect = OPEN } end
+  if only_greets(text, world.language) then return asked_again(state, world, greeted_before) end
   if world.can_note and asks_back(text, world.language) then return call_back(state, world) end
   return question(state, world, text)
 end
