@@ -10,7 +10,8 @@ local grammar = {}
 
 local PHRASES_MOST, WORDS_MOST, PHRASE_WORDS, DIGITS_MOST = 800, 800, 12, 32
 
-local GRAMMAR_BYTES = 56 * 1024      -- of its phrases, which become at most twice as much: it is an argument of a program
+-- Of its phrases: for each word (of one letter, 16 bytes) there is a way out of 20 besides, and the phones are 8 KB. It is an argument of a program, of 128 KiB at most.
+local GRAMMAR_BYTES = 48 * 1024
 local NEAR_BYTES, FOUND_MOST = 512, 5000  -- of the dictionary: other ways to say a word stand so near behind it; words that are kept
 
 -- How likely a phone is where anything is said, how likely anything follows what a sentence begins with, and in how many phones at least; the decoder takes

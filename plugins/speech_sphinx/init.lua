@@ -39,6 +39,18 @@ local once, twice = samples(1), samples(2)
 
 local dictionary
 
+-- The grammars that were made: expect -> { phrases, made }. A conversation expects the same few things again and again, in the same tables, which nobody changes.
+local made_for = setmetatable({}, { __mode = "k" })
+
+local function made_of(expect, phrases)
+  local known = made_for[expect]
+  if not known or known.phrases ~= phrases then
+    known = { phrases = phrases, made = grammar.make(expect, phrases, dictionary) }
+    made_for[expect] = known
+  end
+  return known.made
+end
+
 local recogniser = { transport = "process" }
 
 --- English, at a telephone's rate or its own; and something is expected.
@@ -53,7 +65,7 @@ function recogniser.command(pcm, options)
     if not text then return nil, { class = "not_found", text = "pocketsphinx and its English model are not installed" } end
     dictionary = text  -- its first word ("'bout") is behind no line feed, and is not missed
   end
-  local made = grammar.make(options.expect, options.phrases, dictionary)
+  local made = made_of(options.expect, options.phrases)
   if not made then return nil, { class = "not_found", text = "nothing that it could recognise is expected" } end
   local most = MOST_MS * options.rate / 1000 * 2
   if #pcm > most then pcm = pcm:sub(-most) end
