@@ -148,19 +148,32 @@ local function asking(call, fn)
   return always(fn, function() keys.asked(call, false) end)
 end
 
+-- Does what asks for a secret: its keys are not written, and recordings are silent, as some say aloud what they press.
+local function in_secret(call, fn)
+  return always(function()
+    call.secret = true
+    recordings.pause(call, "secret")
+    return fn()
+  end, function()
+    call.secret = nil
+    recordings.resume(call, "secret")
+  end)
+end
+
 function act.gather(call, args, entry, n)
   local options = args[1]
   local leg, err = call:sound()
   if not leg then return nil, err end
-  call.secret, entry.secret = options.secret or nil, options.secret or nil
-  if options.secret then recordings.pause(call, "secret") end  -- some say aloud what they press
-  local used, text = asking(call, function()
-    local how, problem_of = prompt(call, options.prompt, true)
-    if not how then return nil, problem_of end
-    return collect(call, options, options.digits)
-  end)
-  call.secret = nil
-  recordings.resume(call, "secret")
+  entry.secret = options.secret or nil
+  local function ask()
+    return asking(call, function()
+      local how, problem_of = prompt(call, options.prompt, true)
+      if not how then return nil, problem_of end
+      return collect(call, options, options.digits)
+    end)
+  end
+  local used, text
+  if options.secret then used, text = in_secret(call, ask) else used, text = ask() end
   if not used then return nil, text end
   -- A card's number is a secret, whoever asked for it and how; it may be asked for in groups.
   local of_card = text ~= "" and cards.gathered(call, { visit = call.visit, n = n, entry = entry })

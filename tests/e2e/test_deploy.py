@@ -70,6 +70,18 @@ def test_who_ends_it_by_ctrl_c_hangs_up(stack):
     assert api.until(lambda: calls()[0].get("endTime") and calls()[0], 10, what="its end")["hangupBy"] == "caller"
 
 
+def test_who_ends_it_where_nobody_has_answered_is_told_of_no_call():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        nobody.settimeout(60)
+        to = f"127.0.0.1:{nobody.getsockname()[1]}"
+        process = subprocess.Popen([ROOT / "deploy/call", NUMBER, "--server", to, "--trunk-address", "127.0.0.2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert nobody.recv(4096).startswith(b"INVITE "), "it dials"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and err == "call: interrupted\n", err
+
+
 @contextlib.contextmanager
 def platform_that_waits(path):
     """A platform that answers all but what begins with `path`: (its URL, an event that says when it was asked for that)."""

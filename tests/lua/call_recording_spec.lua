@@ -489,6 +489,22 @@ describe("recordings of calls", function()
     assert.same({ "pause secret", "resume secret" }, { order[1], order[2] })
     assert.is_nil((order[3] or ""):match("^pause"))
   end)
+
+  -- They were silent, and no key was written, until the call ended.
+  it("go on, and keys are written, where it breaks while a secret is asked for", function()
+    synthesised()
+    open()
+    local broke, within = { code = "broke" }
+    call.await = function(self)
+      within = { self.secret, self.silences.secret }
+      error(broke, 0)
+    end
+    local options = { digits = 4, secret = true, prompt = "Your PIN, please.", timeout = 1, between = 1, finish = "#" }
+    assert.same({ false, broke }, { pcall(verbs.table.gather, call, { options }, {}) })
+    assert.same({ true, true }, within)
+    assert.is_nil(call.secret)
+    assert.is_nil(call.silences.secret)
+  end)
 end)
 
 describe("the quality of a call", function()
