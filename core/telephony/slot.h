@@ -94,9 +94,10 @@ struct telephony {
     uint64_t paused_ms;     /* end of the last long pause: only what was asked later confirms */
     uint64_t polled_ms;     /* when the running poll, or the last one, was asked */
     uint64_t hold_until_ms; /* nothing is taken by what was asked before */
-    uint64_t held_ms;       /* since when */
+    uint64_t held_ms;       /* since when, for a loss; 0: there was none */
     bool hold_told;
     bool reached_redis, lost_redis;
+    uint64_t connect_ms;   /* until Redis, not reached yet, is asked again */
     uint64_t redis_losses; /* redis_losses() at the last poll that was answered */
     int polls;             /* answers of the running poll still to come */
     bool poll_again, poll_failed;

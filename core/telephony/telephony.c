@@ -17,7 +17,7 @@
 enum {
     DEATH_WAIT_MS = 20,
     SETTLE_MS = 150, /* after the first heartbeat: workers that start together see each other before they take */
-    CONNECT_MS = 20, /* how soon Redis, not reached yet, is asked again */
+    CONNECT_MS = 20, /* how soon Redis, not reached yet, is asked again; twice as long each time that it refuses */
     DRAIN_TICK_MS = 50,
     DRAIN_REDIS_MS = 1000, /* without Redis a drain waits no longer than this */
     GIVE_EVERY_MS = 950,   /* a tick is a second */
@@ -187,7 +187,11 @@ static void drain_step(struct telephony *t) {
 }
 
 static void on_soon(uv_timer_t *timer) {
-    telephony_poll(timer->data);
+    struct telephony *t = timer->data;
+    if (t->reached_redis || redis_connected(t->book.redis))
+        telephony_poll(t);
+    else
+        uv_timer_start(&t->soon, on_soon, CONNECT_MS, 0); /* not all of it is there; the ticks try */
 }
 
 static void decide(struct telephony *t) {
@@ -223,7 +227,7 @@ static void decide(struct telephony *t) {
 /* Each emptying begins it anew: an owner may have written its lease between two of them. */
 static void hold(struct telephony *t, const char *why) {
     uint64_t now = clock_mono_ms(), lease = (uint64_t)t->opts.lease_ms;
-    bool first = now >= t->hold_until_ms;
+    bool first = t->held_ms == 0 || now >= t->hold_until_ms; /* the settling is no loss */
 
     if (first) {
         t->held_ms = now;
@@ -234,6 +238,15 @@ static void hold(struct telephony *t, const char *why) {
         log_warn("redis.forgets", "%s again and again: no slot is taken; does it evict keys (maxmemory-policy)?", why);
     }
     t->hold_until_ms = now + lease;
+}
+
+/* The connection is only being opened when a worker starts, and the others are to see it soon. A Redis that is connected and
+ * refuses (its disk is full, it is a replica) is asked ever more rarely: a poll is a command for each slot there is. */
+static void connect_later(struct telephony *t) {
+    uint64_t tick = (uint64_t)t->opts.lease_ms / 3;
+    uv_timer_start(&t->soon, on_soon, t->connect_ms, 0);
+    if (!redis_connected(t->book.redis)) return;
+    t->connect_ms = t->connect_ms * 2 < tick ? t->connect_ms * 2 : tick;
 }
 
 /* A slot that has an owner looks free until that one has written its lease again. */
@@ -249,8 +262,7 @@ void telephony_polled(struct telephony *t, bool ok) {
             log_warn("redis.away", "slots are kept as they are until Redis is back");
         t->lost_redis = t->reached_redis;
         t->poll_again = false; /* the next tick asks again */
-        /* The connection is only being opened when a worker starts, and the others are to see it soon. */
-        if (!t->reached_redis) uv_timer_start(&t->soon, on_soon, CONNECT_MS, 0);
+        if (!t->reached_redis) connect_later(t);
         if (t->draining) drain_step(t);
         return;
     }
@@ -258,7 +270,7 @@ void telephony_polled(struct telephony *t, bool ok) {
     if (t->lost_redis)
         hold(t, "it answers");
     else if (!t->reached_redis)
-        t->hold_until_ms = clock_mono_ms() + SETTLE_MS;
+        t->hold_until_ms = clock_mono_ms() + SETTLE_MS + t->connect_ms; /* the others may wait as long as we would */
     else if (losses != t->redis_losses) /* between two polls, or while this one was under way */
         hold(t, "a part of it was away");
     t->redis_losses = losses;
@@ -363,6 +375,7 @@ int telephony_open(struct telephony **out, const struct telephony_opts *o, struc
     t->opts.prefix = t->book.prefix;
     t->opts.nodes = NULL;
     t->loop = o->loop;
+    t->connect_ms = CONNECT_MS;
     t->beat_ms = clock_mono_ms();
     ari_hub_init(&t->hub, o->loop, o->net, o->metrics);
     uv_timer_init(o->loop, &t->beat);

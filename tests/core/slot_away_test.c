@@ -38,6 +38,38 @@ TEST(a_connection_that_breaks_between_two_polls_holds_too) {
     CHECK_INT(1, owned(&w[0]));
 }
 
+TEST(what_is_lost_while_a_worker_settles_is_the_first_loss) {
+    lease_ms = 6000;
+    open_worker(0, 1);
+    struct telephony *t = w[0].telephony;
+    UNTIL(t->reached_redis);
+    telephony_forgotten(t);
+    CHECK(t->held_ms > 0 && !t->hold_told);
+    CHECK(t->hold_until_ms >= t->held_ms + (uint64_t)lease_ms);
+}
+
+static int refusals(void) {
+    char line[256], text[32] = "";
+    snprintf(line, sizeof line, "redis-cli -s %s/redis.sock INFO stats | sed -n 's/^total_error_replies://p'",
+             server.dir);
+    FILE *pipe = popen(line, "r");
+    CHECK(pipe != NULL && fgets(text, sizeof text, pipe) != NULL);
+    pclose(pipe);
+    return atoi(text);
+}
+
+TEST(a_redis_that_refuses_a_new_worker_is_asked_ever_more_rarely) {
+    redis_cli("CONFIG SET min-replicas-to-write 1"); /* there is none */
+    int before = refusals();
+    open_worker(0, 1);
+    RUN_FOR(LEASE_MS);
+    int asked = refusals() - before;
+    CHECK(!telephony_is_announced(w[0].telephony));
+    redis_cli("CONFIG SET min-replicas-to-write 0");
+    CHECK(asked > 1 && asked < 20);
+    UNTIL(owned(&w[0]) == 1);
+}
+
 /* A tick is a third of a lease: who waited for the next one would leave a slot, and the calls in it, alone for so long. */
 TEST(what_is_free_when_a_hold_ends_is_taken_then_and_not_a_tick_later) {
     struct err e;
@@ -233,6 +265,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         FRESH(without_redis_slots_stay_and_an_empty_one_gets_the_leases_again),
         FRESH(a_connection_that_breaks_between_two_polls_holds_too),
+        FRESH(what_is_lost_while_a_worker_settles_is_the_first_loss),
+        FRESH(a_redis_that_refuses_a_new_worker_is_asked_ever_more_rarely),
         FRESH(what_is_free_when_a_hold_ends_is_taken_then_and_not_a_tick_later),
         FRESH(an_emptied_redis_gives_nobody_the_slots_of_another),
         FRESH(a_lost_connection_comes_back_and_what_was_asked_is_told_to_be_unknown),
