@@ -5,6 +5,7 @@
 ---
 ---   {prefix}trunks:versions        zset: a trunk's id, scored with the version of its last change; versions only rise
 ---   {prefix}trunks-told:<node>     the version up to which the node has been told; none: it is told of all trunks
+---   {prefix}trunks-refused:<node>  set of the ids of trunks that it has refused a part of: it is asked again each half minute
 ---   {prefix}trunk-telling:<node>   who is telling the node, for TELLING_S after his last sign of life
 ---   {prefix}trunks:<node>:<start>  that all were ordered for this start of the node
 ---
@@ -28,10 +29,11 @@ local CACHE_MS = 5000
 local CACHE_MOST = 4096  -- keys: carriers dial whatever they like, also numbers that nobody has
 local MATCHES_MOST = 500 -- addresses of one trunk: the column has 1000 characters
 local LOOK_MS = 5000
+local REFUSED_MS = 30000
 local AGAIN_MS = 1000    -- a node that starts is tried that often until somebody has ordered its trunks
 local TELLING_S = 30
 local PAGE = 200
-local SAID_MS = 60000    -- what goes wrong again and again is logged that often
+local SAID_MS = 60000    -- that a node takes nothing is logged that often
 local cache, cached_keys = {}, 0
 
 function trunks.forget() cache, cached_keys = {}, 0 end
@@ -96,27 +98,17 @@ function trunks.parse(tenant, text)
   return phone.parse(text, tenant.region)
 end
 
-local said = {}
-
--- Whether it is time to log this again.
-local function is_news(what)
-  local now = clock.mono_ms()
-  if said[what] and now - said[what] < SAID_MS then return false end
-  said[what] = now
-  return true
-end
-
 --- @param fields table  list of { attribute, value }, applied in that order: "disallow" before "allow"
---- Returns true; false when Asterisk refuses it; nil when it cannot be asked.
+--- Returns true; false when Asterisk refuses it; nil when it cannot be asked, or not now.
 local function put(slot, kind, id, fields)
   local list = {}
   for i, field in ipairs(fields) do list[i] = { attribute = field[1], value = field[2] } end
   local status, body = telephony.request(slot, "PUT", ("/asterisk/config/dynamic/res_pjsip/%s/%s"):format(kind, id), { fields = list })
-  if status and status ~= 200 and is_news(kind .. id) then
+  if not status or status >= 500 then return nil end
+  if status ~= 200 then
     local text = type(body) == "table" and (body.text or body.message) or ""
     log.error("trunk.not_set", { slot = slot, kind = kind, id = id, status = status, text = text })
   end
-  if not status then return nil end
   return status == 200
 end
 
@@ -131,7 +123,7 @@ local function put_anew(slot, kind, id, fields, wanted)
     if same then return true end
     status = telephony.request(slot, "DELETE", path)
   end
-  if not status then return nil end
+  if not status or status >= 500 then return nil end
   return put(slot, kind, id, fields)
 end
 
@@ -163,7 +155,7 @@ function trunks.provision(slot, trunk)
   -- Addresses it had before and has no more: who calls from there is not this trunk any longer.
   for gone = n + 1, n + MATCHES_MOST do
     local status = telephony.request(slot, "DELETE", ("/asterisk/config/dynamic/res_pjsip/identify/%s-%d"):format(id, gone))
-    if not status then return nil end
+    if not status or status >= 500 then return nil end
     if status ~= 204 then break end
   end
   return ok
@@ -173,6 +165,7 @@ end
 
 local function versions_key() return rediskey("trunks:versions") end
 local function told_key(node) return rediskey("trunks-told:", node) end
+local function refused_key(node) return rediskey("trunks-refused:", node) end
 local function telling_key(node) return rediskey("trunk-telling:", node) end
 
 -- KEYS: versions. ARGV: the trunk's id. One step, so that no version is seen before the trunk that has it. A version is a
@@ -190,6 +183,16 @@ local hold = redis.script [[
   if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('EXPIRE', KEYS[1], ARGV[2]) end
   return 1
 ]]
+
+local said = {}
+
+-- Whether it is time to log of this node again.
+local function is_news(node)
+  local now = clock.mono_ms()
+  if said[node] and now - said[node] < SAID_MS then return false end
+  said[node] = now
+  return true
+end
 
 -- Runs fn(goes_on) while nobody else tells the node; goes_on() says whether that still holds, and prolongs it. Returns what
 -- fn does; nil when another is at it or Redis does not answer. What fn raises is raised.
@@ -214,8 +217,13 @@ local function standing(node)
   return told, version
 end
 
--- One that Asterisk refuses holds nobody up: it comes after all others, as if it had been changed again.
-local function is_put_last(trunk) return change:call({ versions_key() }, trunk.id) == 1 end
+-- Tells the node of one trunk; nil: its row is gone. One that Asterisk refuses is noted and holds nobody up. Returns whether
+-- the next may follow, and whether it was refused.
+local function tell_one(node, slot, id, trunk)
+  local made = not trunk or trunks.provision(slot, trunk)
+  if made == nil then return false end
+  return redis.call(made and "SREM" or "SADD", refused_key(node), id) ~= nil, not made
+end
 
 -- Returns whether the node has been told of all trunks.
 local function tell_all(node, slot, version, goes_on)
@@ -224,9 +232,9 @@ local function tell_all(node, slot, version, goes_on)
     local rows = store.trunks_after(after, PAGE)
     for _, trunk in ipairs(rows) do
       if not goes_on() then return false end
-      local made = trunks.provision(slot, trunk)
-      if made == nil or not made and not is_put_last(trunk) then return false end
-      if not made then refused = refused + 1 end
+      local told, is_refused = tell_one(node, slot, trunk.id, trunk)
+      if not told then return false end
+      if is_refused then refused = refused + 1 end
       after, count = trunk.id, count + 1
     end
   until #rows < PAGE
@@ -237,18 +245,13 @@ end
 
 -- Returns whether the node has been told of what was changed since.
 local function tell_changed(node, slot, told, goes_on)
-  local refused = {}
   while true do
     local list = redis.call("ZRANGEBYSCORE", versions_key(), "(" .. told, "+inf", "WITHSCORES", "LIMIT", 0, PAGE)
     if not list then return false end
     if #list == 0 then return true end
     for i = 1, #list, 2 do
       local id = tonumber(list[i])
-      if refused[id] or not goes_on() then return false end
-      local trunk = store.trunk(id)  -- as it is by now
-      local made = not trunk or trunks.provision(slot, trunk)
-      if made == nil or not made and not is_put_last(trunk) then return false end
-      refused[id] = not made
+      if not goes_on() or not tell_one(node, slot, id, store.trunk(id)) then return false end  -- as it is by now
       -- It may have been another's meanwhile, who has told of more.
       if not goes_on() or not redis.call("SET", told_key(node), list[i + 1]) then return false end
       told = list[i + 1]
@@ -266,9 +269,20 @@ local function tell(node, slot)
     if told then return tell_changed(node, slot, told, goes_on) end
     return tell_all(node, slot, version, goes_on)
   end)
-  if (not ok or done == false) and is_news("node " .. node) then
+  if (not ok or done == false) and is_news(node) then
     log.warn("trunk.not_told", { node = node, text = ok and "the node has not taken it; it is told again" or tostring(done) })
   end
+end
+
+-- Asks the slot's node once more for what it has refused.
+local function tell_refused(node, slot)
+  local list = redis.call("SMEMBERS", refused_key(node))
+  if not list or #list == 0 then return end
+  alone(node, function(goes_on)
+    for _, id in ipairs(list) do
+      if not goes_on() or not tell_one(node, slot, id, store.trunk(tonumber(id))) then return end
+    end
+  end)
 end
 
 -- Whether all trunks are ordered for this start of the node.
@@ -304,14 +318,18 @@ end
 
 --- Tells nodes of changes, at once when it hears of them and else at its next look; node_slots() gives one owned slot for each node.
 function trunks.listen(node_slots)
-  local function look()
-    for node, slot in pairs(node_slots()) do task.spawn(tell, node, slot) end
+  local function each(fn)
+    return function()
+      for node, slot in pairs(node_slots()) do task.spawn(fn, node, slot) end
+    end
   end
+  local look = each(tell)
   redis.subscribe(rediskey("trunks"), function()
     trunks.forget()
     look()
   end)
   timer.every(LOOK_MS, look)
+  timer.every(REFUSED_MS, each(tell_refused))
 end
 
 -- What is wrong with a trunk as it is given, or nil. Its values go into Asterisk's configuration.
