@@ -227,6 +227,9 @@ local function set_trunk(ctx)
     where.detail = err.text
     return problem.new(422, "invalid_body", "A value is not valid: " .. err.text .. ".", { errors = { where } })
   end
+  if not trunk and err.code == "not_told" then
+    return problem.new(503, "nodes_not_told", "The trunk is written, but " .. err.text .. ".", { headers = { ["Retry-After"] = "2" } })
+  end
   if not trunk then return problem.new(409, "number_taken", "The trunk could not be set: " .. err.text .. ".") end
   return 200, { name = trunk.name, endpoint = trunks.endpoint(trunk) }
 end
